@@ -1,0 +1,1 @@
+"""Materials: where they come from, their canonical cell, their composition."""

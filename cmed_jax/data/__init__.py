@@ -1,0 +1,1 @@
+"""Records of the dataset: their schema, how they are made, read, batched and augmented."""

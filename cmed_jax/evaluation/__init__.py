@@ -1,0 +1,1 @@
+"""Metrics, the protocol of every reported figure, baselines, and the report."""

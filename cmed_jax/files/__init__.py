@@ -1,0 +1,1 @@
+"""Measured patterns in, densities out."""

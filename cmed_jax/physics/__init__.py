@@ -1,0 +1,1 @@
+"""Powder diffraction and electron density of a crystal: form factors to patterns and maps."""

@@ -1,0 +1,1 @@
+"""The training step, its loop, its devices and its checkpoints."""

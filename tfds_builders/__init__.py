@@ -1,0 +1,1 @@
+"""Dataset builders laid out as TensorFlow Datasets lays out its own."""
