@@ -1,0 +1,100 @@
+"""Powder patterns from powder lines: two-theta, Lorentz-polarization factor, sticks on a grid.
+
+Angles in degrees, wavelengths in angstrom, s = 1/d = 2 sin(theta) / wavelength in 1/angstrom.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+MO_K_ALPHA = 0.71073
+"""The weighted mean of Mo K-alpha 1 and 2, angstrom: the radiation of every record's pattern."""
+BINS = 1024
+"""Bins of the published pattern, over two-theta from 0 to 180 degrees."""
+RADIATIONS = {
+    "CuKa": 1.54184, "CuKa1": 1.54056, "CuKa2": 1.54439, "CuKb1": 1.39222,
+    "MoKa": 0.71073, "MoKa1": 0.70930, "MoKa2": 0.71359, "MoKb1": 0.63229,
+    "CrKa": 2.29100, "CrKa1": 2.28970, "CrKa2": 2.29361, "CrKb1": 2.08487,
+    "FeKa": 1.93735, "FeKa1": 1.93604, "FeKa2": 1.93998, "FeKb1": 1.75661,
+    "CoKa": 1.79026, "CoKa1": 1.78896, "CoKa2": 1.79285, "CoKb1": 1.62079,
+    "AgKa": 0.560885, "AgKa1": 0.559421, "AgKa2": 0.563813, "AgKb1": 0.497082,
+}  # fmt: skip
+"""Wavelengths of the usual anodes in angstrom (International Tables C, section 4.2.2)."""
+
+
+def wavelength_in_angstrom(wavelength: str | float) -> float:
+    """Return the wavelength (angstrom) of a radiation's name, such as "CuKa", or of a number.
+
+    Raises:
+        ValueError: the name is unknown, or the number is not a wavelength of X-rays.
+    """
+    if isinstance(wavelength, str) and wavelength in RADIATIONS:
+        return RADIATIONS[wavelength]
+    try:
+        value = float(wavelength)
+    except ValueError:
+        names = ", ".join(RADIATIONS)
+        raise ValueError(
+            f"unknown radiation {wavelength!r}: give angstroms or one of {names}"
+        ) from None
+    if not 0.05 <= value <= 10:  # also false for NaN
+        raise ValueError(f"wavelength {value} is not one of X-rays: give angstroms, 0.05 to 10")
+    return value
+
+
+def two_theta(s: Float[np.ndarray, "*m"], wavelength: float) -> Float[np.ndarray, "*m"]:
+    """Return the scattering angle 2 arcsin(s wavelength / 2), degrees; NaN where there is none."""
+    sine = np.asarray(s) * wavelength / 2
+    return 2 * np.degrees(np.arcsin(np.where(np.abs(sine) <= 1, sine, np.nan)))
+
+
+def s_of_two_theta(angle: Float[np.ndarray, "*m"], wavelength: float) -> Float[np.ndarray, "*m"]:
+    """Return s = 2 sin(theta) / wavelength, 1/angstrom, of angles in degrees."""
+    return 2 * np.sin(np.radians(np.asarray(angle)) / 2) / wavelength
+
+
+def lorentz_polarization(angle: Float[np.ndarray, "*m"]) -> Float[np.ndarray, "*m"]:
+    """Return (1 + cos^2 2theta) / (sin^2 theta cos theta) at two-theta in degrees.
+
+    The factor of a powder and an unpolarised beam without monochromator (International Tables C,
+    section 6.2.5, up to a constant). It diverges at 0 and 180 degrees.
+    """
+    theta = np.radians(np.asarray(angle)) / 2
+    return (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+
+
+def powder_lines(
+    reflections: Float[np.ndarray, "m 2"], wavelength: float
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Return two-theta (degrees) and intensity, strongest 1, of the lines a wavelength reaches.
+
+    Args:
+        reflections: columns s (1/angstrom) and |F|^2 with multiplicity.
+        wavelength: angstrom.
+    """
+    # Backscattering is left out: the Lorentz factor is infinite at 180 degrees.
+    reached = reflections[reflections[:, 0] * wavelength < 2 * (1 - 1e-12)]
+    angle = two_theta(reached[:, 0], wavelength)
+    intensity = reached[:, 1] * lorentz_polarization(angle)
+    return angle, intensity / intensity.max(initial=np.finfo(float).tiny)
+
+
+def stick_pattern(
+    angle: Float[np.ndarray, " m"], intensity: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, "1024"]:
+    """Return sticks on the published grid: 1,024 bins of two-theta 0-180, strongest 1, float32.
+
+    Of several lines in a bin the strongest counts, as published. An angle of exactly 180 degrees
+    belongs to the last bin.
+    """
+    bins = np.minimum((BINS * np.asarray(angle) / 180).astype(int), BINS - 1)
+    pattern = np.zeros(BINS)
+    np.maximum.at(pattern, bins, intensity)
+    return (pattern / pattern.max(initial=np.finfo(float).tiny)).astype(np.float32)
+
+
+def published_pattern(reflections: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "1024"]:
+    """Return the pattern of a record: Mo K-alpha sticks as CrystalNet has them.
+
+    Guo et al., npj Computational Materials 2024, doi:10.1038/s41524-024-01401-8.
+    """
+    return stick_pattern(*powder_lines(reflections, MO_K_ALPHA))

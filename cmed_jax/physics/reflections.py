@@ -1,0 +1,127 @@
+"""The powder lines of a crystal: s = 1/d and intensity, before any wavelength is chosen.
+
+Conventions: F(h) = sum_j f_j exp(2 pi i h.x_j) with h a row of integers and x fractional; the
+intensity of a line is sum |F|^2 over all reflections (both of each Friedel pair) that coincide in s,
+so the multiplicity is in it and the Lorentz-polarization factor is not. Atoms are at rest (B = 0).
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer
+
+from cmed_jax.physics.form_factors import Table, check_elements, form_factors
+from cmed_jax.physics.padding import pad_atoms
+
+COINCIDENCE = 1e-7
+"""Lines closer than this in s (1/angstrom) are one line; no diffractometer parts them."""
+ABSENT = 1e-10
+"""Lines below this share of the strongest are rounding errors of systematic absences."""
+CHUNK = 4096
+"""Reflections a call of the jitted sum: one compilation serves crystals of every size."""
+
+
+def reflections(
+    lattice: Float[np.ndarray, "3 3"],
+    numbers: Integer[np.ndarray, " n"],
+    frac_coords: Float[np.ndarray, "n 3"],
+    *,
+    s_max: float,
+    table: Table = "pymatgen",
+) -> Float[np.ndarray, "m 2"]:
+    """Return the powder lines of a crystal up to s_max, ascending in s.
+
+    Args:
+        lattice: rows a, b, c in angstrom.
+        numbers: atomic numbers.
+        frac_coords: fractional coordinates.
+        s_max: largest s = 1/d in 1/angstrom; 2 / wavelength reaches two-theta = 180 degrees.
+        table: the form factors.
+
+    Returns:
+        Columns s (1/angstrom) and intensity (electrons^2, multiplicity included), float64.
+
+    Raises:
+        ValueError: an element has no form factor.
+    """
+    check_elements(numbers)
+    hkl = half_sphere(lattice, s_max)
+    atoms = pad_atoms(numbers, frac_coords)
+    inverse = np.linalg.inv(lattice)
+    s, intensity = np.zeros((2, -(-len(hkl) // CHUNK) * CHUNK))
+    padded = np.zeros((len(s), 3))
+    padded[: len(hkl)] = hkl
+    with jax.enable_x64(True):
+        for start in range(0, len(s), CHUNK):
+            rows = slice(start, start + CHUNK)
+            s[rows], intensity[rows] = _squared(padded[rows], inverse, *atoms, table=table)
+    s, intensity = s[: len(hkl)], intensity[: len(hkl)]
+    return _merge(s, 2.0 * intensity)  # the other half of the sphere is equal (Friedel's law)
+
+
+def half_sphere(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Integer[np.ndarray, "m 3"]:
+    """Return one reflection of each Friedel pair with 0 < s <= s_max (1/angstrom)."""
+    # |h_i| = |a_i . s| <= |a_i| s_max bounds the box that holds the sphere.
+    h_max, k_max, l_max = np.floor(s_max * np.linalg.norm(lattice, axis=1) + 1e-9).astype(int)
+    axes = np.ogrid[-h_max : h_max + 1, -k_max : k_max + 1, 0 : l_max + 1]
+    metric = np.linalg.inv(lattice @ lattice.T)
+    squared = sum(metric[i, j] * axes[i] * axes[j] for i in range(3) for j in range(3))
+    h, k, l = axes
+    inside = (squared <= s_max**2) & ((l > 0) | (h > 0) | ((h == 0) & (k > 0)))
+    return np.argwhere(inside) - np.array([h_max, k_max, 0])
+
+
+def structure_factors(
+    hkl: Float[Array, "m 3"],
+    q: Float[Array, " m"],
+    species: Integer[Array, " k"],
+    member: Float[Array, "k n"],
+    frac_coords: Float[Array, "n 3"],
+    table: Table,
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    """Return the real and imaginary parts of F(h), in electrons.
+
+    Args:
+        hkl: reflections.
+        q: s^2 / 4 of each, 1/angstrom^2.
+        species: the distinct atomic numbers; 0 pads.
+        member: 1 where an atom (column) is of a species (row); a column of zeros pads.
+        frac_coords: fractional coordinates of the atoms.
+        table: the form factors.
+    """
+    phase = 2 * jnp.pi * (hkl @ frac_coords.T)
+    factors = form_factors(species, q, table)
+    real, imaginary = (
+        jnp.sum(factors * (member @ trigonometric(phase).T), axis=0)
+        for trigonometric in (jnp.cos, jnp.sin)
+    )
+    return real, imaginary
+
+
+@partial(jax.jit, static_argnames="table")
+def _squared(
+    hkl: Float[Array, "m 3"],
+    inverse: Float[Array, "3 3"],
+    species: Integer[Array, " k"],
+    member: Float[Array, "k n"],
+    frac_coords: Float[Array, "n 3"],
+    *,
+    table: Table,
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    s_squared = jnp.sum((hkl @ inverse.T) ** 2, axis=1)
+    parts = structure_factors(hkl, s_squared / 4, species, member, frac_coords, table)
+    return jnp.sqrt(s_squared), parts[0] ** 2 + parts[1] ** 2
+
+
+def _merge(
+    s: Float[np.ndarray, " m"], intensity: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, "lines 2"]:
+    if not len(s):
+        return np.zeros((0, 2))
+    order = np.argsort(s, kind="stable")
+    s, intensity = s[order], intensity[order]
+    first = np.flatnonzero(np.diff(s, prepend=-1.0) > COINCIDENCE)
+    lines = np.stack([s[first], np.add.reduceat(intensity, first)], axis=1)
+    return lines[lines[:, 1] > ABSENT * lines[:, 1].max()]

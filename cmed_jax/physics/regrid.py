@@ -1,0 +1,48 @@
+"""Fourier resampling of a periodic density: another grid, and if need be another cell."""
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+
+def resample(
+    density: Float[np.ndarray, "a b c"],
+    shape: tuple[int, int, int],
+    matrix: Integer[np.ndarray, "3 3"] | None = None,
+    shift: Float[np.ndarray, "3"] | None = None,
+) -> Float[np.ndarray, "x y z"]:
+    """Return the density on another grid, optionally in another cell of the same crystal.
+
+    The new grid takes the Fourier coefficients of the old one as far as both carry them,
+    |h_i| <= (n_i - 1) // 2 on each axis: coarser grids are low-passed, finer ones interpolated, and
+    the mean is kept exactly. A change of cell x' = P x + p (columns) maps the coefficient of h = h' P
+    to h' with the phase exp(-2 pi i h'.p); h' P is integral whenever the new lattice contains the
+    old one, as a primitive cell's contains a supercell's.
+
+    Args:
+        density: values at x_i = k / n_i, any unit.
+        shape: points of the new grid.
+        matrix: P of the change of cell; None leaves the cell.
+        shift: p of the change of cell, in fractions of the new cell; None is no shift.
+    """
+    matrix = np.eye(3, dtype=int) if matrix is None else matrix
+    shift = np.zeros(3) if shift is None else shift
+    if shape == density.shape and np.array_equal(matrix, np.eye(3)) and not shift.any():
+        return density.astype(float)
+    spectrum = np.fft.fftn(density, norm="forward")
+    new = np.stack(np.meshgrid(*(_modes(n) for n in shape), indexing="ij"), axis=-1)
+    old = new @ matrix
+    carried = np.all(np.abs(old) <= _limit(density.shape), axis=-1)
+    carried &= np.all(np.abs(new) <= _limit(shape), axis=-1)
+    source = tuple((old % density.shape)[carried].T)
+    result = np.zeros(shape, complex)
+    result[carried] = spectrum[source] * np.exp(-2j * np.pi * (new[carried] @ shift))
+    return np.fft.ifftn(result, norm="forward").real
+
+
+def _modes(n: int) -> Integer[np.ndarray, " n"]:
+    return np.rint(np.fft.fftfreq(n, 1 / n)).astype(int)
+
+
+def _limit(shape: tuple[int, ...]) -> Integer[np.ndarray, "3"]:
+    # The mode n/2 of an even grid stands for +n/2 and -n/2 at once: no other grid can take it over.
+    return (np.asarray(shape) - 1) // 2
