@@ -1,0 +1,301 @@
+"""The canonical cell: one crystal has one description, whatever cell its source chose.
+
+spglib brings a crystal to the standard primitive cell of its space group. What that leaves open is
+the Euclidean normalizer of the space group (International Tables A, chapter 3.5): the isometries
+that carry the symmetry elements onto themselves, but not the atoms. In rock salt they exchange
+sodium and chlorine; in a polar group they shift the origin along the axis. Of all these equivalent
+descriptions the one is taken that comes first when the atoms are listed from the most
+electropositive element on, by rounded coordinates. So the most electropositive element comes to the
+origin where symmetry allows it, and related compounds have related targets.
+
+Mirror images count as equivalent: a powder pattern cannot tell them apart.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+from itertools import combinations, product
+from typing import NamedTuple
+
+import numpy as np
+import spglib
+from jaxtyping import Float, Integer
+
+from cmed_jax.crystal.material import Material
+
+SYMPREC = 0.1
+"""Tolerance of the symmetry search in angstrom, as for the space groups of the sources."""
+
+# Shifts of origin between equivalent descriptions are multiples of 1/24 of the primitive cell.
+_STEPS = 24
+# Coordinates compare in thousandths, whose boundaries keep away from multiples of 1/24 and 1/64.
+_RESOLUTION, _BIAS = 1000, 0.5625
+
+# (a_p, b_p, c_p) = (a, b, c) M: spglib's primitive cells of the centred standard cells.
+_PRIMITIVE = {
+    "P": np.eye(3),
+    "A": np.array([[2, 0, 0], [0, 1, -1], [0, 1, 1]]) / 2,
+    "C": np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 2]]) / 2,
+    "I": np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2,
+    "F": np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2,
+    "R": np.array([[2, -1, -1], [1, 1, -2], [1, 1, 1]]) / 3,
+}
+
+spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are from spglib 3 on
+
+
+class CellChange(NamedTuple):
+    """A change of cell and origin, x' = matrix x + shift (columns of fractional coordinates)."""
+
+    matrix: Integer[np.ndarray, "3 3"]
+    shift: Float[np.ndarray, "3"]
+
+
+class Normalizer(NamedTuple):
+    """The Euclidean normalizer of a space group on its standard primitive cell, modulo the group.
+
+    Attributes:
+        rotations: R of one isometry x -> R x + t for each coset.
+        translations: t of each.
+        polar: Q, such that any shift x -> x + Q y of the origin belongs to the normalizer as well.
+            It is integral and Q Q = Q, so that x - Q x is free of such a shift.
+    """
+
+    rotations: Integer[np.ndarray, "k 3 3"]
+    translations: Float[np.ndarray, "k 3"]
+    polar: Integer[np.ndarray, "3 3"]
+
+
+def canonical_cell(material: Material, symprec: float = SYMPREC) -> Material:
+    """Return the material in its canonical primitive cell, with the space group that spglib finds.
+
+    The cell is idealised: lattice and coordinates obey the symmetry exactly. A density stays
+    behind, as it is sampled on the old cell; `canonical_description` says how to carry it over.
+
+    Raises:
+        ValueError: no symmetry was found, for instance because atoms coincide.
+    """
+    return canonical_description(material, symprec)[0]
+
+
+def canonical_description(
+    material: Material, symprec: float = SYMPREC
+) -> tuple[Material, CellChange]:
+    """Return the material in its canonical cell, and the change of cell that leads there.
+
+    Args:
+        material: a crystal in any cell.
+        symprec: tolerance of the symmetry search, angstrom.
+
+    Raises:
+        ValueError: no symmetry was found, for instance because atoms coincide.
+    """
+    dataset = symmetry(material, symprec)
+    cell = _PRIMITIVE[dataset.international[0]]
+    to_primitive = np.linalg.inv(cell)
+    matrix = np.rint(to_primitive @ dataset.transformation_matrix).astype(int)
+    shift = to_primitive @ dataset.origin_shift
+    rotations, translations = _primitive_operations(dataset.hall_number)
+    old_lattice = np.linalg.inv(matrix).T @ material.lattice
+    metric = np.mean(rotations.mT @ old_lattice @ old_lattice.T @ rotations, axis=0)
+    coords, first = _merge_copies(
+        material.frac_coords @ matrix.T + shift, dataset.mapping_to_primitive
+    )
+    numbers = material.numbers[first]
+    coords = _symmetrized(coords, numbers, metric, rotations, translations / _STEPS)
+    rotation, origin = _first_description(numbers, coords, normalizer(dataset.hall_number))
+    coords = _in_cell(coords @ rotation.T + origin)
+    order = np.lexsort((_keys(coords), _electropositivity(numbers)))
+    canonical = replace(
+        material,
+        lattice=cell.T @ np.linalg.cholesky(to_primitive.T @ metric @ to_primitive),
+        numbers=numbers[order],
+        frac_coords=coords[order],
+        space_group=int(dataset.number),
+        density=None,
+    )
+    return canonical, CellChange(rotation @ matrix, rotation @ shift + origin)
+
+
+def symmetry(material: Material, symprec: float = SYMPREC) -> spglib.SpglibDataset:
+    """Return spglib's symmetry dataset of a material.
+
+    Raises:
+        ValueError: spglib finds no symmetry.
+    """
+    cell = (material.lattice, material.frac_coords, material.numbers)
+    try:
+        return spglib.get_symmetry_dataset(cell, symprec=symprec)
+    except spglib.SpglibError as error:
+        raise ValueError(f"spglib finds no symmetry within {symprec} angstrom: {error}") from None
+
+
+@lru_cache
+def normalizer(hall_number: int) -> Normalizer:
+    """Return the normalizer of a space group (by spglib's Hall number) on its primitive cell.
+
+    Only isometries that every lattice of the group's Bravais type admits are counted.
+    """
+    rotations, translations = _primitive_operations(hall_number)
+    polar = _polar_shifts(rotations)
+    found, seen = [], set()
+    for candidate in _holohedry(rotations):
+        coset = {(candidate @ rotation).tobytes() for rotation in rotations}
+        if coset & seen:
+            continue
+        seen |= coset
+        for origin in _origins(candidate, rotations, translations, polar):
+            found.append((candidate, origin))
+    return Normalizer(*map(np.stack, zip(*found, strict=True)), polar)
+
+
+def _primitive_operations(
+    hall_number: int,
+) -> tuple[Integer[np.ndarray, "m 3 3"], Integer[np.ndarray, "m 3"]]:
+    """Return rotations and translations (in 1/24) of a space group on its primitive cell."""
+    operations = spglib.get_symmetry_from_database(hall_number)
+    cell = _PRIMITIVE[spglib.get_spacegroup_type(hall_number).international_short[0]]
+    inverse = np.linalg.inv(cell)
+    rotations = np.rint(inverse @ operations["rotations"] @ cell).astype(int)
+    translations = np.rint(_STEPS * operations["translations"] @ inverse.T).astype(int)
+    first = np.unique(rotations, axis=0, return_index=True)[1]
+    return rotations[first], translations[first]
+
+
+def _holohedry(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "k 3 3"]:
+    """Return the point group of a lattice that has these rotations and is otherwise general."""
+    general = np.array([[1.0, 0.12, 0.23], [0.12, 1.7, 0.31], [0.23, 0.31, 2.6]])
+    metric = np.mean(rotations.mT @ general @ rotations, axis=0)
+    matrices = np.array(list(product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
+    return matrices[np.isclose(matrices.mT @ metric @ matrices, metric).all(axis=(1, 2))]
+
+
+def _polar_shifts(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "3 3"]:
+    """Return Q with Q Q = Q, integral, whose columns span what every rotation leaves as it is."""
+    invariant = np.mean(rotations, axis=0)
+    rank = round(np.trace(invariant))
+    basis = np.linalg.svd(invariant).U[:, :rank]
+    polar = np.zeros((3, 3), int)
+    for pivots in map(list, combinations(range(3), rank)):
+        if abs(np.linalg.det(basis[pivots])) > 1e-6:
+            polar[:, pivots] = np.rint(basis @ np.linalg.inv(basis[pivots]))
+            break
+    return polar
+
+
+def _origins(
+    rotation: Integer[np.ndarray, "3 3"],
+    rotations: Integer[np.ndarray, "m 3 3"],
+    translations: Integer[np.ndarray, "m 3"],
+    polar: Integer[np.ndarray, "3 3"],
+) -> Float[np.ndarray, "k 3"]:
+    """Return every t for which x -> R x + t carries the space group onto itself.
+
+    It turns (W, w) into (W', R w + t - W' t) with W' = R W / R, which has to be an operation
+    (W', w') of the group again: (1 - W') t = w' - R w modulo the lattice. Along polar directions t
+    is free and left out.
+    """
+    index = {matrix.tobytes(): i for i, matrix in enumerate(rotations)}
+    inverse = np.rint(np.linalg.inv(rotation)).astype(int)
+    origins = np.indices((_STEPS, _STEPS, _STEPS)).reshape(3, -1).T
+    for image, translation in zip(rotation @ rotations @ inverse, translations, strict=True):
+        if image.tobytes() not in index:
+            return np.zeros((0, 3))
+        target = translations[index[image.tobytes()]] - rotation @ translation
+        misfit = origins - origins @ image.T - target
+        origins = origins[(misfit % _STEPS == 0).all(axis=1)]
+    return np.unique((origins - origins @ polar.T) % _STEPS, axis=0) / _STEPS
+
+
+def _merge_copies(
+    coords: Float[np.ndarray, "n 3"], primitive: Integer[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "k 3"], Integer[np.ndarray, " k"]]:
+    """Return the mean of the atoms that are translates of one, and the index of the first each."""
+    _, first, index, counts = np.unique(
+        primitive, return_index=True, return_inverse=True, return_counts=True
+    )
+    deviations = coords - coords[first][index]
+    sums = np.zeros((len(first), 3))
+    np.add.at(sums, index, deviations - np.rint(deviations))
+    return coords[first] + sums / counts[:, None], first
+
+
+def _symmetrized(
+    coords: Float[np.ndarray, "n 3"],
+    numbers: Integer[np.ndarray, " n"],
+    metric: Float[np.ndarray, "3 3"],
+    rotations: Integer[np.ndarray, "m 3 3"],
+    translations: Float[np.ndarray, "m 3"],
+) -> Float[np.ndarray, "n 3"]:
+    """Return the mean of the crystal's images under its space group.
+
+    Unlike spglib's own idealisation the mean does not depend on which cell or origin the distorted
+    crystal was given in: an error of the origin averages out, or lies along a polar direction.
+    """
+    foreign = np.where(numbers[:, None] == numbers, 0.0, np.inf)
+    deviations = np.zeros_like(coords)
+    for rotation, translation in zip(rotations, translations, strict=True):
+        gaps = (coords @ rotation.T + translation)[:, None] - coords
+        gaps -= np.rint(gaps)
+        image = np.argmin(np.sum((gaps @ metric) * gaps, axis=-1) + foreign, axis=1)
+        deviations[image] += gaps[np.arange(len(image)), image]
+    return coords + deviations / len(rotations)
+
+
+def _first_description(
+    numbers: Integer[np.ndarray, " n"],
+    coords: Float[np.ndarray, "n 3"],
+    normal: Normalizer,
+) -> tuple[Integer[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    """Return R and t of the isometry x -> R x + t of the normalizer whose result comes first."""
+    ranks = _electropositivity(numbers)
+    rotations, shifts = _anchored(coords[ranks == ranks.min()], normal)
+    for rank in np.unique(ranks):
+        if len(shifts) == 1:
+            break
+        images = coords[ranks == rank] @ rotations.mT + shifts[:, None]
+        listings = np.sort(_keys(images), axis=1)
+        first = listings[np.lexsort(listings.T[::-1])[0]]
+        ties = (listings == first).all(axis=1)
+        rotations, shifts = rotations[ties], shifts[ties]
+    return rotations[0], shifts[0]
+
+
+def _anchored(
+    anchors: Float[np.ndarray, "m 3"], normal: Normalizer
+) -> tuple[Integer[np.ndarray, "k 3 3"], Float[np.ndarray, "k 3"]]:
+    """Return the normalizer's isometries, along polar directions with each anchor atom at zero."""
+    rotations, shifts, polar = normal
+    if not polar.any():
+        return rotations, shifts
+    images = anchors @ rotations.mT + shifts[:, None]
+    shifts = shifts[:, None] - images @ polar.T
+    return np.repeat(rotations, len(anchors), axis=0), shifts.reshape(-1, 3)
+
+
+@lru_cache
+def _electronegativity_ranks() -> Integer[np.ndarray, "119"]:
+    """Return the rank of each atomic number, the most electropositive first.
+
+    By Pauling's electronegativity, then by atomic number; elements without one come last.
+    """
+    from pymatgen.core import Element
+
+    values = [Element.from_Z(z).data.get("X") or np.inf for z in range(1, 119)]
+    ranks = np.zeros(119, int)
+    ranks[1 + np.argsort(values, kind="stable")] = np.arange(1, 119)
+    return ranks
+
+
+def _electropositivity(numbers: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
+    return _electronegativity_ranks()[numbers]
+
+
+def _in_cell(coords: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+    """Return coordinates in [0, 1), where what lies a rounding error under 1 is 0."""
+    return np.maximum(coords - np.floor(coords + 1e-6), 0.0)
+
+
+def _keys(coords: Float[np.ndarray, "*n 3"]) -> Integer[np.ndarray, "*n"]:
+    """Return one integer for each atom, which sorts as its rounded coordinates do."""
+    x, y, z = np.moveaxis(np.floor(_RESOLUTION * coords + _BIAS).astype(int) % _RESOLUTION, -1, 0)
+    return (x * _RESOLUTION + y) * _RESOLUTION + z

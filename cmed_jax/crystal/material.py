@@ -1,0 +1,82 @@
+"""One crystal structure, and the note that says why one was refused."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from cmed_jax.crystal.composition import SYMBOLS
+
+CRYSTAL_SYSTEMS = {
+    "triclinic": 2,
+    "monoclinic": 15,
+    "orthorhombic": 74,
+    "tetragonal": 142,
+    "trigonal": 167,
+    "hexagonal": 194,
+    "cubic": 230,
+}
+"""The seven crystal systems with the last space group number of each."""
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A crystal structure with an id, from any source.
+
+    Attributes:
+        material_id: unique in its source.
+        lattice: rows a, b, c in angstrom.
+        numbers: atomic numbers.
+        frac_coords: fractional coordinates, atom by atom.
+        space_group: number (1-230) as the source says, or as found in the canonical cell.
+        split: "train", "validation" or "test" where the source names one.
+        density: electron density in e/angstrom^3 at the fractional coordinates i/n of `lattice`.
+    """
+
+    material_id: str
+    lattice: Float[np.ndarray, "3 3"]
+    numbers: Integer[np.ndarray, " n"]
+    frac_coords: Float[np.ndarray, "n 3"]
+    space_group: int | None = None
+    split: str | None = None
+    density: Float[np.ndarray, "na nb nc"] | None = None
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula, such as "NaCl"."""
+        from pymatgen.core import Composition
+
+        numbers, amounts = np.unique(self.numbers, return_counts=True)
+        symbols = (SYMBOLS[z] for z in numbers)
+        return Composition(dict(zip(symbols, amounts.tolist(), strict=True))).reduced_formula
+
+    @property
+    def crystal_system(self) -> str:
+        """Name of the crystal system, such as "cubic"."""
+        return crystal_system(self.space_group)
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell in angstrom^3."""
+        return float(abs(np.linalg.det(self.lattice)))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A material that cannot be used: its id (or where it stands in the source) and the reason."""
+
+    material_id: str
+    reason: str
+
+
+def crystal_system(space_group: int | None) -> str:
+    """Return the crystal system of a space group number.
+
+    Raises:
+        ValueError: the number is unknown or not 1-230.
+    """
+    if space_group is None or not 1 <= space_group <= 230:
+        raise ValueError(f"space group {space_group} is not a number from 1 to 230")
+    return next(name for name, last in CRYSTAL_SYSTEMS.items() if space_group <= last)

@@ -1,0 +1,55 @@
+"""Which material is trained on, which is held out."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+
+from cmed_jax.crystal.material import Material
+
+DROPPED = "dropped"
+"""In the place of a split: the material would leak a held-out one into training."""
+
+
+def assign_splits(materials: Iterable[Material]) -> dict[str, str]:
+    """Return "train", "validation", "test" or "dropped" for each material id.
+
+    A material whose source names its split keeps it. In a crystal system with published validation
+    or test materials the others go to train, but for those that share reduced formula and space
+    group with a held-out one: they are dropped. In a crystal system without, the reduced formula
+    decides, 80/10/10 by its hash, unless another material of that formula has a split already.
+
+    Raises:
+        ValueError: a material has no space group.
+    """
+    systems: dict[str, list[Material]] = defaultdict(list)
+    for material in materials:
+        systems[material.crystal_system].append(material)
+    splits: dict[str, str] = {}
+    for members in systems.values():
+        published = any(material.split in ("validation", "test") for material in members)
+        splits |= _published_splits(members) if published else _hashed_splits(members)
+    return splits
+
+
+def _published_splits(materials: list[Material]) -> dict[str, str]:
+    kinds = [(material.formula, material.space_group) for material in materials]
+    named = [material.split for material in materials]
+    held_out = {k for k, split in zip(kinds, named, strict=True) if split not in (None, "train")}
+    return {
+        material.material_id: split or (DROPPED if kind in held_out else "train")
+        for material, kind, split in zip(materials, kinds, named, strict=True)
+    }
+
+
+def _hashed_splits(materials: list[Material]) -> dict[str, str]:
+    formulas = [material.formula for material in materials]
+    named = {f: m.split for f, m in zip(formulas, materials, strict=True) if m.split}
+    return {
+        material.material_id: material.split or named.get(formula) or _hashed(formula)
+        for material, formula in zip(materials, formulas, strict=True)
+    }
+
+
+def _hashed(formula: str) -> str:
+    share = int.from_bytes(hashlib.sha256(formula.encode()).digest()[:8]) / 2**64
+    return "train" if share < 0.8 else "validation" if share < 0.9 else "test"

@@ -1,0 +1,187 @@
+"""The reader: a split of the dataset in host memory, and where the dataset came from.
+
+A directory holds one dataset, or the parts of one that were built apart (``part_1_of_4``, ...).
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Float, Int32, Integer, Shaped
+
+from cmed_jax.data.schema import decode_density
+
+PROVENANCE = "provenance.json"
+REFUSED = "refused.jsonl"
+
+_KEPT = ("space_group", "pattern", "composition", "density", "density_scale")
+_PART = re.compile(r"part_(\d+)_of_(\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """A split in host memory; row i is the same material on every machine, ordered by id.
+
+    Attributes:
+        material_id: id in the source.
+        formula: reduced formula.
+        space_group: number, 1-230.
+        atoms: number of atoms in the cell.
+        pattern: Mo K-alpha, two-theta 0-180, 1,024 bins, strongest 1.
+        composition: atom fractions by atomic number.
+        density: electron density in units of density_scale.
+        density_scale: e/angstrom^3.
+    """
+
+    material_id: Shaped[np.ndarray, " n"]
+    formula: Shaped[np.ndarray, " n"]
+    space_group: Int32[np.ndarray, " n"]
+    atoms: Int32[np.ndarray, " n"]
+    pattern: Float[np.ndarray, "n 1024"]
+    composition: Float[np.ndarray, "n 119"]
+    density: Float[np.ndarray, "n 50 50 50"]
+    density_scale: Float[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.material_id)
+
+    def densities(
+        self, rows: Integer[np.ndarray, " k"] | Sequence[int] | slice
+    ) -> Float[np.ndarray, "k 50 50 50"]:
+        """Return the densities of some rows, float32, e/angstrom^3."""
+        return decode_density(self.density[rows], self.density_scale[rows])
+
+
+def load_examples(directory: str | Path, split: str) -> Examples:
+    """Read a split ("train", "validation" or "test") that the dataset job wrote.
+
+    Args:
+        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/1.0.0``.
+        split: name of the split.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+        ValueError: the dataset has no such split.
+    """
+    records = [_example(record) for source in _data_sources(directory, split) for record in source]
+    records.sort(key=itemgetter("material_id"))
+    return Examples(**{field.name: _column(records, field.name) for field in fields(Examples)})
+
+
+def provenance(directory: str | Path) -> dict[str, Any]:
+    """Return what the dataset was built from and how; the counts of parts are added up.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+        ValueError: the parts were not built alike.
+    """
+    parts = [json.loads((part / PROVENANCE).read_text()) for part in parts_of(directory)]
+    for part in parts:
+        if part["identity"] != parts[0]["identity"]:
+            change = differences(parts[0]["identity"], part["identity"])
+            raise ValueError(f"the parts in {directory} were not built alike: {change}")
+    records: Counter[str] = sum((Counter(part["records"]) for part in parts), Counter())
+    return parts[0] | {
+        "records": dict(sorted(records.items())),
+        "dropped": sum(part["dropped"] for part in parts),
+        "refused": sum(part["refused"] for part in parts),
+    }
+
+
+def fingerprint(directory: str | Path) -> str:
+    """Return a SHA-256 that tells two datasets apart: what they were built from, how many records.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+    """
+    content = provenance(directory)
+    identity = {name: content[name] for name in ("identity", "records")}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def differences(expected: dict[str, Any], found: dict[str, Any]) -> str:
+    """Return in words what differs between two identities, empty where nothing does."""
+    names = sorted(expected.keys() | found.keys())
+    return ", ".join(
+        f"{name} is {found.get(name)!r} and not {expected.get(name)!r}"
+        for name in names
+        if found.get(name) != expected.get(name)
+    )
+
+
+def parts_of(directory: str | Path) -> list[Path]:
+    """Return the directories that together hold the dataset: itself, or its parts in order.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+    """
+    directory = Path(directory)
+    if (directory / PROVENANCE).exists():
+        return [directory]
+    found = _numbered_parts(directory)
+    if not found:
+        raise FileNotFoundError(
+            f"no dataset in {directory}: build it with python -m tfds_builders.cmed "
+            "--config CONFIG --data_dir DATA_DIR, and give DATA_DIR/cmed/CONFIG/VERSION"
+        )
+    totals = {total for _, total in found}
+    if len(totals) > 1:
+        raise FileNotFoundError(
+            f"{directory} holds parts of {' and of '.join(map(str, sorted(totals)))}: "
+            "keep those of one division"
+        )
+    total = totals.pop()
+    missing = [str(k) for k in range(1, total + 1) if (k, total) not in found]
+    if missing:
+        raise FileNotFoundError(
+            f"part {', '.join(missing)} of {total} is missing in {directory}: build it with --part"
+        )
+    return [found[k, total] for k in range(1, total + 1)]
+
+
+def part_name(part: int, parts: int) -> str:
+    """Return the name of the folder that holds part 1, 2, ... of a dataset built in parts."""
+    return f"part_{part}_of_{parts}"
+
+
+def _numbered_parts(directory: Path) -> dict[tuple[int, int], Path]:
+    folders = [path.parent for path in directory.glob(f"part_*/{PROVENANCE}")]
+    matches = {folder: _PART.fullmatch(folder.name) for folder in folders}
+    return {(int(m[1]), int(m[2])): folder for folder, m in matches.items() if m}
+
+
+def _data_sources(directory: str | Path, split: str) -> list[Any]:
+    builders = [tfds.builder_from_directory(part) for part in parts_of(directory)]
+    provenance(directory)  # the parts belong together
+    sources = [b.as_data_source(split) for b in builders if split in b.info.splits]
+    if not sources:
+        names = sorted({name for builder in builders for name in builder.info.splits})
+        raise ValueError(f"no split {split!r} in {directory}: it has {', '.join(names)}")
+    return sources
+
+
+def _example(record: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "material_id": record["material_id"].decode(),
+        "formula": record["formula"].decode(),
+        "atoms": np.int32(len(record["species"])),
+        **{name: record[name] for name in _KEPT},
+    }
+
+
+def _column(records: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n *rest"]:
+    """Return one feature of all records, which give it up: a split is never in memory twice."""
+    if isinstance(records[0][name], str):
+        return np.array([record[name] for record in records])
+    column = np.empty((len(records), *np.shape(records[0][name])), records[0][name].dtype)
+    for row, record in enumerate(records):
+        column[row] = record.pop(name)
+    return column

@@ -1,0 +1,255 @@
+"""The builder: materials of a source become records of pattern and density."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tensorflow_datasets.public_api as tfds
+
+from cmed_jax import __version__
+from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, SPLITS, Material, Refusal
+from cmed_jax.crystal.sources import Source, open_source
+from cmed_jax.crystal.splits import assign_splits
+from cmed_jax.data import schema
+from cmed_jax.data.dataset import PROVENANCE, REFUSED, differences, part_name
+from cmed_jax.data.records import Recipe
+from tfds_builders.cmed.workers import records, worker_pool
+
+_HOMEPAGE = "https://doi.org/10.1038/s41524-024-01401-8"
+
+
+@dataclasses.dataclass
+class BuilderConfig(tfds.core.BuilderConfig):
+    """A configuration: the materials of one crystal system, or of all (None)."""
+
+    crystal_system: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a build starts from and how it is done.
+
+    Attributes:
+        materials: as `cmed_jax.crystal.sources.open_source` takes them; None is the embedded ones.
+        recipe: how a material becomes a record.
+        workers: processes.
+        part: (k, n) builds part k = 1 ... n alone, into a folder of its own.
+    """
+
+    materials: str | None = None
+    recipe: Recipe = Recipe()  # noqa: RUF009
+    workers: int = 1
+    part: tuple[int, int] | None = None
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Powder patterns and electron densities of crystals.
+
+    `report` may be set to a function that is told the number of materials done and of all.
+
+    Beside the records it leaves provenance.json (what they were built from) and refused.jsonl (what
+    could not be used, and why). Nothing is readable before all of it is.
+    """
+
+    VERSION = tfds.core.Version(schema.VERSION)
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {schema.VERSION: "First release."}
+    BUILDER_CONFIGS: ClassVar[list[BuilderConfig]] = [
+        *(
+            BuilderConfig(name=name, description=f"The {name} materials.", crystal_system=name)
+            for name in CRYSTAL_SYSTEMS
+        ),
+        BuilderConfig(name="all", description="The materials of all crystal systems."),
+    ]
+
+    def __init__(
+        self,
+        *,
+        options: Options = Options(),
+        file_format: str | None = None,
+        **kwargs: Any,
+    ):
+        """Prepare a build.
+
+        Args:
+            options: what to build from and how.
+            file_format: of TFDS; array_record if None, as it is read without TensorFlow.
+            **kwargs: data_dir, config and version of `tfds.core.DatasetBuilder`.
+        """
+        self.options = options
+        self.report: Callable[[int, int], None] = lambda done, total: None
+        self._refused: list[Refusal] = []
+        self._records: Counter[str] = Counter()
+        super().__init__(file_format=file_format or "array_record", **kwargs)
+        self._original_state["options"] = options  # pickled builders keep it
+
+    @cached_property
+    def source(self) -> Source:
+        """The source of the materials.
+
+        Raises:
+            ValueError: it does not exist or is of no known form.
+        """
+        return open_source(self.options.materials)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What decides the records; two builds with the same identity are equal."""
+        return {
+            "config": self.builder_config.name,
+            "version": str(self.version),
+            "source": self.source.fingerprint,
+            **dataclasses.asdict(self.options.recipe),
+        }
+
+    def is_built(self) -> bool:
+        """Return whether the dataset, or the part that is to be built, is there already.
+
+        Raises:
+            ValueError: something else is there.
+        """
+        part = Path(self.data_dir)
+        whole = part.parent if self.options.part else part
+        for place in dict.fromkeys((whole, part, *whole.glob("part_*"))):
+            if (place / PROVENANCE).exists():
+                self._check_sibling(place)
+        return (part / PROVENANCE).exists() or (whole / PROVENANCE).exists()
+
+    def _check_sibling(self, place: Path) -> None:
+        found = json.loads((place / PROVENANCE).read_text())
+        if change := differences(self.identity, found["identity"]):
+            raise ValueError(
+                f"{place} holds another dataset: {change}; give another data_dir or remove it"
+            )
+        if found["part"] and found["part"][1:] != list(self.options.part or ())[1:]:
+            raise ValueError(
+                f"{place} is a part of a dataset divided otherwise: build its other parts, "
+                "or remove it"
+            )
+
+    def _build_data_dir(self, given_data_dir: str | None) -> tuple[str, str]:
+        root, directory = super()._build_data_dir(given_data_dir)
+        if self.options.part:
+            directory = os.path.join(directory, part_name(*self.options.part))  # noqa: PTH118
+        return root, directory
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        """Return the metadata; see the superclass."""
+        return self.dataset_info_from_configs(features=schema.FEATURES, homepage=_HOMEPAGE)
+
+    def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """Write everything to the temporary directory that TFDS renames when it is complete."""
+        directory = Path(self.data_dir)
+        with _locked(directory), worker_pool(self.options.workers) as self._pool:
+            _remove_leftovers(directory)
+            super()._download_and_prepare(*args, **kwargs)
+        lines = (json.dumps(dataclasses.asdict(refusal)) + "\n" for refusal in self._refused)
+        (directory / REFUSED).write_text("".join(lines))
+        (directory / PROVENANCE).write_text(json.dumps(self._provenance(), indent=2) + "\n")
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        """Return the records of each split; see the superclass."""
+        del dl_manager  # nothing is downloaded
+        members = self._materials()
+        planned = {split: members.pop(split) for split in SPLITS if split in members}
+        self._dropped = sum(map(len, members.values()))
+        self._total = sum(map(len, planned.values()))
+        generators = {split: self._generate_examples(split, m) for split, m in planned.items()}
+        # TFDS refuses an empty split, and all materials of a small one may be refused.
+        begun = {split: next(generator, None) for split, generator in generators.items()}
+        if not any(begun.values()):
+            raise self._nothing_usable()
+        return {
+            split: chain([first], generators[split])
+            for split, first in begun.items()
+            if first is not None
+        }
+
+    def _generate_examples(
+        self, split: str, materials: list[Material]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (material id, record) in the order of the materials, and note what is refused."""
+        for result in records(materials, self.source, self.options.recipe, self._pool):
+            if isinstance(result, Refusal):
+                self._refused.append(result)
+            else:
+                self._records[split] += 1
+                yield result["material_id"], result
+            self.report(self._records.total() + len(self._refused), self._total)
+
+    def _materials(self) -> dict[str, list[Material]]:
+        """Return the materials of the configuration (of the part) by split, ordered by id."""
+        found, self._refused = _read(self.source)
+        splits = assign_splits(found.values())
+        system = self.builder_config.crystal_system
+        wanted = sorted(key for key, m in found.items() if system in (None, m.crystal_system))
+        if not wanted:
+            raise self._nothing_usable()
+        k, n = self.options.part or (1, 1)
+        self._refused = self._refused[k - 1 :: n]
+        members: dict[str, list[Material]] = defaultdict(list)
+        for key in wanted[k - 1 :: n]:
+            members[splits[key]].append(found[key])
+        return members
+
+    def _nothing_usable(self) -> ValueError:
+        name = self.builder_config.name
+        reasons = "".join(f"; {r.material_id}: {r.reason}" for r in self._refused[:3])
+        return ValueError(f"no usable material for {name} in {self.source.description}{reasons}")
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "identity": self.identity,
+            "source": self.source.description,
+            "part": self.options.part,
+            "records": dict(self._records),
+            "dropped": self._dropped,
+            "refused": len(self._refused),
+            "software": {"cmed-jax": __version__}
+            | {name: version(name) for name in ("spglib", "pymatgen", "gemmi", "jax")},
+        }
+
+
+def _read(source: Source) -> tuple[dict[str, Material], list[Refusal]]:
+    """Return the materials of a source by id, and what it refuses."""
+    found: dict[str, Material] = {}
+    refused = []
+    for item in source:
+        if isinstance(item, Refusal):
+            refused.append(item)
+        elif item.material_id in found:
+            refused.append(Refusal(item.material_id, "the id appears twice; the first is kept"))
+        else:
+            found[item.material_id] = item
+    return found, refused
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold a directory against other builds; the lock goes with the process, however it ends."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ValueError(f"another job is building {directory}: wait for it") from None
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Remove what killed builds of the same dataset left beside its temporary directory."""
+    target = directory.name.split("_", maxsplit=1)[1]
+    for leftover in directory.parent.glob(f"incomplete.*_{target}"):
+        if leftover != directory:
+            with _locked(leftover):
+                shutil.rmtree(leftover)
