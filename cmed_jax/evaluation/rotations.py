@@ -1,0 +1,52 @@
+"""The 24 proper rotations of the cube about the periodic origin, as exact operations on a grid.
+
+A rotation R is a signed permutation matrix of determinant +1. It carries what lies at fractional
+coordinate x to R x, and so voxel i of an n^3 grid to voxel R i modulo n: index 0 stays where it is,
+i becomes -i mod n under a half-turn, and no value is interpolated. (A rotation of the array, as
+`numpy.rot90` has it, turns about index (n - 1) / 2 instead: one voxel beside the lattice.)
+"""
+
+from itertools import permutations, product
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Integer
+
+
+def _proper_rotations() -> Int[np.ndarray, "24 3 3"]:
+    signed_permutations = [
+        np.diag(signs) @ np.eye(3, dtype=int)[list(order)]
+        for order in permutations(range(3))
+        for signs in product((1, -1), repeat=3)
+    ]
+    return np.stack([m for m in signed_permutations if round(np.linalg.det(m)) == 1])
+
+
+ROTATIONS = _proper_rotations()
+"""The rotations as integer matrices on columns of fractional coordinates; the first is identity."""
+
+
+def source_voxels(rotation: Integer[Array | np.ndarray, "3 3"], n: int) -> Integer[Array, "n n n"]:
+    """Return the flat index of the voxel that the rotation carries to each voxel of an n^3 grid."""
+    voxel = jnp.indices((n, n, n)).reshape(3, -1)
+    source = jnp.asarray(rotation).T @ voxel % n  # the inverse of a rotation is its transpose
+    return jnp.ravel_multi_index(tuple(source), (n, n, n), mode="clip").reshape(n, n, n)
+
+
+def rotate(
+    volumes: Float[Array | np.ndarray, "*batch a b c"], rotation: Integer[Array | np.ndarray, "3 3"]
+) -> Float[Array, "*batch a b c"]:
+    """Rotate volumes about the periodic origin.
+
+    Args:
+        volumes: densities on grids of equal axes.
+        rotation: one of `ROTATIONS`.
+
+    Raises:
+        ValueError: if the axes of the grid differ, so that a rotation would not map it to itself.
+    """
+    *batch, a, b, c = volumes.shape
+    if not a == b == c:
+        raise ValueError(f"a grid of {(a, b, c)} voxels cannot be rotated; its axes must be equal")
+    flat = jnp.asarray(volumes).reshape(*batch, a**3)
+    return flat[..., source_voxels(rotation, a)]
