@@ -1,0 +1,300 @@
+"""The protocol of every reported figure: who is asked what, and how the answers are scored.
+
+A *generator* answers a `Query` (patterns and what is known of the compositions) with candidates.
+The model is one, each baseline is one, and everything here treats them alike. Candidate 0 is the
+plain answer (the model's latent mean); further candidates are samples. Two scores are kept apart:
+
+plain
+    candidate 0 as it is.
+published
+    the best of all samples in all 24 rotations about the periodic origin, each metric on its own.
+    With 5 samples that is the procedure of CrystalNet's article (Guo et al., npj Comput. Mater.
+    2024): an oracle, since it chooses among 120 answers with the truth in hand.
+
+Controls change the queries of a whole split before they are asked. A model that scores as well
+under the wrong pattern has not read the right one.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+from jaxtyping import Array, Float, Integer, Shaped
+
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.dataset import Examples
+from cmed_jax.evaluation import metrics
+from cmed_jax.evaluation.rotations import ROTATIONS, rotate
+
+RESAMPLES = 9_999
+"""Bootstrap resamples behind each interval."""
+
+CONFIDENCE = 0.95
+
+ATOM_BINS = (2, 4, 8, 16, 32)
+"""Largest number of atoms in each group by size; the last group is all that is larger."""
+
+Densities = Float[Array | np.ndarray, "b k na nb nc"]
+Metrics = Mapping[str, Float[np.ndarray, " n"]]
+
+
+class Query(NamedTuple):
+    """What a generator is told of b materials.
+
+    pattern: on the published grid of 1,024 bins, strongest = 1, or zeros: not measured.
+    composition: atom fractions by atomic number, or what is known of them.
+    knowledge: how much that is, as numbered by `Knowledge`.
+    """
+
+    pattern: Float[Array | np.ndarray, "b 1024"]
+    composition: Float[Array | np.ndarray, "b 119"]
+    knowledge: Integer[Array | np.ndarray, " b"]
+
+
+Generator = Callable[[Query], Densities]
+"""Answers b queries with k candidates each, in e/angstrom^3 on the grid of the truth."""
+
+Control = Callable[[Query], Query]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The metrics of one generator, material by material.
+
+    plain, published: "ssim", "psnr" (dB) and "nmae" of each material; published is None where
+    there are no samples. samples: how many the generator gave besides the plain candidate.
+    """
+
+    material_id: Shaped[np.ndarray, " n"]
+    formula: Shaped[np.ndarray, " n"]
+    space_group: Integer[np.ndarray, " n"]
+    atoms: Integer[np.ndarray, " n"]
+    plain: Metrics
+    published: Metrics | None
+    samples: int
+
+
+def full_query(examples: Examples) -> Query:
+    """Return the query that tells everything: every pattern, every composition in full."""
+    knowledge = np.full(len(examples), Knowledge.FULL, np.int32)
+    return Query(examples.pattern, examples.composition, knowledge)
+
+
+def wrong_pattern(query: Query) -> Query:
+    """Hand each material the pattern of another, drawn once for all: one cycle through the split.
+
+    Raises:
+        ValueError: if there is no other material.
+    """
+    n = len(query.pattern)
+    if n < 2:
+        raise ValueError(f"{n} material(s) cannot trade patterns; evaluate at least two")
+    order = np.random.default_rng(0).permutation(n)
+    partner = np.empty(n, int)
+    partner[order] = np.roll(order, 1)
+    return query._replace(pattern=query.pattern[partner])
+
+
+def without_pattern(query: Query) -> Query:
+    """Replace every pattern by zeros: nothing was measured."""
+    return query._replace(pattern=np.zeros_like(query.pattern))
+
+
+def without_composition(query: Query) -> Query:
+    """Replace every composition by zeros and say that nothing is known of it."""
+    return query._replace(
+        composition=np.zeros_like(query.composition),
+        knowledge=np.full_like(query.knowledge, Knowledge.NONE),
+    )
+
+
+CONTROLS: dict[str, Control] = {
+    "wrong pattern": wrong_pattern,
+    "without pattern": without_pattern,
+    "without composition": without_composition,
+}
+
+
+def evaluate(
+    generator: Generator,
+    examples: Examples,
+    *,
+    control: Control | None = None,
+    batch_size: int = 8,
+    progress: Callable[[int], object] | None = None,
+) -> Scores:
+    """Score a generator on every material of a split.
+
+    Args:
+        generator: is always asked about `batch_size` materials, so that it is compiled once.
+        examples: the materials and their true densities.
+        control: changes the queries before they are asked.
+        batch_size: bounds the memory, 0.5 MB for each candidate of a batch.
+        progress: is told how many materials are newly done, batch by batch.
+
+    Raises:
+        ValueError: if the split is empty, or if the generator answers with the wrong number or
+            shape of densities, or with NaN or infinity.
+    """
+    if not len(examples):
+        raise ValueError("there is no material to evaluate; choose a split that is not empty")
+    query = full_query(examples)
+    if control is not None:
+        query = control(query)
+    parts = []
+    for rows, new in _batches(len(examples), batch_size):
+        candidates = generator(Query(*(field[rows] for field in query)))
+        truths = examples.densities(rows)
+        _check_shape(candidates, truths)
+        parts.append(_head(_score(truths, candidates), new))
+        _check_finite(parts[-1], examples.material_id[rows])
+        if progress is not None:
+            progress(new)
+    plain, published = jax.tree.map(lambda *values: np.concatenate(values), *parts)
+    return Scores(
+        examples.material_id,
+        examples.formula,
+        examples.space_group,
+        examples.atoms,
+        plain,
+        published,
+        samples=candidates.shape[1] - 1,
+    )
+
+
+def summary(scores: Scores) -> dict:
+    """Reduce scores to what is reported, as plain numbers ready for JSON.
+
+    Returns:
+        materials: their number. samples: of each, besides the plain candidate.
+        plain, published: for each metric the mean, its 95 % bootstrap interval (None for a single
+            material) and the median; for SSIM also the shares above 0.9, above 0.95 and below 0.7.
+            published is None where there are no samples.
+        by_space_group: plain SSIM of each space group, by number: materials, mean, median.
+        by_atoms: the same by atoms in the cell, "1-2", "3-4", "5-8", "9-16", "17-32" and "33+".
+    """
+    ssim = scores.plain["ssim"]
+    return {
+        "materials": len(ssim),
+        "samples": scores.samples,
+        "plain": _summaries(scores.plain),
+        "published": None if scores.published is None else _summaries(scores.published),
+        "by_space_group": _grouped(ssim, scores.space_group, str),
+        "by_atoms": _grouped(ssim, np.searchsorted(ATOM_BINS, scores.atoms), _atom_bin),
+    }
+
+
+def bootstrap_interval(values: Float[np.ndarray, " n"]) -> list[float] | None:
+    """Return the 95 % percentile bootstrap interval of the mean; None for a single value."""
+    if len(values) < 2:
+        return None
+    interval = scipy.stats.bootstrap(
+        (values.astype(np.float64),),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=500,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return [float(interval.low), float(interval.high)]
+
+
+def _batches(n: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Rows of each batch and how many are new: the last batch is filled up with the last row."""
+    for start in range(0, n, size):
+        yield np.minimum(np.arange(start, start + size), n - 1), min(size, n - start)
+
+
+@jax.jit
+def _score(
+    truths: Float[Array | np.ndarray, "b na nb nc"], candidates: Densities
+) -> tuple[dict[str, Float[Array, " b"]], dict[str, Float[Array, " b"]] | None]:
+    """Plain and published metrics, one material after the other to stay in cache and memory."""
+
+    def score(material):
+        truth, (plain, samples) = metrics.prepare(material[0]), (material[1][0], material[1][1:])
+        published = _best_of_rotations(truth, samples) if len(samples) else None
+        return metrics.compare(truth, plain), published
+
+    return jax.lax.map(score, (jnp.asarray(truths), jnp.asarray(candidates)))
+
+
+def _best_of_rotations(
+    truth: metrics.Truth, samples: Float[Array, "k n n n"]
+) -> dict[str, Float[Array, ""]]:
+    def turned(rotation):
+        return jax.lax.map(lambda s: metrics.compare(truth, rotate(s, rotation)), samples)
+
+    scores = jax.lax.map(turned, jnp.asarray(ROTATIONS))
+    return {
+        "ssim": scores["ssim"].max(),
+        "psnr": scores["psnr"].max(),
+        "nmae": scores["nmae"].min(),
+    }
+
+
+def _head(tree: Any, n: int) -> Any:
+    return jax.tree.map(lambda values: np.asarray(values)[:n], tree)
+
+
+def _check_shape(candidates: Densities, truths: np.ndarray) -> None:
+    b, _, *grid = candidates.shape
+    if (b, *grid) != truths.shape:
+        raise ValueError(
+            f"the generator answered with shape {candidates.shape} to {len(truths)} queries; "
+            f"it has to give (queries, candidates, *grid) on the grid {truths.shape[1:]}"
+        )
+
+
+def _check_finite(scores: Any, material_id: Shaped[np.ndarray, " b"]) -> None:
+    for values in jax.tree.leaves(scores):
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"the density generated for {material_id[np.isfinite(values).argmin()]} is not "
+                "finite; evaluate another checkpoint"
+            )
+
+
+def _summaries(scores: Metrics) -> dict:
+    ssim = scores["ssim"]
+    shares = {
+        "above_0.9": float(np.mean(ssim > 0.9)),
+        "above_0.95": float(np.mean(ssim > 0.95)),
+        "below_0.7": float(np.mean(ssim < 0.7)),
+    }
+    summaries = {name: _summary(values) for name, values in scores.items()}
+    return summaries | {"ssim": summaries["ssim"] | shares}
+
+
+def _summary(values: Float[np.ndarray, " n"]) -> dict:
+    return {
+        "mean": float(np.mean(values, dtype=np.float64)),
+        "interval": bootstrap_interval(values),
+        "median": float(np.median(values)),
+    }
+
+
+def _grouped(
+    ssim: Float[np.ndarray, " n"],
+    group: Integer[np.ndarray, " n"],
+    name: Callable[[int], str],
+) -> dict[str, dict]:
+    return {
+        name(key): {
+            "materials": int(np.sum(group == key)),
+            "mean": float(np.mean(ssim[group == key], dtype=np.float64)),
+            "median": float(np.median(ssim[group == key])),
+        }
+        for key in np.unique(group).tolist()
+    }
+
+
+def _atom_bin(index: int) -> str:
+    if index == len(ATOM_BINS):
+        return f"{ATOM_BINS[-1] + 1}+"
+    return f"{(0, *ATOM_BINS)[index] + 1}-{ATOM_BINS[index]}"

@@ -1,0 +1,334 @@
+"""What is shown of an evaluation: one JSON-able dictionary, a printed table, a picture a material.
+
+`results` holds, and `print_report` prints,
+
+run
+    what the caller says of it: checkpoint, configuration, dataset, split.
+protocol
+    how every figure was computed.
+machine
+    where: platform, processors, device, versions.
+model, baselines, controls
+    `cmed_jax.evaluation.protocol.summary` of the model (or None), and of each baseline and each
+    control by name.
+materials
+    one row for each: material_id, formula, space_group, atoms and `scores`: the metrics by
+    "model", "model, published" and the names of baselines and controls.
+"""
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gemmi
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Integer
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import AsinhNorm
+from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+import cmed_jax
+from cmed_jax.data.dataset import Examples
+from cmed_jax.evaluation import metrics, protocol
+from cmed_jax.evaluation.protocol import Scores, summary
+
+GROUPS_SHOWN = 15
+"""Space groups in the printed table; the results hold all of them."""
+
+STYLE: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "collapse_padding": True}
+
+LINEAR_PART = 60
+"""The colours of slices are linear up to the maximum over this, and logarithmic beyond."""
+
+
+class Colours(NamedTuple):
+    """How values are coloured."""
+
+    map: str
+    norm: AsinhNorm
+
+
+class Plane(NamedTuple):
+    """A slice of a density, and what its equation and its axes are called."""
+
+    equation: str
+    across: str
+    up: str
+    values: Float[np.ndarray, "n n"]
+
+
+def results(
+    model: Scores | None,
+    baselines: Mapping[str, Scores],
+    controls: Mapping[str, Scores],
+    run: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Gather an evaluation in one dictionary of plain values, as the module describes it.
+
+    Raises:
+        ValueError: if there are no scores, or if they are not of the same materials.
+    """
+    named = {**({} if model is None else {"model": model}), **baselines, **controls}
+    _check_same_materials(named)
+    return {
+        "run": dict(run),
+        "protocol": _protocol(),
+        "machine": _machine(),
+        "model": None if model is None else summary(model),
+        "baselines": {name: summary(scores) for name, scores in baselines.items()},
+        "controls": {name: summary(scores) for name, scores in controls.items()},
+        "materials": _rows(named),
+    }
+
+
+def print_report(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the table of the protocol and the plain figures by space group."""
+    console = console or Console()
+    console.print(_headline(results))
+    console.print(_by_space_group(results))
+
+
+def plot_material(
+    path: str | Path, examples: Examples, row: int, prediction: Float[Array | np.ndarray, "n n n"]
+) -> None:
+    """Draw truth, prediction and difference of one material, and the pattern, into a picture.
+
+    The slices pass through the densest voxel of the truth: a plane of constant z, and one along
+    the diagonal of x and y. All are on one scale, linear near zero and logarithmic beyond, so that
+    what lies between the atoms is seen beside the cores.
+
+    Args:
+        path: of the PNG to write.
+        examples: the split that holds the material.
+        row: its place there.
+        prediction: density, e/angstrom^3.
+    """
+    truth = examples.densities(np.array([row]))[0]
+    prediction = np.asarray(prediction, np.float32)
+    figure = Figure(figsize=(10, 10), layout="constrained")
+    grid = figure.add_gridspec(3, 3, height_ratios=[5, 5, 3])
+    slices = [[figure.add_subplot(grid[i, j]) for j in range(3)] for i in range(2)]
+    _draw_slices(figure, np.array(slices), truth, prediction)
+    _draw_pattern(figure.add_subplot(grid[2, :]), examples.pattern[row])
+    name = _subscripts(str(examples.formula[row]))
+    group = space_group_name(int(examples.space_group[row]))
+    ssim = float(metrics.ssim(truth, prediction))
+    figure.suptitle(f"{name}   {group}   {examples.material_id[row]}   plain SSIM {ssim:.3f}")
+    figure.savefig(path, dpi=110)
+
+
+def space_group_name(number: int) -> str:
+    """Return symbol and number, as in "Fm-3m (225)"."""
+    symbol = gemmi.find_spacegroup_by_number(number).short_name()
+    return f"{symbol.replace('H', 'R')} ({number})"  # H: gemmi's R on hexagonal axes
+
+
+def _protocol() -> dict[str, Any]:
+    return {
+        "plain": "candidate 0 (the model's latent mean), not rotated",
+        "published": "best of all samples in 24 rotations, each metric on its own: an oracle",
+        "ssim": {"window": metrics.WINDOW, "k1": metrics.K1, "k2": metrics.K2},
+        "data_range": "maximum - minimum of the truth",
+        "nmae": "mean |prediction - truth| / mean |truth|",
+        "interval": f"{protocol.CONFIDENCE:.0%} percentile bootstrap of the mean",
+        "resamples": protocol.RESAMPLES,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "devices": f"{jax.device_count()} x {device.platform} ({device.device_kind})",
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "cmed_jax": cmed_jax.__version__,
+    }
+
+
+def _check_same_materials(named: Mapping[str, Scores]) -> None:
+    if not named:
+        raise ValueError("there is nothing to report; give the scores of a model or a baseline")
+    (first, reference), *others = named.items()
+    for name, scores in others:
+        if not np.array_equal(scores.material_id, reference.material_id):
+            raise ValueError(
+                f"{name!r} was scored on other materials than {first!r}; "
+                "evaluate both on the same split"
+            )
+
+
+def _rows(named: Mapping[str, Scores]) -> list[dict[str, Any]]:
+    columns = {name: scores.plain for name, scores in named.items()}
+    columns |= {
+        f"{name}, published": scores.published
+        for name, scores in named.items()
+        if scores.published is not None
+    }
+    first = next(iter(named.values()))
+    return [
+        {
+            "material_id": str(first.material_id[i]),
+            "formula": str(first.formula[i]),
+            "space_group": int(first.space_group[i]),
+            "atoms": int(first.atoms[i]),
+            "scores": {
+                name: {metric: float(values[i]) for metric, values in column.items()}
+                for name, column in columns.items()
+            },
+        }
+        for i in range(len(first.material_id))
+    ]
+
+
+def _headline(results: Mapping[str, Any]) -> Table:
+    table = Table(title=f"{len(results['materials'])} materials", **STYLE)
+    table.add_column(no_wrap=True)
+    for heading in ("SSIM mean [95 %]", "median", ">0.9", ">0.95", "<0.7", "PSNR", "NMAE"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    model = results["model"]
+    if model is not None:
+        table.add_row("model, plain", *_cells(model["plain"]), style="bold")
+        if model["published"] is not None:
+            table.add_row("model, published (oracle)", *_cells(model["published"]))
+            table.caption = (
+                f"oracle: best of {24 * model['samples']} candidates, chosen with the truth"
+            )
+    for kind in ("baselines", "controls"):
+        table.add_section()
+        for name, figures in results[kind].items():
+            table.add_row(name, *_cells(figures["plain"]))
+    return table
+
+
+def _cells(figures: Mapping[str, Any]) -> list[str]:
+    ssim, interval = figures["ssim"], figures["ssim"]["interval"]
+    spread = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return [
+        f"{ssim['mean']:.3f}{spread}",
+        f"{ssim['median']:.3f}",
+        *(f"{100 * ssim[share]:.1f} %" for share in ("above_0.9", "above_0.95", "below_0.7")),
+        f"{figures['psnr']['mean']:.1f}",
+        f"{figures['nmae']['mean']:.3f}",
+    ]
+
+
+def _by_space_group(results: Mapping[str, Any]) -> Table:
+    """The model beside the best baseline, or the best baseline alone."""
+    columns = {} if results["model"] is None else {"model": results["model"]}
+    if results["baselines"]:
+        best = max(results["baselines"], key=lambda name: _mean_ssim(results["baselines"][name]))
+        columns[best] = results["baselines"][best]
+    groups = [figures["by_space_group"] for figures in columns.values()]
+    by_size = sorted(groups[0], key=lambda key: (-groups[0][key]["materials"], int(key)))
+
+    table = Table(title="plain SSIM by space group", **STYLE)
+    table.add_column(no_wrap=True)
+    table.add_column("materials", justify="right")
+    for name in columns:
+        table.add_column(f"{name}: mean", justify="right")
+        table.add_column("median", justify="right")
+    for key in by_size[:GROUPS_SHOWN]:
+        figures = [f"{group[key][kind]:.3f}" for group in groups for kind in ("mean", "median")]
+        table.add_row(space_group_name(int(key)), str(groups[0][key]["materials"]), *figures)
+    if len(by_size) > GROUPS_SHOWN:
+        table.caption = f"and {len(by_size) - GROUPS_SHOWN} smaller groups"
+    return table
+
+
+def _mean_ssim(figures: Mapping[str, Any]) -> float:
+    return figures["plain"]["ssim"]["mean"]
+
+
+def _draw_slices(
+    figure: Figure,
+    axes: np.ndarray,
+    truth: Float[np.ndarray, "n n n"],
+    prediction: Float[np.ndarray, "n n n"],
+) -> None:
+    top, bottom = max(truth.max(), prediction.max()), min(0, truth.min(), prediction.min())
+    linear = top / LINEAR_PART
+    density = Colours("magma", AsinhNorm(linear, vmin=bottom, vmax=top))
+    signed = Colours("RdBu_r", AsinhNorm(linear, vmin=-top, vmax=top))
+    columns = {
+        "truth": (truth, density),
+        "prediction": (prediction, density),
+        "prediction − truth": (prediction - truth, signed),
+    }
+    densest = np.array(np.unravel_index(truth.argmax(), truth.shape))
+    for column, (name, (volume, colours)) in zip(axes.T, columns.items(), strict=True):
+        for ax, plane in zip(column, _planes(volume, densest), strict=True):
+            ax.set_title(f"{name},  {plane.equation}")
+            _draw_plane(ax, plane, colours)
+    decades = 10.0 ** np.arange(np.ceil(np.log10(linear)), np.log10(top))
+    label = f"e/Å³, linear up to {linear:.1g} and logarithmic beyond"
+    _add_bar(figure, axes[:, :2], density, np.array([0, *decades]), label)
+    both_signs = np.array([*-decades[::-1], 0, *decades])
+    _add_bar(figure, axes[:, 2:], signed, both_signs, "e/Å³, likewise")
+
+
+def _planes(
+    volume: Float[np.ndarray, "n n n"], voxel: Integer[np.ndarray, "3"]
+) -> tuple[Plane, Plane]:
+    """The planes of constant z and of constant y - x through a voxel.
+
+    The diagonal one meets the atoms at the centre of the cell and of its edges, and on its body
+    diagonal, where simple structures hold them.
+    """
+    n, x = len(volume), np.arange(len(volume))
+    shift, height = (voxel[1] - voxel[0]) % n, voxel[2]
+    line = f"y = x + {shift / n:.2f}" if shift else "y = x"
+    return (
+        Plane(f"z = {height / n:.2f}", "x", "y", volume[:, :, height]),
+        Plane(line, "x", "z", volume[x, (x + shift) % n]),
+    )
+
+
+def _draw_plane(ax: Axes, plane: Plane, colours: Colours) -> None:
+    """Draw voxels as they are; index n, which is index 0 again, closes the cell."""
+    half = 0.5 / len(plane.values)
+    ax.imshow(
+        np.pad(plane.values, (0, 1), mode="wrap").T,
+        origin="lower",
+        extent=(-half, 1 + half, -half, 1 + half),
+        cmap=colours.map,
+        norm=colours.norm,
+    )
+    ax.set(xlabel=plane.across, ylabel=plane.up, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+
+
+def _add_bar(
+    figure: Figure, axes: np.ndarray, colours: Colours, ticks: Float[np.ndarray, " k"], label: str
+) -> None:
+    figure.colorbar(
+        ScalarMappable(colours.norm, colours.map),
+        ax=axes,
+        location="bottom",
+        aspect=22 * axes.shape[1],
+        pad=0.03,
+        ticks=ticks,
+        format="%g",
+        label=label,
+    )
+
+
+def _draw_pattern(ax: Axes, pattern: Float[np.ndarray, "1024"]) -> None:
+    peaks = np.flatnonzero(pattern)
+    two_theta = (peaks + 0.5) * 180 / len(pattern)
+    ax.vlines(two_theta, 0, pattern[peaks], color="black", linewidth=0.8)
+    ax.set(xlim=(0, 180), ylim=(0, 1.05), xticks=range(0, 181, 20), yticks=(0, 0.5, 1))
+    ax.set(xlabel="2θ / degrees (Mo Kα)", ylabel="intensity")
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _subscripts(formula: str) -> str:
+    return re.sub(r"([0-9.]+)", r"$_{\1}$", formula)

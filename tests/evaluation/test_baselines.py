@@ -1,0 +1,124 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cosine
+
+from cmed_jax.evaluation.baselines import BROADENING, baselines
+from cmed_jax.evaluation.protocol import evaluate, full_query, without_composition, without_pattern
+
+
+@pytest.fixture(scope="module")
+def generators(training_split):
+    return baselines(training_split)
+
+
+def answered_rows(densities, training):
+    """Which training densities were copied, found by comparing voxel by voxel."""
+    known = training.densities(slice(None))
+    return [np.flatnonzero((known == d).all(axis=(1, 2, 3))).item() for d in densities[:, 0]]
+
+
+def pattern_distance(a, b):
+    """1 - cosine after broadening, with the Gaussian summed peak by peak."""
+
+    def broadened(pattern):
+        bins = np.arange(1024)
+        peaks = [
+            h * np.exp(-((bins - i) ** 2) / (2 * BROADENING**2)) for i, h in enumerate(pattern) if h
+        ]
+        return np.sum(peaks, axis=0)
+
+    return cosine(broadened(a), broadened(b))
+
+
+def composition_distance(a, b):
+    return np.abs(a.astype(float) - b).sum() / 2
+
+
+def both(a, b):
+    return pattern_distance(a[0], b[0]) + composition_distance(a[1], b[1])
+
+
+def first_nearest(distances):
+    distances = np.asarray(distances)
+    return np.flatnonzero(distances < distances.min() + 1e-9)[0]
+
+
+def test_constant_map_is_the_mean_of_the_training_densities(generators, test_split, training_split):
+    answer = generators["constant map"](full_query(test_split))
+    assert answer.shape == (len(test_split), 1, 50, 50, 50)
+    expected = training_split.densities(slice(None)).mean(dtype=np.float64)
+    np.testing.assert_allclose(answer, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "distance"),
+    [
+        ("nearest in composition", "composition", composition_distance),
+        ("nearest in pattern", "pattern", pattern_distance),
+    ],
+)
+def test_nearest_is_what_a_loop_finds(
+    generators, test_split, training_split, name, field, distance
+):
+    answer = generators[name](full_query(test_split))
+    expected = [
+        first_nearest([distance(a, b) for b in getattr(training_split, field)])
+        for a in getattr(test_split, field)
+    ]
+    assert answered_rows(answer, training_split) == expected
+
+
+def test_nearest_in_both_is_what_a_loop_finds(generators, test_split, training_split):
+    answer = generators["nearest in both"](full_query(test_split))
+    known = list(zip(training_split.pattern, training_split.composition, strict=True))
+    expected = [
+        first_nearest([both(a, b) for b in known])
+        for a in zip(test_split.pattern, test_split.composition, strict=True)
+    ]
+    assert answered_rows(answer, training_split) == expected
+
+
+def test_peaks_two_bins_apart_still_match(generators, training_split):
+    query = full_query(training_split)
+    shifted = query._replace(pattern=np.roll(query.pattern, 2, axis=1))
+    answer = generators["nearest in pattern"](shifted)
+    assert answered_rows(answer, training_split) == list(range(len(training_split)))
+
+
+def test_of_equal_compositions_the_first_id_wins(test_split, training_split):
+    same = np.broadcast_to(training_split.composition[0], training_split.composition.shape)
+    training = dataclasses.replace(training_split, composition=same)
+    answer = baselines(training)["nearest in composition"](full_query(test_split))
+    assert answered_rows(answer, training) == [0] * len(test_split)
+
+
+def test_what_is_not_known_does_not_choose(generators, test_split, training_split):
+    query = full_query(test_split)
+    by_pattern = generators["nearest in pattern"](query)
+    by_composition = generators["nearest in composition"](query)
+    nearest_in_both = generators["nearest in both"]
+    np.testing.assert_array_equal(nearest_in_both(without_composition(query)), by_pattern)
+    np.testing.assert_array_equal(nearest_in_both(without_pattern(query)), by_composition)
+
+
+def test_elements_without_ratios_count_in_equal_parts(generators, training_split):
+    query = full_query(training_split)
+    answer = generators["nearest in composition"](query)
+    ones = (query.composition == 0.5).any(axis=1)
+    unscaled = query._replace(composition=np.ceil(query.composition))
+    np.testing.assert_array_equal(
+        generators["nearest in composition"](unscaled)[ones], answer[ones]
+    )
+
+
+def test_training_materials_are_found_again(generators, training_split):
+    scores = evaluate(generators["nearest in both"], training_split)
+    np.testing.assert_array_equal(scores.plain["ssim"], 1)
+
+
+def test_an_empty_training_split_is_refused(training_split):
+    empty = {name: value[:0] for name, value in vars(training_split).items()}
+    with pytest.raises(ValueError, match="training split, and it is empty"):
+        baselines(type(training_split)(**empty))

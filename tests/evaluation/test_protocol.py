@@ -1,0 +1,236 @@
+import json
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.evaluation.metrics import PSNR_CEILING
+from cmed_jax.evaluation.protocol import (
+    CONTROLS,
+    Scores,
+    bootstrap_interval,
+    evaluate,
+    full_query,
+    summary,
+    without_composition,
+    without_pattern,
+    wrong_pattern,
+)
+from cmed_jax.evaluation.rotations import ROTATIONS, rotate
+
+
+def reader(examples):
+    """A generator that knows the truth by its pattern and reads nothing else."""
+    row_of = {pattern.tobytes(): row for row, pattern in enumerate(examples.pattern)}
+
+    def generate(query):
+        rows = [row_of.get(np.asarray(pattern).tobytes(), 0) for pattern in query.pattern]
+        return examples.densities(rows)[:, None]
+
+    return generate
+
+
+def sampler(examples, *samples):
+    """The same with samples, each a function of the true density, after a blurred candidate 0."""
+
+    def generate(query):
+        truth = reader(examples)(query)[:, 0]
+        plain = np.stack([gaussian_filter(t, 2, mode="wrap") for t in truth])
+        return np.stack([plain, *(np.stack(list(map(s, truth))) for s in samples)], axis=1)
+
+    return generate
+
+
+def made_scores(ssim, space_group=None, atoms=None):
+    n = len(ssim)
+    values = np.asarray(ssim, np.float32)
+    return Scores(
+        material_id=np.array([f"m{i}" for i in range(n)]),
+        formula=np.array(["NaCl"] * n),
+        space_group=np.asarray(space_group or [225] * n, np.int32),
+        atoms=np.asarray(atoms or [2] * n, np.int32),
+        plain={"ssim": values, "psnr": 10 * values, "nmae": 1 - values},
+        published=None,
+        samples=0,
+    )
+
+
+def test_a_perfect_generator_scores_one_everywhere(test_split):
+    scores = evaluate(reader(test_split), test_split)
+    np.testing.assert_array_equal(scores.plain["ssim"], 1)
+    np.testing.assert_array_equal(scores.plain["nmae"], 0)
+    np.testing.assert_allclose(scores.plain["psnr"], PSNR_CEILING, rtol=1e-6)
+    assert scores.published is None
+    assert scores.samples == 0
+
+
+def test_a_generator_that_reads_the_pattern_falls_under_the_wrong_one(test_split):
+    wrong = evaluate(reader(test_split), test_split, control=wrong_pattern)
+    assert (wrong.plain["ssim"] < 0.95).all()
+
+
+def test_plain_scores_are_those_of_candidate_zero(test_split):
+    generate = sampler(test_split, lambda t: t)
+    scores = evaluate(generate, test_split, batch_size=4)
+    truth = test_split.densities(slice(None))
+    plain = generate(full_query(test_split))[:, 0]
+    expected = [
+        structural_similarity(t, p, data_range=t.max() - t.min())
+        for t, p in zip(truth.astype(float), plain.astype(float), strict=True)
+    ]
+    np.testing.assert_allclose(scores.plain["ssim"], expected, atol=1e-5)
+    assert list(scores.material_id) == list(test_split.material_id)
+
+
+def test_published_scores_are_the_best_over_samples_and_rotations(test_split):
+    noise = np.random.default_rng(0).normal(0, 0.2, (50, 50, 50)).astype(np.float32)
+    samples = (
+        lambda t: np.asarray(rotate(0.8 * t, ROTATIONS[5])),
+        lambda t: np.asarray(rotate(t, ROTATIONS[17])) + noise,
+    )
+    one = type(test_split)(
+        **{name: getattr(test_split, name)[:1] for name in test_split.__dataclass_fields__}
+    )
+    scores = evaluate(sampler(one, *samples), one, batch_size=1)
+    truth = one.densities([0])[0].astype(float)
+    turned = [
+        np.asarray(rotate(s(truth.astype(np.float32)), r)).astype(float)
+        for s in samples
+        for r in ROTATIONS
+    ]
+    scale = {"data_range": truth.max() - truth.min()}
+    expected = {
+        "ssim": max(structural_similarity(truth, t, **scale) for t in turned),
+        "psnr": max(peak_signal_noise_ratio(truth, t, **scale) for t in turned),
+        "nmae": min(np.abs(t - truth).mean() / truth.mean() for t in turned),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(scores.published[name], [value], atol=1e-4)
+
+
+def test_rotations_undo_a_rotated_sample(test_split):
+    turn = sampler(test_split, lambda t: np.asarray(rotate(t, ROTATIONS[9])))
+    scores = evaluate(turn, test_split, batch_size=3)
+    np.testing.assert_allclose(scores.published["ssim"], 1, atol=1e-6)
+    assert (scores.plain["ssim"] < 1).all()
+    assert scores.samples == 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 100])
+def test_scores_and_progress_do_not_depend_on_the_batches(test_split, batch_size):
+    done = []
+    scores = evaluate(sampler(test_split), test_split, batch_size=batch_size, progress=done.append)
+    expected = evaluate(sampler(test_split), test_split)
+    np.testing.assert_allclose(scores.plain["ssim"], expected.plain["ssim"], rtol=1e-6)
+    assert sum(done) == len(test_split)
+
+
+def test_every_batch_has_the_same_size(test_split):
+    sizes = set()
+
+    def generate(query):
+        sizes.add(tuple(len(field) for field in query))
+        return np.ones((len(query.pattern), 1, 50, 50, 50), np.float32)
+
+    evaluate(generate, test_split, batch_size=4)
+    assert sizes == {(4, 4, 4)}
+
+
+def test_wrong_patterns_are_a_derangement(test_split):
+    query = full_query(test_split)
+    wrong = wrong_pattern(query)
+    rows = [np.flatnonzero((query.pattern == p).all(axis=1)).item() for p in wrong.pattern]
+    assert sorted(rows) == list(range(len(test_split)))
+    assert all(row != i for i, row in enumerate(rows))
+    np.testing.assert_array_equal(wrong.pattern, wrong_pattern(query).pattern)
+    np.testing.assert_array_equal(wrong.composition, query.composition)
+
+
+def test_controls_take_away_what_they_name(test_split):
+    query = full_query(test_split)
+    assert set(query.knowledge) == {Knowledge.FULL}
+    no_pattern, no_composition = without_pattern(query), without_composition(query)
+    assert not no_pattern.pattern.any()
+    np.testing.assert_array_equal(no_pattern.composition, query.composition)
+    assert not no_composition.composition.any()
+    assert set(no_composition.knowledge) == {Knowledge.NONE}
+    np.testing.assert_array_equal(no_composition.pattern, query.pattern)
+    for control in CONTROLS.values():
+        assert [field.dtype for field in control(query)] == [field.dtype for field in query]
+
+
+def test_a_single_material_has_no_wrong_pattern(test_split):
+    one = full_query(test_split)._replace(pattern=test_split.pattern[:1])
+    with pytest.raises(ValueError, match=r"1 material\(s\) cannot trade patterns"):
+        wrong_pattern(one)
+
+
+def test_an_empty_split_is_refused(test_split):
+    empty = type(test_split)(
+        **{name: getattr(test_split, name)[:0] for name in test_split.__dataclass_fields__}
+    )
+    with pytest.raises(ValueError, match="no material to evaluate"):
+        evaluate(reader(test_split), empty)
+
+
+def test_densities_on_another_grid_are_refused(test_split):
+    with pytest.raises(ValueError, match=r"shape \(8, 1, 25, 25, 25\) to 8 queries"):
+        evaluate(lambda q: np.ones((8, 1, 25, 25, 25), np.float32), test_split)
+
+
+@pytest.mark.parametrize("candidate", [0, 1])
+def test_densities_that_are_not_finite_are_refused_by_name(test_split, candidate):
+    def generate(query):
+        densities = np.ones((4, 2, 50, 50, 50), np.float32)
+        densities[2, candidate, 7, 7, 7] = np.nan
+        return densities
+
+    with pytest.raises(ValueError, match=f"generated for {test_split.material_id[2]} is not"):
+        evaluate(generate, test_split, batch_size=4)
+
+
+def test_bootstrap_interval_is_the_percentile_interval_of_resampled_means():
+    values = np.random.default_rng(1).normal(0.8, 0.1, 60).astype(np.float32)
+    low, high = bootstrap_interval(values)
+    resampled = np.random.default_rng(2).choice(values, (20_000, 60)).mean(axis=1)
+    np.testing.assert_allclose([low, high], np.percentile(resampled, [2.5, 97.5]), atol=1e-3)
+    assert [low, high] == bootstrap_interval(values)
+
+
+def test_bootstrap_interval_of_a_small_sample_by_hand():
+    # Of the 27 resamples of (0, 0, 1), 8 have mean 0 (30 %) and 1 has mean 1 (3.7 % > 2.5 %).
+    assert bootstrap_interval(np.array([0.0, 0.0, 1.0])) == [0, 1]
+    assert bootstrap_interval(np.array([0.5])) is None
+
+
+def test_summary_by_hand():
+    figures = summary(made_scores([0.6, 0.92, 0.96, 1.0]))
+    ssim = figures["plain"]["ssim"]
+    assert figures["materials"] == 4
+    np.testing.assert_allclose(ssim["mean"], 0.87, rtol=1e-6)
+    np.testing.assert_allclose(ssim["median"], 0.94, rtol=1e-6)
+    assert (ssim["above_0.9"], ssim["above_0.95"], ssim["below_0.7"]) == (0.75, 0.5, 0.25)
+    np.testing.assert_allclose(figures["plain"]["psnr"]["mean"], 8.7, rtol=1e-6)
+    assert figures["published"] is None
+    json.dumps(figures, allow_nan=False)
+
+
+def test_summary_groups_by_space_group_and_atoms():
+    groups = summary(made_scores([0.5, 0.7, 0.9], space_group=[225, 221, 225], atoms=[2, 3, 200]))
+    by_space_group = groups["by_space_group"]
+    assert {key: group["materials"] for key, group in by_space_group.items()} == {
+        "221": 1,
+        "225": 2,
+    }
+    np.testing.assert_allclose(by_space_group["225"]["mean"], 0.7, rtol=1e-6)
+    assert list(groups["by_atoms"]) == ["1-2", "3-4", "33+"]
+
+
+@pytest.mark.parametrize(
+    ("atoms", "label"),
+    [(1, "1-2"), (4, "3-4"), (5, "5-8"), (16, "9-16"), (32, "17-32"), (33, "33+")],
+)
+def test_atom_bins_hold_their_upper_end(atoms, label):
+    assert list(summary(made_scores([0.5], atoms=[atoms]))["by_atoms"]) == [label]

@@ -1,0 +1,158 @@
+import dataclasses
+import io
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy.ndimage import gaussian_filter
+
+from cmed_jax.evaluation.baselines import baselines
+from cmed_jax.evaluation.protocol import CONTROLS, evaluate
+from cmed_jax.evaluation.report import plot_material, print_report, results, space_group_name
+
+
+def blurred(examples):
+    """A stand-in for the model: the truth of each pattern, blurred twice."""
+    row_of = {pattern.tobytes(): row for row, pattern in enumerate(examples.pattern)}
+
+    def generate(query):
+        rows = [row_of.get(np.asarray(pattern).tobytes(), 0) for pattern in query.pattern]
+        truth = examples.densities(rows)
+        return np.stack([gaussian_filter(truth, (0, s, s, s), mode="wrap") for s in (1.5, 1)], 1)
+
+    return generate
+
+
+@pytest.fixture(scope="module")
+def scores(test_split, training_split):
+    model = evaluate(blurred(test_split), test_split)
+    retrieved = {
+        name: evaluate(generator, test_split)
+        for name, generator in baselines(training_split).items()
+    }
+    controls = {
+        name: dataclasses.replace(
+            evaluate(blurred(test_split), test_split, control=control), published=None, samples=0
+        )
+        for name, control in CONTROLS.items()
+    }
+    return model, retrieved, controls
+
+
+@pytest.fixture(scope="module")
+def report(scores):
+    return results(*scores, run={"checkpoint": "runs/demo", "split": "test"})
+
+
+def printed(report):
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_report(report, console)
+    return console.export_text()
+
+
+def test_results_survive_json(report):
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["run"] == {"checkpoint": "runs/demo", "split": "test"}
+    assert report["machine"]["jax"]
+
+
+def test_results_hold_every_score_of_every_material(report, scores, test_split):
+    model, retrieved, _ = scores
+    assert len(report["materials"]) == len(test_split)
+    for row, material in enumerate(report["materials"]):
+        assert material["material_id"] == test_split.material_id[row]
+        assert material["atoms"] == test_split.atoms[row]
+        figures = material["scores"]
+        assert figures["model"]["ssim"] == model.plain["ssim"][row]
+        assert figures["model, published"]["psnr"] == model.published["psnr"][row]
+        assert figures["constant map"]["nmae"] == retrieved["constant map"].plain["nmae"][row]
+        assert set(figures) == {"model", "model, published", *retrieved, *CONTROLS}
+
+
+def test_the_table_holds_every_row_and_fits_100_columns(report):
+    text = printed(report)
+    rows = ["model, plain", "model, published (oracle)", *report["baselines"], *CONTROLS]
+    for row in rows:
+        (line,) = (line for line in text.splitlines() if line.strip().startswith(row))
+        assert "…" not in line
+        assert line.count("%") == 3
+    assert max(map(len, text.splitlines())) <= 100
+    assert "best of 24 candidates, chosen with the truth" in text
+
+
+def test_the_table_shows_the_figures(report):
+    figures = report["model"]["plain"]["ssim"]
+    low, high = figures["interval"]
+    text = printed(report)
+    assert f"{figures['mean']:.3f} [{low:.3f}, {high:.3f}]" in text
+    group = report["model"]["by_space_group"]["225"]
+    (line,) = (line for line in text.splitlines() if "Fm-3m (225)" in line)
+    assert line.split()[2] == str(group["materials"])
+    assert line.split()[3] == f"{group['mean']:.3f}"
+
+
+def test_baselines_are_reported_without_a_model(scores):
+    report = results(None, scores[1], {}, run={})
+    assert report["model"] is None
+    text = printed(report)
+    assert "model" not in text
+    assert "nearest in both" in text
+
+
+def test_a_single_material_is_reported_without_interval(scores):
+    one = dataclasses.replace(
+        scores[0],
+        **{
+            name: getattr(scores[0], name)[:1]
+            for name in ("material_id", "formula", "space_group", "atoms")
+        },
+        plain={name: values[:1] for name, values in scores[0].plain.items()},
+        published=None,
+        samples=0,
+    )
+    text = printed(results(one, {}, {}, run={}))
+    assert "[0." not in text
+    assert "oracle" not in text
+
+
+def test_many_space_groups_are_cut_short_and_said_so(scores, test_split):
+    groups = np.arange(11, dtype=np.int32) * 20 + 1
+    model = dataclasses.replace(scores[0], space_group=groups)
+    longer = dataclasses.replace(
+        model,
+        **{
+            name: np.concatenate([getattr(model, name)] * 2)
+            for name in ("material_id", "formula", "atoms")
+        },
+        space_group=np.concatenate([groups, groups + 5]),
+        plain={name: np.concatenate([values] * 2) for name, values in model.plain.items()},
+        published=None,
+    )
+    assert "and 7 smaller groups" in printed(results(longer, {}, {}, run={}))
+
+
+def test_scores_of_other_materials_are_refused(scores):
+    model, retrieved, _ = scores
+    other = dataclasses.replace(model, material_id=model.material_id[::-1])
+    with pytest.raises(
+        ValueError, match="'constant map' was scored on other materials than 'model'"
+    ):
+        results(other, retrieved, {}, run={})
+    with pytest.raises(ValueError, match="nothing to report"):
+        results(None, {}, {}, run={})
+
+
+def test_space_groups_have_symbol_and_number():
+    assert space_group_name(225) == "Fm-3m (225)"
+    assert space_group_name(166) == "R-3m (166)"
+
+
+@pytest.mark.parametrize("blur", [1, 10])
+def test_a_material_is_drawn(tmp_path, test_split, blur):
+    prediction = gaussian_filter(test_split.densities([3])[0], blur) - 0.1
+    plot_material(tmp_path / "material.png", test_split, 3, prediction)
+    picture = matplotlib.image.imread(tmp_path / "material.png")
+    assert min(picture.shape[:2]) > 800
+    assert picture[..., :3].std() > 0.1
