@@ -14,7 +14,7 @@ Mirror images count as equivalent: a powder pattern cannot tell them apart.
 from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import spglib
@@ -89,7 +89,7 @@ def canonical_description(
     Raises:
         ValueError: no symmetry was found, for instance because atoms coincide.
     """
-    dataset = symmetry(material, symprec)
+    dataset = _symmetry(material, symprec)
     cell = _PRIMITIVE[dataset.international[0]]
     to_primitive = np.linalg.inv(cell)
     matrix = np.rint(to_primitive @ dataset.transformation_matrix).astype(int)
@@ -116,13 +116,24 @@ def canonical_description(
     return canonical, CellChange(rotation @ matrix, rotation @ shift + origin)
 
 
-def symmetry(material: Material, symprec: float = SYMPREC) -> spglib.SpglibDataset:
+def with_space_group(material: Material, symprec: float = SYMPREC) -> Material:
+    """Return the material as it is, with the space group that spglib finds.
+
+    Raises:
+        ValueError: spglib finds no symmetry.
+    """
+    return replace(material, space_group=int(_symmetry(material, symprec).number))
+
+
+def _symmetry(material: Material, symprec: float) -> Any:
     """Return spglib's symmetry dataset of a material.
 
     Raises:
         ValueError: spglib finds no symmetry.
     """
-    cell = (material.lattice, material.frac_coords, material.numbers)
+    cell: Any = (material.lattice, material.frac_coords, material.numbers)
+    if not all(np.isfinite(array).all() for array in cell):
+        raise ValueError("the structure holds numbers that are not finite")
     try:
         return spglib.get_symmetry_dataset(cell, symprec=symprec)
     except spglib.SpglibError as error:
@@ -137,7 +148,8 @@ def normalizer(hall_number: int) -> Normalizer:
     """
     rotations, translations = _primitive_operations(hall_number)
     polar = _polar_shifts(rotations)
-    found, seen = [], set()
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    seen: set[bytes] = set()
     for candidate in _holohedry(rotations):
         coset = {(candidate @ rotation).tobytes() for rotation in rotations}
         if coset & seen:
@@ -145,15 +157,17 @@ def normalizer(hall_number: int) -> Normalizer:
         seen |= coset
         for origin in _origins(candidate, rotations, translations, polar):
             found.append((candidate, origin))
-    return Normalizer(*map(np.stack, zip(*found, strict=True)), polar)
+    isometries, origins = zip(*found, strict=True)
+    return Normalizer(np.stack(isometries), np.stack(origins), polar)
 
 
 def _primitive_operations(
     hall_number: int,
 ) -> tuple[Integer[np.ndarray, "m 3 3"], Integer[np.ndarray, "m 3"]]:
     """Return rotations and translations (in 1/24) of a space group on its primitive cell."""
-    operations = spglib.get_symmetry_from_database(hall_number)
-    cell = _PRIMITIVE[spglib.get_spacegroup_type(hall_number).international_short[0]]
+    operations: Any = spglib.get_symmetry_from_database(hall_number)
+    group: Any = spglib.get_spacegroup_type(hall_number)
+    cell = _PRIMITIVE[group.international_short[0]]
     inverse = np.linalg.inv(cell)
     rotations = np.rint(inverse @ operations["rotations"] @ cell).astype(int)
     translations = np.rint(_STEPS * operations["translations"] @ inverse.T).astype(int)

@@ -41,7 +41,7 @@ def composition_vector(numbers: Integer[np.ndarray, " n"]) -> Float[np.ndarray, 
 
 
 def parse_composition(
-    composition: str | Mapping[str, float] | Sequence[str] | None,
+    composition: str | Mapping[str, float | int] | Sequence[str] | None,
 ) -> tuple[Float[np.ndarray, "119"], Knowledge]:
     """Return the vector of a composition as a user writes it, and what it tells.
 
@@ -65,7 +65,7 @@ def parse_composition(
     return vector, Knowledge.NO_RATIOS
 
 
-def _fractions(amounts: Mapping[str, float]) -> Float[np.ndarray, "119"]:
+def _fractions(amounts: Mapping[str, float | int]) -> Float[np.ndarray, "119"]:
     vector = np.zeros(119)
     for symbol, amount in amounts.items():
         if not (math.isfinite(amount) and amount >= 0):
@@ -79,6 +79,8 @@ def _fractions(amounts: Mapping[str, float]) -> Float[np.ndarray, "119"]:
 def _parse_formula(formula: str) -> dict[str, float]:
     from pymatgen.core import Composition
 
+    if not formula.strip():
+        return {}
     try:
         return Composition(formula).as_dict()
     except ValueError as error:

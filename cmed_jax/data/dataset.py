@@ -22,7 +22,6 @@ from cmed_jax.data.schema import decode_density
 PROVENANCE = "provenance.json"
 REFUSED = "refused.jsonl"
 
-_KEPT = ("space_group", "pattern", "composition", "density", "density_scale")
 _PART = re.compile(r"part_(\d+)_of_(\d+)")
 
 
@@ -58,6 +57,11 @@ class Examples:
     ) -> Float[np.ndarray, "k 50 50 50"]:
         """Return the densities of some rows, float32, e/angstrom^3."""
         return decode_density(self.density[rows], self.density_scale[rows])
+
+    def spread(self, most: int) -> "Examples":
+        """Return at most so many examples, taken at even distances."""
+        rows = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))
+        return Examples(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def load_examples(directory: str | Path, split: str) -> Examples:
@@ -161,7 +165,11 @@ def _numbered_parts(directory: Path) -> dict[tuple[int, int], Path]:
 def _data_sources(directory: str | Path, split: str) -> list[Any]:
     builders = [tfds.builder_from_directory(part) for part in parts_of(directory)]
     provenance(directory)  # the parts belong together
-    sources = [b.as_data_source(split) for b in builders if split in b.info.splits]
+    sources = [
+        builder.as_data_source(split)
+        for builder in builders
+        if split in builder.info.splits and builder.info.splits[split].num_examples
+    ]
     if not sources:
         names = sorted({name for builder in builders for name in builder.info.splits})
         raise ValueError(f"no split {split!r} in {directory}: it has {', '.join(names)}")
@@ -172,16 +180,19 @@ def _example(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "material_id": record["material_id"].decode(),
         "formula": record["formula"].decode(),
+        "space_group": np.int32(record["space_group"]),
         "atoms": np.int32(len(record["species"])),
-        **{name: record[name] for name in _KEPT},
+        "density_scale": np.float32(record["density_scale"]),
+        **{name: record[name] for name in ("pattern", "composition", "density")},
     }
 
 
 def _column(records: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n *rest"]:
     """Return one feature of all records, which give it up: a split is never in memory twice."""
-    if isinstance(records[0][name], str):
+    first = np.asarray(records[0][name])
+    if first.ndim == 0:
         return np.array([record[name] for record in records])
-    column = np.empty((len(records), *np.shape(records[0][name])), records[0][name].dtype)
+    column = np.empty((len(records), *first.shape), first.dtype)
     for row, record in enumerate(records):
         column[row] = record.pop(name)
     return column

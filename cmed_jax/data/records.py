@@ -1,12 +1,12 @@
 """From a material to the record of the dataset."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.canonical import CellChange, canonical_description, symmetry
+from cmed_jax.crystal.canonical import CellChange, canonical_description, with_space_group
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.data.schema import encode_density
@@ -73,8 +73,7 @@ def make_record(material: Material, recipe: Recipe = Recipe()) -> dict[str, Any]
 def _describe(material: Material, recipe: Recipe) -> tuple[Material, CellChange]:
     if recipe.cell == "canonical":
         return canonical_description(material)
-    space_group = material.space_group or int(symmetry(material).number)
-    return replace(material, space_group=space_group), CellChange(np.eye(3, dtype=int), np.zeros(3))
+    return with_space_group(material), CellChange(np.eye(3, dtype=int), np.zeros(3))
 
 
 def _density(

@@ -3,14 +3,15 @@
 import dataclasses
 import fcntl
 import json
+import math
 import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,11 +20,16 @@ import tensorflow_datasets.public_api as tfds
 from cmed_jax import __version__
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, SPLITS, Material, Refusal
 from cmed_jax.crystal.sources import Source, open_source
-from cmed_jax.crystal.splits import assign_splits
+from cmed_jax.crystal.splits import DROPPED, assign_splits
 from cmed_jax.data import schema
 from cmed_jax.data.dataset import PROVENANCE, REFUSED, differences, part_name
 from cmed_jax.data.records import Recipe
-from tfds_builders.cmed.workers import records, worker_pool
+from tfds_builders.cmed.workers import Result, records, worker_pool
+
+SHARD = 512
+"""Materials of a shard; TFDS keeps the records of one in memory, 0.3 to 1 MB each."""
+
+Example = tuple[str, dict[str, Any]]
 
 _HOMEPAGE = "https://doi.org/10.1038/s41524-024-01401-8"
 
@@ -52,8 +58,11 @@ class Options:
     part: tuple[int, int] | None = None
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(tfds.core.ShardBasedBuilder):
     """Powder patterns and electron densities of crystals.
+
+    Every shard is written as it comes: the shuffling builders of TFDS need TensorFlow as soon as a
+    split exceeds one gigabyte. The records are ordered by material id.
 
     `report` may be set to a function that is told the number of materials done and of all.
 
@@ -107,7 +116,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {
             "config": self.builder_config.name,
             "version": str(self.version),
-            "source": self.source.fingerprint,
+            "source": self.source.fingerprint(),
             **dataclasses.asdict(self.options.recipe),
         }
 
@@ -152,33 +161,33 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         with _locked(directory), worker_pool(self.options.workers) as self._pool:
             _remove_leftovers(directory)
             super()._download_and_prepare(*args, **kwargs)
+        if not self._records:
+            raise self._nothing_usable()
         lines = (json.dumps(dataclasses.asdict(refusal)) + "\n" for refusal in self._refused)
         (directory / REFUSED).write_text("".join(lines))
         (directory / PROVENANCE).write_text(json.dumps(self._provenance(), indent=2) + "\n")
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        """Return the records of each split; see the superclass."""
+    def _shard_iterators_per_split(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, list[Callable[[], Iterator[Example]]]]:
+        """Return a function for each shard that makes its records; see the superclass."""
         del dl_manager  # nothing is downloaded
         members = self._materials()
-        planned = {split: members.pop(split) for split in SPLITS if split in members}
-        self._dropped = sum(map(len, members.values()))
-        self._total = sum(map(len, planned.values()))
-        generators = {split: self._generate_examples(split, m) for split, m in planned.items()}
-        # TFDS refuses an empty split, and all materials of a small one may be refused.
-        begun = {split: next(generator, None) for split, generator in generators.items()}
-        if not any(begun.values()):
-            raise self._nothing_usable()
-        return {
-            split: chain([first], generators[split])
-            for split, first in begun.items()
-            if first is not None
-        }
+        self._dropped = len(members.pop(DROPPED, ()))
+        self._total = sum(map(len, members.values()))
+        return {split: self._shards(split, members[split]) for split in SPLITS if split in members}
 
-    def _generate_examples(
+    def _shards(
         self, split: str, materials: list[Material]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (material id, record) in the order of the materials, and note what is refused."""
-        for result in records(materials, self.source, self.options.recipe, self._pool):
+    ) -> list[Callable[[], Iterator[Example]]]:
+        # TFDS asks for the shards one after the other, so that they can share one stream.
+        results = records(materials, self.source, self.options.recipe, self._pool)
+        shard = partial(self._shard, split, results)
+        return [shard] * math.ceil(len(materials) / SHARD)
+
+    def _shard(self, split: str, results: Iterator[Result]) -> Iterator[Example]:
+        """Yield (material id, record) of the next materials, and note what is refused."""
+        for result in islice(results, SHARD):
             if isinstance(result, Refusal):
                 self._refused.append(result)
             else:

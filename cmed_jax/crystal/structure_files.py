@@ -1,0 +1,144 @@
+"""Materials as files: a folder of CIF files, a folder of VASP CHGCAR files."""
+
+import gzip
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.structures import charge_density, logged_warnings, read_material
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+@dataclass(frozen=True)
+class CifFolder:
+    """A folder of CIF files, one crystal each; the material's id is the file's name."""
+
+    folder: Path
+
+    @property
+    def description(self) -> str:
+        """The folder's name."""
+        return f"CIF files of {self.folder.name}"
+
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        """The files by material id."""
+        found = sorted(self.folder.glob("*.cif")) + sorted(self.folder.glob("*.cif.gz"))
+        return _by_id(found, lambda path: path.name.removesuffix(".gz").removesuffix(".cif"))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids and the files' bytes."""
+        return _fingerprint(self.paths)
+
+    def __iter__(self) -> Iterator[Material | Refusal]:
+        """Give the material of each file."""
+        for material_id, path in self.paths.items():
+            yield read_material(material_id, _read_cif, path)
+
+    def density(self, material_id: str) -> Float[np.ndarray, "na nb nc"]:
+        """Raise ValueError: CIF files hold structures alone."""
+        raise ValueError(f"CIF files hold no density of {material_id}: build with density iam")
+
+
+@dataclass(frozen=True)
+class ChgcarFolder:
+    """A folder of VASP CHGCAR files, plain or .gz.
+
+    The material's id is the file's name without "CHGCAR" (`mp-22_CHGCAR.gz`), or the folder's where
+    the file is called CHGCAR alone (`mp-22/CHGCAR`).
+    """
+
+    folder: Path
+
+    @property
+    def description(self) -> str:
+        """The folder's name."""
+        return f"CHGCAR files of {self.folder.name}"
+
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        """The files by material id."""
+        found = sorted(path for path in self.folder.rglob("*") if _is_chgcar(path))
+        return _by_id(found, _chgcar_id)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids and the files' bytes."""
+        return _fingerprint(self.paths)
+
+    def __iter__(self) -> Iterator[Material | Refusal]:
+        """Give the structure at the head of each file."""
+        for material_id, path in self.paths.items():
+            yield read_material(material_id, _read_head, path)
+
+    def density(self, material_id: str) -> Float[np.ndarray, "na nb nc"]:
+        """Return the total density of a file, e/angstrom^3.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        from pymatgen.io.vasp import Chgcar
+
+        try:
+            with logged_warnings(material_id):
+                chgcar = Chgcar.from_file(str(self.paths[material_id]))
+        except Exception as error:  # pymatgen raises whatever its parsing meets
+            raise ValueError(f"the CHGCAR file cannot be read: {error}") from error
+        return charge_density(chgcar)
+
+
+def _read_cif(path: Path) -> "Structure":
+    from pymatgen.io.cif import CifParser
+
+    structures = CifParser(path).parse_structures(primitive=False, check_occu=True)
+    if len(structures) != 1:
+        raise ValueError(f"the file holds {len(structures)} structures: give one a file")
+    return structures[0]
+
+
+def _read_head(path: Path) -> "Structure":
+    """Return the structure at the head of a CHGCAR file, which ends at the first empty line."""
+    from pymatgen.io.vasp import Poscar
+
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+        head = list(takewhile(str.strip, file))
+    if len(head) > 5 and head[5].split()[0].isdigit():
+        raise ValueError("the CHGCAR file does not name its elements (line 6)")
+    return Poscar.from_str("".join(head)).structure
+
+
+def _is_chgcar(path: Path) -> bool:
+    return path.is_file() and bool(re.search(r"CHGCAR(\.vasp)?(\.gz)?$", path.name, re.IGNORECASE))
+
+
+def _chgcar_id(path: Path) -> str:
+    stem = re.sub(r"[._-]?CHGCAR(\.vasp)?(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    return stem or path.parent.name
+
+
+def _by_id(paths: list[Path], identify: Callable[[Path], str]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in paths:
+        other = named.setdefault(identify(path), path)
+        if other is not path:
+            raise ValueError(f"{other} and {path} have the same material id: rename one")
+    return named
+
+
+def _fingerprint(paths: dict[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for material_id, path in sorted(paths.items()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{material_id} {content}\n".encode())
+    return digest.hexdigest()

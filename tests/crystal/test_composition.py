@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymatgen.core import Composition
+
+from cmed_jax.crystal.composition import (
+    Knowledge,
+    atomic_number,
+    composition_vector,
+    parse_composition,
+)
+
+
+@pytest.mark.parametrize("formula", ["NaCl", "Ca(OH)2", "Fe0.9Ni0.1", "K3Fe(CN)6", "U"])
+def test_formulas_give_the_atom_fractions_of_pymatgen(formula):
+    vector, knowledge = parse_composition(formula)
+    reference = Composition(formula).fractional_composition
+    assert knowledge == Knowledge.FULL
+    assert vector.dtype == np.float32
+    np.testing.assert_allclose(vector[[e.Z for e in reference]], list(reference.values()), 1e-6)
+    np.testing.assert_allclose(vector.sum(), 1, rtol=1e-6)
+
+
+@given(st.lists(st.integers(1, 118), min_size=1, max_size=40))
+def test_atoms_and_amounts_give_the_same_vector(numbers):
+    from cmed_jax.crystal.composition import SYMBOLS
+
+    amounts = {SYMBOLS[z]: numbers.count(z) for z in set(numbers)}
+    vector, _ = parse_composition(amounts)
+    np.testing.assert_allclose(composition_vector(np.array(numbers)), vector, rtol=1e-6)
+
+
+def test_elements_alone_are_ones():
+    vector, knowledge = parse_composition(["Na", "Cl"])
+    assert knowledge == Knowledge.NO_RATIOS
+    assert np.flatnonzero(vector).tolist() == [11, 17]
+    assert vector.max() == 1
+
+
+def test_nothing_known_is_zero():
+    vector, knowledge = parse_composition(None)
+    assert knowledge == Knowledge.NONE
+    assert not vector.any()
+
+
+def test_deuterium_is_hydrogen():
+    np.testing.assert_array_equal(parse_composition("D2O")[0], parse_composition("H2O")[0])
+    assert atomic_number("D") == 1
+
+
+@pytest.mark.parametrize(
+    ("composition", "message"),
+    [
+        ("Xq2O", "Xq"),
+        ("NaCl)", r"NaCl\)"),
+        ("", "empty"),
+        ({}, "empty"),
+        ({"Na": 0}, "empty"),
+        ({"Na": -1}, "amount -1 of Na"),
+        ({"Na": float("nan")}, "amount nan of Na"),
+        ({"Na": float("inf")}, "amount inf of Na"),
+        ({"Sodium": 1}, "unknown element 'Sodium'"),
+        (["Na", "na"], "unknown element 'na'"),
+        ([], "empty"),
+    ],
+)
+def test_bad_compositions_are_named(composition, message):
+    with pytest.raises(ValueError, match=message):
+        parse_composition(composition)
