@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cosine
 
-from cmed_jax.evaluation.baselines import BROADENING, baselines
+from cmed_jax.evaluation.baselines import BROADENING, PATTERN_WEIGHT, baselines
 from cmed_jax.evaluation.protocol import evaluate, full_query, without_composition, without_pattern
 
 
@@ -37,7 +37,7 @@ def composition_distance(a, b):
 
 
 def both(a, b):
-    return pattern_distance(a[0], b[0]) + composition_distance(a[1], b[1])
+    return PATTERN_WEIGHT * pattern_distance(a[0], b[0]) + composition_distance(a[1], b[1])
 
 
 def first_nearest(distances):
