@@ -1,0 +1,134 @@
+"""The configuration of a run, its presets, and how commands read it and answer mistakes."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from cmed_jax.data.augmentation import AugmentationConfig
+from cmed_jax.model.presets import KINDS, BaseConfig, NetworkConfig, PublishedConfig
+from cmed_jax.training.loop import LoopConfig
+from cmed_jax.training.optimizer import OptimizerConfig
+from cmed_jax.training.parallel import Mode
+from cmed_jax.training.step import StepConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that a run is made of.
+
+    Attributes:
+        data: directory of the dataset, such as data/cmed/cubic/1.0.0.
+        run: folder of the run; started again with the same options, it continues.
+        network: the architecture.
+        optimizer: the optimizer and its schedule.
+        step: what a step draws.
+        loop: how often to log, validate and save.
+        steps: length of the training.
+        batch: crystals in a step, over all devices.
+        seed: of everything that is random.
+        parallel: how several devices share the batch.
+    """
+
+    data: str
+    run: str
+    network: NetworkConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
+    step: StepConfig = StepConfig()
+    loop: LoopConfig = LoopConfig()
+    steps: int = 10_000
+    batch: int = 128
+    seed: int = 0
+    parallel: Mode = "jit"
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}: give at least 1")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the configuration as JSON values."""
+        kind = next(name for name, cls in KINDS.items() if type(self.network) is cls)
+        return dataclasses.asdict(self) | {"kind": kind}
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the weights; a run continues only where it is the same."""
+        operational = ("data", "run", "loop", "parallel")
+        return {name: part for name, part in self.to_json().items() if name not in operational}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Config":
+        """Return the configuration that `to_json` wrote."""
+        values = dict(values)
+        network = KINDS[values.pop("kind")](**values["network"])
+        augmentation = AugmentationConfig(**values["step"].pop("augmentation"))
+        parts = {
+            "network": network,
+            "optimizer": OptimizerConfig(**values["optimizer"]),
+            "step": StepConfig(augmentation=augmentation, **values["step"]),
+            "loop": LoopConfig(**values["loop"]),
+        }
+        return cls(**values | parts)
+
+
+PARTIAL = AugmentationConfig(
+    shift=0, noise=1e-3, full=0.7, no_ratios=0.1, missing_element=0.1, none=0.1
+)
+"""Every kind of knowledge; the positions of the lines are left alone, for they tell the cell."""
+
+PRESETS: dict[str, tuple[str, Config]] = {
+    "demo": (
+        "a small network that trains in minutes on two cores",
+        Config(
+            data=tyro.MISSING,
+            run=tyro.MISSING,
+            network=BaseConfig(width=1024, blocks=3),
+            optimizer=OptimizerConfig(weight_decay=1e-2, clip=1.0),
+            step=StepConfig(PARTIAL),
+            steps=2000,
+        ),
+    ),
+    "base": (
+        "our network",
+        Config(
+            data=tyro.MISSING,
+            run=tyro.MISSING,
+            network=BaseConfig(),
+            optimizer=OptimizerConfig(learning_rate=5e-4, weight_decay=1e-2, clip=1.0),
+            step=StepConfig(PARTIAL),
+            steps=50_000,
+        ),
+    ),
+    "published": (
+        "CrystalNet as the article describes it: 1,500 epochs of the cubic materials",
+        Config(
+            data=tyro.MISSING,
+            run=tyro.MISSING,
+            network=PublishedConfig(),
+            optimizer=OptimizerConfig(schedule="warm_restarts"),
+            step=StepConfig(AugmentationConfig(), shared_voxels=False),
+            steps=190_500,
+        ),
+    ),
+}
+
+
+def parse(args: list[str] | None = None) -> Config:
+    """Read a configuration from the command line: a preset, then what differs from it."""
+    return tyro.extras.overridable_config_cli(
+        PRESETS,
+        prog="python -m cmed_jax.train",
+        description="Train a network on a dataset, or continue where a run was stopped.",
+        args=args,
+    )
+
+
+def run_command(command: Callable[[], int | None]) -> None:
+    """Run a command and leave the process; a user's mistake is one sentence and exit code 2."""
+    try:
+        code = command()
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    sys.exit(code)

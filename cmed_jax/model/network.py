@@ -1,0 +1,128 @@
+"""What every network of this package is: one encoding per crystal, one function per voxel.
+
+    pattern, composition, knowledge  -> encode ->     latent (a Gaussian)
+    a latent                         -> condition ->  conditioning vector, all that the voxels share
+    conditioning vector, coordinate  -> decode ->     one number
+
+`decode` is written for a single crystal and a single coordinate; `values` maps it over both. The
+number lives in the network's own *target space*, in which it is trained; `to_density` leads back to
+e/angstrom^3.
+"""
+
+import abc
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
+
+CHUNK = 5000
+"""Coordinates decoded at once over a full grid: bounds the memory of a prediction."""
+
+
+class Latent(NamedTuple):
+    """A diagonal Gaussian for each crystal; its mean is the plain prediction."""
+
+    mean: Float[Array, "b latent"]
+    deviation: Float[Array, "b latent"]
+
+
+class Network(nnx.Module, abc.ABC):
+    """The interface of every preset. Arrays are float32; b counts crystals, p voxel queries."""
+
+    @abc.abstractmethod
+    def encode(
+        self,
+        pattern: Float[Array, "b 1024"],
+        composition: Float[Array, "b 119"],
+        knowledge: Integer[Array, " b"],
+    ) -> Latent:
+        """Read patterns (strongest 1), compositions, and what is known of these (`Knowledge`)."""
+
+    @abc.abstractmethod
+    def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
+        """Return each crystal's conditioning vector."""
+
+    @abc.abstractmethod
+    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
+        """Return the value at one fractional coordinate, a scalar in target space."""
+
+    @abc.abstractmethod
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Compare decoded values with densities, whose maximum over the cell is given, e/angstrom^3."""
+
+    @abc.abstractmethod
+    def latent_loss(self, latent: Latent) -> Float[Array, " b"]:
+        """Return the weighted divergence of each latent from the standard normal."""
+
+    @abc.abstractmethod
+    def to_density(
+        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
+    ) -> Float[Array, "b p"]:
+        """Return densities, e/angstrom^3, from values in target space."""
+
+    def values(
+        self, conditioning: Float[Array, "b c"], coordinates: Float[Array, "*b p 3"]
+    ) -> Float[Array, "b p"]:
+        """Decode coordinates that all crystals share (p 3) or that each has of its own (b p 3)."""
+        over_voxels = jax.vmap(self.decode, in_axes=(None, 0))
+        own = 0 if coordinates.ndim == 3 else None
+        return jax.vmap(over_voxels, in_axes=(0, own))(conditioning, coordinates)
+
+
+@partial(jax.jit, static_argnames=("shape",))
+def density_on_grid(
+    network: Network, latent: Float[Array, "b latent"], shape: tuple[int, int, int]
+) -> Float[Array, "b x y z"]:
+    """Return the density of each latent on a full grid i/n, e/angstrom^3, in bounded memory."""
+    conditioning = network.condition(latent)
+    points = grid_coordinates(shape)
+    filled = np.resize(points, (-(-len(points) // CHUNK), CHUNK, 3))  # the last chunk repeats some
+    graph, state = nnx.split(network)  # a module must not cross into the loop's trace
+
+    def chunk(coordinates: Float[Array, "p 3"]) -> Float[Array, "b p"]:
+        return nnx.merge(graph, state, copy=True).values(conditioning, coordinates)
+
+    values = jnp.moveaxis(jax.lax.map(chunk, filled), 0, 1).reshape(len(latent), -1)
+    return network.to_density(conditioning, values[:, : len(points)]).reshape(-1, *shape)
+
+
+def grid_coordinates(shape: tuple[int, int, int]) -> Float[np.ndarray, "p 3"]:
+    """Return the fractional coordinates i/n of a grid's points, float32, last axis fastest."""
+    axes = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
+    return np.stack(axes, axis=-1).reshape(-1, 3).astype(np.float32)
+
+
+@partial(jax.jit, static_argnames=("shape", "samples"))
+def predict(
+    network: Network,
+    pattern: Float[Array, "b 1024"],
+    composition: Float[Array, "b 119"],
+    knowledge: Integer[Array, " b"],
+    *,
+    shape: tuple[int, int, int],
+    samples: int = 0,
+    key: PRNGKeyArray | None = None,
+) -> Float[Array, "b k x y z"]:
+    """Return candidates for each crystal: the latent mean's first, then `samples` drawn with `key`.
+
+    Densities in e/angstrom^3 on a grid of `shape`; k = 1 + samples. The network must be in
+    evaluation mode (`network.eval()`).
+    """
+    mean, deviation = network.encode(pattern, composition, knowledge)
+    latents = mean[:, None]
+    if samples:
+        noise = jax.random.normal(key, (len(mean), samples, mean.shape[1]))
+        drawn = mean[:, None] + noise * deviation[:, None]
+        latents = jnp.concatenate([latents, drawn], axis=1)
+    densities = density_on_grid(network, latents.reshape(-1, mean.shape[1]), shape)
+    return densities.reshape(*latents.shape[:2], *shape)

@@ -1,0 +1,90 @@
+"""Train a network on a dataset: `python -m cmed_jax.train demo --data DIR --run FOLDER`."""
+
+from pathlib import Path
+
+import numpy as np
+from flax import nnx
+
+from cmed_jax.config import Config, parse, run_command
+from cmed_jax.data.batches import QUERIES, Rows
+from cmed_jax.data.dataset import fingerprint, load_examples
+from cmed_jax.evaluation.network import network_generator
+from cmed_jax.evaluation.protocol import evaluate
+from cmed_jax.training.checkpoint import Checkpoints
+from cmed_jax.training.folder import keep_identity, locked
+from cmed_jax.training.log import Log
+from cmed_jax.training.loop import Stop, fit, stop_on_signals
+from cmed_jax.training.optimizer import make_optimizer
+from cmed_jax.training.parallel import DataParallel
+from cmed_jax.training.step import Table, TrainState, initial_state, make_step
+
+
+def train(config: Config) -> tuple[int, Stop]:
+    """Train, or continue, the run of a configuration.
+
+    Returns:
+        The step that was reached, and whether a signal asked to stop there.
+
+    Raises:
+        ValueError: an option does not fit the data or the devices, the folder holds another run or
+            is in use, or the loss diverged.
+        FileNotFoundError: there is no dataset where `config.data` says.
+    """
+    folder = Path(config.run)
+    parallel = DataParallel(config.parallel)
+    parallel.check_batch(config.batch)
+    identity = config.identity() | {"dataset": fingerprint(config.data)}
+
+    with locked(folder), stop_on_signals() as stop:
+        keep_identity(folder, config.to_json(), identity)
+        examples = load_examples(config.data, "train")
+        rows = Rows(len(examples), config.batch, config.seed)
+        held_out = load_examples(config.data, "validation").spread(config.loop.validation_materials)
+
+        optimizer = make_optimizer(config.optimizer, config.steps)
+
+        def begin() -> tuple[nnx.GraphDef, TrainState]:
+            network = config.network.build(nnx.Rngs(config.seed), parallel.axis_name)
+            return initial_state(network, optimizer)
+
+        graph, abstract = nnx.eval_shape(begin)
+        step = make_step(graph, optimizer, config.step, config.seed, parallel.axis_name)
+
+        def validate(state: TrainState) -> dict[str, float]:
+            network = nnx.merge(graph, state.parameters, state.statistics, copy=True)
+            scores = evaluate(network_generator(network, held_out.density.shape[1:]), held_out)
+            return {name: float(np.mean(values)) for name, values in scores.plain.items()}
+
+        with Checkpoints(folder, config.to_json()) as checkpoints:
+            restored = checkpoints.restore(parallel.abstract(abstract))
+            first, state = restored or (0, parallel.create(lambda: begin()[1]))
+            with Log(folder, first, config.steps, config.batch * QUERIES) as log:
+                reached = fit(
+                    parallel.compile(step),
+                    state,
+                    parallel.place(Table.of(examples)),
+                    rows,
+                    first=first,
+                    steps=config.steps,
+                    config=config.loop,
+                    log=log,
+                    checkpoints=checkpoints,
+                    validate=validate,
+                    stop=stop,
+                )
+    return reached, stop
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command; 128 + the signal's number is the exit code where a signal ended it."""
+    config = parse(args)
+    reached, stop = train(config)
+    if stop.signal:
+        print(f"stopped after step {reached}: start the same command again to continue")
+        return 128 + stop.signal
+    print(f"done: {config.run} holds the network after {reached} steps")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,64 @@
+"""A run's folder: who may write to it, and what it was started with."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cmed_jax.data.dataset import differences
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Create the folder and hold it for this process; ValueError where another one holds it.
+
+    The lock goes with the process, however that ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(
+                f"another process is training in {folder}: wait for it or choose another folder"
+            ) from None
+        yield
+
+
+def keep_identity(folder: Path, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Write the configuration, or check that a run begun earlier agrees with it.
+
+    Args:
+        folder: the run's folder.
+        config: the whole configuration, kept as it was at the start.
+        identity: what must not change for the run to continue: options and the dataset.
+
+    Raises:
+        ValueError: the run in the folder was begun with something else; the difference is named.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        text = json.dumps({"config": config, "identity": identity}, indent=2)
+        partial = path.with_suffix(".partial")
+        partial.write_text(text + "\n")
+        partial.replace(path)  # a kill leaves the whole file or none
+        return
+    begun = _flat(json.loads(path.read_text())["identity"])
+    different = differences(begun, _flat(json.loads(json.dumps(identity))))
+    if different:
+        raise ValueError(
+            f"{folder} holds a run that was begun differently: {different}. "
+            "Start with the same options to continue it, or choose another folder"
+        )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    parts = [_flat(value, f"{prefix}.{name}" if prefix else name) for name, value in tree.items()]
+    return {name: value for part in parts for name, value in part.items()}

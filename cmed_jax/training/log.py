@@ -1,0 +1,108 @@
+"""What a run says while it trains: JSON lines, TensorBoard, and a progress bar."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from tensorboardX import SummaryWriter
+
+from cmed_jax.training.folder import METRICS
+
+
+class Log:
+    """The metrics of one run; a run that continues goes on where its checkpoint stands."""
+
+    def __init__(self, folder: Path, first: int, steps: int, queries_per_step: int):
+        """Begin after step `first` of `steps`; later lines of an earlier process are dropped."""
+        path = folder / METRICS
+        kept = _lines_until(path, first)
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(kept))
+        partial.replace(path)
+        self._file = path.open("a")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+        self._queries = queries_per_step
+        self._first, self._steps = first, steps
+        self._began, self._paused = time.monotonic(), 0.0
+        self._bar = _bar()
+        self._task = self._bar.add_task("", total=steps, completed=first, loss="", rate="")
+
+    def __enter__(self) -> "Log":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+        self._file.close()
+        self._board.close()
+
+    def advance(self, step: int, loss: float) -> None:
+        """Show that `step` steps are done."""
+        rate = f"{self.rate(step):.3g} voxel queries/s"
+        self._bar.update(self._task, completed=step, loss=f"loss {loss:.4f}", rate=rate)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics of a step; without a terminal they are printed too."""
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._board.add_scalar(name, value, step)
+        if not self._bar.console.is_terminal:
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            print(f"step {step}/{self._steps}  {shown}", flush=True)
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        self._bar.console.print(text, highlight=False)
+
+    def pause(self, seconds: float) -> None:
+        """Leave time that was not spent on training out of the rate."""
+        self._paused += seconds
+
+    def rate(self, step: int) -> float:
+        """Return the voxel queries answered per second of training, up to `step`."""
+        seconds = time.monotonic() - self._began - self._paused
+        return (step - self._first) * self._queries / max(seconds, 1e-9)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("step"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(file=sys.stdout),
+        disable=not sys.stdout.isatty(),
+    )
+
+
+def _lines_until(path: Path, step: int) -> list[str]:
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] <= step:
+                lines.append(line)
+        except json.JSONDecodeError:  # the line that a kill cut short
+            break
+    return lines

@@ -1,0 +1,133 @@
+"""The loop, in the order in which it goes: step, log, validate, save, stop."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from jaxtyping import Array
+
+from cmed_jax.data.batches import Rows
+from cmed_jax.training.checkpoint import Checkpoints
+from cmed_jax.training.log import Log
+from cmed_jax.training.parallel import Compiled
+from cmed_jax.training.step import Table, TrainState
+
+Validate = Callable[[TrainState], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How often the loop does what; none of it changes the weights.
+
+    Attributes:
+        log_every: steps between two lines of metrics.
+        validate_every: steps between two validations on full grids.
+        validation_materials: how many materials of the validation split these take.
+        checkpoint_every: steps between two checkpoints; a validation is always saved.
+    """
+
+    log_every: int = 50
+    validate_every: int = 1000
+    validation_materials: int = 64
+    checkpoint_every: int = 500
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"{name} is {value}: give at least 1")
+
+
+class Diverged(ValueError):
+    """The loss is no longer a number."""
+
+
+class Stop:
+    """Whether the process was asked to end: by SIGTERM, or by Ctrl-C."""
+
+    signal: int | None = None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Turn SIGTERM and SIGINT into a request that the loop answers after its step."""
+    stop = Stop()
+
+    def ask(number: int, frame: object) -> None:
+        stop.signal = number
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def fit(
+    step: Compiled,
+    state: TrainState,
+    table: Table,
+    rows: Rows,
+    *,
+    first: int,
+    steps: int,
+    config: LoopConfig,
+    log: Log,
+    checkpoints: Checkpoints,
+    validate: Validate,
+    stop: Stop,
+) -> int:
+    """Train from step `first` to step `steps` and return the step that was reached.
+
+    It is less than `steps` only where `stop` was asked for; the state is saved in every case.
+
+    Raises:
+        Diverged: the loss is not finite; the checkpoints are left as they are.
+    """
+    done = first
+    pending: tuple[int, dict[str, Array]] | None = None
+    for number in range(first, steps):
+        state, metrics = step(state, table, rows[number], number)
+        done = number + 1
+
+        # The numbers of the step before are fetched while the device works on this one.
+        if pending:
+            _report(*pending, config, log)
+        pending = (done, metrics)
+
+        to_validate = done % config.validate_every == 0 or done == steps
+        if to_validate or done % config.checkpoint_every == 0 or stop.signal:
+            _report(*pending, config, log)  # first: a state that has diverged is not saved
+            pending = None
+            scores = _validated(validate, state, done, log) if to_validate else None
+            checkpoints.save(done, state, scores)
+        if stop.signal:
+            break
+    checkpoints.wait()
+    return done
+
+
+def _report(done: int, metrics: dict[str, Array], config: LoopConfig, log: Log) -> None:
+    loss = float(metrics["loss"])
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"the loss of step {done} is {loss}: continue from the checkpoint before it with a "
+            "lower learning rate in a new folder"
+        )
+    log.advance(done, loss)
+    if done % config.log_every == 0:
+        numbers = {name: float(value) for name, value in metrics.items()}
+        log.write(done, numbers | {"voxel_queries_per_second": log.rate(done)})
+
+
+def _validated(validate: Validate, state: TrainState, done: int, log: Log) -> dict[str, float]:
+    began = time.monotonic()
+    scores = validate(state)
+    log.pause(time.monotonic() - began)
+    log.write(done, {f"validation/{name}": value for name, value in scores.items()})
+    shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    log.say(f"step {done}: validation {shown}")
+    return scores

@@ -1,0 +1,148 @@
+"""One step of training, a pure function of the state, the data, and the step's number."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Float16, Integer, PyTree
+
+from cmed_jax.data.augmentation import AugmentationConfig, augment
+from cmed_jax.data.batches import draw_voxels, to_coordinates
+from cmed_jax.data.dataset import Examples
+from cmed_jax.model.network import Network
+
+
+class TrainState(NamedTuple):
+    """All that a step changes. The step's number is the host's."""
+
+    parameters: PyTree
+    statistics: PyTree
+    optimizer: PyTree
+
+
+class Table(NamedTuple):
+    """The training examples as the device holds them: a step gathers its rows and voxels."""
+
+    pattern: Float[Array | np.ndarray, "n 1024"]
+    composition: Float[Array | np.ndarray, "n 119"]
+    density: Float16[Array | np.ndarray, "n a b c"]
+    scale: Float[Array | np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, examples: Examples) -> "Table":
+        """Return the table of a split; densities stay float16, in units of `scale`."""
+        return cls(
+            examples.pattern, examples.composition, examples.density, examples.density_scale
+        )
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """What a step draws.
+
+    Attributes:
+        augmentation: artefacts and hidden knowledge.
+        shared_voxels: all crystals of a batch are asked at the same voxels, so that what depends on
+            the coordinate alone is computed once for the batch; else each draws its own (published).
+    """
+
+    augmentation: AugmentationConfig = AugmentationConfig()
+    shared_voxels: bool = True
+
+
+Step = Callable[
+    [TrainState, Table, Integer[Array, " b"], Integer[Array, " b"], Integer[Array, ""]],
+    tuple[TrainState, dict[str, Array]],
+]
+
+
+def initial_state(
+    network: Network, optimizer: optax.GradientTransformation
+) -> tuple[nnx.GraphDef, TrainState]:
+    """Return the network's structure, and the state of a run that has not begun."""
+    graph, parameters, statistics = nnx.split(network, nnx.Param, ...)
+    return graph, TrainState(parameters, statistics, optimizer.init(parameters))
+
+
+def make_step(
+    graph: nnx.GraphDef,
+    optimizer: optax.GradientTransformation,
+    config: StepConfig,
+    seed: int,
+    axis_name: str | None = None,
+) -> Step:
+    """Return step(state, table, rows, places, number) -> (state, metrics).
+
+    `rows` are the table's rows to train on and `places` their places in the global batch. Random
+    numbers depend on (seed, number, place) alone, so they are the same however the batch is
+    divided over devices. Under `axis_name` (pmap) gradients and metrics are averaged over it.
+    """
+
+    def average(tree: PyTree) -> PyTree:
+        return jax.lax.pmean(tree, axis_name) if axis_name else tree
+
+    def step(
+        state: TrainState,
+        table: Table,
+        rows: Integer[Array, " b"],
+        places: Integer[Array, " b"],
+        number: Integer[Array, ""],
+    ) -> tuple[TrainState, dict[str, Array]]:
+        key = jax.random.fold_in(jax.random.key(seed), number)
+
+        def loss(parameters: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
+            network = nnx.merge(graph, parameters, state.statistics, copy=True)
+            network.train()
+            terms = _losses(network, table, rows, places, key, config)
+            total = sum(terms.values())
+            return total, (nnx.state(network, nnx.Not(nnx.Param)), {"loss": total, **terms})
+
+        gradient, (statistics, metrics) = jax.grad(loss, has_aux=True)(state.parameters)
+        gradient, metrics = average(gradient), average(metrics)
+        updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
+        parameters = optax.apply_updates(state.parameters, updates)
+        metrics["gradient_norm"] = optax.global_norm(gradient)
+        return TrainState(parameters, statistics, moments), metrics
+
+    return step
+
+
+def _losses(
+    network: Network,
+    table: Table,
+    rows: Integer[Array, " b"],
+    places: Integer[Array, " b"],
+    key: Array,
+    config: StepConfig,
+) -> dict[str, Array]:
+    """Return the mean of each term of the loss over the batch."""
+    keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(key, place), 3))(places)
+    disturbed = jax.vmap(lambda k, p, c: augment(k, p, c, config.augmentation))
+    pattern, composition, knowledge = disturbed(
+        keys[:, 0], table.pattern[rows], table.composition[rows]
+    )
+    shape = table.density.shape[1:]
+    if config.shared_voxels:
+        # A place that no example has: the voxels' key is the same on every device.
+        voxels = draw_voxels(jax.random.fold_in(key, 2**31 - 1), shape)
+        where = (rows[:, None], *voxels.T)
+    else:
+        voxels = jax.vmap(lambda k: draw_voxels(k, shape))(keys[:, 1])
+        where = (rows[:, None], *jnp.moveaxis(voxels, -1, 0))
+    scale = table.scale[rows]
+    density = table.density[where].astype(scale.dtype) * scale[:, None]
+
+    latent = network.encode(pattern, composition, knowledge)
+    noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
+    conditioning = network.condition(latent.mean + noise * latent.deviation)
+    values = network.values(conditioning, to_coordinates(voxels, shape))
+    reconstruction = network.reconstruction_loss(conditioning, values, density, scale)
+    return {
+        "reconstruction": jnp.mean(reconstruction),
+        "latent": jnp.mean(network.latent_loss(latent)),
+    }
