@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from cmed_jax.physics.form_factors import check_elements, form_factors
+from cmed_jax.physics.cell import cell_volume, check_atoms, reciprocal_lattice
+from cmed_jax.physics.form_factors import form_factors
 from cmed_jax.physics.padding import pad_atoms
 
 GRID = (50, 50, 50)
 """The grid of every record."""
 B_FACTOR = 4.0
-"""Isotropic Debye-Waller factor, angstrom^2: wide enough for 50 points over a 10 angstrom axis."""
+"""Isotropic B, angstrom^2: at the last mode of 50 points over 10 angstrom the factor is 0.003."""
 
 
 def electron_density(
@@ -30,7 +31,10 @@ def electron_density(
     shape: tuple[int, int, int] = GRID,
     b_factor: float = B_FACTOR,
 ) -> Float[np.ndarray, "a b c"]:
-    """Return the density of independent neutral atoms, e/angstrom^3, at x_i = k / shape_i.
+    """Return the density of independent neutral atoms, e/angstrom^3, at x_i = k / shape_i, float32.
+
+    Where the modes of the grid do not reach as far as F(h), on axes much longer than 10 angstrom,
+    it ripples about zero between the atoms; nothing is clipped.
 
     Args:
         lattice: rows a, b, c in angstrom.
@@ -40,16 +44,23 @@ def electron_density(
         b_factor: isotropic B of every atom, angstrom^2.
 
     Raises:
-        ValueError: an element has no form factor.
+        ValueError: the lattice is flat, there is no atom, a coordinate is not finite, an element
+            has no form factor, b_factor is negative, or the grid has no points.
     """
-    check_elements(numbers)
+    reciprocal = reciprocal_lattice(lattice)
+    check_atoms(numbers, frac_coords)
+    if not 0 <= b_factor < np.inf:
+        raise ValueError(f"b_factor is {b_factor}: give a finite B >= 0 in angstrom^2")
+    if min(shape) < 1:
+        raise ValueError(f"the grid is {shape}: give at least one point on each axis")
     atoms = pad_atoms(numbers, frac_coords)
-    return np.asarray(_synthesis(lattice, *atoms, b_factor, shape=shape))
+    electrons = _synthesis(reciprocal, *atoms, b_factor, shape=shape)
+    return np.asarray(electrons / cell_volume(lattice), np.float32)
 
 
 @partial(jax.jit, static_argnames="shape")
 def _synthesis(
-    lattice: Float[Array, "3 3"],
+    reciprocal: Float[Array, "3 3"],
     species: Integer[Array, " k"],
     member: Float[Array, "k n"],
     frac_coords: Float[Array, "n 3"],
@@ -57,32 +68,20 @@ def _synthesis(
     *,
     shape: tuple[int, int, int],
 ) -> Float[Array, "a b c"]:
-    # A real density needs the modes with l >= 0 only. In each of the three directions the phase of
-    # an atom is a short vector; their products are the phases of all modes.
-    h, k, l = modes = [
-        _carried(shape[0]),
-        _carried(shape[1]),
-        _carried(shape[2])[: -(-shape[2] // 2)],
-    ]
-    along = [
-        jnp.exp(2j * jnp.pi * m[:, None] * x) for m, x in zip(modes, frac_coords.T, strict=True)
-    ]
-    plane = (along[0][:, None, :] * along[1]).reshape(-1, along[0].shape[1])
-    phases = jnp.einsum("mn,kn,ln->kml", plane, member, along[2])
-    metric = jnp.linalg.inv(lattice @ lattice.T)
-    hkl = jnp.stack(jnp.meshgrid(h, k, l, indexing="ij"), axis=-1).reshape(-1, 3)
-    q = jnp.sum((hkl @ metric) * hkl, axis=1) / 4
+    """Return the density times the volume of the cell."""
+    modes = [jnp.fft.fftfreq(n, 1 / n) for n in shape]
+    modes[2] = modes[2][: shape[2] // 2 + 1]  # the rest are conjugates: the density is real
+    # In each of the three directions the phase of an atom is a short vector, zero at the ambiguous
+    # mode n / 2; their products are the phases of all modes.
+    along_a, along_b, along_c = (
+        jnp.exp(-2j * jnp.pi * jnp.outer(h, x)) * (jnp.abs(h) < n / 2)[:, None]
+        for h, x, n in zip(modes, frac_coords.T, shape, strict=True)
+    )
+    plane, axis = along_a[:, None] * along_b, member[:, None] * along_c
+    phases = jnp.einsum("abn,kcn->kabc", plane, axis, precision="highest")
+    h, k, ell = jnp.ix_(*modes)
+    q = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal.T).ravel() / 4
     factors = form_factors(species, q, "it92") * jnp.exp(-b_factor * q)
-    f = jnp.sum(factors * phases.reshape(len(species), -1), axis=0)
-    volume = jnp.abs(jnp.linalg.det(lattice))
-    # exp(-2 pi i h.x): the conjugate of the usual inverse transform, whose sum is real.
-    spectrum = jnp.zeros((*shape[:2], shape[2] // 2 + 1), f.dtype)
-    at = jnp.ix_(*(m.astype(int) for m in modes))
-    spectrum = spectrum.at[at].set(jnp.conj(f).reshape([len(m) for m in modes]))
-    return jnp.fft.irfftn(spectrum, shape) * (np.prod(shape) / volume)
-
-
-def _carried(n: int) -> Float[np.ndarray, " m"]:
-    """Return the modes 0 ... (n-1)//2, -(n-1)//2 ... -1; the ambiguous n/2 is left out."""
-    half = (n - 1) // 2
-    return np.concatenate([np.arange(half + 1), np.arange(-half, 0)]).astype(np.float32)
+    # sum_j f_j exp(-2 pi i h.x_j) is F(-h), which the usual inverse transform takes to rho.
+    spectrum = jnp.sum(factors.reshape(phases.shape) * phases, axis=0)
+    return jnp.fft.irfftn(spectrum, shape, norm="forward")

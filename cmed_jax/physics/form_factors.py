@@ -15,7 +15,7 @@ With q = (sin(theta) / wavelength)^2 = s^2 / 4 in 1/angstrom^2:
 
 import importlib.util
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -64,7 +64,7 @@ def check_elements(numbers: Integer[np.ndarray, " n"]) -> None:
             raise ValueError(f"{gemmi.Element(number).name} has no tabulated X-ray form factor")
 
 
-@lru_cache
+@cache
 def _coefficients(table: Table) -> Coefficients:
     empty = Coefficients(np.full(119, np.nan), np.zeros((119, 4)), np.zeros((119, 4)))
     empty.constant[0] = 0.0

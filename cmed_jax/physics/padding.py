@@ -10,7 +10,7 @@ class Atoms(NamedTuple):
     """The atoms of a crystal, padded to a power of two (atoms) and a multiple of four (species).
 
     ``species`` holds the distinct atomic numbers (0 pads), ``member`` is 1 where an atom (column)
-    is of a species (row) and zero in the columns that pad.
+    is of a species (row) and zero in the columns that pad; ``frac_coords`` lie in [0, 1).
     """
 
     species: Integer[np.ndarray, " k"]
@@ -28,5 +28,5 @@ def pad_atoms(numbers: Integer[np.ndarray, " n"], frac_coords: Float[np.ndarray,
     member = np.zeros((kinds, atoms))
     member[index, np.arange(len(numbers))] = 1.0
     positions = np.zeros((atoms, 3))
-    positions[: len(numbers)] = frac_coords
+    positions[: len(numbers)] = frac_coords % 1.0  # keeps phases precise in float32
     return Atoms(species, member, positions)

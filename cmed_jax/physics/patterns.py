@@ -43,13 +43,13 @@ def wavelength_in_angstrom(wavelength: str | float) -> float:
 
 def two_theta(s: Float[np.ndarray, "*m"], wavelength: float) -> Float[np.ndarray, "*m"]:
     """Return the scattering angle 2 arcsin(s wavelength / 2), degrees; NaN where there is none."""
-    sine = np.asarray(s) * wavelength / 2
+    sine = s * wavelength / 2
     return 2 * np.degrees(np.arcsin(np.where(np.abs(sine) <= 1, sine, np.nan)))
 
 
 def s_of_two_theta(angle: Float[np.ndarray, "*m"], wavelength: float) -> Float[np.ndarray, "*m"]:
     """Return s = 2 sin(theta) / wavelength, 1/angstrom, of angles in degrees."""
-    return 2 * np.sin(np.radians(np.asarray(angle)) / 2) / wavelength
+    return 2 * np.sin(np.radians(angle) / 2) / wavelength
 
 
 def lorentz_polarization(angle: Float[np.ndarray, "*m"]) -> Float[np.ndarray, "*m"]:
@@ -58,7 +58,7 @@ def lorentz_polarization(angle: Float[np.ndarray, "*m"]) -> Float[np.ndarray, "*
     The factor of a powder and an unpolarised beam without monochromator (International Tables C,
     section 6.2.5, up to a constant). It diverges at 0 and 180 degrees.
     """
-    theta = np.radians(np.asarray(angle)) / 2
+    theta = np.radians(angle) / 2
     return (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
 
 
@@ -66,6 +66,8 @@ def powder_lines(
     reflections: Float[np.ndarray, "m 2"], wavelength: float
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Return two-theta (degrees) and intensity, strongest 1, of the lines a wavelength reaches.
+
+    Empty where it reaches none.
 
     Args:
         reflections: columns s (1/angstrom) and |F|^2 with multiplicity.
@@ -84,9 +86,18 @@ def stick_pattern(
     """Return sticks on the published grid: 1,024 bins of two-theta 0-180, strongest 1, float32.
 
     Of several lines in a bin the strongest counts, as published. An angle of exactly 180 degrees
-    belongs to the last bin.
+    belongs to the last bin. No sticks, or only sticks of zero, leave the pattern zero.
+
+    Raises:
+        ValueError: an angle is not within 0 to 180, or an intensity is negative or not finite.
     """
-    bins = np.minimum((BINS * np.asarray(angle) / 180).astype(int), BINS - 1)
+    if not np.all((angle >= 0) & (angle <= 180)):  # also false for NaN
+        span = f"{angle.min()} to {angle.max()}"
+        raise ValueError(f"two-theta goes from {span} degrees: give 0 to 180")
+    if not np.all((intensity >= 0) & (intensity < np.inf)):
+        span = f"{intensity.min()} to {intensity.max()}"
+        raise ValueError(f"intensities go from {span}: give finite numbers, 0 or more")
+    bins = np.minimum((BINS * angle / 180).astype(int), BINS - 1)
     pattern = np.zeros(BINS)
     np.maximum.at(pattern, bins, intensity)
     return (pattern / pattern.max(initial=np.finfo(float).tiny)).astype(np.float32)

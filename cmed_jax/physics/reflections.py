@@ -1,8 +1,9 @@
 """The powder lines of a crystal: s = 1/d and intensity, before any wavelength is chosen.
 
 Conventions: F(h) = sum_j f_j exp(2 pi i h.x_j) with h a row of integers and x fractional; the
-intensity of a line is sum |F|^2 over all reflections (both of each Friedel pair) that coincide in s,
-so the multiplicity is in it and the Lorentz-polarization factor is not. Atoms are at rest (B = 0).
+intensity of a line is the sum of |F|^2 over all reflections (both of each Friedel pair) that
+coincide in s, so the multiplicity is in it and the Lorentz-polarization factor is not. Atoms are at
+rest (B = 0) and scatter without anomalous dispersion.
 """
 
 from functools import partial
@@ -12,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from cmed_jax.physics.form_factors import Table, check_elements, form_factors
+from cmed_jax.physics.cell import check_atoms, reciprocal_lattice
+from cmed_jax.physics.form_factors import Table, form_factors
 from cmed_jax.physics.padding import pad_atoms
 
 COINCIDENCE = 1e-7
-"""Lines closer than this in s (1/angstrom) are one line; no diffractometer parts them."""
+"""Lines closer than this in s (1/angstrom) are one line, at their centroid."""
 ABSENT = 1e-10
 """Lines below this share of the strongest are rounding errors of systematic absences."""
 CHUNK = 4096
@@ -44,33 +46,40 @@ def reflections(
         Columns s (1/angstrom) and intensity (electrons^2, multiplicity included), float64.
 
     Raises:
-        ValueError: an element has no form factor.
+        ValueError: the lattice is flat, there is no atom, a coordinate is not finite, an element
+            has no form factor, or s_max is not positive.
     """
-    check_elements(numbers)
+    check_atoms(numbers, frac_coords)
     hkl = half_sphere(lattice, s_max)
+    reciprocal = reciprocal_lattice(lattice)
     atoms = pad_atoms(numbers, frac_coords)
-    inverse = np.linalg.inv(lattice)
     s, intensity = np.zeros((2, -(-len(hkl) // CHUNK) * CHUNK))
     padded = np.zeros((len(s), 3))
     padded[: len(hkl)] = hkl
     with jax.enable_x64(True):
         for start in range(0, len(s), CHUNK):
             rows = slice(start, start + CHUNK)
-            s[rows], intensity[rows] = _squared(padded[rows], inverse, *atoms, table=table)
+            s[rows], intensity[rows] = _squared(padded[rows], reciprocal, *atoms, table=table)
     s, intensity = s[: len(hkl)], intensity[: len(hkl)]
     return _merge(s, 2.0 * intensity)  # the other half of the sphere is equal (Friedel's law)
 
 
 def half_sphere(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Integer[np.ndarray, "m 3"]:
-    """Return one reflection of each Friedel pair with 0 < s <= s_max (1/angstrom)."""
-    # |h_i| = |a_i . s| <= |a_i| s_max bounds the box that holds the sphere.
-    h_max, k_max, l_max = np.floor(s_max * np.linalg.norm(lattice, axis=1) + 1e-9).astype(int)
-    axes = np.ogrid[-h_max : h_max + 1, -k_max : k_max + 1, 0 : l_max + 1]
-    metric = np.linalg.inv(lattice @ lattice.T)
-    squared = sum(metric[i, j] * axes[i] * axes[j] for i in range(3) for j in range(3))
-    h, k, l = axes
-    inside = (squared <= s_max**2) & ((l > 0) | (h > 0) | ((h == 0) & (k > 0)))
-    return np.argwhere(inside) - np.array([h_max, k_max, 0])
+    """Return one reflection of each Friedel pair with 0 < s <= s_max (1/angstrom).
+
+    Raises:
+        ValueError: the lattice is flat, or s_max is not a positive number.
+    """
+    if not 0 < s_max < np.inf:
+        raise ValueError(f"s_max is {s_max}: give a positive number in 1/angstrom")
+    reciprocal = reciprocal_lattice(lattice)
+    radius = s_max * (1 + 1e-9)  # rounding must not part a line that lies at s_max exactly
+    # h = a.s, so that |h| <= |a| s_max: the box that holds the sphere.
+    h_max, k_max, l_max = np.floor(radius * np.linalg.norm(lattice, axis=1)).astype(int)
+    h, k, ell = np.ogrid[-h_max : h_max + 1, -k_max : k_max + 1, 0 : l_max + 1]
+    squared = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal.T)
+    half = (ell > 0) | (h > 0) | ((h == 0) & (k > 0))
+    return np.argwhere((squared <= radius**2) & half) - np.array([h_max, k_max, 0])
 
 
 def structure_factors(
@@ -103,14 +112,14 @@ def structure_factors(
 @partial(jax.jit, static_argnames="table")
 def _squared(
     hkl: Float[Array, "m 3"],
-    inverse: Float[Array, "3 3"],
+    reciprocal: Float[Array, "3 3"],
     species: Integer[Array, " k"],
     member: Float[Array, "k n"],
     frac_coords: Float[Array, "n 3"],
     *,
     table: Table,
 ) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
-    s_squared = jnp.sum((hkl @ inverse.T) ** 2, axis=1)
+    s_squared = jnp.sum((hkl @ reciprocal) ** 2, axis=1)
     parts = structure_factors(hkl, s_squared / 4, species, member, frac_coords, table)
     return jnp.sqrt(s_squared), parts[0] ** 2 + parts[1] ** 2
 
@@ -123,5 +132,7 @@ def _merge(
     order = np.argsort(s, kind="stable")
     s, intensity = s[order], intensity[order]
     first = np.flatnonzero(np.diff(s, prepend=-1.0) > COINCIDENCE)
-    lines = np.stack([s[first], np.add.reduceat(intensity, first)], axis=1)
-    return lines[lines[:, 1] > ABSENT * lines[:, 1].max()]
+    total = np.add.reduceat(intensity, first)
+    moment = np.add.reduceat(s * intensity, first)
+    present = total > ABSENT * total.max()
+    return np.stack([moment[present] / total[present], total[present]], axis=1)

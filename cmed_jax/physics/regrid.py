@@ -14,18 +14,25 @@ def resample(
 
     The new grid takes the Fourier coefficients of the old one as far as both carry them,
     |h_i| <= (n_i - 1) // 2 on each axis: coarser grids are low-passed, finer ones interpolated, and
-    the mean is kept exactly. A change of cell x' = P x + p (columns) maps the coefficient of h = h' P
-    to h' with the phase exp(-2 pi i h'.p); h' P is integral whenever the new lattice contains the
-    old one, as a primitive cell's contains a supercell's.
+    the mean is kept exactly. On its own grid and cell a density stays as it is.
+
+    A change of cell x' = P x + p (columns) maps the coefficient of h = h' P to h' with the phase
+    exp(-2 pi i h'.p). P is integral whenever the new lattice contains the old one, as a primitive
+    cell's contains a supercell's; what differs between the old cell's repeats of the new one is
+    averaged over them.
 
     Args:
         density: values at x_i = k / n_i, any unit.
         shape: points of the new grid.
         matrix: P of the change of cell; None leaves the cell.
         shift: p of the change of cell, in fractions of the new cell; None is no shift.
+
+    Raises:
+        ValueError: a value is not finite, a grid has no points, or P is singular.
     """
     matrix = np.eye(3, dtype=int) if matrix is None else matrix
     shift = np.zeros(3) if shift is None else shift
+    _check(density, shape, matrix, shift)
     if shape == density.shape and np.array_equal(matrix, np.eye(3)) and not shift.any():
         return density.astype(float)
     spectrum = np.fft.fftn(density, norm="forward")
@@ -46,3 +53,19 @@ def _modes(n: int) -> Integer[np.ndarray, " n"]:
 def _limit(shape: tuple[int, ...]) -> Integer[np.ndarray, "3"]:
     # The mode n/2 of an even grid stands for +n/2 and -n/2 at once: no other grid can take it over.
     return (np.asarray(shape) - 1) // 2
+
+
+def _check(
+    density: Float[np.ndarray, "a b c"],
+    shape: tuple[int, int, int],
+    matrix: Integer[np.ndarray, "3 3"],
+    shift: Float[np.ndarray, "3"],
+) -> None:
+    if not np.isfinite(density).all():
+        raise ValueError("the density holds values that are not finite: read it again or leave it")
+    if min(*density.shape, *shape) < 1:
+        raise ValueError(f"grids {density.shape} -> {shape}: give at least one point on each axis")
+    if not np.isfinite(shift).all():
+        raise ValueError(f"the shift of the cell is {shift.tolist()}: give finite fractions")
+    if abs(np.linalg.det(matrix)) < 0.5:
+        raise ValueError(f"the change of cell {matrix.tolist()} is singular: it has no inverse")

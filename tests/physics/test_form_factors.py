@@ -1,0 +1,67 @@
+"""Form factors against the tables they are read from."""
+
+import importlib.util
+
+import gemmi
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS
+
+from cmed_jax.physics import form_factors as module
+from cmed_jax.physics.form_factors import check_elements, form_factors
+
+TABULATED = np.arange(1, 99)
+Q = np.linspace(0, 2, 41)
+
+
+def evaluate(table):
+    with jax.enable_x64(True):
+        return np.asarray(form_factors(jnp.asarray(TABULATED), jnp.asarray(Q), table))
+
+
+def test_mott_bethe_factors_are_those_of_pymatgen():
+    terms = np.array([ATOMIC_SCATTERING_PARAMS[gemmi.Element(z).name] for z in TABULATED.tolist()])
+    a, b = np.moveaxis(terms, -1, 0)[..., None]
+    expected = TABULATED[:, None] - 41.78214 * Q * np.sum(a * np.exp(-b * Q), axis=1)
+    np.testing.assert_allclose(evaluate("pymatgen"), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_international_tables_factors_are_those_of_gemmi_with_f0_equal_to_z():
+    raw = np.array([[gemmi.Element(z).it92.calculate_sf(q) for q in Q] for z in TABULATED.tolist()])
+    expected = raw * TABULATED[:, None] / raw[:, :1]
+    np.testing.assert_allclose(evaluate("it92"), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(evaluate("it92"), raw, rtol=1.2e-3, atol=1e-6)
+
+
+def test_the_two_tables_agree_where_laboratories_measure():
+    low = Q <= 0.35
+    difference = np.abs(evaluate("pymatgen") - evaluate("it92"))[:, low] / TABULATED[:, None]
+    assert difference.max() < 0.09  # hydrogen; tin has 0.07
+    assert np.median(difference.max(axis=1)) < 0.02
+
+
+@pytest.mark.parametrize("table", ["pymatgen", "it92"])
+def test_the_empty_atom_scatters_nothing(table):
+    assert not form_factors(jnp.zeros(1, int), jnp.asarray(Q), table).any()
+
+
+def test_every_tabulated_element_is_accepted():
+    check_elements(TABULATED)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(99, "Es has no tabulated"), (118, "Og"), (0, "0 is not"), (-1, "-1 is not"), (119, "119 is")],
+)
+def test_an_element_without_form_factor_is_named(number, message):
+    with pytest.raises(ValueError, match=message):
+        check_elements(np.array([8, number]))
+
+
+def test_a_missing_table_is_reported(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    module._coefficients.cache_clear()
+    with pytest.raises(ValueError, match="pip install pymatgen"):
+        check_elements(np.array([8]))
