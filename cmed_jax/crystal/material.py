@@ -1,5 +1,6 @@
 """One crystal structure, and the note that says why one was refused."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,10 @@ class Material:
 
         numbers, amounts = np.unique(self.numbers, return_counts=True)
         symbols = (SYMBOLS[z] for z in numbers)
-        return Composition(dict(zip(symbols, amounts.tolist(), strict=True))).reduced_formula
+        composition = Composition(dict(zip(symbols, amounts.tolist(), strict=True)))
+        with warnings.catch_warnings():  # noble gases have none, and come last in the formula
+            warnings.filterwarnings("ignore", "No Pauling electronegativity")
+            return composition.reduced_formula
 
     @property
     def crystal_system(self) -> str:

@@ -119,7 +119,7 @@ def _part(job: Job) -> tuple[int, int] | None:
 def _summary(directory: Path, seconds: float) -> str:
     content = json.loads((directory / PROVENANCE).read_text())
     counts = content["records"]
-    refusals = [json.loads(line) for line in (directory / REFUSED).open()]
+    refusals = [json.loads(line) for line in (directory / REFUSED).read_text().splitlines()]
     reasons = Counter(re.sub(r"\d[\d.e+-]*", "N", refusal["reason"]) for refusal in refusals)
     lines = [
         f"{sum(counts.values())} records in {directory}",

@@ -1,0 +1,102 @@
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.dataset import Examples, fingerprint, load_examples, parts_of, provenance
+from cmed_jax.data.records import make_record
+from cmed_jax.data.schema import decode_density
+
+
+def equal(one, other):
+    for field in dataclasses.fields(Examples):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_a_split_holds_the_records_of_its_materials_in_order(whole, salts):
+    examples = load_examples(whole, "train")
+    materials = {m.material_id: m for m in open_source(str(salts)) if m.split == "train"}
+    assert examples.material_id.tolist() == sorted(materials)
+    assert len(examples) == 6
+    for row, material_id in enumerate(examples.material_id):
+        record = make_record(materials[material_id])
+        assert examples.formula[row] == record["formula"]
+        assert (examples.space_group[row], examples.atoms[row]) == (225, 2)
+        np.testing.assert_array_equal(examples.pattern[row], record["pattern"])
+        np.testing.assert_array_equal(examples.composition[row], record["composition"])
+        density = decode_density(record["density"], record["density_scale"])
+        np.testing.assert_allclose(examples.densities([row])[0], density, atol=1e-3)
+
+
+def test_densities_are_asked_for_by_rows(whole):
+    examples = load_examples(str(whole), "validation")
+    densities = examples.densities(np.array([1, 0, 1]))
+    assert densities.shape == (3, 50, 50, 50)
+    assert densities.dtype == np.float32
+    np.testing.assert_array_equal(densities[0], densities[2])
+    np.testing.assert_array_equal(examples.densities(slice(0, 2)), densities[1::-1])
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_parts_read_as_one_dataset(whole, in_parts, split):
+    equal(load_examples(in_parts, split), load_examples(whole, split))
+
+
+def test_parts_add_up(whole, in_parts):
+    assert len(parts_of(in_parts)) == 3
+    assert provenance(in_parts)["records"] == provenance(whole)["records"]
+    assert fingerprint(in_parts) == fingerprint(whole)
+
+
+def test_provenance_says_what_it_was_built_from(whole, salts):
+    content = provenance(whole)
+    assert content["records"] == {"test": 2, "train": 6, "validation": 2}
+    assert (content["dropped"], content["refused"]) == (0, 0)
+    assert content["identity"]["source"] == open_source(str(salts)).fingerprint()
+    assert content["identity"]["density"] == "iam"
+
+
+def test_no_dataset_is_answered_with_how_to_build_one(tmp_path):
+    for reader in (fingerprint, lambda directory: load_examples(directory, "train")):
+        with pytest.raises(FileNotFoundError, match=r"no dataset in .*tfds_builders\.cmed"):
+            reader(tmp_path)
+
+
+def test_a_missing_part_is_named(in_parts, tmp_path):
+    shutil.copytree(in_parts, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "part_2_of_3")
+    with pytest.raises(FileNotFoundError, match="part 2 of 3 is missing"):
+        load_examples(tmp_path / "copy", "train")
+
+
+def test_parts_of_several_divisions_are_an_error(in_parts, tmp_path):
+    shutil.copytree(in_parts, tmp_path / "copy")
+    shutil.copytree(in_parts / "part_2_of_3", tmp_path / "copy" / "part_2_of_2")
+    with pytest.raises(FileNotFoundError, match="parts of 2 and of 3"):
+        load_examples(tmp_path / "copy", "train")
+
+
+def test_parts_built_differently_are_an_error(in_parts, tmp_path):
+    shutil.copytree(in_parts, tmp_path / "copy")
+    path = tmp_path / "copy" / "part_2_of_3" / "provenance.json"
+    content = json.loads(path.read_text())
+    content["identity"]["b_factor"] = 2.0
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"b_factor is 2.0 and not 4.0"):
+        load_examples(tmp_path / "copy", "train")
+
+
+def test_an_unknown_split_is_answered_with_the_known_ones(whole):
+    with pytest.raises(ValueError, match=r"no split 'dev' in .*: it has test, train, validation"):
+        load_examples(whole, "dev")
+
+
+def test_the_reader_needs_neither_pymatgen_nor_tensorflow():
+    code = "import sys, cmed_jax.data.dataset; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not {"pymatgen", "tensorflow", "torch"} & set(loaded)

@@ -1,0 +1,320 @@
+"""The job that builds the dataset, from the command line down to processes."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.vasp import Chgcar
+
+from cmed_jax.crystal.material import CRYSTAL_SYSTEMS
+from cmed_jax.data.dataset import load_examples, provenance
+from tfds_builders.cmed import cmed_dataset_builder, workers
+from tfds_builders.cmed.__main__ import main
+from tfds_builders.cmed.cmed_dataset_builder import Builder, Options
+
+ROOT = Path(__file__).parents[2]
+
+
+def salt(metal, halogen, a):
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [metal, halogen], sites)
+
+
+def row(material_id, structure, **fields):
+    return {
+        "material_id": material_id,
+        "space_group": structure.get_space_group_info()[1],
+        "lattice": structure.lattice.matrix.tolist(),
+        "species": [site.specie.symbol for site in structure],
+        "frac_coords": structure.frac_coords.tolist(),
+    } | fields
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Eight salts with splits, a double of a held-out one, a hexagonal crystal, unusable ones."""
+    compounds = [(a, b) for a in ("Li", "Na", "K", "Rb") for b in ("F", "Cl")]
+    splits = ["train"] * 5 + ["validation", "test", "test"]
+    cells = [salt(*compound, 4 + 0.2 * i) for i, compound in enumerate(compounds)]
+    named = [
+        row(f"m{i}", cell, split=split)
+        for i, (cell, split) in enumerate(zip(cells, splits, strict=True))
+    ]
+    hexagonal = Lattice.hexagonal(2.66, 4.95)
+    zinc = Structure.from_spacegroup("P6_3/mmc", hexagonal, ["Zn"], [[1 / 3, 2 / 3, 0.25]])
+    copernicium = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5), ["Cn"], [[0, 0, 0]])
+    return [
+        *named,
+        row("double", cells[-1]),
+        row("zinc", zinc),
+        row("heavy", copernicium, split="train"),
+        row("m0", cells[0], split="train"),
+    ]
+
+
+@pytest.fixture
+def materials(rows, tmp_path):
+    path = tmp_path / "materials.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "not json\n")
+    return path
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Compute in this process: starting others takes seconds."""
+
+    @contextlib.contextmanager
+    def pool(workers):
+        with ThreadPoolExecutor(1) as executor:
+            yield executor
+
+    monkeypatch.setattr(cmed_dataset_builder, "worker_pool", pool)
+
+
+def run(materials, data_dir, *options):
+    arguments = {"--config": "cubic", "--data_dir": data_dir, "--materials": materials}
+    return main([str(word) for pair in arguments.items() for word in pair] + list(options))
+
+
+def refusals(directory):
+    return [json.loads(line) for line in (directory / "refused.jsonl").read_text().splitlines()]
+
+
+def decoded(directory, split="train"):
+    return list(tfds.builder_from_directory(directory).as_data_source(split))
+
+
+def assert_equal(one, other):
+    assert len(one) == len(other)
+    for left, right in zip(one, other, strict=True):
+        assert left.keys() == right.keys()
+        for name in left:
+            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def test_a_build_leaves_records_provenance_and_refusals(in_process, materials, tmp_path, capsys):
+    assert run(materials, tmp_path) == 0
+    directory = tmp_path / "cmed" / "cubic" / "1.0.0"
+    content = provenance(directory)
+    assert content["records"] == {"test": 2, "train": 5, "validation": 1}
+    assert (content["dropped"], content["refused"]) == (1, 3)
+    refused = refusals(directory)
+    reasons = {refusal["material_id"]: refusal["reason"] for refusal in refused}
+    assert reasons == {
+        "heavy": "Cn has no tabulated X-ray form factor",
+        "m0": "the id appears twice; the first is kept",
+        "line 13": "is not a JSON object",
+    }
+    assert load_examples(directory, "train").material_id.tolist() == ["m0", "m1", "m2", "m3", "m4"]
+    output = capsys.readouterr().out
+    for line in ("8 records in", "train", "dropped", "refused", "form factor", "records/s"):
+        assert line in output
+
+
+def test_records_are_ordered_by_id(in_process, materials, tmp_path):
+    run(materials, tmp_path)
+    ids = [record["material_id"] for record in decoded(tmp_path / "cmed" / "cubic" / "1.0.0")]
+    assert ids == sorted(ids)
+
+
+def test_processes_change_nothing(materials, tmp_path):
+    """The numbers of two runs, with one and with three processes, are bitwise equal."""
+    for count in (1, 3):
+        assert run(materials, tmp_path / str(count), "--workers", str(count)) == 0
+    one, three = (decoded(tmp_path / str(count) / "cmed" / "cubic" / "1.0.0") for count in (1, 3))
+    assert_equal(one, three)
+
+
+def test_a_second_start_says_that_it_is_done(in_process, materials, tmp_path, capsys):
+    run(materials, tmp_path)
+    capsys.readouterr()
+    assert run(materials, tmp_path) == 0
+    assert "is complete already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        (["--b_factor", "2"], "b_factor is 4.0 and not 2.0"),
+        (["--cell", "as_given"], "cell is 'canonical' and not 'as_given'"),
+        (["--max-atoms", "50"], "max_atoms is 200 and not 50"),
+        (["--part", "1/2", "--b_factor", "2"], "b_factor is 4.0"),
+    ],
+)
+def test_another_dataset_in_the_way_is_named(
+    in_process, materials, tmp_path, capsys, options, difference
+):
+    run(materials, tmp_path)
+    assert run(materials, tmp_path, *options) == 2
+    error = capsys.readouterr().err
+    assert "holds another dataset" in error
+    assert difference in error
+
+
+def test_another_source_is_another_dataset(in_process, materials, tmp_path, capsys):
+    run(materials, tmp_path)
+    with materials.open("a") as file:
+        file.write("\n")
+    assert run(materials, tmp_path) == 2
+    assert "holds another dataset: source is" in capsys.readouterr().err
+
+
+def test_a_dataset_cannot_be_divided_twice(in_process, materials, tmp_path, capsys):
+    assert run(materials, tmp_path, "--part", "1/2") == 0
+    assert run(materials, tmp_path, "--part", "1/2") == 0
+    assert "is complete already" in capsys.readouterr().out
+    for options in ([], ["--part", "1/3"]):
+        assert run(materials, tmp_path, *options) == 2
+        assert "is a part of a dataset divided otherwise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--part", "3/2"], "part '3/2' is not"),
+        (["--part", "half"], "part 'half' is not"),
+        (["--workers", "0"], "workers 0 is less than 1"),
+        (["--max_atoms", "0"], "max_atoms 0 is less than 1"),
+        (["--b_factor", "-1"], "b_factor -1.0 is not between"),
+        (["--b_factor", "nan"], "b_factor nan is not between"),
+        (["--config", "tetragonal"], "no usable material for tetragonal in JSON lines"),
+        (["--materials", "nowhere.jsonl"], "no materials at nowhere.jsonl"),
+        (["--density", "chgcar"], "no usable material for cubic"),
+    ],
+)
+def test_unusable_options_are_answered_in_a_line(
+    in_process, materials, tmp_path, capsys, options, message
+):
+    assert run(materials, tmp_path, *options) == 2
+    error = capsys.readouterr().err.replace("\n", " ")
+    assert f"error: {message}" in error
+    assert not list(tmp_path.rglob("dataset_info.json"))
+
+
+def test_a_source_of_broken_files_is_an_error(in_process, tmp_path, capsys):
+    (tmp_path / "cif").mkdir()
+    (tmp_path / "cif" / "broken.cif").write_text("data_x\n")
+    assert run(tmp_path / "cif", tmp_path) == 2
+    assert "no usable material for cubic in CIF files of cif; broken:" in capsys.readouterr().err
+
+
+def test_chgcar_densities_become_records(in_process, tmp_path):
+    (tmp_path / "chgcar").mkdir()
+    cell = salt("Na", "Cl", 5.64).get_primitive_structure()
+    grid = np.arange(24) / 24
+    wave = 2 + np.cos(2 * np.pi * grid)
+    density = wave[:, None, None] * wave[:, None] * wave
+    folder = tmp_path / "chgcar"
+    for name in ("a", "b"):
+        chgcar = Chgcar(cell, {"total": density * cell.volume})
+        chgcar.write_file(str(folder / f"{name}_CHGCAR"))
+    lines = (folder / "a_CHGCAR").read_text().splitlines(keepends=True)
+    (folder / "short_CHGCAR").write_text("".join(lines[:20]))
+    assert run(folder, tmp_path, "--density", "chgcar") == 0
+    directory = tmp_path / "cmed" / "cubic" / "1.0.0"
+    (split,) = provenance(directory)["records"]
+    examples = load_examples(directory, split)
+    assert examples.material_id.tolist() == ["a", "b"]
+    assert examples.densities([0]).mean() == pytest.approx(density.mean(), rel=1e-3)
+    assert [record["density_kind"] for record in decoded(directory, split)] == [b"chgcar"] * 2
+    (refusal,) = refusals(directory)
+    assert refusal["material_id"] == "short"
+
+
+def test_shards_follow_each_other(in_process, materials, tmp_path, monkeypatch):
+    run(materials, tmp_path / "one")
+    monkeypatch.setattr(cmed_dataset_builder, "SHARD", 2)
+    run(materials, tmp_path / "three")
+    one, three = (tmp_path / name / "cmed" / "cubic" / "1.0.0" for name in ("one", "three"))
+    assert len(list(three.glob("cmed-train.array_record-*"))) == 3
+    assert_equal(decoded(one), decoded(three))
+
+
+def test_what_a_killed_build_left_is_removed(in_process, materials, tmp_path):
+    parent = tmp_path / "cmed" / "cubic"
+    leftover, other = parent / "incomplete.ABC123_1.0.0", parent / "incomplete.ABC123_2.0.0"
+    for folder in (leftover, other):
+        folder.mkdir(parents=True)
+        (folder / "half.array_record").write_text("half")
+    assert run(materials, tmp_path) == 0
+    assert not leftover.exists()
+    assert other.exists()
+
+
+def test_two_jobs_do_not_build_the_same_dataset(in_process, materials, tmp_path, capsys):
+    running = tmp_path / "cmed" / "cubic" / "incomplete.ABC123_1.0.0"
+    running.mkdir(parents=True)
+    with cmed_dataset_builder._locked(running):
+        assert run(materials, tmp_path) == 2
+    assert "another job is building" in capsys.readouterr().err
+    assert running.exists()
+
+
+def test_a_killed_job_takes_its_workers_along_and_leaves_nothing_readable(rows, tmp_path):
+    materials = tmp_path / "many.jsonl"
+    many = [{**rows[i % 8], "material_id": f"m{i}"} for i in range(2000)]
+    materials.write_text("".join(json.dumps(row) + "\n" for row in many))
+    command = [sys.executable, "-m", "tfds_builders.cmed", "--config", "cubic", "--workers", "1"]
+    command += ["--data_dir", str(tmp_path), "--materials", str(materials)]
+    job = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    parent = tmp_path / "cmed" / "cubic"
+    wait_for(lambda: list(parent.glob("incomplete.*/*array_record*")))
+    workers_of_job = children(job.pid)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    assert workers_of_job
+    wait_for(lambda: not any(alive(pid) for pid in workers_of_job))
+    with pytest.raises(FileNotFoundError, match="no dataset"):
+        load_examples(parent / "1.0.0", "train")
+
+
+def wait_for(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid):
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(pid, 0)
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
+
+
+def test_workers_leave_the_environment_as_it_was(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    with workers.worker_pool(1):
+        assert os.environ["OMP_NUM_THREADS"] == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "JAX_PLATFORMS" not in os.environ
+
+
+def test_there_is_a_configuration_for_each_crystal_system():
+    assert list(Builder.builder_configs) == [*CRYSTAL_SYSTEMS, "all"]
+
+
+def test_the_metadata_is_laid_out_as_that_of_tfds(tmp_path):
+    builder = Builder(data_dir=tmp_path, config="all")
+    assert builder.name == "cmed"
+    assert builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD
+    assert "Powder X-ray diffraction" in builder.info.description
+    assert "guo2024crystalnet" in builder.info.citation
+    assert builder.options == Options()
+    tags = (ROOT / "tfds_builders" / "cmed" / "TAGS.txt").read_text().split()
+    assert set(tags) <= set(tfds.core.dataset_metadata.valid_tags())
