@@ -1,5 +1,7 @@
 """Which examples and which voxels a step sees: functions of the seed and the step alone."""
 
+from collections.abc import Sequence
+
 import grain
 import jax
 import jax.numpy as jnp
@@ -30,7 +32,7 @@ class Rows:
         return self._batches[step].astype(np.int32)
 
 
-def draw_voxels(key: PRNGKeyArray, shape: tuple[int, int, int]) -> Integer[Array, "p 3"]:
+def draw_voxels(key: PRNGKeyArray, shape: Sequence[int]) -> Integer[Array, "p 3"]:
     """Return the grid index of one voxel in each of 10 x 10 x 10 equal boxes of the cell."""
     per_box = jnp.asarray(shape) // CELLS
     boxes = jnp.stack(jnp.meshgrid(*[jnp.arange(CELLS)] * 3, indexing="ij"), axis=-1)
@@ -39,7 +41,7 @@ def draw_voxels(key: PRNGKeyArray, shape: tuple[int, int, int]) -> Integer[Array
 
 
 def to_coordinates(
-    voxels: Integer[Array, "*b p 3"], shape: tuple[int, int, int]
+    voxels: Integer[Array, "*b p 3"], shape: Sequence[int]
 ) -> Float[Array, "*b p 3"]:
     """Return the fractional coordinates i/n of grid indices."""
     return voxels / jnp.asarray(shape, jnp.float32)

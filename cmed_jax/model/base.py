@@ -37,6 +37,7 @@ class BaseConfig:
         width: features of the trunk that reads pattern and composition.
         blocks: residual blocks of the trunk.
         latent: dimensions of the latent.
+        basis: functions of the coordinate, shared by all crystals.
         harmonics: largest |h|^2 of the Fourier series.
         scale_weight: weight of the error in the logarithm of the maximum.
         kl_weight: weight of the latent's divergence from the standard normal.
@@ -45,12 +46,13 @@ class BaseConfig:
     width: int = 2048
     blocks: int = 4
     latent: int = 512
-    harmonics: int = 100
+    basis: int = 1024
+    harmonics: int = 60
     scale_weight: float = 0.1
     kl_weight: float = 1e-4
 
     def __post_init__(self):
-        for name in ("width", "blocks", "latent", "harmonics"):
+        for name in ("width", "blocks", "latent", "basis", "harmonics"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
 
@@ -73,7 +75,8 @@ class Base(Network):
         self.mean = nnx.Linear(width, config.latent, rngs=rngs)
         self.deviation = nnx.Linear(width, config.latent, rngs=rngs)
         terms = 1 + 2 * len(harmonics(config.harmonics))
-        self.coefficients = nnx.Linear(config.latent, terms, rngs=rngs)
+        self.basis = nnx.Linear(terms, config.basis, rngs=rngs)
+        self.coefficients = nnx.Linear(config.latent, config.basis, rngs=rngs)
         self.log_maximum = nnx.Linear(config.latent, 1, rngs=rngs)
 
     def encode(
@@ -98,9 +101,9 @@ class Base(Network):
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return sqrt(density / maximum) at a coordinate; negative values stand for zero."""
         phase = 2 * jnp.pi * (jnp.asarray(harmonics(self.config.harmonics)) @ coordinate)
-        # The coefficients stay of order one, whatever the number of terms.
         terms = jnp.concatenate([jnp.ones(1), jnp.cos(phase), jnp.sin(phase)])
-        return conditioning[1:] @ terms / jnp.sqrt(terms.size)
+        # The coefficients stay of order one, whatever their number.
+        return conditioning[1:] @ self.basis(terms) / jnp.sqrt(self.config.basis)
 
     def reconstruction_loss(
         self,

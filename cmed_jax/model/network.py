@@ -58,7 +58,7 @@ class Network(nnx.Module, abc.ABC):
         density: Float[Array, "b p"],
         maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
-        """Compare decoded values with densities, whose maximum over the cell is given, e/angstrom^3."""
+        """Compare decoded values with densities and their maximum over the cell, e/angstrom^3."""
 
     @abc.abstractmethod
     def latent_loss(self, latent: Latent) -> Float[Array, " b"]:
@@ -111,7 +111,7 @@ def predict(
     *,
     shape: tuple[int, int, int],
     samples: int = 0,
-    key: PRNGKeyArray | None = None,
+    key: PRNGKeyArray,
 ) -> Float[Array, "b k x y z"]:
     """Return candidates for each crystal: the latent mean's first, then `samples` drawn with `key`.
 

@@ -11,7 +11,6 @@ per crystal instead of once per voxel. The Fourier frequencies are drawn with an
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -76,7 +75,7 @@ class Published(Network):
     ) -> Float[Array, "b p"]:
         """Map `decode`; the mapped axes have names, for the decoder's batch statistics."""
         crystals, voxels = AXES
-        shared = nnx.StateAxes({...: None})
+        shared = nnx.StateAxes([(..., None)])
         over_voxels = nnx.vmap(Decoder.__call__, in_axes=(shared, None, 0), axis_name=voxels)
         own = 0 if coordinates.ndim == 3 else None
         over_all = nnx.vmap(over_voxels, in_axes=(shared, 0, own), axis_name=crystals)

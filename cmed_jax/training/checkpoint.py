@@ -24,7 +24,9 @@ class Checkpoints:
     def __init__(self, run: Path, config: dict[str, Any]):
         policies = ocp.training.preservation_policies
         best = policies.BestN(
-            get_metric_fn=lambda metrics: metrics[SCORE], n=1, keep_checkpoints_without_metrics=False
+            get_metric_fn=lambda metrics: metrics[SCORE],
+            n=1,
+            keep_checkpoints_without_metrics=False,
         )
         self._config = config
         self._checkpointer = ocp.training.Checkpointer(
@@ -34,7 +36,7 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: TrainState, metrics: dict[str, float] | None) -> None:
-        """Write the state after `step` steps in the background; `metrics` where it was validated."""
+        """Write the state after `step` steps in the background; `metrics` if it was validated."""
         items = {
             "model": {"parameters": state.parameters, "statistics": state.statistics},
             "optimizer": state.optimizer,
@@ -68,3 +70,38 @@ class Checkpoints:
 
     def __exit__(self, *error: object) -> None:
         self._checkpointer.close()
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Return the folder of a checkpoint: the path itself, or the best (else the latest) of a run.
+
+    Raises:
+        FileNotFoundError: there is neither a checkpoint nor a run with one.
+    """
+    path = Path(path).absolute()
+    if (path / "model").is_dir():
+        return path
+    folder = path / FOLDER
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no checkpoint at {path}: give the folder of a run, or a folder checkpoints/STEP in it"
+        )
+    with ocp.training.Checkpointer(folder) as checkpointer:
+        saved = list(checkpointer.checkpoints)
+    if not saved:
+        raise FileNotFoundError(f"the run in {path} has not saved a checkpoint yet: wait for it")
+    validated = [checkpoint for checkpoint in saved if checkpoint.metrics]
+    best = max(validated or saved, key=lambda c: (c.metrics[SCORE] if validated else 0, c.step))
+    return folder / str(best.step)
+
+
+def read_config(checkpoint: Path) -> dict[str, Any]:
+    """Return the configuration that a checkpoint was saved with, as JSON values."""
+    return ocp.checkpointables_metadata(checkpoint).custom_metadata["config"]
+
+
+def load_model(checkpoint: Path, parameters: PyTree, statistics: PyTree) -> tuple[PyTree, PyTree]:
+    """Return parameters and statistics of a checkpoint, given their abstract trees."""
+    target = {"model": {"parameters": parameters, "statistics": statistics}}
+    model = ocp.load_checkpointables(checkpoint, target)["model"]
+    return model["parameters"], model["statistics"]

@@ -46,7 +46,8 @@ def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
             max(steps, 1),
             config.final_rate,
         )
-    cycles, starts = [], [0]
+    cycles: list[optax.Schedule] = []
+    starts = [0]
     while starts[-1] < steps or not cycles:
         length = config.first_cycle * 2 ** len(cycles)
         alpha = config.final_rate / config.learning_rate

@@ -1,8 +1,8 @@
 """Data parallelism: the one file that knows of devices.
 
-The state and the table of examples are whole on every device; the batch's rows are divided. Two ways
-lead to the same numbers: `jit` over a one-axis mesh, in which the compiler sees the global batch
-(the default, for any number of hosts), and `pmap`, in which each device sees its own share.
+The state and the table of examples are whole on every device; the batch's rows are divided. Two
+ways lead to the same numbers: `jit` over a one-axis mesh, in which the compiler sees the global
+batch (the default, for any number of hosts), and `pmap`, in which each device sees its own share.
 """
 
 from collections.abc import Callable

@@ -36,9 +36,7 @@ class Table(NamedTuple):
     @classmethod
     def of(cls, examples: Examples) -> "Table":
         """Return the table of a split; densities stay float16, in units of `scale`."""
-        return cls(
-            examples.pattern, examples.composition, examples.density, examples.density_scale
-        )
+        return cls(examples.pattern, examples.composition, examples.density, examples.density_scale)
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class StepConfig:
 
     Attributes:
         augmentation: artefacts and hidden knowledge.
-        shared_voxels: all crystals of a batch are asked at the same voxels, so that what depends on
-            the coordinate alone is computed once for the batch; else each draws its own (published).
+        shared_voxels: all crystals of a batch are asked at the same voxels, so that what depends
+            on the coordinate alone is computed once; else each draws its own (published).
     """
 
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -65,7 +63,8 @@ def initial_state(
     network: Network, optimizer: optax.GradientTransformation
 ) -> tuple[nnx.GraphDef, TrainState]:
     """Return the network's structure, and the state of a run that has not begun."""
-    graph, parameters, statistics = nnx.split(network, nnx.Param, ...)
+    graph, *states = nnx.split(network, nnx.Param, ...)
+    parameters, statistics = states
     return graph, TrainState(parameters, statistics, optimizer.init(parameters))
 
 
@@ -99,7 +98,7 @@ def make_step(
             network = nnx.merge(graph, parameters, state.statistics, copy=True)
             network.train()
             terms = _losses(network, table, rows, places, key, config)
-            total = sum(terms.values())
+            total = jnp.sum(jnp.stack(list(terms.values())))
             return total, (nnx.state(network, nnx.Not(nnx.Param)), {"loss": total, **terms})
 
         gradient, (statistics, metrics) = jax.grad(loss, has_aux=True)(state.parameters)
@@ -126,7 +125,7 @@ def _losses(
     pattern, composition, knowledge = disturbed(
         keys[:, 0], table.pattern[rows], table.composition[rows]
     )
-    shape = table.density.shape[1:]
+    _, *shape = table.density.shape
     if config.shared_voxels:
         # A place that no example has: the voxels' key is the same on every device.
         voxels = draw_voxels(jax.random.fold_in(key, 2**31 - 1), shape)

@@ -1,0 +1,178 @@
+"""Measured patterns: two columns of text, peaks or a profile, brought to the network's grid."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage
+import scipy.signal
+from jaxtyping import Float
+
+from cmed_jax.physics.patterns import (
+    BINS,
+    MO_K_ALPHA,
+    lorentz_polarization,
+    s_of_two_theta,
+    stick_pattern,
+    two_theta,
+)
+
+COMMENT = "#!;%'\"/*"
+"""Characters that begin a line which holds no data."""
+BACKGROUND_WINDOW = 4.0
+"""Width in degrees of the window whose lowest points are taken for the background."""
+PROMINENCE = 6.0
+"""Peaks stand out of a profile by this many standard deviations of its noise."""
+PROFILE_POINTS = 200
+"""Evenly spaced points from which on two columns are a profile, and not a list of peaks."""
+
+Column = Float[np.ndarray, " n"]
+
+
+def read_two_columns(path: str | Path) -> tuple[Column, Column]:
+    """Return two-theta (degrees) and intensity of a text file; further columns are ignored.
+
+    Columns are parted by blanks, commas or semicolons. Comments and headings may precede the data.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line within the data is not two numbers (it is named), or there are no data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no pattern at {path}: give the path of a text file")
+    rows: list[tuple[float, float]] = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+        fields = re.split(r"[,;\s]+", line.strip())
+        if not fields[0] or line.strip()[0] in COMMENT:
+            continue
+        try:
+            rows.append((float(fields[0]), float(fields[1])))
+        except (ValueError, IndexError):
+            if rows:
+                raise ValueError(
+                    f"line {number} of {path} is not two numbers: {line.strip()[:60]!r}"
+                ) from None
+    if not rows:
+        raise ValueError(f"{path} holds no two columns of numbers (two-theta, intensity)")
+    angle, intensity = np.asarray(rows).T
+    return angle, intensity
+
+
+def to_network_grid(
+    angle: Column, intensity: Column, wavelength: float
+) -> tuple[Float[np.ndarray, "1024"], list[str]]:
+    """Return a measured pattern as the sticks that the network was trained on.
+
+    A profile is first reduced to its peaks; then each line keeps its s = 1/d and moves to where Mo
+    K-alpha shows it, with the Lorentz-polarization factor of the new angle.
+
+    Args:
+        angle: two-theta in degrees, of peaks or of a profile.
+        intensity: in any unit.
+        wavelength: angstrom.
+
+    Returns:
+        1,024 bins of two-theta 0-180 degrees, strongest 1, and what the user should know.
+
+    Raises:
+        ValueError: the columns are empty, unequal, not finite, negative or without any intensity,
+            angles are not between 0 and 180 degrees, or nothing falls into the network's range.
+    """
+    angle, intensity = np.asarray(angle, float), np.asarray(intensity, float)
+    _check_columns(angle, intensity)
+    warnings = []
+    order = np.argsort(angle, kind="stable")
+    angle, intensity = angle[order], intensity[order]
+    seen = two_theta(s_of_two_theta(angle[-1], wavelength), MO_K_ALPHA)
+    if seen < 120:
+        warnings.append(
+            f"the pattern ends at two-theta {angle[-1]:.1f} degrees, which is {seen:.1f} of the "
+            "180 degrees of Mo K-alpha that the network was trained on; what lies beyond is "
+            "read as empty"
+        )
+    if _is_profile(angle):
+        angle, intensity = find_peaks(angle, intensity)
+    target = two_theta(s_of_two_theta(angle, wavelength), MO_K_ALPHA)
+    reached = target < 180 - 1e-6  # false for NaN: beyond the reach of Mo K-alpha
+    if not reached.any():
+        raise ValueError(
+            f"wavelength {wavelength} angstrom puts all of the pattern outside the network's range "
+            f"(d > {MO_K_ALPHA / 2:.3f} angstrom): check the wavelength"
+        )
+    angle, intensity, target = angle[reached], intensity[reached], target[reached]
+    factor = lorentz_polarization(target) / lorentz_polarization(angle)
+    return stick_pattern(target, intensity * factor), warnings
+
+
+def check_grid_pattern(pattern: Float[np.ndarray, " n"]) -> Float[np.ndarray, "1024"]:
+    """Return a pattern that is on the network's grid already, with its strongest bin 1.
+
+    Raises:
+        ValueError: it has another length, is negative, not finite, or has no intensity.
+    """
+    pattern = np.asarray(pattern, float)
+    if pattern.shape != (BINS,):
+        raise ValueError(
+            f"a pattern of shape {pattern.shape} is not on the network's grid: give {BINS} bins of "
+            "two-theta 0-180 degrees (Mo K-alpha), or a pair (two_theta, intensity)"
+        )
+    _check_intensity(pattern)
+    return (pattern / pattern.max()).astype(np.float32)
+
+
+def find_peaks(angle: Column, intensity: Column) -> tuple[Column, Column]:
+    """Return the positions (degrees) and areas of the peaks of an evenly spaced profile.
+
+    The background is the lowest of a moving window, smoothed; areas are heights times widths at
+    half maximum.
+
+    Raises:
+        ValueError: no peak stands out of the noise.
+    """
+    step = (angle[-1] - angle[0]) / (len(angle) - 1)
+    window = max(3, round(BACKGROUND_WINDOW / step))
+    smooth = scipy.ndimage.gaussian_filter1d(intensity, max(1.0, 0.03 / step))
+    lowest = scipy.ndimage.minimum_filter1d(smooth, window)
+    signal = smooth - scipy.ndimage.uniform_filter1d(lowest, window)
+    # Differences of neighbours hold the noise without the peaks; 1.4826 turns the median of
+    # absolute deviations into a standard deviation.
+    noise = 1.4826 * np.median(np.abs(np.diff(intensity))) / np.sqrt(2)
+    least = max(PROMINENCE * noise, 0.005 * signal.max())
+    peaks, _ = scipy.signal.find_peaks(signal, height=least, prominence=least)
+    if not len(peaks):
+        raise ValueError("no peak stands out of the pattern: check the file, or give peaks")
+    widths = scipy.signal.peak_widths(signal, peaks)[0]
+    return angle[peaks], signal[peaks] * widths * step
+
+
+def _is_profile(angle: Column) -> bool:
+    steps = np.diff(angle)
+    return len(angle) >= PROFILE_POINTS and bool(np.ptp(steps) < 0.2 * np.median(steps))
+
+
+def _check_columns(angle: Column, intensity: Column) -> None:
+    if angle.ndim != 1 or angle.shape != intensity.shape:
+        raise ValueError(
+            f"two_theta has shape {angle.shape} and intensity {intensity.shape}: "
+            "give two columns of the same length"
+        )
+    if not len(angle):
+        raise ValueError("the pattern is empty: give at least one peak")
+    outside = ~((angle > 0) & (angle <= 180))
+    if outside.any():
+        raise ValueError(
+            f"two_theta {angle[outside][0]} is not between 0 and 180 degrees: give degrees"
+        )
+    _check_intensity(intensity)
+
+
+def _check_intensity(intensity: Column) -> None:
+    wrong = ~(np.isfinite(intensity) & (intensity >= 0))
+    if wrong.any():
+        raise ValueError(
+            f"intensity {intensity[wrong][0]} (number {np.argmax(wrong) + 1}) is negative or not a "
+            "number: give counts or relative intensities from 0"
+        )
+    if not intensity.any():
+        raise ValueError("the pattern holds no intensity: every value is zero")

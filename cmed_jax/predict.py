@@ -1,0 +1,186 @@
+"""Predict a density: `python -m cmed_jax.predict FILE --checkpoint RUN --wavelength CuKa ...`."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+import tyro
+from flax import nnx
+from jaxtyping import Float
+
+from cmed_jax.config import Config, run_command
+from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.evaluation.network import network_generator
+from cmed_jax.evaluation.protocol import Query
+from cmed_jax.files.patterns import check_grid_pattern, read_two_columns, to_network_grid
+from cmed_jax.files.volumes import check_suffix, save_volume
+from cmed_jax.model.network import Network
+from cmed_jax.physics.patterns import wavelength_in_angstrom
+from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config
+from cmed_jax.training.parallel import DataParallel
+
+Column = Sequence[float] | Float[np.ndarray, " n"]
+Pattern = Float[np.ndarray, " n"] | tuple[Column, Column] | str | Path
+Composition = str | Mapping[str, float] | Sequence[str] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A predicted density, and what it was predicted from.
+
+    Attributes:
+        density: e/angstrom^3 on the fractional grid i/n, axes a, b, c; from the latent's mean.
+        std: deviation of the samples at each voxel, e/angstrom^3; None without samples.
+        candidates: the samples themselves; None without samples.
+        pattern: what the network was shown, 1,024 bins of two-theta 0-180 degrees, Mo K-alpha.
+        composition: what the network was told, by atomic number.
+        config: the configuration of the run that the network comes from.
+        warnings: what the user should know, in sentences.
+    """
+
+    density: Float[np.ndarray, "a b c"]
+    std: Float[np.ndarray, "a b c"] | None
+    candidates: Float[np.ndarray, "k a b c"] | None
+    pattern: Float[np.ndarray, "1024"]
+    composition: Float[np.ndarray, "119"]
+    config: Config
+    warnings: tuple[str, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Write the density (.npy), or the density and its deviation (.npz).
+
+        Raises:
+            ValueError: the suffix names no known format.
+        """
+        save_volume(path, self.density, self.std)
+
+
+def restore(checkpoint: str | Path) -> tuple[Config, Network]:
+    """Return the configuration and the network of a run's folder or of a checkpoint in it.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+    """
+    found = find_checkpoint(checkpoint)
+    config = Config.from_json(read_config(found))
+    abstract = nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0)))
+    graph, *trees = nnx.split(abstract, nnx.Param, ...)
+    one_device = DataParallel(devices=jax.devices()[:1])
+    return config, nnx.merge(graph, *load_model(found, *one_device.abstract(tuple(trees))))
+
+
+def restore_and_predict(
+    checkpoint: str | Path,
+    pattern: Pattern,
+    composition: Composition = None,
+    *,
+    wavelength: str | float | None = None,
+    grid: tuple[int, int, int] = (50, 50, 50),
+    samples: int = 0,
+    seed: int = 0,
+) -> Prediction:
+    """Predict the electron density of the unit cell behind a powder pattern.
+
+    Args:
+        checkpoint: a run's folder (its best checkpoint is taken) or a checkpoint inside it.
+        pattern: 1,024 bins on the network's grid, a pair (two_theta in degrees, intensity) of peaks
+            or of a profile, or the path of a text file with these two columns.
+        composition: a formula, amounts by element, the elements alone (ratios unknown), or None.
+        wavelength: a radiation such as "CuKa", or angstroms; only a pattern on the network's grid
+            goes without.
+        grid: points along a, b, c.
+        samples: how many densities to draw from the latent beside the plain one.
+        seed: of the samples.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint or no file.
+        ValueError: the pattern, the composition, the wavelength, or an option is unusable.
+    """
+    if min(grid) < 1 or samples < 0:
+        raise ValueError(f"grid is {grid} and samples {samples}: give positive numbers of points")
+    told, knowledge = parse_composition(composition)
+    shown, warnings = _shown(pattern, wavelength)
+    config, network = restore(checkpoint)
+    generator = network_generator(network, grid, samples=samples, seed=seed)
+    query = Query(shown[None], told[None], np.array([knowledge], np.int32))
+    densities = np.asarray(generator(query)[0])
+    candidates = densities[1:] if samples else None
+    std = None if candidates is None else candidates.std(axis=0)
+    return Prediction(densities[0], std, candidates, shown, told, config, tuple(warnings))
+
+
+def _shown(
+    pattern: Pattern, wavelength: str | float | None
+) -> tuple[Float[np.ndarray, "1024"], list[str]]:
+    if isinstance(pattern, str | Path):
+        return _shown(read_two_columns(pattern), wavelength)
+    if not isinstance(pattern, tuple | list) or len(pattern) != 2:
+        return check_grid_pattern(np.asarray(pattern)), []
+    if wavelength is None:
+        raise ValueError(
+            "the wavelength is missing: give a radiation such as CuKa, or angstroms, "
+            "for the angles mean nothing without it"
+        )
+    angle, intensity = (np.asarray(column, float) for column in pattern)
+    return to_network_grid(angle, intensity, wavelength_in_angstrom(wavelength))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Predict the electron density of the unit cell behind a measured powder pattern.
+
+    Attributes:
+        pattern: a text file of two columns, two-theta in degrees and intensity.
+        checkpoint: a run's folder, or a checkpoint inside it.
+        wavelength: a radiation such as CuKa, or angstroms.
+        composition: a formula such as NaCl.
+        elements: the elements alone, where their ratios are unknown.
+        grid: points along a, b, c.
+        samples: densities to draw beside the plain one; their deviation is saved in .npz.
+        seed: of the samples.
+        out: the file to write, .npy or .npz.
+    """
+
+    pattern: Annotated[Path, tyro.conf.Positional]
+    checkpoint: Path
+    wavelength: str
+    composition: str | None = None
+    elements: tuple[str, ...] = ()
+    grid: tuple[int, int, int] = (50, 50, 50)
+    samples: int = 0
+    seed: int = 0
+    out: Path = Path("density.npz")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command."""
+    options = tyro.cli(Options, args=args, prog="python -m cmed_jax.predict")
+    check_suffix(options.out)
+    if options.composition and options.elements:
+        raise ValueError("give either --composition or --elements, not both")
+    prediction = restore_and_predict(
+        options.checkpoint,
+        options.pattern,
+        options.composition or list(options.elements) or None,
+        wavelength=options.wavelength,
+        grid=options.grid,
+        samples=options.samples,
+        seed=options.seed,
+    )
+    prediction.save(options.out)
+    for warning in prediction.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    density = prediction.density
+    print(
+        f"{options.out}: {' x '.join(map(str, density.shape))} voxels, "
+        f"{density.min():.3g} to {density.max():.3g} e/angstrom^3, mean {density.mean():.3g}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
