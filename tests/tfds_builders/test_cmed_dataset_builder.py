@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from pymatgen.io.vasp import Chgcar
 
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS
 from cmed_jax.data.dataset import load_examples, provenance
+from tfds_builders.cmed import __main__ as command
 from tfds_builders.cmed import cmed_dataset_builder, workers
-from tfds_builders.cmed.__main__ import main
 from tfds_builders.cmed.cmed_dataset_builder import Builder, Options
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def in_process(monkeypatch):
 
 def run(materials, data_dir, *options):
     arguments = {"--config": "cubic", "--data_dir": data_dir, "--materials": materials}
-    return main([str(word) for pair in arguments.items() for word in pair] + list(options))
+    return command.main([str(word) for pair in arguments.items() for word in pair] + list(options))
 
 
 def refusals(directory):
@@ -264,9 +264,9 @@ def test_a_killed_job_takes_its_workers_along_and_leaves_nothing_readable(rows, 
     materials = tmp_path / "many.jsonl"
     many = [{**rows[i % 8], "material_id": f"m{i}"} for i in range(2000)]
     materials.write_text("".join(json.dumps(row) + "\n" for row in many))
-    command = [sys.executable, "-m", "tfds_builders.cmed", "--config", "cubic", "--workers", "1"]
-    command += ["--data_dir", str(tmp_path), "--materials", str(materials)]
-    job = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    line = [sys.executable, "-m", "tfds_builders.cmed", "--config", "cubic", "--workers", "1"]
+    line += ["--data_dir", str(tmp_path), "--materials", str(materials)]
+    job = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.DEVNULL)
     parent = tmp_path / "cmed" / "cubic"
     wait_for(lambda: list(parent.glob("incomplete.*/*array_record*")))
     workers_of_job = children(job.pid)
@@ -318,3 +318,16 @@ def test_the_metadata_is_laid_out_as_that_of_tfds(tmp_path):
     assert builder.options == Options()
     tags = (ROOT / "tfds_builders" / "cmed" / "TAGS.txt").read_text().split()
     assert set(tags) <= set(tfds.core.dataset_metadata.valid_tags())
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [(BrokenExecutor(), 2, "error: a worker died"), (KeyboardInterrupt(), 130, "interrupted")],
+)
+def test_a_job_that_is_broken_off_says_so(monkeypatch, tmp_path, capsys, error, code, message):
+    def fail(job):
+        raise error
+
+    monkeypatch.setattr(command, "build", fail)
+    assert run("any", tmp_path) == code
+    assert message in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of single-threaded processes that end with the one that started them."""
     context = multiprocessing.get_context("spawn")
     with _environment(_ENVIRONMENT):
-        pool = ProcessPoolExecutor(workers, context, initializer=_end_with_parent)
+        pool = ProcessPoolExecutor(workers, context, initializer=_follow_parent)
         try:
             yield pool
         finally:
@@ -77,16 +78,17 @@ def _record(material: Material, source: Source, recipe: Recipe) -> Result:
         return Refusal(material.material_id, str(error))
 
 
-def _end_with_parent() -> None:
-    """Leave when the parent is gone, even if it was killed: an orphan would wait for ever."""
+def _follow_parent() -> None:
+    """End with the parent, even if it was killed, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_after_parent, daemon=True).start()
 
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
+
+def _exit_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
         parent.join()
         os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager
