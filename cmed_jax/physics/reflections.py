@@ -18,7 +18,10 @@ from cmed_jax.physics.form_factors import Table, form_factors
 from cmed_jax.physics.padding import pad_atoms
 
 COINCIDENCE = 1e-7
-"""Lines closer than this in s (1/angstrom) are one line, at their centroid."""
+"""Lines closer than this in s (1/angstrom) are one line, at their centroid.
+
+No diffractometer parts them, and cells given to eight decimals are merged as their symmetry asks.
+"""
 ABSENT = 1e-10
 """Lines below this share of the strongest are rounding errors of systematic absences."""
 CHUNK = 4096

@@ -27,13 +27,14 @@ S_MAX = 2.0
 def test_lines_are_those_of_pymatgen(sample, system, wavelength, monkeypatch):
     # pymatgen sums what falls into one of its bins of 1e-5 degrees, which parts one line at the
     # edge of a bin and joins accidental neighbours, and drops lines below 1e-5 of the strongest.
-    # Its bins are made narrower and the cut taken away; then both lists are clustered alike.
+    # Its bins are made narrower and the cut taken away; then both lists are clustered alike, as
+    # lines closer than 1e-7 in s are one here.
     monkeypatch.setattr(AbstractDiffractionPatternCalculator, "TWO_THETA_TOL", 1e-9)
     monkeypatch.setattr(AbstractDiffractionPatternCalculator, "SCALED_INTENSITY_TOL", 0)
     for crystal in sample[system]:
         ours = powder_lines(reflections(*crystal, s_max=2 / wavelength), wavelength)
         theirs = pymatgen_lines(crystal, wavelength)
-        positions, intensities = clustered(ours, theirs)
+        positions, intensities = clustered(ours, theirs, wavelength)
         # A line that only one of the two has is a difference in intensity as well.
         np.testing.assert_allclose(intensities[0], intensities[1], atol=1e-5)
         seen = intensities.max(axis=0) > 1e-5
@@ -47,14 +48,14 @@ def pymatgen_lines(crystal, wavelength):
     return np.asarray(pattern.x), np.asarray(pattern.y)
 
 
-def clustered(*lists, gap=2e-5):
-    """Return centroids and intensities (strongest 1) of the clusters of all lists together."""
-    angle = np.concatenate([angles for angles, _ in lists])
-    weight = np.zeros((len(lists), len(angle)))
-    source = np.repeat(np.arange(len(lists)), [len(angles) for angles, _ in lists])
-    weight[source, np.arange(len(angle))] = np.concatenate([heights for _, heights in lists])
+def clustered(ours, theirs, wavelength):
+    """Return centroids and intensities (strongest 1), of ours and theirs, cluster by cluster."""
+    angle = np.concatenate([ours[0], theirs[0]])
+    weight = np.zeros((2, len(angle)))
+    weight[0, : len(ours[0])], weight[1, len(ours[0]) :] = ours[1], theirs[1]
     order = np.argsort(angle)
-    first = np.flatnonzero(np.diff(angle[order], prepend=-1) > gap)
+    s = 2 * np.sin(np.radians(angle[order]) / 2) / wavelength
+    first = np.flatnonzero(np.diff(s, prepend=-1) > 3e-7)
     total = np.add.reduceat(weight[:, order], first, axis=1)
     moment = np.add.reduceat((weight * angle)[:, order], first, axis=1)
     positions = np.divide(moment, total, where=total > 0, out=np.zeros_like(total))
