@@ -183,7 +183,8 @@ def _example(record: dict[str, Any]) -> dict[str, Any]:
         "space_group": np.int32(record["space_group"]),
         "atoms": np.int32(len(record["species"])),
         "density_scale": np.float32(record["density_scale"]),
-        **{name: record[name] for name in ("pattern", "composition", "density")},
+        "pattern": record["pattern"][0],
+        **{name: record[name] for name in ("composition", "density")},
     }
 
 

@@ -62,7 +62,7 @@ def make_record(material: Material, recipe: Recipe = Recipe()) -> dict[str, Any]
         "species": crystal.numbers.astype(np.uint8),
         "frac_coords": crystal.frac_coords,
         "reflections": lines,
-        "pattern": published_pattern(lines),
+        "pattern": published_pattern(lines)[None],
         "composition": composition_vector(crystal.numbers),
         "density": density,
         "density_scale": scale,

@@ -27,7 +27,7 @@ FEATURES = tfds.features.FeaturesDict(
         "reflections": _array(
             (None, 2), np.float64, "s = 1/d, 1/angstrom, and |F|^2 with multiplicity"
         ),
-        "pattern": _array((1024,), np.float32, "Mo K-alpha, two-theta 0-180, strongest 1"),
+        "pattern": _array((1, 1024), np.float32, "Mo K-alpha, two-theta 0-180, strongest 1"),
         "composition": _array((119,), np.float32, "atom fractions by atomic number"),
         "density": _array((50, 50, 50), np.float16, "electron density in units of density_scale"),
         "density_scale": tfds.features.Scalar(np.float32, doc="e/angstrom^3"),

@@ -27,7 +27,7 @@ def test_a_split_holds_the_records_of_its_materials_in_order(whole, salts):
         record = make_record(materials[material_id])
         assert examples.formula[row] == record["formula"]
         assert (examples.space_group[row], examples.atoms[row]) == (225, 2)
-        np.testing.assert_array_equal(examples.pattern[row], record["pattern"])
+        np.testing.assert_array_equal(examples.pattern[[row]], record["pattern"])
         np.testing.assert_array_equal(examples.composition[row], record["composition"])
         density = decode_density(record["density"], record["density_scale"])
         np.testing.assert_allclose(examples.densities([row])[0], density, atol=1e-3)

@@ -55,7 +55,7 @@ def test_a_record_describes_the_canonical_cell(halite):
 
 
 def test_the_pattern_is_that_of_pymatgen(wurtzite):
-    pattern = make_record(material(wurtzite))["pattern"]
+    (pattern,) = make_record(material(wurtzite))["pattern"]
     lines = XRDCalculator("MoKa").get_pattern(wurtzite, two_theta_range=(0, 180), scaled=False)
     expected = np.zeros(1024)
     np.maximum.at(expected, (1024 * lines.x / 180).astype(int), lines.y)

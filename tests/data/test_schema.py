@@ -43,7 +43,7 @@ def test_records_are_serialised_without_tensorflow():
         "species": np.array([11, 17], np.uint8),
         "frac_coords": rng.random((2, 3)),
         "reflections": rng.random((7, 2)),
-        "pattern": rng.random(1024).astype(np.float32),
+        "pattern": rng.random((1, 1024)).astype(np.float32),
         "composition": rng.random(119).astype(np.float32),
         "density": rng.random((50, 50, 50)).astype(np.float16),
         "density_scale": np.float32(3.5),
