@@ -37,7 +37,7 @@ class BaseConfig:
         width: features of the trunk that reads pattern and composition.
         blocks: residual blocks of the trunk.
         latent: dimensions of the latent.
-        basis: functions of the coordinate, shared by all crystals.
+        hidden: features from which the Fourier coefficients are drawn.
         harmonics: largest |h|^2 of the Fourier series.
         scale_weight: weight of the error in the logarithm of the maximum.
         kl_weight: weight of the latent's divergence from the standard normal.
@@ -46,13 +46,13 @@ class BaseConfig:
     width: int = 2048
     blocks: int = 4
     latent: int = 512
-    basis: int = 1024
+    hidden: int = 1024
     harmonics: int = 60
     scale_weight: float = 0.1
     kl_weight: float = 1e-4
 
     def __post_init__(self):
-        for name in ("width", "blocks", "latent", "basis", "harmonics"):
+        for name in ("width", "blocks", "latent", "hidden", "harmonics"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
 
@@ -75,8 +75,13 @@ class Base(Network):
         self.mean = nnx.Linear(width, config.latent, rngs=rngs)
         self.deviation = nnx.Linear(width, config.latent, rngs=rngs)
         terms = 1 + 2 * len(harmonics(config.harmonics))
-        self.basis = nnx.Linear(terms, config.basis, rngs=rngs)
-        self.coefficients = nnx.Linear(config.latent, config.basis, rngs=rngs)
+        self.hidden = nnx.Linear(config.latent, config.hidden, rngs=rngs)
+        self.coefficients = nnx.Linear(
+            config.hidden,
+            terms,
+            kernel_init=nnx.initializers.variance_scaling(1.0, "fan_out", "normal"),
+            rngs=rngs,
+        )
         self.log_maximum = nnx.Linear(config.latent, 1, rngs=rngs)
 
     def encode(
@@ -96,14 +101,17 @@ class Base(Network):
 
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
         """Return the logarithm of the maximum (e/angstrom^3) and the Fourier coefficients."""
-        return jnp.concatenate([self.log_maximum(latent), self.coefficients(latent)], axis=1)
+        hidden = nnx.gelu(self.hidden(latent))
+        # Each coefficient is an average of weights of order 1 / sqrt(terms): a step of Adam then
+        # changes the sum of all harmonics by about as much as it changes a hidden feature.
+        coefficients = self.coefficients(hidden / jnp.sqrt(hidden.shape[1]))
+        return jnp.concatenate([self.log_maximum(latent), coefficients], axis=1)
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return sqrt(density / maximum) at a coordinate; negative values stand for zero."""
         phase = 2 * jnp.pi * (jnp.asarray(harmonics(self.config.harmonics)) @ coordinate)
         terms = jnp.concatenate([jnp.ones(1), jnp.cos(phase), jnp.sin(phase)])
-        # The coefficients stay of order one, whatever their number.
-        return conditioning[1:] @ self.basis(terms) / jnp.sqrt(self.config.basis)
+        return conditioning[1:] @ terms
 
     def reconstruction_loss(
         self,
