@@ -37,8 +37,8 @@ def train(config: Config) -> tuple[int, Stop]:
 
     with locked(folder), stop_on_signals() as stop:
         keep_identity(folder, config.to_json(), identity)
-        examples = load_examples(config.data, "train")
-        rows = Rows(len(examples), config.batch, config.seed)
+        table = parallel.place(Table.of(load_examples(config.data, "train")))
+        rows = Rows(len(table.pattern), config.batch, config.seed)
         held_out = load_examples(config.data, "validation").spread(config.loop.validation_materials)
 
         optimizer = make_optimizer(config.optimizer, config.steps)
@@ -62,7 +62,7 @@ def train(config: Config) -> tuple[int, Stop]:
                 reached = fit(
                     parallel.compile(step),
                     state,
-                    parallel.place(Table.of(examples)),
+                    table,
                     rows,
                     first=first,
                     steps=config.steps,

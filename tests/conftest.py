@@ -1,7 +1,48 @@
-"""Settings of the whole suite: a fixed number of CPU devices, no stray files."""
+"""Settings of the whole suite, and a dataset of a few embedded materials that is built once."""
 
+import contextlib
+import gzip
+import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 # Before jax is imported: the all-reduce of several CPU devices needs more threads than cores.
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+EMBEDDED = Path(__file__).parents[1] / "cmed_jax" / "crystal" / "embedded" / "oc20_bulks.jsonl.gz"
+SPLITS = ["train"] * 20 + ["validation"] * 4 + ["test"] * 6
+
+
+@contextlib.contextmanager
+def one_thread(workers):
+    """In the place of the pool of processes, whose start takes seconds."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def few_materials():
+    """Thirty embedded cubic materials of two or three atoms, with splits of our own."""
+    with gzip.open(EMBEDDED, "rt") as file:
+        rows = (json.loads(line) for line in file)
+        small = (row for row in rows if row["space_group"] >= 195 and 2 <= len(row["species"]) <= 3)
+        for split, row in zip(SPLITS, small, strict=False):
+            yield row | {"split": split}
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    """The directory of a dataset of 20 + 4 + 6 materials that the builder wrote."""
+    from tfds_builders.cmed import cmed_dataset_builder as module
+
+    folder = tmp_path_factory.mktemp("dataset")
+    materials = folder / "materials.jsonl"
+    materials.write_text("".join(json.dumps(row) + "\n" for row in few_materials()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "worker_pool", one_thread)
+        options = module.Options(materials=str(materials))
+        module.Builder(data_dir=folder, config="cubic", options=options).download_and_prepare()
+    return folder / "cmed" / "cubic" / "1.0.0"

@@ -57,19 +57,16 @@ class Log:
         rate = f"{self.rate(step):.3g} voxel queries/s"
         self._bar.update(self._task, completed=step, loss=f"loss {loss:.4f}", rate=rate)
 
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record metrics of a step; without a terminal they are printed too."""
+    def write(self, step: int, metrics: Mapping[str, float], *, show: bool = False) -> None:
+        """Record metrics of a step; they are printed if `show`, or where there is no terminal."""
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         self._file.flush()
         for name, value in metrics.items():
             self._board.add_scalar(name, value, step)
-        if not self._bar.console.is_terminal:
+        if show or not self._bar.console.is_terminal:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            print(f"step {step}/{self._steps}  {shown}", flush=True)
-
-    def say(self, text: str) -> None:
-        """Print a line above the progress bar."""
-        self._bar.console.print(text, highlight=False)
+            line = f"step {step}/{self._steps}  {shown}"
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
 
     def pause(self, seconds: float) -> None:
         """Leave time that was not spent on training out of the rate."""

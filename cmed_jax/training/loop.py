@@ -99,12 +99,13 @@ def fit(
         pending = (done, metrics)
 
         to_validate = done % config.validate_every == 0 or done == steps
-        if to_validate or done % config.checkpoint_every == 0 or stop.signal:
+        stopping = stop.signal is not None  # asked once: the signal may come at any moment
+        if to_validate or done % config.checkpoint_every == 0 or stopping:
             _report(*pending, config, log)  # first: a state that has diverged is not saved
             pending = None
             scores = _validated(validate, state, done, log) if to_validate else None
             checkpoints.save(done, state, scores)
-        if stop.signal:
+        if stopping:
             break
     checkpoints.wait()
     return done
@@ -127,7 +128,6 @@ def _validated(validate: Validate, state: TrainState, done: int, log: Log) -> di
     began = time.monotonic()
     scores = validate(state)
     log.pause(time.monotonic() - began)
-    log.write(done, {f"validation/{name}": value for name, value in scores.items()})
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    log.say(f"step {done}: validation {shown}")
+    named = {f"validation/{name}": value for name, value in scores.items()}
+    log.write(done, named, show=True)
     return scores
