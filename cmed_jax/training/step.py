@@ -105,7 +105,7 @@ def make_step(
         gradient, metrics = average(gradient), average(metrics)
         updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
-        metrics["gradient_norm"] = optax.global_norm(gradient)
+        metrics["gradient_norm"] = optax.tree.norm(gradient)
         return TrainState(parameters, statistics, moments), metrics
 
     return step
