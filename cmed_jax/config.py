@@ -86,7 +86,7 @@ PRESETS: dict[str, tuple[str, Config]] = {
             network=BaseConfig(width=1024, blocks=3),
             optimizer=OptimizerConfig(weight_decay=1e-2, clip=1.0),
             step=StepConfig(PARTIAL),
-            steps=2000,
+            steps=2500,
         ),
     ),
     "base": (
