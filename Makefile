@@ -1,5 +1,5 @@
 # Two commands: `make train` runs the main job on the embedded crystals, `make test` the tests.
-# Both make the environment they need in $(VENV); `make train EXTRAS=cuda13` adds an accelerator.
+# Both make the environment they need in $(VENV); `make train EXTRAS=cuda` adds an accelerator.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -35,7 +35,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv --without-pip $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
-	$(PIP) --editable '.[$(EXTRAS)]'
+	$(PIP) --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
