@@ -41,7 +41,7 @@ class LoopConfig:
 
 
 class Diverged(ValueError):
-    """The loss is no longer a number."""
+    """The loss or its gradient is no longer a number."""
 
 
 class Stop:
@@ -85,7 +85,7 @@ def fit(
     It is less than `steps` only where `stop` was asked for; the state is saved in every case.
 
     Raises:
-        Diverged: the loss is not finite; the checkpoints are left as they are.
+        Diverged: the loss or its gradient is not finite; the checkpoints are left as they are.
     """
     done = first
     pending: tuple[int, dict[str, Array]] | None = None
@@ -112,15 +112,15 @@ def fit(
 
 
 def _report(done: int, metrics: dict[str, Array], config: LoopConfig, log: Log) -> None:
-    loss = float(metrics["loss"])
-    if not math.isfinite(loss):
-        raise Diverged(
-            f"the loss of step {done} is {loss}: continue from the checkpoint before it with a "
-            "lower learning rate in a new folder"
-        )
-    log.advance(done, loss)
+    numbers = {name: float(value) for name, value in metrics.items()}
+    for name in ("loss", "gradient_norm"):  # the loss is of the state before, the norm of the step
+        if not math.isfinite(numbers[name]):
+            raise Diverged(
+                f"the {name} of step {done} is {numbers[name]}: "
+                "train in a new folder with a lower learning rate"
+            )
+    log.advance(done, numbers["loss"])
     if done % config.log_every == 0:
-        numbers = {name: float(value) for name, value in metrics.items()}
         log.write(done, numbers | {"voxel_queries_per_second": log.rate(done)})
 
 
