@@ -1,0 +1,137 @@
+"""What training does to an example: moved, noisy, and told less."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.augmentation import AugmentationConfig, augment, hide, shift_bins
+
+PARTIAL = AugmentationConfig(
+    shift=0, noise=0.0, full=0.4, no_ratios=0.3, missing_element=0.2, none=0.1
+)
+
+
+@pytest.fixture(scope="module")
+def pattern():
+    rng = np.random.default_rng(0)
+    return jnp.float32(np.where(rng.random(1024) < 0.05, rng.random(1024), 0))
+
+
+@pytest.fixture(scope="module")
+def composition():
+    vector = np.zeros(119, np.float32)
+    vector[[8, 22, 38, 56]] = 0.6, 0.2, 0.15, 0.05
+    return jnp.asarray(vector)
+
+
+def moved(pattern, bins):
+    """numpy's roll, with zeros in the place of what came round."""
+    rolled = np.roll(pattern, bins)
+    if bins > 0:
+        rolled[:bins] = 0
+    elif bins < 0:
+        rolled[bins:] = 0
+    return rolled
+
+
+@partial(jax.jit, static_argnames=("config", "n"))
+def many(config, pattern, composition, n, seed=0):
+    keys = jax.random.split(jax.random.key(seed), n)
+    return jax.vmap(lambda key: augment(key, pattern, composition, config))(keys)
+
+
+@pytest.mark.parametrize("bins", [-1024, -3, -1, 0, 1, 3, 1024])
+def test_a_shift_rolls_the_pattern_and_leaves_zeros(bins):
+    pattern = jnp.arange(1.0, 1025)
+    np.testing.assert_array_equal(shift_bins(pattern, jnp.asarray(bins)), moved(pattern, bins))
+
+
+def test_every_shift_up_to_the_limit_is_drawn_and_none_beyond(pattern, composition):
+    config = AugmentationConfig(shift=3, noise=0.0)
+    patterns, compositions, _ = many(config, pattern, composition, 700)
+    distances = {bins: moved(pattern, bins) for bins in range(-3, 4)}
+    counts = [sum(np.array_equal(p, d) for p in patterns) for d in distances.values()]
+    assert sum(counts) == 700
+    assert scipy.stats.chisquare(counts).pvalue > 1e-3
+    np.testing.assert_array_equal(compositions, np.tile(composition, (700, 1)))
+
+
+def test_noise_has_its_deviation_and_nothing_is_negative(composition):
+    config = AugmentationConfig(shift=0, noise=1e-3)
+    pattern = np.full(1024, 0.5, np.float32)
+    pattern[::2] = 0
+    pattern = jnp.asarray(pattern)
+    patterns, compositions, _ = many(config, pattern, composition, 50)
+    assert patterns.min() == compositions.min() == 0
+    assert np.std(patterns[:, 1::2]) == pytest.approx(1e-3, rel=0.02)
+    assert np.mean(patterns[:, 1::2]) == pytest.approx(0.5, abs=1e-4)
+    assert np.mean(patterns[:, ::2] > 0) == pytest.approx(0.5, abs=0.02)
+    assert np.std(compositions[:, composition > 0] - composition[composition > 0]) < 2e-3
+
+
+def test_it_is_a_function_of_the_key(pattern, composition):
+    config = AugmentationConfig(full=0.0, missing_element=1.0)
+    one, same, other = (many(config, pattern, composition, 4, seed) for seed in (1, 1, 2))
+    for left, right in zip(one, same, strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert (one[0] != other[0]).any(axis=1).all()
+
+
+def test_kinds_of_knowledge_are_drawn_by_their_shares(pattern, composition):
+    _, _, knowledge = many(PARTIAL, pattern, composition, 3000)
+    counts = np.bincount(knowledge, minlength=4)
+    assert scipy.stats.chisquare(counts, np.multiply(PARTIAL.shares, 3000)).pvalue > 1e-3
+
+
+def test_the_kind_that_is_told_is_the_kind_that_was_hidden(pattern, composition):
+    _, compositions, knowledge = many(PARTIAL, pattern, composition, 200)
+    for left, kind in zip(np.asarray(compositions), np.asarray(knowledge), strict=True):
+        present = np.flatnonzero(left)
+        if kind == Knowledge.FULL:
+            np.testing.assert_array_equal(left, composition)
+        else:
+            np.testing.assert_array_equal(left[present], 1)
+            assert set(present) <= {8, 22, 38, 56}
+            assert len(present) == {1: 4, 2: 3, 3: 0}[int(kind)]
+
+
+@pytest.mark.parametrize("kind", Knowledge)
+def test_the_article_hides_nothing_and_a_share_of_one_always_hides(pattern, composition, kind):
+    name = ("full", "no_ratios", "missing_element", "none")[kind]
+    config = AugmentationConfig(**({"full": 0.0} | {name: 1.0}))
+    *_, knowledge = many(config, pattern, composition, 200)
+    assert set(np.asarray(knowledge).tolist()) == {int(kind)}
+
+
+def test_each_element_is_dropped_as_often(composition):
+    keys = jax.random.split(jax.random.key(3), 2000)
+    kind = jnp.asarray(int(Knowledge.MISSING_ELEMENT))
+    left = np.asarray(jax.vmap(lambda key: hide(key, composition, kind))(keys))
+    dropped = (left[:, [8, 22, 38, 56]] == 0).sum(axis=0)
+    assert dropped.sum() == 2000
+    assert scipy.stats.chisquare(dropped).pvalue > 1e-3
+
+
+def test_of_one_element_nothing_is_left():
+    single = jnp.eye(119)[26]
+    kind = jnp.asarray(int(Knowledge.MISSING_ELEMENT))
+    np.testing.assert_array_equal(hide(jax.random.key(0), single, kind), 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"full": 0.5}, r"\(0.5, 0.0, 0.0, 0.0\): give numbers of at least 0 that sum to 1"),
+        ({"full": 1.5, "none": -0.5}, "sum to 1"),
+        ({"shift": -1}, "shift is -1"),
+        ({"noise": -1e-3}, "noise -0.001"),
+    ],
+)
+def test_impossible_configurations_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        AugmentationConfig(**options)

@@ -1,0 +1,67 @@
+"""Full grids and candidates, as every network gives them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from cmed_jax.model.base import BaseConfig
+from cmed_jax.model.network import CHUNK, density_on_grid, grid_coordinates, predict
+
+SHAPE = (21, 20, 19)
+
+
+@pytest.fixture(scope="module")
+def network():
+    network = BaseConfig(width=16, blocks=1, latent=8, harmonics=3).build(nnx.Rngs(0))
+    network.eval()
+    return network
+
+
+@pytest.fixture(scope="module")
+def query():
+    rng = np.random.default_rng(0)
+    pattern, composition = jnp.float32(rng.random((2, 1024))), jnp.float32(rng.random((2, 119)))
+    return pattern, composition, jnp.array([0, 3])
+
+
+def test_grid_points_are_i_over_n_and_the_last_axis_is_fastest():
+    points = grid_coordinates((2, 3, 5))
+    expected = np.indices((2, 3, 5)).reshape(3, -1).T / (2, 3, 5)
+    np.testing.assert_allclose(points, expected, rtol=1e-6)
+    assert points.dtype == np.float32
+
+
+def test_a_full_grid_holds_the_values_at_its_points(network):
+    assert np.prod(SHAPE) > CHUNK
+    assert np.prod(SHAPE) % CHUNK
+    latent = jnp.float32(np.random.default_rng(1).normal(size=(2, 8)))
+    found = np.asarray(density_on_grid(network, latent, SHAPE))
+    assert found.shape == (2, *SHAPE)
+    picked = np.random.default_rng(2).integers(0, SHAPE, (50, 3))
+    picked[:2] = (0, 0, 0), np.array(SHAPE) - 1
+    conditioning = network.condition(latent)
+    values = network.values(conditioning, jnp.float32(picked / SHAPE))
+    expected = network.to_density(conditioning, values)
+    np.testing.assert_allclose(found[:, *picked.T], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_candidate_is_the_latent_mean(network, query):
+    mean = network.encode(*query).mean
+    expected = density_on_grid(network, mean, (4, 5, 6))
+    for samples in (0, 3):
+        found = predict(network, *query, shape=(4, 5, 6), samples=samples, key=jax.random.key(0))
+        assert found.shape == (2, 1 + samples, 4, 5, 6)
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_samples_are_a_function_of_the_key(network, query):
+    def draw(seed):
+        key = jax.random.key(seed)
+        return np.asarray(predict(network, *query, shape=(4, 5, 6), samples=3, key=key))
+
+    one, same, other = draw(1), draw(1), draw(2)
+    np.testing.assert_array_equal(one, same)
+    assert len(np.unique(one[:, 1:].reshape(6, -1), axis=0)) == 6
+    assert (one[:, 1:] != other[:, 1:]).any(axis=(2, 3, 4)).all()

@@ -1,0 +1,83 @@
+"""Metrics of a run that stopped and went on: every step once, in JSON lines and on the board."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from cmed_jax.training import log
+from cmed_jax.training.log import Log
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes when the test says so."""
+
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr(log.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def test_each_write_is_a_line_at_once(tmp_path):
+    with Log(tmp_path, 0, 10, 1000) as run:
+        run.write(1, {"loss": 0.5})
+        assert lines(tmp_path) == [{"step": 1, "loss": 0.5}]
+        run.write(2, {"loss": 0.25, "validation/ssim": 0.75})
+    assert lines(tmp_path)[1] == {"step": 2, "loss": 0.25, "validation/ssim": 0.75}
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_a_run_that_goes_on_drops_what_came_after_its_checkpoint(tmp_path):
+    with Log(tmp_path, 0, 10, 1000) as run:
+        for step in range(1, 7):
+            run.write(step, {"loss": 1.0})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "lo')  # a kill
+    with Log(tmp_path, 4, 10, 1000) as run:
+        for step in range(5, 9):
+            run.write(step, {"loss": 2.0})
+    found = [(line["step"], line["loss"]) for line in lines(tmp_path)]
+    assert found == [(n, 1.0) for n in range(1, 5)] + [(n, 2.0) for n in range(5, 9)]
+
+
+def test_the_rate_counts_the_queries_of_this_process_and_leaves_pauses_out(tmp_path, clock):
+    with Log(tmp_path, 100, 200, 1000) as run:
+        clock.now += 6
+        run.pause(4.0)
+        assert run.rate(110) == pytest.approx(10 * 1000 / 2)
+
+
+def test_without_a_terminal_a_step_is_one_line(tmp_path, capsys):
+    with Log(tmp_path, 0, 10, 1000) as run:
+        run.advance(3, 0.5)
+        run.write(3, {"loss": 0.5})
+        run.write(3, {"validation/ssim": 0.5, "validation/psnr": 30.0}, show=True)
+    lines = "step 3/10  loss 0.5", "step 3/10  validation/ssim 0.5  validation/psnr 30"
+    assert capsys.readouterr().out.splitlines() == list(lines)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_a_bar_shows_step_loss_rate_and_time(tmp_path, clock, monkeypatch):
+    for name, value in {"TERM": "xterm", "COLUMNS": "160"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    with Log(tmp_path, 0, 10, 1000) as run:
+        clock.now += 2
+        run.advance(5, 0.1234)
+        run.write(5, {"loss": 0.1234})
+        run.write(5, {"validation/ssim": 0.5}, show=True)
+    shown = sys.stdout.getvalue()
+    for part in ("5/10", "loss 0.1234", "2.5e+03 voxel queries/s", "left", "validation/ssim 0.5"):
+        assert part in shown
+    assert "step 5/10  loss" not in shown  # the bar shows it

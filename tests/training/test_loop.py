@@ -1,0 +1,142 @@
+"""The order of the loop: what is logged, validated and saved, and when it stops."""
+
+import json
+import signal
+
+import jax.numpy as jnp
+import pytest
+
+from cmed_jax.data.batches import Rows
+from cmed_jax.training.checkpoint import Checkpoints
+from cmed_jax.training.log import Log
+from cmed_jax.training.loop import Diverged, LoopConfig, Stop, fit, stop_on_signals
+from cmed_jax.training.step import Table, TrainState
+
+EVERY = LoopConfig(log_every=2, validate_every=4, checkpoint_every=3)
+TABLE = Table(jnp.ones((9, 1024)), jnp.ones((9, 119)), jnp.ones((9, 5, 5, 5), "f2"), jnp.ones(9))
+
+
+class Recorder(Checkpoints):
+    """Remembers what was to be saved."""
+
+    def __init__(self):
+        self.saved = []
+
+    def save(self, step, state, metrics):
+        self.saved.append((step, state.parameters, metrics))
+
+    def wait(self):
+        self.saved.append("waited")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the loop over a state that counts its steps."""
+
+    def run(*, first=0, steps=10, config=EVERY, stop=None, then=lambda number, metrics: metrics):
+        checkpoints, log = Recorder(), Log(tmp_path, first, steps, 1)
+
+        def step(state, table, rows, number):
+            assert state.parameters == number
+            assert (rows == Rows(9, 2, 0)[number]).all()
+            metrics = {"loss": jnp.float32(number + 0.5), "gradient_norm": jnp.float32(1)}
+            return TrainState(number + 1, {}, {}), then(number, metrics)
+
+        with log:
+            reached = fit(
+                step,
+                TrainState(first, {}, {}),
+                TABLE,
+                Rows(9, 2, 0),
+                first=first,
+                steps=steps,
+                config=config,
+                log=log,
+                checkpoints=checkpoints,
+                validate=lambda state: {"ssim": state.parameters / 10},
+                stop=stop or Stop(),
+            )
+        return reached, checkpoints.saved
+
+    metrics = tmp_path / "metrics.jsonl"
+    run.lines = lambda: [json.loads(line) for line in metrics.read_text().splitlines()]
+    return run
+
+
+def test_it_validates_and_saves_every_so_often_and_at_the_end(run):
+    reached, saved = run()
+    assert reached == 10
+    scores = {4: {"ssim": 0.4}, 8: {"ssim": 0.8}, 10: {"ssim": 1.0}}
+    assert saved == [(n, n, scores.get(n)) for n in (3, 4, 6, 8, 9, 10)] + ["waited"]
+
+
+def test_it_logs_every_so_often_with_the_number_of_steps_done(run):
+    run()
+    training = [(line["step"], line["loss"]) for line in run.lines() if "loss" in line]
+    assert training == [(n, n - 0.5) for n in (2, 4, 6, 8, 10)]
+    validation = [(n["step"], n["validation/ssim"]) for n in run.lines() if "loss" not in n]
+    assert validation == [(4, 0.4), (8, 0.8), (10, 1.0)]
+
+
+def test_it_goes_on_after_the_first_step(run):
+    reached, saved = run(first=7)
+    assert reached == 10
+    assert [step for step, *_ in saved[:-1]] == [8, 9, 10]
+
+
+def test_a_run_that_is_done_does_nothing(run):
+    assert run(first=10) == (10, ["waited"])
+    assert run.lines() == []
+
+
+def test_asked_to_stop_it_saves_the_step_that_it_is_in(run):
+    stop = Stop()
+
+    def ask(number, metrics):
+        stop.signal = signal.SIGTERM if number == 4 else None
+        return metrics
+
+    reached, saved = run(stop=stop, then=ask)
+    assert reached == 5
+    assert saved == [(3, 3, None), (4, 4, {"ssim": 0.4}), (5, 5, None), "waited"]
+
+
+@pytest.mark.parametrize("name", ["loss", "gradient_norm"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_run_that_diverges_ends_and_saves_no_more(run, name, value):
+    def diverge(number, metrics):
+        return metrics | {name: jnp.float32(value)} if number == 5 else metrics
+
+    with pytest.raises(Diverged, match=f"{name} of step 6 is {value}: .* lower learning rate"):
+        run(then=diverge)
+    assert [line["step"] for line in run.lines() if "loss" in line] == [2, 4]
+
+
+def test_a_state_that_has_diverged_is_not_saved(run, monkeypatch):
+    saved = []
+    monkeypatch.setattr(Recorder, "save", lambda self, step, *rest: saved.append(step))
+    every = LoopConfig(checkpoint_every=1)
+    with pytest.raises(Diverged):
+        run(
+            config=every,
+            then=lambda n, m: m | {"gradient_norm": jnp.float32(1 if n < 3 else jnp.nan)},
+        )
+    assert saved == [1, 2, 3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_remembered_and_handlers_put_back(number):
+    before = signal.getsignal(number)
+    with stop_on_signals() as stop:
+        assert stop.signal is None
+        signal.raise_signal(number)
+        assert stop.signal == number
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    "name", ["log_every", "validate_every", "validation_materials", "checkpoint_every"]
+)
+def test_intervals_are_at_least_one(name):
+    with pytest.raises(ValueError, match=f"{name} is 0: give at least 1"):
+        LoopConfig(**{name: 0})

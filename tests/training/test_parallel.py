@@ -1,0 +1,144 @@
+"""One device, four with jit, and four with pmap train alike.
+
+The four devices are fake ones of the CPU, in a process of their own: `python test_parallel.py`
+prints the largest relative difference of each way from one device.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from cmed_jax.data.augmentation import AugmentationConfig
+from cmed_jax.model import published
+from cmed_jax.model.base import BaseConfig
+from cmed_jax.model.published import PublishedConfig
+from cmed_jax.training.optimizer import OptimizerConfig, make_optimizer
+from cmed_jax.training.parallel import DataParallel
+from cmed_jax.training.step import StepConfig, Table, initial_state, make_step
+
+PARTIAL = AugmentationConfig(full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2)
+BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
+
+
+def random_table(n=16):
+    rng = np.random.default_rng(0)
+    density = rng.gamma(0.5, 1, (n, 10, 10, 10))
+    return Table(
+        np.float32(np.where(rng.random((n, 1024)) < 0.02, rng.random((n, 1024)), 0)),
+        np.float32(rng.dirichlet(np.full(119, 0.02), n)),
+        np.float16(density / density.max(axis=(1, 2, 3), keepdims=True)),
+        np.float32(rng.uniform(1, 5, n)),
+    )
+
+
+def trained(network, optimizer, config, parallel, steps, dtype=np.float32):
+    """Parameters, batch statistics and losses of a run of some steps of eight crystals."""
+
+    def begin():
+        return initial_state(network.build(nnx.Rngs(0), parallel.axis_name), optimizer)
+
+    def cast(tree):
+        return jax.tree.map(lambda x: x.astype(dtype) if x.dtype == np.float32 else x, tree)
+
+    graph, _ = nnx.eval_shape(begin)
+    step = parallel.compile(make_step(graph, optimizer, config, 0, parallel.axis_name))
+    state, table = parallel.create(lambda: cast(begin()[1])), parallel.place(cast(random_table()))
+    losses = []
+    for number in range(steps):
+        rows = np.random.default_rng(number).permutation(16)[:8].astype(np.int32)
+        state, metrics = step(state, table, rows, number)
+        losses.append(float(metrics["loss"]))
+    weights = nnx.to_pure_dict(state.parameters), nnx.to_pure_dict(state.statistics)
+    return {"losses": losses, "weights": jax.tree.map(np.asarray, weights)}
+
+
+def difference(one, other):
+    """The largest difference of two trees, relative to numbers of order one."""
+    return max(
+        float(np.max(np.abs(a - b) / np.maximum(1, np.abs(b))))
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
+
+
+def base_run(parallel):
+    optimizer = make_optimizer(OptimizerConfig(weight_decay=1e-2, clip=1.0), 20)
+    return trained(BASE, optimizer, StepConfig(PARTIAL), parallel, 20)
+
+
+class ShortEncoder(nnx.Module):
+    """In the place of the published pattern encoder, whose convolutions take long to compile."""
+
+    def __init__(self, norm, rngs):
+        self.out = nnx.Linear(1024, published.HALF, rngs=rngs)
+        self.norm = norm(published.HALF)
+
+    def __call__(self, pattern):
+        return self.norm(self.out(pattern))
+
+
+def published_run(parallel):
+    """In float64: batch statistics of eight crystals magnify the rounding of float32."""
+    published.HALF, published.PatternEncoder = 16, ShortEncoder
+    config = StepConfig(AugmentationConfig(), shared_voxels=False)
+    with jax.enable_x64():
+        return trained(PublishedConfig(), optax.sgd(1e-2), config, parallel, 3, np.float64)
+
+
+def compare_four_devices_with_one():
+    found = {}
+    for name, run in {"base": base_run, "published": published_run}.items():
+        one = run(DataParallel(devices=jax.devices()[:1]))
+        found[name] = {mode: difference(run(DataParallel(mode)), one) for mode in ("jit", "pmap")}
+    return found
+
+
+@pytest.fixture(scope="module")
+def differences():
+    settings = {"JAX_NUM_CPU_DEVICES": "4", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", __file__],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+@pytest.mark.parametrize(("network", "tolerance"), [("base", 1e-6), ("published", 1e-9)])
+def test_four_devices_train_as_one_does(differences, network, tolerance, mode):
+    assert differences["devices"] == 4
+    assert differences[network][mode] < tolerance
+
+
+def test_pmap_on_one_device_is_the_same_step():
+    one, other = (base_run(DataParallel(mode)) for mode in ("jit", "pmap"))
+    assert difference(one, other) < 1e-6
+
+
+def test_a_batch_is_divided_evenly():
+    parallel = DataParallel(devices=jax.devices() * 3)
+    parallel.check_batch(6)
+    with pytest.raises(ValueError, match="a batch of 8 crystals .* over 3 devices: .* multiple"):
+        parallel.check_batch(8)
+
+
+def test_abstract_trees_say_where_arrays_will_lie():
+    parallel = DataParallel()
+    leaf = parallel.abstract({"w": jnp.ones((2, 3))})["w"]
+    assert (leaf.shape, leaf.dtype, leaf.sharding) == ((2, 3), jnp.float32, parallel.whole)
+
+
+if __name__ == "__main__":
+    print(json.dumps(compare_four_devices_with_one() | {"devices": jax.device_count()}))

@@ -1,0 +1,142 @@
+"""A step trains on what it says, and draws the same numbers however the batch is divided."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from cmed_jax.data.augmentation import AugmentationConfig
+from cmed_jax.data.dataset import load_examples
+from cmed_jax.model.base import BaseConfig
+from cmed_jax.model.network import Latent, Network
+from cmed_jax.training.step import StepConfig, Table, initial_state, make_step
+
+BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
+PARTIAL = AugmentationConfig(shift=2, full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2)
+EXACT = AugmentationConfig(shift=0, noise=0.0)
+GRID = (20, 30, 10)
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    pattern = np.where(rng.random((16, 1024)) < 0.02, rng.random((16, 1024)), 0)
+    composition = rng.dirichlet(np.full(119, 0.02), 16)
+    density = rng.gamma(0.5, 1, (16, *GRID))
+    scale = rng.uniform(5, 200, 16)
+    density /= density.max(axis=(1, 2, 3), keepdims=True)
+    columns = (np.float32(pattern), np.float32(composition), np.float16(density), np.float32(scale))
+    return Table(*map(jnp.asarray, columns))
+
+
+def begin(network, optimizer, config, seed=0):
+    graph, state = initial_state(network, optimizer)
+    return jax.jit(make_step(graph, optimizer, config, seed)), state
+
+
+def batch(rows, first=0):
+    rows = jnp.asarray(rows)
+    return rows, first + jnp.arange(len(rows))
+
+
+def test_a_table_holds_the_examples_as_they_are_stored(dataset):
+    examples = load_examples(dataset, "train")
+    table = Table.of(examples)
+    assert table.density.dtype == np.float16
+    densities = table.density[3:5].astype(np.float32) * table.scale[3:5, None, None, None]
+    np.testing.assert_allclose(densities, examples.densities([3, 4]), rtol=1e-6)
+    np.testing.assert_array_equal(table.pattern, examples.pattern)
+    np.testing.assert_array_equal(table.composition, examples.composition)
+
+
+def test_a_step_lowers_the_loss_on_its_batch(table):
+    step, state = begin(BASE.build(nnx.Rngs(0)), optax.adam(1e-3), StepConfig(EXACT))
+    losses = []
+    for _ in range(5):  # the same number: the same voxels and latents
+        state, metrics = step(state, table, *batch(range(8)), 0)
+        losses.append(float(metrics["loss"]))
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
+
+
+def test_the_loss_is_the_sum_of_its_terms(table):
+    step, state = begin(BASE.build(nnx.Rngs(0)), optax.sgd(1e-3), StepConfig(PARTIAL))
+    _, metrics = step(state, table, *batch(range(8)), 3)
+    total = metrics["reconstruction"] + metrics["latent"]
+    assert float(metrics["loss"]) == pytest.approx(float(total), rel=1e-6)
+
+
+def test_the_gradient_norm_is_that_of_the_update(table):
+    step, state = begin(BASE.build(nnx.Rngs(0)), optax.sgd(1.0), StepConfig(PARTIAL))
+    after, metrics = step(state, table, *batch(range(8)), 3)
+    change = jax.tree.map(lambda a, b: np.float64(a) - b, after.parameters, state.parameters)
+    length = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(change)))
+    assert float(metrics["gradient_norm"]) == pytest.approx(length, rel=1e-3)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_random_numbers_do_not_depend_on_the_division_of_the_batch(table, shared):
+    """The mean over a batch is the mean of the means over its quarters, in any order."""
+    config = StepConfig(PARTIAL, shared_voxels=shared)
+    step, state = begin(BASE.build(nnx.Rngs(0)), optax.sgd(0.0), config)
+    rows = np.array([5, 2, 11, 7, 0, 15, 3, 8])
+    _, whole = step(state, table, *batch(rows), 9)
+    parts = [step(state, table, *batch(rows[i : i + 2], first=i), 9)[1] for i in (6, 0, 2, 4)]
+    for name in ("loss", "reconstruction", "latent"):
+        mean = np.mean([part[name] for part in parts])
+        np.testing.assert_allclose(whole[name], mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", ["number", "seed", "place"])
+def test_random_numbers_depend_on_seed_step_and_place(table, change):
+    network, config = BASE.build(nnx.Rngs(0)), StepConfig(PARTIAL, shared_voxels=False)
+
+    def loss(number=0, seed=0, place=0):
+        step, state = begin(network, optax.sgd(0.0), config, seed)
+        return float(step(state, table, *batch([1], first=place), number)[1]["loss"])
+
+    assert loss() == loss()
+    assert loss() != loss(**{change: 1})
+
+
+class Oracle(Network):
+    """It knows the density of every row by heart: row + x + 2 y + 4 z."""
+
+    def __init__(self):
+        self.unused = nnx.Param(jnp.zeros(1))
+
+    def encode(self, pattern, composition, knowledge):
+        return Latent(pattern[:, :1], jnp.zeros((len(pattern), 1)))
+
+    def condition(self, latent):
+        return latent
+
+    def decode(self, conditioning, coordinate):
+        return conditioning[0] + coordinate @ jnp.array([1.0, 2.0, 4.0])
+
+    def reconstruction_loss(self, conditioning, values, density, maximum):
+        return jnp.max(jnp.abs(values - density), axis=1) + jnp.abs(maximum - 2)
+
+    def latent_loss(self, latent):
+        return jnp.zeros(len(latent.mean))
+
+    def to_density(self, conditioning, values):
+        return values
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_densities_are_asked_for_where_they_were_stored(shared):
+    x, y, z = (np.arange(n) / n for n in GRID)
+    cell = x[:, None, None] + 2 * y[:, None] + 4 * z
+    density = np.stack([cell + row for row in range(6)]) / 2
+    pattern = np.zeros((6, 1024), np.float32)
+    pattern[:, 0] = np.arange(6)
+    columns = (pattern, np.zeros((6, 119), np.float32), np.float16(density), np.full(6, 2.0))
+    table = Table(*(jnp.asarray(column) for column in columns[:3]), jnp.float32(columns[3]))
+    config = StepConfig(EXACT, shared_voxels=shared)
+    step, state = begin(Oracle(), optax.sgd(0.0), config)
+    for number in range(3):
+        _, metrics = step(state, table, *batch([4, 0, 5, 2]), number)
+        assert metrics["reconstruction"] < 0.01  # the precision of float16
