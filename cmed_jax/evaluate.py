@@ -70,7 +70,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     shape = held_out.density.shape[1:]
 
     def score(name: str, generator: Generator, control: Control | None = None) -> Scores:
-        with Progress(console=console, transient=True) as bar:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(name, total=len(held_out))
             return evaluate(
                 generator, held_out, control=control, progress=lambda n: bar.advance(task, n)

@@ -14,9 +14,9 @@ def test_a_folder_is_made_and_held_by_one(tmp_path):
     folder = tmp_path / "runs" / "first"
     with locked(folder):
         assert folder.is_dir()
-        with pytest.raises(ValueError, match="another process is training in .*first"):
-            with locked(folder):
-                pass
+        another = pytest.raises(ValueError, match=r"another process is training in .*first")
+        with another, locked(folder):
+            pass
         with locked(tmp_path / "other"):
             pass
     with locked(folder):

@@ -130,7 +130,7 @@ def test_pmap_on_one_device_is_the_same_step():
 def test_a_batch_is_divided_evenly():
     parallel = DataParallel(devices=jax.devices() * 3)
     parallel.check_batch(6)
-    with pytest.raises(ValueError, match="a batch of 8 crystals .* over 3 devices: .* multiple"):
+    with pytest.raises(ValueError, match=r"a batch of 8 crystals .* over 3 devices: .* multiple"):
         parallel.check_batch(8)
 
 
