@@ -26,6 +26,9 @@ from cmed_jax.evaluation.protocol import (
 from cmed_jax.evaluation.report import plot_material, print_report, results
 from cmed_jax.predict import restore
 
+TABLE_WIDTH = 100
+"""Columns that the table needs; a narrower terminal breaks its lines, and a file has them whole."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -63,7 +66,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         raise ValueError(
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
-    console = console or Console()
+    console = console or Console(width=max(Console().width, TABLE_WIDTH))
     config, network = restore(options.run)
     data = options.data or Path(config.data)
     held_out, training = load_examples(data, options.split), load_examples(data, "train")
