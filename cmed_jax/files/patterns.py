@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import scipy.ndimage
 import scipy.signal
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from cmed_jax.physics.patterns import (
     BINS,
@@ -27,12 +27,14 @@ PROFILE_POINTS = 200
 """Evenly spaced points from which on two columns are a profile, and not a list of peaks."""
 
 Column = Float[np.ndarray, " n"]
+Given = Real[np.ndarray, "..."]  # what a user hands over, before it is checked
 
 
 def read_two_columns(path: str | Path) -> tuple[Column, Column]:
     """Return two-theta (degrees) and intensity of a text file; further columns are ignored.
 
-    Columns are parted by blanks, commas or semicolons. Comments and headings may precede the data.
+    Columns are parted by blanks, commas or semicolons; where it is not commas that part them, a
+    comma within a number is a decimal one. Comments and headings may precede the data.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -42,16 +44,18 @@ def read_two_columns(path: str | Path) -> tuple[Column, Column]:
     if not path.is_file():
         raise FileNotFoundError(f"no pattern at {path}: give the path of a text file")
     rows: list[tuple[float, float]] = []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
-        fields = re.split(r"[,;\s]+", line.strip())
-        if not fields[0] or line.strip()[0] in COMMENT:
+    text = path.read_text(encoding="utf-8-sig", errors="replace")  # -sig: without Windows' mark
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if not line or line[0] in COMMENT:
             continue
+        fields = _fields(line)
         try:
             rows.append((float(fields[0]), float(fields[1])))
         except (ValueError, IndexError):
             if rows:
                 raise ValueError(
-                    f"line {number} of {path} is not two numbers: {line.strip()[:60]!r}"
+                    f"line {number} of {path} is not two numbers: {line[:60]!r}"
                 ) from None
     if not rows:
         raise ValueError(f"{path} holds no two columns of numbers (two-theta, intensity)")
@@ -60,7 +64,7 @@ def read_two_columns(path: str | Path) -> tuple[Column, Column]:
 
 
 def to_network_grid(
-    angle: Column, intensity: Column, wavelength: float
+    angle: Given, intensity: Given, wavelength: float
 ) -> tuple[Float[np.ndarray, "1024"], list[str]]:
     """Return a measured pattern as the sticks that the network was trained on.
 
@@ -84,7 +88,7 @@ def to_network_grid(
     warnings = []
     order = np.argsort(angle, kind="stable")
     angle, intensity = angle[order], intensity[order]
-    seen = two_theta(s_of_two_theta(angle[-1], wavelength), MO_K_ALPHA)
+    seen = two_theta(s_of_two_theta(angle[-1:], wavelength), MO_K_ALPHA).item()
     if seen < 120:
         warnings.append(
             f"the pattern ends at two-theta {angle[-1]:.1f} degrees, which is {seen:.1f} of the "
@@ -95,7 +99,7 @@ def to_network_grid(
         angle, intensity = find_peaks(angle, intensity)
     target = two_theta(s_of_two_theta(angle, wavelength), MO_K_ALPHA)
     reached = target < 180 - 1e-6  # false for NaN: beyond the reach of Mo K-alpha
-    if not reached.any():
+    if not intensity[reached].any():
         raise ValueError(
             f"wavelength {wavelength} angstrom puts all of the pattern outside the network's range "
             f"(d > {MO_K_ALPHA / 2:.3f} angstrom): check the wavelength"
@@ -105,7 +109,7 @@ def to_network_grid(
     return stick_pattern(target, intensity * factor), warnings
 
 
-def check_grid_pattern(pattern: Float[np.ndarray, " n"]) -> Float[np.ndarray, "1024"]:
+def check_grid_pattern(pattern: Given) -> Float[np.ndarray, "1024"]:
     """Return a pattern that is on the network's grid already, with its strongest bin 1.
 
     Raises:
@@ -121,7 +125,9 @@ def check_grid_pattern(pattern: Float[np.ndarray, " n"]) -> Float[np.ndarray, "1
     return (pattern / pattern.max()).astype(np.float32)
 
 
-def find_peaks(angle: Column, intensity: Column) -> tuple[Column, Column]:
+def find_peaks(
+    angle: Column, intensity: Column
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Return the positions (degrees) and areas of the peaks of an evenly spaced profile.
 
     The background is the lowest of a moving window, smoothed; areas are heights times widths at
@@ -146,12 +152,20 @@ def find_peaks(angle: Column, intensity: Column) -> tuple[Column, Column]:
     return angle[peaks], signal[peaks] * widths * step
 
 
+def _fields(line: str) -> list[str]:
+    fields = re.split(r"[;\s]+", line)
+    if len(fields) > 1 and re.fullmatch(r"\d+,\d+", fields[0]):
+        return [field.replace(",", ".") for field in fields]
+    return re.split(r"[,;\s]+", line)
+
+
 def _is_profile(angle: Column) -> bool:
+    """Even steps, but for a few gaps, and for rounding, which may halve or double them."""
     steps = np.diff(angle)
-    return len(angle) >= PROFILE_POINTS and bool(np.ptp(steps) < 0.2 * np.median(steps))
+    return len(angle) >= PROFILE_POINTS and bool(np.mean(steps < 2.5 * np.median(steps)) > 0.95)
 
 
-def _check_columns(angle: Column, intensity: Column) -> None:
+def _check_columns(angle: Given, intensity: Given) -> None:
     if angle.ndim != 1 or angle.shape != intensity.shape:
         raise ValueError(
             f"two_theta has shape {angle.shape} and intensity {intensity.shape}: "
@@ -167,7 +181,7 @@ def _check_columns(angle: Column, intensity: Column) -> None:
     _check_intensity(intensity)
 
 
-def _check_intensity(intensity: Column) -> None:
+def _check_intensity(intensity: Given) -> None:
     wrong = ~(np.isfinite(intensity) & (intensity >= 0))
     if wrong.any():
         raise ValueError(
