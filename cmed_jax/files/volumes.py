@@ -32,10 +32,13 @@ def save_volume(
     check_suffix(path)
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        if path.suffix == ".npy":
-            np.save(file, density)
-        else:
-            deviation: dict[str, Any] = {} if std is None else {"std": std}
-            np.savez_compressed(file, density=density, **deviation)
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            if path.suffix == ".npy":
+                np.save(file, density)
+            else:
+                deviation: dict[str, Any] = {} if std is None else {"std": std}
+                np.savez_compressed(file, density=density, **deviation)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
