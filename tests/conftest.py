@@ -46,3 +46,38 @@ def dataset(tmp_path_factory):
         options = module.Options(materials=str(materials))
         module.Builder(data_dir=folder, config="cubic", options=options).download_and_prepare()
     return folder / "cmed" / "cubic" / "1.0.0"
+
+
+@pytest.fixture(scope="session")
+def tiny(dataset):
+    """Options of a network and a run that take seconds."""
+    network = {"width": 16, "blocks": 1, "latent": 8, "harmonics": 3}
+    loop = {"log-every": 1, "checkpoint-every": 5, "validate-every": 6, "validation-materials": 3}
+    options = {"data": dataset, "batch": 8, "steps": 16}
+    options |= {f"network.{name}": value for name, value in network.items()}
+    options |= {f"loop.{name}": value for name, value in loop.items()}
+    return [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+
+
+@pytest.fixture(scope="session")
+def finished(tiny, tmp_path_factory):
+    """The folder of a tiny run that nothing interrupted."""
+    from cmed_jax.train import main
+
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    assert main(["demo", *tiny, "--run", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def answer(capsys):
+    """Run a command in this process and return its exit code, what it printed, and its errors."""
+    from cmed_jax.config import run_command
+
+    def answer(main, *arguments):
+        with pytest.raises(SystemExit) as end:
+            run_command(lambda: main([str(argument) for argument in arguments]))
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return answer
