@@ -36,10 +36,11 @@ def train(config: Config) -> tuple[int, Stop]:
     identity = config.identity() | {"dataset": fingerprint(config.data)}
 
     with locked(folder), stop_on_signals() as stop:
-        keep_identity(folder, config.to_json(), identity)
         table = parallel.place(Table.of(load_examples(config.data, "train")))
         rows = Rows(len(table.pattern), config.batch, config.seed)
         held_out = load_examples(config.data, "validation").spread(config.loop.validation_materials)
+        # Last: options that do not fit the data do not begin a run.
+        keep_identity(folder, config.to_json(), identity)
 
         optimizer = make_optimizer(config.optimizer, config.steps)
 
