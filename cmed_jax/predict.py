@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import tyro
 from flax import nnx
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from cmed_jax.config import Config, run_command
 from cmed_jax.crystal.composition import parse_composition
@@ -23,9 +23,9 @@ from cmed_jax.physics.patterns import wavelength_in_angstrom
 from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config
 from cmed_jax.training.parallel import DataParallel
 
-Column = Sequence[float] | Float[np.ndarray, " n"]
-Pattern = Float[np.ndarray, " n"] | tuple[Column, Column] | str | Path
-Composition = str | Mapping[str, float] | Sequence[str] | None
+Column = Sequence[float] | Real[np.ndarray, "..."]
+Pattern = Column | Sequence[Column] | str | Path
+Composition = str | Mapping[str, float | int] | Sequence[str] | None
 
 
 @dataclass(frozen=True, eq=False)
