@@ -1,0 +1,82 @@
+"""Configurations: presets, their JSON, and what decides a run."""
+
+import dataclasses
+import json
+
+import pytest
+
+from cmed_jax.config import PRESETS, Config, parse, run_command
+from cmed_jax.model.base import BaseConfig
+from cmed_jax.model.published import PublishedConfig
+
+WHERE = ("--data", "there", "--run", "here")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_survives_json(preset):
+    config = parse([preset, *WHERE])
+    assert (config.data, config.run) == ("there", "here")
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_presets_are_what_the_readme_says():
+    assert set(PRESETS) == {"demo", "base", "published"}
+    published = parse(["published", *WHERE])
+    assert published.network == PublishedConfig(kl_weight=0.05)
+    assert published.steps == 1500 * (16_378 // published.batch)
+    assert published.optimizer.weight_decay == 0
+    assert not published.step.shared_voxels
+    demo, base = (parse([name, *WHERE]).network for name in ("demo", "base"))
+    assert isinstance(demo, BaseConfig)
+    assert demo.width * demo.blocks < base.width * base.blocks
+
+
+def test_options_of_the_command_line_override_the_preset():
+    config = parse(["demo", *WHERE, "--network.width", "32", "--step.augmentation.noise", "0.5"])
+    assert (config.network.width, config.step.augmentation.noise) == (32, 0.5)
+    changed = dataclasses.replace(
+        config,
+        network=dataclasses.replace(config.network, width=parse(["demo", *WHERE]).network.width),
+        step=parse(["demo", *WHERE]).step,
+    )
+    assert changed == parse(["demo", *WHERE])
+
+
+def test_where_and_how_often_do_not_decide_the_weights():
+    one = parse(["demo", *WHERE])
+    same = parse(["demo", "--data", "a", "--run", "b", "--loop.log-every", "9"])
+    assert one.identity() == same.identity()
+    for options in (["--seed", "1"], ["--batch", "4"], ["--network.blocks", "9"]):
+        assert parse(["demo", *WHERE, *options]).identity() != one.identity()
+
+
+@pytest.mark.parametrize("arguments", [[], ["dmo"], ["demo"], ["demo", "--data", "there"]])
+def test_an_incomplete_command_ends_with_two(arguments):
+    with pytest.raises(SystemExit) as end:
+        parse(arguments)
+    assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "message"), [(ValueError("wrong"), "wrong"), (FileNotFoundError("gone"), "gone")]
+)
+def test_a_mistake_of_the_user_is_one_line(capsys, error, message):
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_a_mistake_of_ours_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_a_command_ends_with_its_code(code):
+    with pytest.raises(SystemExit) as end:
+        run_command(lambda: code)
+    assert end.value.code == code

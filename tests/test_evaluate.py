@@ -1,0 +1,99 @@
+"""The command that evaluates a run: what it prints and writes, and when it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cmed_jax.data.dataset import fingerprint, load_examples
+from cmed_jax.evaluate import main
+
+
+@pytest.fixture(scope="module")
+def evaluated(finished, tmp_path_factory):
+    """The folder of an evaluation on six materials with two samples and three pictures."""
+    out = tmp_path_factory.mktemp("evaluated")
+    assert main([str(finished), "--samples", "2", "--pictures", "3", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def found(evaluated):
+    return json.loads((evaluated / "results.json").read_text())
+
+
+def test_results_hold_model_baselines_and_controls(found):
+    assert found["model"]["materials"] == 6
+    assert found["model"]["samples"] == 2
+    assert set(found["controls"]) == {"wrong pattern", "without pattern", "without composition"}
+    assert len(found["baselines"]) == 4
+    for scores in (found["model"], *found["baselines"].values(), *found["controls"].values()):
+        for metric in ("ssim", "psnr", "nmae"):
+            low, high = scores["plain"][metric]["interval"]
+            assert low <= scores["plain"][metric]["mean"] <= high
+
+
+def test_the_best_of_samples_and_rotations_stands_beside_the_plain_figure(found):
+    assert found["model"]["published"]["ssim"]["mean"] <= 1
+    assert all(scores["published"] is None for scores in found["controls"].values())
+
+
+def test_results_say_what_was_evaluated(found, finished, dataset):
+    run = found["run"]
+    assert (run["checkpoint"], run["split"]) == (str(finished), "test")
+    assert run["dataset"] == fingerprint(dataset)
+    assert run["provenance"]["identity"]["density"] == "iam"
+    assert run["config"]["network"]["width"] == 16
+
+
+def test_every_material_has_its_row(found, dataset):
+    rows = {row["material_id"]: row["scores"] for row in found["materials"]}
+    assert sorted(rows) == load_examples(dataset, "test").material_id.tolist()
+    mean = np.mean([scores["model"]["ssim"] for scores in rows.values()])
+    assert found["model"]["plain"]["ssim"]["mean"] == pytest.approx(mean, rel=1e-6)
+
+
+def test_pictures_go_from_the_best_to_the_worst(evaluated, found):
+    pictures = sorted((evaluated / "pictures").iterdir())
+    ranked = sorted(found["materials"], key=lambda row: -row["scores"]["model"]["ssim"])
+    names = [
+        f"{i + 1:04d}_{ranked[i]['material_id']}_{ranked[i]['formula']}.png" for i in (0, 2, 5)
+    ]
+    assert [picture.name for picture in pictures] == names
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert min(image.size) > 500
+
+
+def test_it_prints_the_table_and_writes_into_the_run(finished, answer):
+    options = ("--split", "validation", "--samples", 0, "--pictures", 0)
+    code, out, _ = answer(main, finished, *options)
+    assert code == 0
+    for text in ("model", "constant map", "wrong pattern", "without composition", "results.json"):
+        assert text in out
+    results = json.loads((finished / "evaluation" / "validation" / "results.json").read_text())
+    assert results["model"]["published"] is None
+    assert results["model"]["materials"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--samples", "-1"], "samples is -1 and pictures 6"),
+        (["--data", "nowhere"], "no dataset in nowhere"),
+        (["--split", "tests"], "tests"),
+        (["--splt", "test"], "--split"),
+    ],
+)
+def test_mistakes_are_answered(finished, answer, options, message):
+    code, _, err = answer(main, finished, *options)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_run_without_checkpoint_is_answered(tmp_path, answer):
+    code, _, err = answer(main, tmp_path)
+    assert code == 2
+    assert err.startswith(f"error: no checkpoint at {tmp_path}")

@@ -1,0 +1,268 @@
+"""The command that trains: a run that was stopped ends as one that was not, bit for bit."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from cmed_jax.predict import restore
+from cmed_jax.train import main
+from cmed_jax.training.folder import locked
+
+ROOT = Path(__file__).parents[1]
+STEPS = 16
+
+
+def weights(checkpoint):
+    _, network = restore(checkpoint)
+    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
+
+
+def lines(folder):
+    text = (folder / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+
+
+def steps_saved(folder):
+    return [int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
+
+
+def what_was_learned(folder):
+    """The metrics without the speed of the machine."""
+    speed = "voxel_queries_per_second"
+    return [{name: x for name, x in line.items() if name != speed} for line in lines(folder)]
+
+
+@pytest.fixture(scope="module")
+def start(tiny, tmp_path_factory):
+    """Start the command in a process of its own; what one compiles the next one finds."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
+    cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+    def start(folder, *options):
+        return subprocess.Popen(
+            [sys.executable, "-m", "cmed_jax.train", "demo", *tiny, "--run", folder, *options],
+            cwd=ROOT,
+            env=os.environ | cache,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            raise AssertionError(f"it ended by itself: {process.communicate()}")
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def has_logged(folder, step):
+    path = folder / "metrics.jsonl"
+    return lambda: path.exists() and any(line["step"] >= step for line in lines(folder))
+
+
+def is_saving(folder):
+    """A checkpoint is half written, and one was written whole before."""
+    path = folder / "checkpoints"
+    return lambda: path.exists() and steps_saved(folder) and any(path.glob("*tmp*"))
+
+
+@pytest.mark.parametrize(
+    ("number", "every", "moment"),
+    [
+        pytest.param(signal.SIGKILL, 5, has_logged, id="kill in a step"),
+        pytest.param(signal.SIGKILL, 1, is_saving, id="kill in a save"),
+        pytest.param(signal.SIGTERM, 5, has_logged, id="SIGTERM"),
+        pytest.param(signal.SIGINT, 5, has_logged, id="Ctrl-C"),
+    ],
+)
+def test_a_run_that_was_stopped_ends_with_the_same_weights(
+    start, finished, tmp_path, number, every, moment, answer, tiny
+):
+    options = ("--loop.checkpoint-every", str(every))
+    process = start(tmp_path, *options)
+    wait_for(moment(tmp_path) if every == 1 else moment(tmp_path, 7), process)
+    process.send_signal(number)
+    out, err = process.communicate()
+    saved = max(steps_saved(tmp_path))
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 128 + number
+        assert f"stopped after step {saved}: start the same command again" in out
+        assert lines(tmp_path)[-1]["step"] == saved
+        assert err == ""
+    assert saved < STEPS
+
+    code, out, _ = answer(main, "demo", *tiny, "--run", tmp_path, *options)
+    assert code == 0
+    assert f"step {saved + 1}/{STEPS}" in out
+    assert f"step {saved}/{STEPS}" not in out
+    assert not list((tmp_path / "checkpoints").glob("*tmp*"))
+    here, there = (weights(folder / "checkpoints" / str(STEPS)) for folder in (tmp_path, finished))
+    jax.tree.map(np.testing.assert_array_equal, here, there)
+    assert what_was_learned(tmp_path) == what_was_learned(finished)
+
+
+def test_a_run_logs_every_step_and_validates(finished):
+    training = [line for line in lines(finished) if "loss" in line]
+    assert [line["step"] for line in training] == list(range(1, STEPS + 1))
+    names = {"loss", "reconstruction", "latent", "gradient_norm", "voxel_queries_per_second"}
+    assert all(names <= line.keys() for line in training)
+    validation = [line for line in lines(finished) if "loss" not in line]
+    assert [line["step"] for line in validation] == [6, 12, STEPS]
+    names = {f"validation/{name}" for name in ("ssim", "psnr", "nmae")}
+    assert all(names | {"step"} == line.keys() for line in validation)
+
+
+def test_training_lowers_the_loss(finished):
+    losses = [line["loss"] for line in lines(finished) if "loss" in line]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+def test_the_best_and_the_latest_are_kept_and_the_best_is_restored(finished):
+    scores = {n["step"]: n["validation/ssim"] for n in lines(finished) if "loss" not in n}
+    best = max(scores, key=lambda step: (scores[step], step))
+    assert set(steps_saved(finished)) == {best, STEPS}
+    one, other = weights(finished), weights(finished / "checkpoints" / str(best))
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_the_folder_says_what_it_was_begun_with(finished, dataset):
+    content = json.loads((finished / "config.json").read_text())
+    assert content["config"]["data"] == str(dataset)
+    assert content["config"]["network"]["width"] == 16
+    assert content["config"]["kind"] == "base"
+    assert content["identity"]["batch"] == 8
+    assert len(content["identity"]["dataset"]) == 64
+    assert list((finished / "tensorboard").glob("events.*"))
+
+
+def test_a_finished_run_says_that_it_is_done(finished, tiny, answer):
+    before = weights(finished), (finished / "metrics.jsonl").read_text()
+    code, out, _ = answer(main, "demo", *tiny, "--run", finished)
+    assert code == 0
+    assert out.strip() == f"done: {finished} holds the network after {STEPS} steps"
+    jax.tree.map(np.testing.assert_array_equal, before, (weights(finished), before[1]))
+    assert (finished / "metrics.jsonl").read_text() == before[1]
+
+
+def test_how_often_it_logs_and_saves_may_change(finished, tiny, answer):
+    options = ("--loop.log-every", 3, "--loop.checkpoint-every", 4)
+    assert answer(main, "demo", *tiny, "--run", finished, *options)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        (["--optimizer.learning-rate", "0.5"], "optimizer.learning_rate is 0.5 and not"),
+        (["--network.width", "17"], "network.width is 17 and not 16"),
+        (["--seed", "7"], "seed is 7 and not 0"),
+        (["--step.augmentation.noise", "0.5"], "step.augmentation.noise is 0.5 and not"),
+    ],
+)
+def test_a_run_with_other_options_is_refused(finished, tiny, answer, options, difference):
+    code, _, err = answer(main, "demo", *tiny, "--run", finished, *options)
+    assert code == 2
+    assert err.startswith(f"error: {finished} holds a run that was begun differently: {difference}")
+    assert "choose another folder" in err
+
+
+def test_a_run_with_another_dataset_is_refused(finished, tiny, answer, dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "data")
+    path = tmp_path / "data" / "provenance.json"
+    content = json.loads(path.read_text())
+    content["identity"]["b_factor"] = 2.0
+    path.write_text(json.dumps(content))
+    options = ("--data", tmp_path / "data")
+    code, _, err = answer(main, "demo", *tiny, "--run", finished, *options)
+    assert code == 2
+    assert "begun differently: dataset is '" in err
+
+
+def test_a_folder_is_trained_in_by_one_process(finished, tiny, answer):
+    with locked(finished):
+        code, _, err = answer(main, "demo", *tiny, "--run", finished)
+    assert code == 2
+    assert err.startswith(f"error: another process is training in {finished}")
+
+
+@pytest.mark.parametrize(
+    ("option", "suggestion"),
+    [
+        ("--optimizer.learning_rat", "--optimizer.learning-rate"),
+        ("--network.widht", "--network.width"),
+        ("--stepz", "--steps"),
+    ],
+)
+def test_a_misspelt_option_is_answered_with_the_right_one(
+    tiny, answer, tmp_path, option, suggestion
+):
+    code, _, err = answer(main, "demo", *tiny, "--run", tmp_path / "run", option, "8")
+    assert code == 2
+    assert suggestion in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "0"], "steps is 0: give at least 1"),
+        (["--network.width", "-3"], "width is -3: give at least 1"),
+        (["--loop.log-every", "0"], "log_every is 0: give at least 1"),
+        (["--step.augmentation.full", "0.3"], "sum to 1"),
+        (["--batch", "21"], "a batch of 21 crystals cannot be drawn from 20"),
+    ],
+)
+def test_an_impossible_option_is_named(tiny, answer, tmp_path, options, message):
+    code, _, err = answer(main, "demo", *tiny, "--run", tmp_path / "run", *options)
+    assert code == 2
+    assert message in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+
+
+def test_a_mistake_does_not_begin_a_run(tiny, answer, tmp_path):
+    """The right batch is not refused because a wrong one was tried before."""
+    assert answer(main, "demo", *tiny, "--run", tmp_path, "--batch", "21")[0] == 2
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_missing_dataset_is_answered_with_how_to_build_it(tiny, answer, tmp_path):
+    options = ("--data", tmp_path / "nowhere", "--run", tmp_path / "run")
+    code, _, err = answer(main, "demo", *tiny, *options)
+    assert code == 2
+    assert f"error: no dataset in {tmp_path / 'nowhere'}" in err
+    assert "python -m tfds_builders.cmed" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_names_the_step_and_keeps_what_was_saved(tiny, answer, tmp_path):
+    wild = ("--optimizer.learning-rate", "1e35", "--loop.checkpoint-every", "1")
+    code, _, err = answer(main, "demo", *tiny, "--run", tmp_path, *wild)
+    assert code == 2
+    step = lines(tmp_path)[-1]["step"] + 1
+    assert f" of step {step} is " in err
+    assert "lower learning rate" in err
+    assert max(steps_saved(tmp_path)) == step - 1
+    for value in jax.tree.leaves(weights(tmp_path)):
+        assert np.isfinite(value).all()
+
+
+def test_the_training_path_needs_neither_pymatgen_nor_tensorflow():
+    code = "import sys, cmed_jax.train; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).split()
+    assert not {"pymatgen", "tensorflow", "torch", "matplotlib"} & set(loaded)
