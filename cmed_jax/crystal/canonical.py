@@ -20,6 +20,7 @@ import numpy as np
 import spglib
 from jaxtyping import Float, Integer
 
+from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material
 
 SYMPREC = 0.1
@@ -29,16 +30,6 @@ SYMPREC = 0.1
 _STEPS = 24
 # Coordinates compare in thousandths, whose boundaries keep away from multiples of 1/24 and 1/64.
 _RESOLUTION, _BIAS = 1000, 0.5625
-
-# (a_p, b_p, c_p) = (a, b, c) M: spglib's primitive cells of the centred standard cells.
-_PRIMITIVE = {
-    "P": np.eye(3),
-    "A": np.array([[2, 0, 0], [0, 1, -1], [0, 1, 1]]) / 2,
-    "C": np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 2]]) / 2,
-    "I": np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2,
-    "F": np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2,
-    "R": np.array([[2, -1, -1], [1, 1, -2], [1, 1, 1]]) / 3,
-}
 
 spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are from spglib 3 on
 
@@ -90,7 +81,7 @@ def canonical_description(
         ValueError: no symmetry was found, for instance because atoms coincide.
     """
     dataset = _symmetry(material, symprec)
-    cell = _PRIMITIVE[dataset.international[0]]
+    cell = PRIMITIVE[dataset.international[0]]
     to_primitive = np.linalg.inv(cell)
     matrix = np.rint(to_primitive @ dataset.transformation_matrix).astype(int)
     shift = to_primitive @ dataset.origin_shift
@@ -167,7 +158,7 @@ def _primitive_operations(
     """Return rotations and translations (in 1/24) of a space group on its primitive cell."""
     operations: Any = spglib.get_symmetry_from_database(hall_number)
     group: Any = spglib.get_spacegroup_type(hall_number)
-    cell = _PRIMITIVE[group.international_short[0]]
+    cell = PRIMITIVE[group.international_short[0]]
     inverse = np.linalg.inv(cell)
     rotations = np.rint(inverse @ operations["rotations"] @ cell).astype(int)
     translations = np.rint(_STEPS * operations["translations"] @ inverse.T).astype(int)
