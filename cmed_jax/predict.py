@@ -14,11 +14,13 @@ from jaxtyping import Float, Real
 
 from cmed_jax.config import Config, run_command
 from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.lattice import Centring, primitive_lattice
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Query
 from cmed_jax.files.patterns import check_grid_pattern, read_two_columns, to_network_grid
-from cmed_jax.files.volumes import check_suffix, save_volume
+from cmed_jax.files.volumes import check_output, save_volume
 from cmed_jax.model.network import Network
+from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.patterns import wavelength_in_angstrom
 from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config
 from cmed_jax.training.parallel import DataParallel
@@ -50,13 +52,20 @@ class Prediction:
     config: Config
     warnings: tuple[str, ...]
 
-    def save(self, path: str | Path) -> None:
-        """Write the density (.npy), or the density and its deviation (.npz).
+    def save(self, path: str | Path, lattice: Float[np.ndarray, "3 3"] | None = None) -> None:
+        """Write the density in the format that the file's name tells (`cmed_jax.files.volumes`).
+
+        Args:
+            path: .npy; .npz, which holds the deviation as well; or a volume in its cell: .cube,
+                .xsf, .ccp4, .map, .mrc, .chgcar, .vasp, or a name that begins with CHGCAR.
+            lattice: rows a, b, c in angstrom of the cell that the density fills, as
+                `primitive_lattice` gives them; needed by all but .npy and .npz.
 
         Raises:
-            ValueError: the suffix names no known format.
+            FileNotFoundError: there is no such folder.
+            ValueError: the name tells no known format, or the lattice is missing or unusable.
         """
-        save_volume(path, self.density, self.std)
+        save_volume(path, self.density, self.std, lattice)
 
 
 def restore(checkpoint: str | Path) -> tuple[Config, Network]:
@@ -142,7 +151,12 @@ class Options:
         grid: points along a, b, c.
         samples: densities to draw beside the plain one; their deviation is saved in .npz.
         seed: of the samples.
-        out: the file to write, .npy or .npz.
+        cell: a b c (angstrom) alpha beta gamma (degrees) of the conventional cell, for the formats
+            that hold one.
+        centring: of that cell; the density is written in its primitive cell. R means hexagonal
+            axes, P takes the cell as primitive already.
+        out: a file to write, .npy, .npz, .cube, .xsf, .ccp4, .map, .mrc, .chgcar, .vasp or CHGCAR*;
+            density.npz where none is given.
     """
 
     pattern: Annotated[Path, tyro.conf.Positional]
@@ -153,13 +167,30 @@ class Options:
     grid: tuple[int, int, int] = (50, 50, 50)
     samples: int = 0
     seed: int = 0
-    out: Path = Path("density.npz")
+    cell: tuple[float, float, float, float, float, float] | None = None
+    centring: Centring = "P"
+    out: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+
+    def lattice(self) -> Float[np.ndarray, "3 3"] | None:
+        """Return the lattice that the density fills, where the cell is known.
+
+        Raises:
+            ValueError: the cell is none, or is missing where the centring is not.
+        """
+        if self.cell is not None:
+            return primitive_lattice(self.cell, self.centring)
+        if self.centring != "P":
+            raise ValueError(f"centring {self.centring} is of no cell: give --cell as well")
+        return None
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the command."""
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.predict")
-    check_suffix(options.out)
+    outputs = options.out or (Path("density.npz"),)
+    lattice = options.lattice()
+    for output in outputs:
+        check_output(output, lattice)
     if options.composition and options.elements:
         raise ValueError("give either --composition or --elements, not both")
     prediction = restore_and_predict(
@@ -171,15 +202,24 @@ def main(args: list[str] | None = None) -> int:
         samples=options.samples,
         seed=options.seed,
     )
-    prediction.save(options.out)
+    for output in outputs:
+        prediction.save(output, lattice)
     for warning in prediction.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    density = prediction.density
-    print(
-        f"{options.out}: {' x '.join(map(str, density.shape))} voxels, "
-        f"{density.min():.3g} to {density.max():.3g} e/angstrom^3, mean {density.mean():.3g}"
-    )
+    print(f"{', '.join(map(str, outputs))}: {_summary(prediction.density, lattice)}")
     return 0
+
+
+def _summary(density: Float[np.ndarray, "a b c"], lattice: Float[np.ndarray, "3 3"] | None) -> str:
+    voxels = " x ".join(map(str, density.shape))
+    mean = density.mean()
+    summary = (
+        f"{voxels} voxels, {density.min():.3g} to {density.max():.3g} e/angstrom^3, mean {mean:.3g}"
+    )
+    if lattice is None:
+        return summary
+    volume = cell_volume(lattice)
+    return f"{summary}; {mean * volume:.4g} electrons in a cell of {volume:.4g} angstrom^3"
 
 
 if __name__ == "__main__":
