@@ -126,9 +126,7 @@ def test_what_a_kill_left_of_a_save_is_passed_over_and_removed(tmp_path):
 
 
 def test_a_missing_checkpoint_is_answered_with_what_to_give(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"no checkpoint at .*nowhere: give the folder"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nowhere: give the folder"):
         find_checkpoint(tmp_path / "nowhere")
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(FileNotFoundError, match="has not saved a checkpoint yet"):
