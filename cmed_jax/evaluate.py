@@ -1,7 +1,11 @@
-"""Evaluate a run by the protocol: `python -m cmed_jax.evaluate RUN --split test`."""
+"""Evaluate a run by the protocol: `python -m cmed_jax.evaluate RUN --split test`.
+
+Without a run, `python -m cmed_jax.evaluate --data DIR` shows what needs no model.
+"""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +15,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cmed_jax.config import run_command
-from cmed_jax.data.dataset import Examples, fingerprint, load_examples, provenance
+from cmed_jax.data.dataset import (
+    Examples,
+    fingerprint,
+    load_examples,
+    load_structures,
+    provenance,
+)
+from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import baselines
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import (
@@ -24,6 +35,7 @@ from cmed_jax.evaluation.protocol import (
     full_query,
 )
 from cmed_jax.evaluation.report import plot_material, print_report, results
+from cmed_jax.evaluation.substitution import Templates
 from cmed_jax.predict import restore
 
 TABLE_WIDTH = 100
@@ -32,19 +44,20 @@ TABLE_WIDTH = 100
 
 @dataclass(frozen=True)
 class Options:
-    """Score a run on held-out materials, beside baselines and controls.
+    """Score a run on held-out materials beside baselines and controls, or the baselines alone.
 
     Attributes:
-        run: a run's folder, or a checkpoint inside it.
+        run: a run's folder, or a checkpoint inside it; without it the baselines alone are scored.
         split: the materials to score.
         data: directory of the dataset; without it the one that the run was trained on.
         samples: densities drawn for the published protocol (best of samples x 24 rotations).
         pictures: materials to draw, from the best to the worst at even distances.
-        out: folder to write to; without it evaluation/SPLIT in the run's folder.
+        out: folder to write to; without it evaluation/SPLIT in the run's folder, and without a run
+            nothing is written.
         seed: of the samples.
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path | None, tyro.conf.Positional] = None
     split: Literal["train", "validation", "test"] = "test"
     data: Path | None = None
     samples: int = 5
@@ -60,44 +73,94 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
 
     Raises:
         FileNotFoundError: there is no checkpoint, or no dataset.
-        ValueError: the dataset has no such split, or an option is out of range.
+        ValueError: there is no run, the dataset has no such split, or an option is out of range.
     """
+    if options.run is None:
+        raise ValueError("there is no run to evaluate; give its folder")
     if options.samples < 0 or options.pictures < 0:
         raise ValueError(
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
-    console = console or Console(width=max(Console().width, TABLE_WIDTH))
     config, network = restore(options.run)
-    data = options.data or Path(config.data)
-    held_out, training = load_examples(data, options.split), load_examples(data, "train")
-    shape = held_out.density.shape[1:]
-
-    def score(name: str, generator: Generator, control: Control | None = None) -> Scores:
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task(name, total=len(held_out))
-            return evaluate(
-                generator, held_out, control=control, progress=lambda n: bar.advance(task, n)
-            )
-
+    bench = Bench(options.data or Path(config.data), options.split, console)
+    shape = bench.held_out.density.shape[1:]
     plain = network_generator(network, shape)
     drawn = network_generator(network, shape, samples=options.samples, seed=options.seed)
-    model = score("model", drawn)
-    others = {name: score(name, generator) for name, generator in baselines(training).items()}
-    controls = {name: score(name, plain, control) for name, control in CONTROLS.items()}
-    run = {
-        "checkpoint": str(options.run),
-        "config": config.to_json(),
-        "split": options.split,
-        "dataset": fingerprint(data),
-        "provenance": provenance(data),
-    }
-    found = results(model, others, controls, run)
-    print_report(found, console)
+    model = bench.score("model", drawn)
+    controls = {name: bench.score(name, plain, control) for name, control in CONTROLS.items()}
+    run = {"checkpoint": str(options.run), "config": config.to_json()}
+    found = bench.report(model, controls, run)
     out = options.out or options.run / "evaluation" / options.split
     _write(out / "results.json", json.dumps(found, indent=1))
-    _draw(out / "pictures", plain, held_out, model, options.pictures)
-    console.print(f"{out}: results.json and {min(options.pictures, len(held_out))} pictures")
+    _draw(out / "pictures", plain, bench.held_out, model, options.pictures)
+    pictures = min(options.pictures, len(bench.held_out))
+    bench.console.print(f"{out}: results.json and {pictures} pictures")
     return found
+
+
+def evaluate_baselines(options: Options, console: Console | None = None) -> dict[str, Any]:
+    """Return and print the results of the baselines alone, and write them where `out` is given.
+
+    Raises:
+        FileNotFoundError: there is no dataset.
+        ValueError: no dataset is named, or it has no such split.
+    """
+    if options.data is None:
+        raise ValueError("give the folder of a run, or --data DIR for the baselines alone")
+    bench = Bench(options.data, options.split, console)
+    found = bench.report(model=None, controls={}, run={"checkpoint": None, "config": None})
+    if options.out is not None:
+        _write(options.out / "results.json", json.dumps(found, indent=1))
+        bench.console.print(f"{options.out}: results.json")
+    return found
+
+
+class Bench:
+    """A split that generators are scored on, beside the baselines of its dataset."""
+
+    def __init__(self, data: Path, split: str, console: Console | None = None):
+        """Load the split and the training split of a dataset.
+
+        Raises:
+            FileNotFoundError: there is no dataset.
+            ValueError: it has no such split.
+        """
+        self.data, self.split = data, split
+        self.console = console or Console(width=max(Console().width, TABLE_WIDTH))
+        self.held_out, self.training = load_examples(data, split), load_examples(data, "train")
+
+    def score(self, name: str, generator: Generator, control: Control | None = None) -> Scores:
+        """Score a generator, and show how far it is under its name."""
+        shown = self.console.is_terminal
+        with Progress(console=self.console, transient=True, disable=not shown) as bar:
+            task = bar.add_task(name, total=len(self.held_out))
+            return evaluate(
+                generator, self.held_out, control=control, progress=lambda n: bar.advance(task, n)
+            )
+
+    def report(
+        self, model: Scores | None, controls: Mapping[str, Scores], run: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Score the baselines, and return and print the results with those of a model."""
+        generators = baselines(self.training, self._templates())
+        others = {name: self.score(name, generator) for name, generator in generators.items()}
+        run = {
+            **run,
+            "split": self.split,
+            "dataset": fingerprint(self.data),
+            "provenance": provenance(self.data),
+        }
+        found = results(model, others, controls, run)
+        print_report(found, self.console)
+        return found
+
+    def _templates(self) -> Templates | None:
+        """The training crystals, where densities can be made of them as the dataset's were."""
+        identity = provenance(self.data)["identity"]
+        recipe = Recipe(**{field.name: identity[field.name] for field in fields(Recipe)})
+        if recipe.density != "iam":
+            return None
+        return Templates.of(self.training, load_structures(self.data, "train"), recipe)
 
 
 def _draw(
@@ -124,7 +187,8 @@ def _write(path: Path, text: str) -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command."""
-    evaluate_run(tyro.cli(Options, args=args, prog="python -m cmed_jax.evaluate"))
+    options = tyro.cli(Options, args=args, prog="python -m cmed_jax.evaluate")
+    evaluate_baselines(options) if options.run is None else evaluate_run(options)
     return 0
 
 

@@ -27,7 +27,9 @@ def test_results_hold_model_baselines_and_controls(found):
     assert found["model"]["materials"] == 6
     assert found["model"]["samples"] == 2
     assert set(found["controls"]) == {"wrong pattern", "without pattern", "without composition"}
-    assert len(found["baselines"]) == 4
+    assert list(found["baselines"])[0] == "constant map"
+    assert list(found["baselines"])[-1] == "substitution"
+    assert len(found["baselines"]) == 6
     for scores in (found["model"], *found["baselines"].values(), *found["controls"].values()):
         for metric in ("ssim", "psnr", "nmae"):
             low, high = scores["plain"][metric]["interval"]
@@ -75,6 +77,23 @@ def test_it_prints_the_table_and_writes_into_the_run(finished, answer):
     results = json.loads((finished / "evaluation" / "validation" / "results.json").read_text())
     assert results["model"]["published"] is None
     assert results["model"]["materials"] == 4
+
+
+def test_without_a_run_the_baselines_are_shown_alone(dataset, found, tmp_path, answer):
+    code, out, _ = answer(main, "--data", dataset, "--out", tmp_path)
+    assert code == 0
+    assert "substitution" in out
+    assert "model" not in out
+    alone = json.loads((tmp_path / "results.json").read_text())
+    assert alone["model"] is None
+    assert alone["run"]["split"] == "test"
+    assert alone["baselines"] == found["baselines"]
+
+
+def test_neither_run_nor_data_is_answered(answer):
+    code, _, err = answer(main)
+    assert code == 2
+    assert err.startswith("error: give the folder of a run, or --data DIR")
 
 
 @pytest.mark.parametrize(

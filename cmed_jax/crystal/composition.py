@@ -2,7 +2,9 @@
 
 import enum
 import math
+import string
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import gemmi
 import numpy as np
@@ -38,6 +40,25 @@ def atomic_number(symbol: str) -> int:
 def composition_vector(numbers: Integer[np.ndarray, " n"]) -> Float[np.ndarray, "119"]:
     """Return the atom fractions (float32, summing to 1) of a list of atomic numbers."""
     return (np.bincount(numbers, minlength=119) / len(numbers)).astype(np.float32)
+
+
+def anonymous_formula(composition: Float[np.ndarray, "119"]) -> str:
+    """Return the formula with letters for the elements, the rarest first: "AB3" for AlNi3.
+
+    Empty where nothing is known. Elements without ratios (ones) count in equal parts.
+
+    Args:
+        composition: atom fractions by atomic number, of a cell of at most a thousand atoms.
+    """
+    amounts = composition[composition > 0].astype(float)
+    shares = sorted(Fraction(x).limit_denominator(1000) for x in amounts / amounts.sum())
+    cell = math.lcm(*(share.denominator for share in shares))
+    counts = (int(share * cell) for share in shares)
+    letters = string.ascii_uppercase + string.ascii_lowercase
+    return "".join(
+        f"{letter}{count if count > 1 else ''}"
+        for letter, count in zip(letters, counts, strict=False)
+    )
 
 
 def parse_composition(

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float, Int32, Integer, Shaped
 
+from cmed_jax.crystal.material import Material
 from cmed_jax.data.schema import decode_density
 
 PROVENANCE = "provenance.json"
@@ -78,6 +79,22 @@ def load_examples(directory: str | Path, split: str) -> Examples:
     records = [_example(record) for source in _data_sources(directory, split) for record in source]
     records.sort(key=itemgetter("material_id"))
     return Examples(**{field.name: _column(records, field.name) for field in fields(Examples)})
+
+
+def load_structures(directory: str | Path, split: str) -> list[Material]:
+    """Read the crystals of a split, as the records describe them, in the order of its examples.
+
+    Args:
+        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/1.0.0``.
+        split: name of the split.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+        ValueError: the dataset has no such split.
+    """
+    sources = _data_sources(directory, split)
+    crystals = [_structure(record, split) for source in sources for record in source]
+    return sorted(crystals, key=attrgetter("material_id"))
 
 
 def provenance(directory: str | Path) -> dict[str, Any]:
@@ -186,6 +203,17 @@ def _example(record: dict[str, Any]) -> dict[str, Any]:
         "pattern": record["pattern"][0],
         **{name: record[name] for name in ("composition", "density")},
     }
+
+
+def _structure(record: dict[str, Any], split: str) -> Material:
+    return Material(
+        material_id=record["material_id"].decode(),
+        lattice=record["lattice"],
+        numbers=record["species"].astype(int),
+        frac_coords=record["frac_coords"],
+        space_group=int(record["space_group"]),
+        split=split,
+    )
 
 
 def _column(records: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n *rest"]:

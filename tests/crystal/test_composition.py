@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from pymatgen.core import Composition
 
 from cmed_jax.crystal.composition import (
     Knowledge,
+    anonymous_formula,
     atomic_number,
     composition_vector,
     parse_composition,
@@ -68,3 +71,23 @@ def test_deuterium_is_hydrogen():
 def test_bad_compositions_are_named(composition, message):
     with pytest.raises(ValueError, match=message):
         parse_composition(composition)
+
+
+@pytest.mark.parametrize("formula", ["NaCl", "AlNi3", "U", "K3Fe(CN)6", "Ca5P3O13H", "Fe97Ni100"])
+def test_anonymous_formulas_are_those_of_pymatgen(formula):
+    vector, _ = parse_composition(formula)
+    assert anonymous_formula(vector) == Composition(formula).anonymized_formula
+
+
+@given(st.lists(st.integers(1, 118), min_size=1, max_size=200))
+def test_anonymous_formulas_count_atoms(numbers):
+    elements, counts = np.unique(numbers, return_counts=True)
+    reduced = np.sort(counts) // np.gcd.reduce(counts)
+    formula = anonymous_formula(composition_vector(np.array(numbers)))
+    found = [int(count or 1) for count in re.split("[A-Za-z]", formula)[1:]]
+    assert found == reduced[: len(found)].tolist()
+    assert len(found) == min(len(elements), 52)
+
+
+def test_what_is_not_known_has_no_formula():
+    assert anonymous_formula(np.zeros(119, np.float32)) == ""

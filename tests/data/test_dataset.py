@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.data.dataset import Examples, fingerprint, load_examples, parts_of, provenance
+from cmed_jax.data.dataset import (
+    Examples,
+    fingerprint,
+    load_examples,
+    load_structures,
+    parts_of,
+    provenance,
+)
 from cmed_jax.data.records import make_record
 from cmed_jax.data.schema import decode_density
 
@@ -45,6 +52,18 @@ def test_densities_are_asked_for_by_rows(whole):
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_parts_read_as_one_dataset(whole, in_parts, split):
     equal(load_examples(in_parts, split), load_examples(whole, split))
+
+
+def test_structures_are_those_of_the_examples(in_parts, salts):
+    examples, structures = (read(in_parts, "train") for read in (load_examples, load_structures))
+    materials = {m.material_id: m for m in open_source(str(salts))}
+    assert [crystal.material_id for crystal in structures] == examples.material_id.tolist()
+    for crystal in structures:
+        record = make_record(materials[crystal.material_id])
+        np.testing.assert_array_equal(crystal.lattice, record["lattice"])
+        np.testing.assert_array_equal(crystal.numbers, record["species"])
+        np.testing.assert_array_equal(crystal.frac_coords, record["frac_coords"])
+        assert (crystal.space_group, crystal.split) == (225, "train")
 
 
 def test_parts_add_up(whole, in_parts):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cosine
 
-from cmed_jax.evaluation.baselines import BROADENING, PATTERN_WEIGHT, baselines
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.evaluation.baselines import PATTERN_WEIGHT, baselines
+from cmed_jax.evaluation.distances import BROADENING
 from cmed_jax.evaluation.protocol import evaluate, full_query, without_composition, without_pattern
 
 
@@ -50,6 +52,39 @@ def test_constant_map_is_the_mean_of_the_training_densities(generators, test_spl
     assert answer.shape == (len(test_split), 1, 50, 50, 50)
     expected = training_split.densities(slice(None)).mean(dtype=np.float64)
     np.testing.assert_allclose(answer, expected, rtol=1e-5)
+
+
+def amounts(composition):
+    """What the anonymous formula says: two elements in synthetic crystals, in quarters."""
+    return sorted(round(4 * share) for share in composition if share)
+
+
+def test_mean_of_the_formula_is_the_mean_over_its_crystals(generators, test_split, training_split):
+    answer = generators["mean of the formula"](full_query(test_split))
+    formulas = {tuple(amounts(composition)) for composition in training_split.composition}
+    assert formulas == {(1, 3), (2, 2)}
+    for row, composition in enumerate(test_split.composition):
+        alike = [
+            i
+            for i, c in enumerate(training_split.composition)
+            if amounts(c) == amounts(composition)
+        ]
+        expected = training_split.densities(alike).mean(axis=0, dtype=np.float64)
+        np.testing.assert_allclose(answer[row, 0], expected, rtol=1e-5)
+
+
+def test_mean_of_an_unknown_formula_is_the_constant_map(generators, test_split):
+    query = full_query(test_split)
+    constant = generators["constant map"](query)
+    third = np.zeros_like(query.composition)
+    third[:, [3, 8]] = 2 / 3, 1 / 3
+    elements_only = np.full_like(query.knowledge, Knowledge.NO_RATIOS)
+    for unknown in (
+        query._replace(composition=third),
+        query._replace(knowledge=elements_only),
+        without_composition(query),
+    ):
+        np.testing.assert_array_equal(generators["mean of the formula"](unknown), constant)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,219 @@
+"""Substitution: what an expert would do who has the pattern, the composition and the training set.
+
+Every training crystal of the same anonymous formula is a template. The elements of the composition
+take the places of its own in every way that keeps the amounts, the cell is scaled as a whole until
+its lines agree best with the pattern, and of all these crystals the one is kept whose simulated
+pattern is nearest to the given one, under the distance that retrieval goes by. The answer is its
+density, made as the dataset's are: in the canonical cell, of independent atoms.
+
+A scale of the cell is a shift of the pattern in ln s, so that one correlation finds it for all
+templates. They are tried in the order of that agreement, and of templates that differ in elements
+and size alone, as all rock salts do, only the first; at most `TRIALS` crystals are simulated.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice, permutations
+
+import numpy as np
+from jaxtyping import Float, Integer, Shaped
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import gaussian_filter1d
+
+from cmed_jax.crystal.composition import Knowledge, anonymous_formula
+from cmed_jax.crystal.material import Material
+from cmed_jax.data.dataset import Examples
+from cmed_jax.data.records import S_MAX, Recipe, make_record
+from cmed_jax.data.schema import decode_density
+from cmed_jax.evaluation.distances import pattern_distance
+from cmed_jax.evaluation.protocol import Generator, Query
+from cmed_jax.physics.patterns import (
+    BINS,
+    MO_K_ALPHA,
+    lorentz_polarization,
+    published_pattern,
+    s_of_two_theta,
+)
+from cmed_jax.physics.reflections import reflections
+
+TRIALS = 64
+"""Most substituted crystals that are simulated for one query."""
+
+REACH = 0.4
+"""Largest change of the cell's edges, as |ln scale|."""
+
+STEP = 0.002
+"""Of the grid of ln s, and so of the scales; a bin at two-theta = 90 degrees is as wide."""
+
+S_MIN = 0.05
+"""Where the grid of ln s begins, 1/angstrom: no line of a cell under 20 angstrom lies below."""
+
+WIDTH = 2.0
+"""Standard deviation of the Gaussian that profiles are compared under, in steps."""
+
+ALIKE = 0.02
+"""Coordinates, and cells of unit volume, that round to the same multiples of this are alike."""
+
+Profile = Float[np.ndarray, " m"]
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """Training crystals, and what choosing among them takes.
+
+    Attributes:
+        crystals: the crystals.
+        formulas: the anonymous formula of each.
+        profiles: the pattern of each over ln s, of unit length.
+        kinds: equal where crystals differ in elements and size alone.
+    """
+
+    crystals: Sequence[Material]
+    formulas: Shaped[np.ndarray, " n"]
+    profiles: Float[np.ndarray, "n m"]
+    kinds: Sequence[Hashable]
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, training: Examples, crystals: Sequence[Material], recipe: Recipe) -> "Templates":
+        """Prepare the crystals of a training split.
+
+        Raises:
+            ValueError: if they are not those of the training split, row by row.
+        """
+        if [crystal.material_id for crystal in crystals] != training.material_id.tolist():
+            raise ValueError(
+                f"{len(crystals)} structures are not those of the {len(training)} training "
+                "examples; load both from one split of one dataset"
+            )
+        return cls(
+            crystals,
+            np.array([anonymous_formula(composition) for composition in training.composition]),
+            np.stack([_profile_of_pattern(pattern) for pattern in training.pattern]),
+            [_kind(crystal) for crystal in crystals],
+            recipe,
+        )
+
+    def substituted(
+        self, composition: Float[np.ndarray, "119"], target: Profile
+    ) -> Iterator[Material]:
+        """Yield the templates with the elements of a composition, the best agreement first."""
+        rows = np.flatnonzero(self.formulas == anonymous_formula(composition))
+        scales, agreements = fit_scales(self.profiles[rows], target)
+        tried = set()
+        for i in np.argsort(-agreements, kind="stable"):
+            if self.kinds[rows[i]] in tried:
+                continue
+            tried.add(self.kinds[rows[i]])
+            crystal = self.crystals[rows[i]]
+            for numbers in assignments(crystal.numbers, composition):
+                yield replace(crystal, numbers=numbers, lattice=crystal.lattice * scales[i])
+
+
+def substitution(templates: Templates, otherwise: Generator) -> Generator:
+    """Answer with the density of the substituted template that explains the pattern best.
+
+    Args:
+        templates: the training crystals.
+        otherwise: answers where there is no template: the training split holds no crystal of the
+            anonymous formula, the composition is not known in full, or there is no pattern.
+    """
+
+    def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
+        answers = np.array(otherwise(query))
+        known = np.asarray(query.knowledge) == Knowledge.FULL
+        patterns, compositions = np.asarray(query.pattern), np.asarray(query.composition)
+        for row in np.flatnonzero(known & patterns.any(axis=1)):
+            for crystal in ranked(templates, patterns[row], compositions[row]):
+                with suppress(ValueError):  # the record refuses atoms that came too close
+                    record = make_record(crystal, templates.recipe)
+                    answers[row, 0] = decode_density(record["density"], record["density_scale"])
+                    break
+        return answers
+
+    return generate
+
+
+def ranked(
+    templates: Templates,
+    pattern: Float[np.ndarray, "1024"],
+    composition: Float[np.ndarray, "119"],
+) -> list[Material]:
+    """Return the substituted crystals, each at its best scale, the nearest pattern first."""
+    target = _profile_of_pattern(pattern)
+    crystals, patterns = [], []
+    for crystal in islice(templates.substituted(composition, target), TRIALS):
+        lines = reflections(crystal.lattice, crystal.numbers, crystal.frac_coords, s_max=S_MAX)
+        (scale,), _ = fit_scales(_profile(*lines.T)[None], target)
+        crystals.append(replace(crystal, lattice=crystal.lattice * scale))
+        patterns.append(published_pattern(lines / [scale, 1]))
+    if not crystals:
+        return []
+    distances = np.round(pattern_distance(np.stack(patterns))(pattern[None])[0], 6)
+    return [crystals[i] for i in np.argsort(distances, kind="stable")]
+
+
+def assignments(
+    numbers: Integer[np.ndarray, " n"], composition: Float[np.ndarray, "119"]
+) -> Iterator[Integer[np.ndarray, " n"]]:
+    """Yield the atomic numbers with other elements in their place, in every way.
+
+    An element takes the place of one that has its share of the atoms.
+
+    Args:
+        numbers: atomic numbers of a crystal.
+        composition: atom fractions of another, of the same anonymous formula.
+    """
+    _, place, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    amounts = np.rint(composition * len(numbers)).astype(int)
+    for elements in permutations(np.flatnonzero(composition).tolist()):
+        if np.array_equal(amounts[list(elements)], counts):
+            yield np.array(elements)[place]
+
+
+def fit_scales(
+    profiles: Float[np.ndarray, "n m"], target: Profile
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Return the scale of the cell at which each profile agrees best, and the cosine there.
+
+    Args:
+        profiles: of unit length, over the grid of ln s.
+        target: of the pattern that they are to agree with.
+    """
+    reach = round(REACH / STEP)
+    # Row k is the target moved down by k - reach steps: where a cell grows, its lines move down.
+    moved = sliding_window_view(np.pad(target, reach), len(target))
+    agreement = profiles @ moved.T
+    best = agreement.argmax(axis=1)
+    return np.exp(STEP * (reach - best)), agreement[np.arange(len(profiles)), best]
+
+
+def _profile_of_pattern(pattern: Float[np.ndarray, "1024"]) -> Profile:
+    """Return |F|^2 over ln s of the sticks of a pattern."""
+    peaks = np.flatnonzero(pattern)
+    angle = (peaks + 0.5) * 180 / BINS
+    return _profile(s_of_two_theta(angle, MO_K_ALPHA), pattern[peaks] / lorentz_polarization(angle))
+
+
+def _profile(s: Float[np.ndarray, " k"], intensity: Float[np.ndarray, " k"]) -> Profile:
+    """Return lines as peaks on the grid of ln s, of unit length together.
+
+    A peak is |F| / s high: the root of |F|^2 times what the Lorentz-polarization factor is at small
+    angles. So neither the strongest lines decide alone nor the crowd at large s.
+    """
+    size = round(np.log(S_MAX / S_MIN) / STEP) + 1
+    steps = np.rint(np.log(s / S_MIN) / STEP).astype(int)
+    inside = (steps >= 0) & (steps < size)
+    sticks = np.bincount(steps[inside], (np.sqrt(intensity) / s)[inside], size)
+    smooth = gaussian_filter1d(sticks, WIDTH, mode="constant")
+    return (smooth / max(np.linalg.norm(smooth), 1e-30)).astype(np.float32)
+
+
+def _kind(crystal: Material) -> Hashable:
+    """Return what crystals have in common that differ in elements and size alone."""
+    _, first, place = np.unique(crystal.numbers, return_index=True, return_inverse=True)
+    labels = np.argsort(np.argsort(first))[place]  # elements by their first atom
+    cell = crystal.lattice / np.cbrt(crystal.volume)
+    geometry = (np.rint(array / ALIKE).astype(int) for array in (cell, crystal.frac_coords))
+    return (crystal.space_group, labels.tobytes(), *(array.tobytes() for array in geometry))

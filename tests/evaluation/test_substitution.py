@@ -1,0 +1,213 @@
+"""Substitution finds crystals whose structure type was in training, whatever the elements."""
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.crystal.material import Material
+from cmed_jax.data.dataset import Examples
+from cmed_jax.data.records import Recipe, make_record
+from cmed_jax.evaluation.baselines import baselines
+from cmed_jax.evaluation.metrics import ssim
+from cmed_jax.evaluation.protocol import full_query, without_composition, without_pattern
+from cmed_jax.evaluation.substitution import (
+    REACH,
+    STEP,
+    Templates,
+    assignments,
+    fit_scales,
+    ranked,
+    substitution,
+)
+
+ORIGIN, CENTRE, QUARTER = (0, 0, 0), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+def cubic(group, edge, **sites):
+    return Structure.from_spacegroup(group, Lattice.cubic(edge), list(sites), list(sites.values()))
+
+
+def hexagonal(edge, ratio, symbol):
+    lattice = Lattice.hexagonal(edge, ratio * edge)
+    return Structure.from_spacegroup("P6_3/mmc", lattice, [symbol], [(1 / 3, 2 / 3, 0.25)])
+
+
+def pyrite(edge, metal, anion, x):
+    return Structure.from_spacegroup(
+        "Pa-3", Lattice.cubic(edge), [metal, anion], [ORIGIN, (x, x, x)]
+    )
+
+
+TRAINING = [
+    cubic("Fm-3m", 5.35, K=ORIGIN, F=CENTRE),
+    cubic("Fm-3m", 4.17, Mg=ORIGIN, O=CENTRE),
+    cubic("Pm-3m", 4.12, Cs=ORIGIN, Cl=CENTRE),
+    cubic("F-43m", 5.41, Zn=ORIGIN, S=QUARTER),
+    cubic("Fm-3m", 5.46, Ca=ORIGIN, F=QUARTER),
+    cubic("F-43m", 5.93, Li=CENTRE, Al=ORIGIN, Si=QUARTER),
+    hexagonal(3.21, 1.62, "Mg"),
+    pyrite(5.42, "Fe", "S", 0.385),
+    pyrite(5.94, "Pt", "As", 0.383),
+]
+
+
+def material(name, structure):
+    return Material(
+        name,
+        structure.lattice.matrix,
+        np.array([site.specie.Z for site in structure]),
+        structure.frac_coords,
+    )
+
+
+def split(structures):
+    """Return the examples and the crystals of a split, by way of their records."""
+    records = [make_record(material(f"m{i:02d}", s)) for i, s in enumerate(structures)]
+
+    def column(name, dtype=None):
+        return np.array([record[name] for record in records], dtype)
+
+    examples = Examples(
+        material_id=column("material_id"),
+        formula=column("formula"),
+        space_group=column("space_group", np.int32),
+        atoms=np.array([len(record["species"]) for record in records], np.int32),
+        pattern=column("pattern")[:, 0],
+        composition=column("composition"),
+        density=column("density"),
+        density_scale=column("density_scale", np.float32),
+    )
+    names = ("material_id", "lattice", "frac_coords", "space_group")
+    crystals = [
+        Material(numbers=r["species"].astype(int), **{name: r[name] for name in names})
+        for r in records
+    ]
+    return examples, crystals
+
+
+def nothing(query):
+    """Zeros, to tell that substitution had no answer."""
+    return np.zeros((len(query.pattern), 1, 50, 50, 50), np.float32)
+
+
+@pytest.fixture(scope="module")
+def templates():
+    return Templates.of(*split(TRAINING), Recipe())
+
+
+@pytest.fixture(scope="module")
+def generator(templates):
+    return substitution(templates, otherwise=nothing)
+
+
+FOUND = {
+    "other elements and another size": cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE),
+    "a type among three": cubic("F-43m", 5.42, Cu=ORIGIN, Cl=QUARTER),
+    "the type of equal scatterers": cubic("Pm-3m", 2.99, Ni=ORIGIN, Al=CENTRE),
+    "elements that trade places": cubic("Fm-3m", 6.53, S=ORIGIN, Na=QUARTER),
+    "the one order of three": cubic("F-43m", 5.94, Ni=QUARTER, Sn=ORIGIN, Ti=CENTRE),
+    "a cell that is not cubic": hexagonal(2.29, 1.62, "Be"),
+    "a free coordinate": pyrite(5.66, "Ni", "S", 0.385),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_it_finds(generator, name):
+    held_out, _ = split([FOUND[name]])
+    answer = generator(full_query(held_out))
+    truth = held_out.densities([0])
+    assert answer.shape == (1, 1, 50, 50, 50)
+    assert ssim(truth, answer[:, 0])[0] > 0.99
+    assert np.corrcoef(truth.ravel(), answer.ravel())[0, 1] > 0.999
+    # The size is found as well: e/angstrom^3 go with the volume.
+    np.testing.assert_allclose(answer.mean(), truth.mean(), rtol=3 * 2 * STEP)
+
+
+def test_it_has_no_answer_where_nothing_tells(generator):
+    heusler = cubic("Fm-3m", 6.0, Al=ORIGIN, Mn=CENTRE, Cu=QUARTER)
+    other_formula, _ = split([heusler])
+    held_out, _ = split([FOUND["a type among three"]])
+    query = full_query(held_out)
+    elements_only = query._replace(
+        composition=np.ceil(query.composition), knowledge=np.array([Knowledge.NO_RATIOS])
+    )
+    for unknown in (
+        full_query(other_formula),
+        without_composition(full_query(held_out)),
+        without_pattern(full_query(held_out)),
+        elements_only,
+    ):
+        assert not generator(unknown).any()
+
+
+def test_nearest_in_both_answers_instead(templates):
+    training, _ = split(TRAINING)
+    held_out, _ = split([cubic("Fm-3m", 6.0, Al=ORIGIN, Mn=CENTRE, Cu=QUARTER)])
+    found = baselines(training, templates)
+    query = full_query(held_out)
+    np.testing.assert_array_equal(found["substitution"](query), found["nearest in both"](query))
+    assert "substitution" not in baselines(training)
+
+
+def test_each_query_is_answered_for_itself(generator):
+    held_out, _ = split(list(FOUND.values())[:3])
+    together = generator(full_query(held_out))
+    for row in range(3):
+        one, _ = split([list(FOUND.values())[row]])
+        np.testing.assert_array_equal(generator(full_query(one))[0], together[row])
+
+
+def test_crystals_of_one_type_are_tried_once(templates):
+    potassium_fluoride, magnesia, caesium_chloride = templates.kinds[:3]
+    assert potassium_fluoride == magnesia
+    assert potassium_fluoride != caesium_chloride
+    held_out, _ = split([FOUND["other elements and another size"]])
+    crystals = ranked(templates, held_out.pattern[0], held_out.composition[0])
+    assert len(crystals) == 2 * 3  # two ways in each of rock salt, caesium chloride, zinc blende
+    assert all(set(crystal.numbers) == {11, 17} for crystal in crystals)
+    assert crystals[0].space_group == 225
+
+
+@pytest.mark.parametrize(
+    ("numbers", "composition", "expected"),
+    [
+        ([11, 17], {19: 0.5, 9: 0.5}, {(9, 19), (19, 9)}),
+        ([20, 9, 9], {8: 1 / 3, 3: 2 / 3}, {(8, 3, 3)}),
+        ([1, 2, 3, 1, 2, 1], {7: 1 / 3, 8: 1 / 2, 9: 1 / 6}, {(8, 7, 9, 8, 7, 8)}),
+        (
+            [5, 6, 7, 7],
+            {1: 0.25, 2: 0.25, 3: 0.5},
+            {(1, 2, 3, 3), (2, 1, 3, 3)},
+        ),
+        ([29, 29], {26: 1.0}, {(26, 26)}),
+    ],
+)
+def test_elements_are_assigned_in_every_way_that_keeps_the_amounts(numbers, composition, expected):
+    vector = np.zeros(119, np.float32)
+    vector[list(composition)] = list(composition.values())
+    found = [tuple(assigned.tolist()) for assigned in assignments(np.array(numbers), vector)]
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+@pytest.mark.parametrize("scale", [0.8, 0.97, 1.0, 1.05, 1.25])
+def test_the_scale_of_a_cell_is_found_by_its_lines(templates, scale):
+    grown = TRAINING[7].copy()
+    grown.scale_lattice(TRAINING[7].volume * scale**3)
+    (profile,) = Templates.of(*split([grown]), Recipe()).profiles
+    scales, agreements = fit_scales(templates.profiles[[7]], profile)
+    np.testing.assert_allclose(np.log(scales), np.log(scale), atol=STEP)
+    assert agreements[0] > 0.8
+
+
+def test_scales_stay_within_reach(templates):
+    moved = np.roll(templates.profiles[0], 300)
+    scales, _ = fit_scales(templates.profiles, moved)
+    assert (np.abs(np.log(scales)) <= REACH + 1e-9).all()
+
+
+def test_crystals_of_another_split_are_refused():
+    examples, crystals = split(TRAINING[:2])
+    with pytest.raises(ValueError, match="1 structures are not those of the 2 training examples"):
+        Templates.of(examples, crystals[1:], Recipe())
