@@ -24,6 +24,7 @@ from cmed_jax.data.dataset import (
 )
 from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import baselines
+from cmed_jax.evaluation.kinship import kinship
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import (
     CONTROLS,
@@ -150,7 +151,8 @@ class Bench:
             "dataset": fingerprint(self.data),
             "provenance": provenance(self.data),
         }
-        found = results(model, others, controls, run)
+        kin = kinship(self.held_out, self.training)
+        found = results(model, others, controls, run, kin)
         print_report(found, self.console)
         return found
 

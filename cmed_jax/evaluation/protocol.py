@@ -28,6 +28,7 @@ from jaxtyping import Array, Float, Integer, Shaped
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.dataset import Examples
 from cmed_jax.evaluation import metrics
+from cmed_jax.evaluation.kinship import Kinship
 from cmed_jax.evaluation.rotations import ROTATIONS, rotate
 
 RESAMPLES = 9_999
@@ -65,14 +66,16 @@ Control = Callable[[Query], Query]
 class Scores:
     """The metrics of one generator, material by material.
 
-    plain, published: "ssim", "psnr" (dB) and "nmae" of each material; published is None where
-    there are no samples. samples: how many the generator gave besides the plain candidate.
+    elements: their number. plain, published: "ssim", "psnr" (dB) and "nmae" of each material;
+    published is None where there are no samples. samples: how many the generator gave besides the
+    plain candidate.
     """
 
     material_id: Shaped[np.ndarray, " n"]
     formula: Shaped[np.ndarray, " n"]
     space_group: Integer[np.ndarray, " n"]
     atoms: Integer[np.ndarray, " n"]
+    elements: Integer[np.ndarray, " n"]
     plain: Metrics
     published: Metrics | None
     samples: int
@@ -160,14 +163,19 @@ def evaluate(
         examples.formula,
         examples.space_group,
         examples.atoms,
+        np.count_nonzero(examples.composition, axis=1).astype(np.int32),
         plain,
         published,
         samples=candidates.shape[1] - 1,
     )
 
 
-def summary(scores: Scores) -> dict:
+def summary(scores: Scores, kin: Integer[np.ndarray, " n"] | None = None) -> dict:
     """Reduce scores to what is reported, as plain numbers ready for JSON.
+
+    Args:
+        scores: of each material.
+        kin: the nearest `Kinship` of each material in the training split, where that is known.
 
     Returns:
         materials: their number. samples: of each, besides the plain candidate.
@@ -176,6 +184,9 @@ def summary(scores: Scores) -> dict:
             published is None where there are no samples.
         by_space_group: plain SSIM of each space group, by number: materials, mean, median.
         by_atoms: the same by atoms in the cell, "1-2", "3-4", "5-8", "9-16", "17-32" and "33+".
+        by_elements: the same by the number of elements.
+        by_kin: the same by the nearest kin in the training split: "sibling", "formula" or "none";
+            empty where that is not known.
     """
     ssim = scores.plain["ssim"]
     return {
@@ -185,7 +196,14 @@ def summary(scores: Scores) -> dict:
         "published": None if scores.published is None else _summaries(scores.published),
         "by_space_group": _grouped(ssim, scores.space_group, str),
         "by_atoms": _grouped(ssim, np.searchsorted(ATOM_BINS, scores.atoms), _atom_bin),
+        "by_elements": _grouped(ssim, scores.elements, str),
+        "by_kin": {} if kin is None else _grouped(ssim, kin, kin_name),
     }
+
+
+def kin_name(kin: int) -> str:
+    """Return the name of a `Kinship` in the results."""
+    return Kinship(kin).name.lower()
 
 
 def bootstrap_interval(values: Float[np.ndarray, " n"]) -> list[float] | None:

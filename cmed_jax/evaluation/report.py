@@ -12,8 +12,9 @@ model, baselines, controls
     `cmed_jax.evaluation.protocol.summary` of the model (or None), and of each baseline and each
     control by name.
 materials
-    one row for each: material_id, formula, space_group, atoms and `scores`: the metrics by
-    "model", "model, published" and the names of baselines and controls.
+    one row for each: material_id, formula, space_group, atoms, elements (their number), kin (the
+    nearest in the training split: "sibling", "formula", "none", or None where it is not known) and
+    `scores`: the metrics by "model", "model, published" and the names of baselines and controls.
 """
 
 import os
@@ -38,10 +39,17 @@ from rich.table import Table
 import cmed_jax
 from cmed_jax.data.dataset import Examples
 from cmed_jax.evaluation import metrics, protocol
-from cmed_jax.evaluation.protocol import Scores, summary
+from cmed_jax.evaluation.protocol import Scores, kin_name, summary
 
 GROUPS_SHOWN = 15
 """Space groups in the printed table; the results hold all of them."""
+
+KIN = {
+    "sibling": "a training crystal differs in one element alone",
+    "formula": "one has the same anonymous formula",
+    "none": "no training crystal has it",
+}
+"""What the nearest kin in the training split is."""
 
 STYLE: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "collapse_padding": True}
 
@@ -70,8 +78,16 @@ def results(
     baselines: Mapping[str, Scores],
     controls: Mapping[str, Scores],
     run: Mapping[str, Any],
+    kin: Integer[np.ndarray, " n"] | None = None,
 ) -> dict[str, Any]:
     """Gather an evaluation in one dictionary of plain values, as the module describes it.
+
+    Args:
+        model: its scores, where there is a model.
+        baselines: scores by name.
+        controls: scores by name.
+        run: what is to be said of the model and the data.
+        kin: the nearest `Kinship` of each material in the training split, where that is known.
 
     Raises:
         ValueError: if there are no scores, or if they are not of the same materials.
@@ -82,18 +98,18 @@ def results(
         "run": dict(run),
         "protocol": _protocol(),
         "machine": _machine(),
-        "model": None if model is None else summary(model),
-        "baselines": {name: summary(scores) for name, scores in baselines.items()},
-        "controls": {name: summary(scores) for name, scores in controls.items()},
-        "materials": _rows(named),
+        "model": None if model is None else summary(model, kin),
+        "baselines": {name: summary(scores, kin) for name, scores in baselines.items()},
+        "controls": {name: summary(scores, kin) for name, scores in controls.items()},
+        "materials": _rows(named, kin),
     }
 
 
 def print_report(results: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the table of the protocol and the plain figures by space group."""
+    """Print the table of the protocol and the plain figures by group."""
     console = console or Console()
     console.print(_headline(results))
-    console.print(_by_space_group(results))
+    console.print(_by_group(results))
 
 
 def plot_material(
@@ -140,6 +156,7 @@ def _protocol() -> dict[str, Any]:
         "nmae": "mean |prediction - truth| / mean |truth|",
         "interval": f"{protocol.CONFIDENCE:.0%} percentile bootstrap of the mean",
         "resamples": protocol.RESAMPLES,
+        "kin": KIN,
     }
 
 
@@ -167,7 +184,9 @@ def _check_same_materials(named: Mapping[str, Scores]) -> None:
             )
 
 
-def _rows(named: Mapping[str, Scores]) -> list[dict[str, Any]]:
+def _rows(
+    named: Mapping[str, Scores], kin: Integer[np.ndarray, " n"] | None
+) -> list[dict[str, Any]]:
     columns = {name: scores.plain for name, scores in named.items()}
     columns |= {
         f"{name}, published": scores.published
@@ -181,6 +200,8 @@ def _rows(named: Mapping[str, Scores]) -> list[dict[str, Any]]:
             "formula": str(first.formula[i]),
             "space_group": int(first.space_group[i]),
             "atoms": int(first.atoms[i]),
+            "elements": int(first.elements[i]),
+            "kin": None if kin is None else kin_name(int(kin[i])),
             "scores": {
                 name: {metric: float(values[i]) for metric, values in column.items()}
                 for name, column in columns.items()
@@ -222,26 +243,39 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _by_space_group(results: Mapping[str, Any]) -> Table:
+def _by_group(results: Mapping[str, Any]) -> Table:
     """The model beside the best baseline, or the best baseline alone."""
     columns = {} if results["model"] is None else {"model": results["model"]}
     if results["baselines"]:
         best = max(results["baselines"], key=lambda name: _mean_ssim(results["baselines"][name]))
         columns[best] = results["baselines"][best]
-    groups = [figures["by_space_group"] for figures in columns.values()]
-    by_size = sorted(groups[0], key=lambda key: (-groups[0][key]["materials"], int(key)))
+    first = next(iter(columns.values()))
+    by_size = sorted(
+        first["by_space_group"].items(), key=lambda item: (-item[1]["materials"], int(item[0]))
+    )
 
-    table = Table(title="plain SSIM by space group", **STYLE)
+    table = Table(title="plain SSIM by group", **STYLE)
     table.add_column(no_wrap=True)
     table.add_column("materials", justify="right")
     for name in columns:
         table.add_column(f"{name}: mean", justify="right")
         table.add_column("median", justify="right")
-    for key in by_size[:GROUPS_SHOWN]:
-        figures = [f"{group[key][kind]:.3f}" for group in groups for kind in ("mean", "median")]
-        table.add_row(space_group_name(int(key)), str(groups[0][key]["materials"]), *figures)
+
+    def add(kind: str, key: str, name: str) -> None:
+        groups = [figures[kind][key] for figures in columns.values()]
+        figures = [f"{group[value]:.3f}" for group in groups for value in ("mean", "median")]
+        table.add_row(name, str(groups[0]["materials"]), *figures)
+
+    for key, _ in by_size[:GROUPS_SHOWN]:
+        add("by_space_group", key, space_group_name(int(key)))
+    table.add_section()
+    for key in first["by_elements"]:
+        add("by_elements", key, f"{key} element{'s' if key != '1' else ''}")
+    table.add_section()
+    for key in first["by_kin"]:
+        add("by_kin", key, KIN[key])
     if len(by_size) > GROUPS_SHOWN:
-        table.caption = f"and {len(by_size) - GROUPS_SHOWN} smaller groups"
+        table.caption = f"and {len(by_size) - GROUPS_SHOWN} smaller space groups"
     return table
 
 

@@ -37,7 +37,7 @@ from cmed_jax.physics.patterns import (
 )
 from cmed_jax.physics.reflections import reflections
 
-TRIALS = 64
+TRIALS = 24
 """Most substituted crystals that are simulated for one query."""
 
 REACH = 0.4

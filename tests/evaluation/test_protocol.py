@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.evaluation.kinship import Kinship
 from cmed_jax.evaluation.metrics import PSNR_CEILING
 from cmed_jax.evaluation.protocol import (
     CONTROLS,
@@ -43,7 +44,7 @@ def sampler(examples, *samples):
     return generate
 
 
-def made_scores(ssim, space_group=None, atoms=None):
+def made_scores(ssim, space_group=None, atoms=None, elements=None):
     n = len(ssim)
     values = np.asarray(ssim, np.float32)
     return Scores(
@@ -51,6 +52,7 @@ def made_scores(ssim, space_group=None, atoms=None):
         formula=np.array(["NaCl"] * n),
         space_group=np.asarray(space_group or [225] * n, np.int32),
         atoms=np.asarray(atoms or [2] * n, np.int32),
+        elements=np.asarray(elements or [2] * n, np.int32),
         plain={"ssim": values, "psnr": 10 * values, "nmae": 1 - values},
         published=None,
         samples=0,
@@ -226,6 +228,18 @@ def test_summary_groups_by_space_group_and_atoms():
     }
     np.testing.assert_allclose(by_space_group["225"]["mean"], 0.7, rtol=1e-6)
     assert list(groups["by_atoms"]) == ["1-2", "3-4", "33+"]
+
+
+def test_summary_groups_by_elements_and_kin():
+    kin = np.array([Kinship.NONE, Kinship.SIBLING, Kinship.SIBLING], np.int32)
+    scores = made_scores([0.5, 0.7, 0.9], elements=[3, 1, 3])
+    groups = summary(scores, kin)
+    elements = {key: group["materials"] for key, group in groups["by_elements"].items()}
+    assert elements == {"1": 1, "3": 2}
+    assert list(groups["by_kin"]) == ["sibling", "none"]
+    np.testing.assert_allclose(groups["by_kin"]["sibling"]["mean"], 0.8, rtol=1e-6)
+    np.testing.assert_allclose(groups["by_elements"]["3"]["median"], 0.7, rtol=1e-6)
+    assert summary(scores)["by_kin"] == {}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from rich.console import Console
 from scipy.ndimage import gaussian_filter
 
 from cmed_jax.evaluation.baselines import baselines
+from cmed_jax.evaluation.kinship import kinship
 from cmed_jax.evaluation.protocol import CONTROLS, evaluate
 from cmed_jax.evaluation.report import plot_material, print_report, results, space_group_name
 
@@ -42,8 +43,9 @@ def scores(test_split, training_split):
 
 
 @pytest.fixture(scope="module")
-def report(scores):
-    return results(*scores, run={"checkpoint": "runs/demo", "split": "test"})
+def report(scores, test_split, training_split):
+    run = {"checkpoint": "runs/demo", "split": "test"}
+    return results(*scores, run=run, kin=kinship(test_split, training_split))
 
 
 def printed(report):
@@ -64,6 +66,8 @@ def test_results_hold_every_score_of_every_material(report, scores, test_split):
     for row, material in enumerate(report["materials"]):
         assert material["material_id"] == test_split.material_id[row]
         assert material["atoms"] == test_split.atoms[row]
+        assert material["elements"] == 2
+        assert material["kin"] in report["model"]["by_kin"]
         figures = material["scores"]
         assert figures["model"]["ssim"] == model.plain["ssim"][row]
         assert figures["model, published"]["psnr"] == model.published["psnr"][row]
@@ -93,6 +97,14 @@ def test_the_table_shows_the_figures(report):
     assert line.split()[3] == f"{group['mean']:.3f}"
 
 
+def test_the_table_has_rows_by_elements_and_kin(report):
+    text = printed(report)
+    assert set(report["model"]["by_kin"]) == {"sibling", "formula"}
+    for name in ("2 elements", "a training crystal differs in one element alone"):
+        (line,) = (line for line in text.splitlines() if line.strip().startswith(name))
+        assert line.count(".") == 4
+
+
 def test_baselines_are_reported_without_a_model(scores):
     report = results(None, scores[1], {}, run={})
     assert report["model"] is None
@@ -106,7 +118,7 @@ def test_a_single_material_is_reported_without_interval(scores):
         scores[0],
         **{
             name: getattr(scores[0], name)[:1]
-            for name in ("material_id", "formula", "space_group", "atoms")
+            for name in ("material_id", "formula", "space_group", "atoms", "elements")
         },
         plain={name: values[:1] for name, values in scores[0].plain.items()},
         published=None,
@@ -124,13 +136,13 @@ def test_many_space_groups_are_cut_short_and_said_so(scores, test_split):
         model,
         **{
             name: np.concatenate([getattr(model, name)] * 2)
-            for name in ("material_id", "formula", "atoms")
+            for name in ("material_id", "formula", "atoms", "elements")
         },
         space_group=np.concatenate([groups, groups + 5]),
         plain={name: np.concatenate([values] * 2) for name, values in model.plain.items()},
         published=None,
     )
-    assert "and 7 smaller groups" in printed(results(longer, {}, {}, run={}))
+    assert "and 7 smaller space groups" in printed(results(longer, {}, {}, run={}))
 
 
 def test_scores_of_other_materials_are_refused(scores):
