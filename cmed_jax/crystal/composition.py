@@ -103,6 +103,6 @@ def _parse_formula(formula: str) -> dict[str, float]:
     if not formula.strip():
         return {}
     try:
-        return Composition(formula).as_dict()
+        return Composition(formula).get_el_amt_dict()
     except ValueError as error:
         raise ValueError(f"formula {formula!r} cannot be read: {error}") from None
