@@ -1,7 +1,7 @@
-"""How close a predicted density is to the true one: SSIM, PSNR and normalised absolute error.
+"""How close a predicted density is to the true one, voxel by voxel and mode by mode.
 
-All three take volumes on one grid of fractional coordinates and scale with the range or the
-magnitude of the truth.
+All metrics take volumes on one grid of fractional coordinates, and none depends on the unit of
+both: they scale with the range, the magnitude or the modes of the truth.
 
 The structural similarity is that of Wang et al., IEEE Trans. Image Process. 13 (2004) 600, in the
 form that scikit-image defaults to: a uniform window of 7^3 voxels, K1 = 0.01, K2 = 0.03, sample
@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from cmed_jax.physics.density import structure_factors
 
 WINDOW = 7
 """Edge of the window of the structural similarity, in voxels."""
@@ -107,6 +109,32 @@ def nmae(truth: Truths, prediction: Predictions) -> Float[Array, "*batch"]:
     return _each_volume(_nmae, truth, prediction)
 
 
+def pearson(truth: Truths, prediction: Predictions) -> Float[Array, "*batch"]:
+    """Return Pearson's correlation of the voxels, -1 to 1; 0 where a volume is constant.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _check_grids(truth, prediction)
+    return _each_volume(_pearson, truth, prediction)
+
+
+def r_factor(truth: Truths, prediction: Predictions) -> Float[Array, "*batch"]:
+    """Return R = sum ||F| - |F'|| / sum |F| over the modes h != 0 that the grid carries.
+
+    F and F' are the Fourier coefficients of truth and prediction. Those of one cell are in
+    proportion to its structure factors, so that R is the crystallographer's (International Tables
+    C, chapter 8.6), without a scale factor, as both densities are in e/angstrom^3. It does not see
+    phases: a shift of origin leaves it as it is. A constant prediction gives 1, and a truth without
+    modes counts as of sum 1.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _check_grids(truth, prediction)
+    return _each_volume(_r_factor, truth, prediction)
+
+
 def prepare(truth: Volume) -> Truth:
     """Compute once what every comparison with this truth needs."""
     return Truth(
@@ -118,11 +146,20 @@ def prepare(truth: Volume) -> Truth:
 
 
 def compare(truth: Truth, prediction: Volume) -> dict[str, Scalar]:
-    """Return all metrics of one prediction, by name: "ssim", "psnr" (dB) and "nmae"."""
+    """Return the metrics of the protocol, by name: "ssim", "psnr" (dB) and "nmae"."""
     return {
         "ssim": _ssim(truth, prediction),
         "psnr": _psnr(truth, prediction),
         "nmae": _nmae(truth, prediction),
+    }
+
+
+def compare_in_full(truth: Truth, prediction: Volume) -> dict[str, Scalar]:
+    """Return all metrics, those of `compare` and "periodic_ssim", "pearson" and "r_factor"."""
+    return compare(truth, prediction) | {
+        "periodic_ssim": _periodic_ssim(truth, prediction),
+        "pearson": _pearson(truth, prediction),
+        "r_factor": _r_factor(truth, prediction),
     }
 
 
@@ -149,6 +186,23 @@ def _psnr(truth: Truth, prediction: Volume) -> Scalar:
 
 def _nmae(truth: Truth, prediction: Volume) -> Scalar:
     return jnp.abs(prediction - truth.volume).mean() / truth.magnitude
+
+
+def _pearson(truth: Truth, prediction: Volume) -> Scalar:
+    t, p = truth.volume - truth.volume.mean(), prediction - prediction.mean()
+    return (t * p).sum() / _one_if_zero(jnp.sqrt((t**2).sum() * (p**2).sum()))
+
+
+def _r_factor(truth: Truth, prediction: Volume) -> Scalar:
+    t, p = _amplitudes(truth.volume), _amplitudes(prediction)
+    return jnp.abs(t - p).sum() / _one_if_zero(t.sum())
+
+
+def _amplitudes(volume: Volume) -> Float[Array, "h k l"]:
+    """|F| of each mode, 0 for h = 0; what is left of the mean would drown weak modes in float32."""
+    modes = jnp.abs(structure_factors(volume - volume.mean()))
+    h, k, ell = (n // 2 for n in modes.shape)
+    return modes.at[h, k, ell].set(0)
 
 
 def _windows(volume: Volume) -> Windows:

@@ -66,9 +66,9 @@ Control = Callable[[Query], Query]
 class Scores:
     """The metrics of one generator, material by material.
 
-    elements: their number. plain, published: "ssim", "psnr" (dB) and "nmae" of each material;
-    published is None where there are no samples. samples: how many the generator gave besides the
-    plain candidate.
+    elements: their number. plain, published: metrics of each material by name, all of
+    `compare_in_full` for the one and those of `compare` for the other, which is None where there
+    are no samples. samples: how many the generator gave besides the plain candidate.
     """
 
     material_id: Shaped[np.ndarray, " n"]
@@ -237,7 +237,7 @@ def _score(
     def score(material):
         truth, (plain, samples) = metrics.prepare(material[0]), (material[1][0], material[1][1:])
         published = _best_of_rotations(truth, samples) if len(samples) else None
-        return metrics.compare(truth, plain), published
+        return metrics.compare_in_full(truth, plain), published
 
     return jax.lax.map(score, (jnp.asarray(truths), jnp.asarray(candidates)))
 

@@ -11,7 +11,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Complex, Float, Integer
 
 from cmed_jax.physics.cell import cell_volume, check_atoms, reciprocal_lattice
 from cmed_jax.physics.form_factors import form_factors
@@ -56,6 +56,27 @@ def electron_density(
     atoms = pad_atoms(numbers, frac_coords)
     electrons = _synthesis(reciprocal, *atoms, b_factor, shape=shape)
     return np.asarray(electrons / cell_volume(lattice), np.float32)
+
+
+def structure_factors(
+    density: Float[Array | np.ndarray, "*batch a b c"], volume: float = 1.0
+) -> Complex[Array, "*batch h k l"]:
+    """Return F(h) = V/N sum_k rho(x_k) exp(2 pi i h.x_k), in electrons, of a density on a grid.
+
+    The inverse of `electron_density`: of its densities these are the structure factors themselves,
+    times exp(-B s^2 / 4).
+
+    Args:
+        density: e/angstrom^3 at x_i = k / shape_i.
+        volume: of the cell, angstrom^3; at 1 they are the Fourier coefficients of the density.
+
+    Returns:
+        F for |h_i| <= (n_i - 1) // 2 along each axis, ascending, F(0) in the middle.
+    """
+    grid = range(-3, 0)
+    modes = jnp.fft.fftshift(jnp.fft.ifftn(density, axes=grid), axes=grid)
+    # The mode n / 2 of an even axis, the first after the shift, is ambiguous.
+    return volume * modes[(..., *(slice(1 - n % 2, None) for n in density.shape[-3:]))]
 
 
 @partial(jax.jit, static_argnames="shape")

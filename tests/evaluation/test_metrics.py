@@ -1,10 +1,12 @@
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from cmed_jax.evaluation.metrics import PSNR_CEILING, nmae, psnr, ssim
+from cmed_jax.evaluation.metrics import PSNR_CEILING, nmae, pearson, psnr, r_factor, ssim
 
 GRID = (50, 50, 50)
 
@@ -125,3 +127,44 @@ def test_grids_that_differ_are_refused(metric):
 def test_a_grid_smaller_than_the_window_is_refused():
     with pytest.raises(ValueError, match="smaller than the window of 7"):
         ssim(np.zeros((8, 6, 8)), np.zeros((8, 6, 8)))
+
+
+@pytest.mark.parametrize("kind", [noise, smooth, peaky, scaled])
+def test_pearson_is_that_of_numpy(kind):
+    truths, predictions = pairs(kind, count=3)
+    expected = [
+        np.corrcoef(t.ravel().astype(float), p.ravel().astype(float))[0, 1]
+        for t, p in zip(truths, predictions, strict=True)
+    ]
+    np.testing.assert_allclose(pearson(truths, predictions), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("grid", [(8, 10, 12), (7, 9, 9)])
+def test_r_factor_is_the_sum_over_the_modes_of_both(grid):
+    truth, prediction = np.random.default_rng(0).random((2, *grid), np.float32)
+    top = bottom = 0.0
+    x = np.stack(np.meshgrid(*(np.arange(n) / n for n in grid), indexing="ij"), axis=-1)
+    ranges = [range(-((n - 1) // 2), (n - 1) // 2 + 1) for n in grid]
+    for h in itertools.product(*ranges):
+        if any(h):
+            wave = np.exp(2j * np.pi * (x @ np.array(h)))
+            one, other = (abs(np.sum(wave * volume)) for volume in (truth, prediction))
+            top, bottom = top + abs(one - other), bottom + one
+    np.testing.assert_allclose(r_factor(truth, prediction), top / bottom, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [noise, peaky, offset])
+def test_r_factor_sees_amplitudes_and_no_phases(kind):
+    (truth,), _ = pairs(kind, count=1)
+    shifted = np.roll(truth, (5, 11, 40), axis=(0, 1, 2))
+    np.testing.assert_allclose(r_factor(truth, shifted), 0, atol=1e-4)
+    np.testing.assert_allclose(r_factor(truth, 0.5 * truth), 0.5, atol=1e-5)
+    np.testing.assert_allclose(r_factor(truth, np.full_like(truth, 3)), 1, atol=1e-5)
+
+
+def test_constant_volumes_have_neither_modes_nor_correlation():
+    constant, varied = np.full(GRID, 0.7, np.float32), noise(np.random.default_rng(0))[0]
+    assert abs(pearson(varied.astype(np.float32), constant)) < 1e-3
+    for metric in (pearson, r_factor):
+        assert np.isfinite(metric(constant, varied.astype(np.float32)))
+        assert metric(constant, constant) == 0

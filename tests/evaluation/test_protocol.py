@@ -7,7 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.evaluation.kinship import Kinship
-from cmed_jax.evaluation.metrics import PSNR_CEILING
+from cmed_jax.evaluation.metrics import PSNR_CEILING, pearson, r_factor, ssim
 from cmed_jax.evaluation.protocol import (
     CONTROLS,
     Scores,
@@ -66,6 +66,18 @@ def test_a_perfect_generator_scores_one_everywhere(test_split):
     np.testing.assert_allclose(scores.plain["psnr"], PSNR_CEILING, rtol=1e-6)
     assert scores.published is None
     assert scores.samples == 0
+
+
+def test_plain_scores_are_of_every_metric_and_published_ones_of_three(test_split):
+    scores = evaluate(sampler(test_split, lambda t: t), test_split)
+    assert set(scores.published) == {"ssim", "psnr", "nmae"}
+    assert set(scores.plain) - set(scores.published) == {"periodic_ssim", "pearson", "r_factor"}
+    truth = test_split.densities(slice(None))
+    plain = sampler(test_split)(full_query(test_split))[:, 0]
+    for name, metric in (("pearson", pearson), ("r_factor", r_factor)):
+        np.testing.assert_allclose(scores.plain[name], metric(truth, plain), atol=1e-5)
+    expected = ssim(truth, plain, periodic=True)
+    np.testing.assert_allclose(scores.plain["periodic_ssim"], expected, atol=1e-5)
 
 
 def test_a_generator_that_reads_the_pattern_falls_under_the_wrong_one(test_split):

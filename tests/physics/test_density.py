@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from pymatgen.core import Lattice
 
 from cmed_jax.physics.density import B_FACTOR, electron_density
+from cmed_jax.physics.density import structure_factors as transform
 
 ROUNDING = 3e-6  # of float32, as a share of the number of electrons or of the highest density
 
@@ -236,3 +237,19 @@ def test_bad_input_is_refused(change, message):
     arguments = dict(zip(("lattice", "numbers", "frac_coords"), SODIUM, strict=True))
     with pytest.raises(ValueError, match=message):
         electron_density(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("shape", [(24, 24, 24), (9, 12, 15)])
+def test_a_density_has_the_structure_factors_it_was_made_of(crystal, shape):
+    found = transform(electron_density(*crystal, shape=shape), volume(crystal))
+    reach = [(n - 1) // 2 for n in shape]
+    assert found.shape == tuple(2 * r + 1 for r in reach)
+    hkl = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1)
+    expected = structure_factors(crystal, hkl.reshape(-1, 3)).reshape(found.shape)
+    np.testing.assert_allclose(found, expected, atol=ROUNDING * crystal.numbers.sum())
+
+
+def test_structure_factors_of_a_batch_are_those_of_each(density):
+    batch = transform(np.stack([density, 2 * density]))
+    np.testing.assert_allclose(batch[0], transform(density), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(batch[1], 2 * transform(density), rtol=1e-5, atol=1e-6)
