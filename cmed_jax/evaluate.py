@@ -130,7 +130,7 @@ class Bench:
         self.console = console or Console(width=max(Console().width, TABLE_WIDTH))
         self.held_out, self.training = load_examples(data, split), load_examples(data, "train")
 
-    def score(self, name: str, generator: Generator, control: Control | None = None) -> Scores:
+    def score(self, name: str, generator: Generator, control: Control = full_query) -> Scores:
         """Score a generator, and show how far it is under its name."""
         shown = self.console.is_terminal
         with Progress(console=self.console, transient=True, disable=not shown) as bar:

@@ -11,8 +11,8 @@ published
     With 5 samples that is the procedure of CrystalNet's article (Guo et al., npj Comput. Mater.
     2024): an oracle, since it chooses among 120 answers with the truth in hand.
 
-Controls change the queries of a whole split before they are asked. A model that scores as well
-under the wrong pattern has not read the right one.
+Controls ask something else about the same materials. A model that scores as well under the wrong
+pattern has not read the right one.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +26,7 @@ import scipy.stats
 from jaxtyping import Array, Float, Integer, Shaped
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.crystal.material import crystal_system
 from cmed_jax.data.dataset import Examples
 from cmed_jax.evaluation import metrics
 from cmed_jax.evaluation.kinship import Kinship
@@ -59,7 +60,8 @@ class Query(NamedTuple):
 Generator = Callable[[Query], Densities]
 """Answers b queries with k candidates each, in e/angstrom^3 on the grid of the truth."""
 
-Control = Callable[[Query], Query]
+Control = Callable[[Examples], Query]
+"""What is asked about a split in the place of `full_query`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,28 +89,38 @@ def full_query(examples: Examples) -> Query:
     return Query(examples.pattern, examples.composition, knowledge)
 
 
-def wrong_pattern(query: Query) -> Query:
-    """Hand each material the pattern of another, drawn once for all: one cycle through the split.
+def wrong_pattern(examples: Examples) -> Query:
+    """Hand each material the pattern of another of its crystal system, drawn once for all.
+
+    In each system the patterns go once around. A material that is alone in its system is handed one
+    of another system.
 
     Raises:
         ValueError: if there is no other material.
     """
-    n = len(query.pattern)
+    n = len(examples)
     if n < 2:
         raise ValueError(f"{n} material(s) cannot trade patterns; evaluate at least two")
+    systems = np.array([crystal_system(group) for group in examples.space_group.tolist()])
     order = np.random.default_rng(0).permutation(n)
     partner = np.empty(n, int)
     partner[order] = np.roll(order, 1)
-    return query._replace(pattern=query.pattern[partner])
+    for system in np.unique(systems):
+        members = order[systems[order] == system]
+        if len(members) > 1:
+            partner[members] = np.roll(members, 1)
+    return full_query(examples)._replace(pattern=examples.pattern[partner])
 
 
-def without_pattern(query: Query) -> Query:
+def without_pattern(examples: Examples) -> Query:
     """Replace every pattern by zeros: nothing was measured."""
+    query = full_query(examples)
     return query._replace(pattern=np.zeros_like(query.pattern))
 
 
-def without_composition(query: Query) -> Query:
+def without_composition(examples: Examples) -> Query:
     """Replace every composition by zeros and say that nothing is known of it."""
+    query = full_query(examples)
     return query._replace(
         composition=np.zeros_like(query.composition),
         knowledge=np.full_like(query.knowledge, Knowledge.NONE),
@@ -126,7 +138,7 @@ def evaluate(
     generator: Generator,
     examples: Examples,
     *,
-    control: Control | None = None,
+    control: Control = full_query,
     batch_size: int = 8,
     progress: Callable[[int], object] | None = None,
 ) -> Scores:
@@ -135,7 +147,7 @@ def evaluate(
     Args:
         generator: is always asked about `batch_size` materials, so that it is compiled once.
         examples: the materials and their true densities.
-        control: changes the queries before they are asked.
+        control: asks something else than all that is known.
         batch_size: bounds the memory, 0.5 MB for each candidate of a batch.
         progress: is told how many materials are newly done, batch by batch.
 
@@ -145,9 +157,7 @@ def evaluate(
     """
     if not len(examples):
         raise ValueError("there is no material to evaluate; choose a split that is not empty")
-    query = full_query(examples)
-    if control is not None:
-        query = control(query)
+    query = control(examples)
     parts = []
     for rows, new in _batches(len(examples), batch_size):
         candidates = generator(Query(*(field[rows] for field in query)))

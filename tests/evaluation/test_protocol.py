@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.crystal.material import crystal_system
 from cmed_jax.evaluation.kinship import Kinship
 from cmed_jax.evaluation.metrics import PSNR_CEILING, pearson, r_factor, ssim
 from cmed_jax.evaluation.protocol import (
@@ -152,33 +154,53 @@ def test_every_batch_has_the_same_size(test_split):
     assert sizes == {(4, 4, 4)}
 
 
+def partners(examples):
+    """The row whose pattern each material is handed."""
+    return [
+        np.flatnonzero((examples.pattern == pattern).all(axis=1)).item()
+        for pattern in wrong_pattern(examples).pattern
+    ]
+
+
 def test_wrong_patterns_are_a_derangement(test_split):
-    query = full_query(test_split)
-    wrong = wrong_pattern(query)
-    rows = [np.flatnonzero((query.pattern == p).all(axis=1)).item() for p in wrong.pattern]
+    query, wrong = full_query(test_split), wrong_pattern(test_split)
+    rows = partners(test_split)
     assert sorted(rows) == list(range(len(test_split)))
     assert all(row != i for i, row in enumerate(rows))
-    np.testing.assert_array_equal(wrong.pattern, wrong_pattern(query).pattern)
+    np.testing.assert_array_equal(wrong.pattern, wrong_pattern(test_split).pattern)
     np.testing.assert_array_equal(wrong.composition, query.composition)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_patterns_are_of_the_same_crystal_system(test_split, seed):
+    systems = np.random.default_rng(seed).permutation(
+        [225, 229, 195, 194, 166, 160, 143, 2, 1, 62, 75]
+    )
+    split = dataclasses.replace(test_split, space_group=systems.astype(np.int32))
+    rows = partners(split)
+    assert all(row != i for i, row in enumerate(rows))
+    for group, row in zip(systems.tolist(), rows, strict=True):
+        alone = group in (194, 62, 75)  # one hexagonal, one orthorhombic, one tetragonal
+        assert alone or crystal_system(int(systems[row])) == crystal_system(group)
 
 
 def test_controls_take_away_what_they_name(test_split):
     query = full_query(test_split)
     assert set(query.knowledge) == {Knowledge.FULL}
-    no_pattern, no_composition = without_pattern(query), without_composition(query)
+    no_pattern, no_composition = without_pattern(test_split), without_composition(test_split)
     assert not no_pattern.pattern.any()
     np.testing.assert_array_equal(no_pattern.composition, query.composition)
     assert not no_composition.composition.any()
     assert set(no_composition.knowledge) == {Knowledge.NONE}
     np.testing.assert_array_equal(no_composition.pattern, query.pattern)
     for control in CONTROLS.values():
-        assert [field.dtype for field in control(query)] == [field.dtype for field in query]
+        assert [field.dtype for field in control(test_split)] == [field.dtype for field in query]
 
 
 def test_a_single_material_has_no_wrong_pattern(test_split):
-    one = full_query(test_split)._replace(pattern=test_split.pattern[:1])
+    one = {name: getattr(test_split, name)[:1] for name in test_split.__dataclass_fields__}
     with pytest.raises(ValueError, match=r"1 material\(s\) cannot trade patterns"):
-        wrong_pattern(one)
+        wrong_pattern(type(test_split)(**one))
 
 
 def test_an_empty_split_is_refused(test_split):
