@@ -101,25 +101,22 @@ def compare_four_devices_with_one():
     return found
 
 
-@pytest.fixture(scope="module")
-def differences():
+def test_four_devices_train_as_one_does():
     settings = {"JAX_NUM_CPU_DEVICES": "4", "PYTHONPATH": str(Path(__file__).parents[2])}
+    settings["XLA_FLAGS"] = (
+        "--xla_backend_optimization_level=0"  # it compiles more than it computes
+    )
     done = subprocess.run(
         [sys.executable, "-W", "error", __file__],
         env=os.environ | settings,
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.mark.parametrize("mode", ["jit", "pmap"])
-@pytest.mark.parametrize(("network", "tolerance"), [("base", 1e-6), ("published", 1e-9)])
-def test_four_devices_train_as_one_does(differences, network, tolerance, mode):
-    assert differences["devices"] == 4
-    assert differences[network][mode] < tolerance
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["devices"] == 4
+    assert max(found["base"].values()) < 1e-6
+    assert max(found["published"].values()) < 1e-9
 
 
 def test_pmap_on_one_device_is_the_same_step():
