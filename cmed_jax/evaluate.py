@@ -56,6 +56,8 @@ class Options:
         out: folder to write to; without it evaluation/SPLIT in the run's folder, and without a run
             nothing is written.
         seed: of the samples.
+        as_published: compute as the article's code does, with a plane of zeros in every density and
+            rotations beside the lattice; to set the two side by side, not to report.
     """
 
     run: Annotated[Path | None, tyro.conf.Positional] = None
@@ -65,6 +67,7 @@ class Options:
     pictures: int = 6
     out: Path | None = None
     seed: int = 0
+    as_published: bool = False
 
 
 def evaluate_run(options: Options, console: Console | None = None) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
     config, network = restore(options.run)
-    bench = Bench(options.data or Path(config.data), options.split, console)
+    bench = Bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
     plain = network_generator(network, shape)
     drawn = network_generator(network, shape, samples=options.samples, seed=options.seed)
@@ -108,7 +111,7 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
     """
     if options.data is None:
         raise ValueError("give the folder of a run, or --data DIR for the baselines alone")
-    bench = Bench(options.data, options.split, console)
+    bench = Bench(options, options.data, console)
     found = bench.report(model=None, controls={}, run={"checkpoint": None, "config": None})
     if options.out is not None:
         _write(options.out / "results.json", json.dumps(found, indent=1))
@@ -119,16 +122,19 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
 class Bench:
     """A split that generators are scored on, beside the baselines of its dataset."""
 
-    def __init__(self, data: Path, split: str, console: Console | None = None):
-        """Load the split and the training split of a dataset.
+    def __init__(self, options: Options, data: Path, console: Console | None = None):
+        """Load the split that the options name and the training split of a dataset.
 
         Raises:
             FileNotFoundError: there is no dataset.
             ValueError: it has no such split.
         """
-        self.data, self.split = data, split
+        self.data, self.options = data, options
         self.console = console or Console(width=max(Console().width, TABLE_WIDTH))
-        self.held_out, self.training = load_examples(data, split), load_examples(data, "train")
+        self.held_out, self.training = (
+            load_examples(data, options.split),
+            load_examples(data, "train"),
+        )
 
     def score(self, name: str, generator: Generator, control: Control = full_query) -> Scores:
         """Score a generator, and show how far it is under its name."""
@@ -136,7 +142,11 @@ class Bench:
         with Progress(console=self.console, transient=True, disable=not shown) as bar:
             task = bar.add_task(name, total=len(self.held_out))
             return evaluate(
-                generator, self.held_out, control=control, progress=lambda n: bar.advance(task, n)
+                generator,
+                self.held_out,
+                control=control,
+                as_published=self.options.as_published,
+                progress=lambda n: bar.advance(task, n),
             )
 
     def report(
@@ -147,7 +157,7 @@ class Bench:
         others = {name: self.score(name, generator) for name, generator in generators.items()}
         run = {
             **run,
-            "split": self.split,
+            "split": self.options.split,
             "dataset": fingerprint(self.data),
             "provenance": provenance(self.data),
         }

@@ -90,13 +90,13 @@ def results(
         kin: the nearest `Kinship` of each material in the training split, where that is known.
 
     Raises:
-        ValueError: if there are no scores, or if they are not of the same materials.
+        ValueError: if there are no scores, or if they are not of the same materials, scored alike.
     """
     named = {**({} if model is None else {"model": model}), **baselines, **controls}
     _check_same_materials(named)
     return {
         "run": dict(run),
-        "protocol": _protocol(),
+        "protocol": _protocol(next(iter(named.values())).as_published),
         "machine": _machine(),
         "model": None if model is None else summary(model, kin),
         "baselines": {name: summary(scores, kin) for name, scores in baselines.items()},
@@ -147,10 +147,13 @@ def space_group_name(number: int) -> str:
     return f"{symbol.replace('H', 'R')} ({number})"  # H: gemmi's R on hexagonal axes
 
 
-def _protocol() -> dict[str, Any]:
+def _protocol(as_published: bool) -> dict[str, Any]:
     return {
+        "as_published": as_published,
         "plain": "candidate 0 (the model's latent mean), not rotated",
         "published": "best of all samples in 24 rotations, each metric on its own: an oracle",
+        "rotations": "of the array" if as_published else "about the periodic origin",
+        "missing_plane": protocol.MISSING_PLANE if as_published else None,
         "ssim": {"window": metrics.WINDOW, "k1": metrics.K1, "k2": metrics.K2},
         "data_range": "maximum - minimum of the truth",
         "nmae": "mean |prediction - truth| / mean |truth|",
@@ -185,6 +188,10 @@ def _check_same_materials(named: Mapping[str, Scores]) -> None:
                 f"{name!r} was scored on other materials than {first!r}; "
                 "evaluate both on the same split"
             )
+        if scores.as_published != reference.as_published:
+            raise ValueError(
+                f"{name!r} and {first!r} were not both scored as published; score both alike"
+            )
 
 
 def _rows(
@@ -215,23 +222,33 @@ def _rows(
 
 
 def _headline(results: Mapping[str, Any]) -> Table:
-    table = Table(title=f"{len(results['materials'])} materials", **STYLE)
+    manner = ", computed as published" if results["protocol"]["as_published"] else ""
+    table = Table(title=f"{len(results['materials'])} materials{manner}", **STYLE)
     table.add_column(no_wrap=True)
     for heading in ("SSIM mean [95 %]", "median", ">0.9", ">0.95", "<0.7", "PSNR", "NMAE"):
         table.add_column(heading, justify="right", no_wrap=True)
-    model = results["model"]
+    model, notes = results["model"], []
     if model is not None:
         table.add_row("model, plain", *_cells(model["plain"]), style="bold")
         if model["published"] is not None:
             table.add_row("model, published (oracle)", *_cells(model["published"]))
-            table.caption = (
+            notes.append(
                 f"oracle: best of {24 * model['samples']} candidates, chosen with the truth"
             )
     for kind in ("baselines", "controls"):
         table.add_section()
         for name, figures in results[kind].items():
             table.add_row(name, *_cells(figures["plain"]))
+    if strangers := _without_template(results):
+        notes.append(f"substitution: no template for {strangers}, where nearest in both answers")
+    table.caption = "\n".join(notes)
     return table
+
+
+def _without_template(results: Mapping[str, Any]) -> int:
+    """How many materials are of an anonymous formula that no training crystal has."""
+    groups = results["baselines"].get("substitution", {}).get("by_kin", {})
+    return groups.get("none", {"materials": 0})["materials"]
 
 
 def _cells(figures: Mapping[str, Any]) -> list[str]:

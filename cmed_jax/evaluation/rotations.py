@@ -26,21 +26,28 @@ ROTATIONS = _proper_rotations()
 """The rotations as integer matrices on columns of fractional coordinates; the first is identity."""
 
 
-def source_voxels(rotation: Integer[Array | np.ndarray, "3 3"], n: int) -> Integer[Array, "n n n"]:
+def source_voxels(
+    rotation: Integer[Array | np.ndarray, "3 3"], n: int, *, as_array: bool = False
+) -> Integer[Array, "n n n"]:
     """Return the flat index of the voxel that the rotation carries to each voxel of an n^3 grid."""
-    voxel = jnp.indices((n, n, n)).reshape(3, -1)
-    source = jnp.asarray(rotation).T @ voxel % n  # the inverse of a rotation is its transpose
+    fixed = (n - 1) * as_array  # twice the index that stays where it is
+    voxel = 2 * jnp.indices((n, n, n)).reshape(3, -1) - fixed
+    source = (jnp.asarray(rotation).T @ voxel + fixed) // 2 % n  # the transpose is the inverse
     return jnp.ravel_multi_index(tuple(source), (n, n, n), mode="clip").reshape(n, n, n)
 
 
 def rotate(
-    volumes: Float[Array | np.ndarray, "*batch a b c"], rotation: Integer[Array | np.ndarray, "3 3"]
+    volumes: Float[Array | np.ndarray, "*batch a b c"],
+    rotation: Integer[Array | np.ndarray, "3 3"],
+    *,
+    as_array: bool = False,
 ) -> Float[Array, "*batch a b c"]:
     """Rotate volumes about the periodic origin.
 
     Args:
         volumes: densities on grids of equal axes.
         rotation: one of `ROTATIONS`.
+        as_array: rotate about index (n - 1) / 2 instead, as `numpy.rot90` does.
 
     Raises:
         ValueError: if the axes of the grid differ, so that a rotation would not map it to itself.
@@ -49,4 +56,4 @@ def rotate(
     if not a == b == c:
         raise ValueError(f"a grid of {(a, b, c)} voxels cannot be rotated; its axes must be equal")
     flat = jnp.asarray(volumes).reshape(*batch, a**3)
-    return flat[..., source_voxels(rotation, a)]
+    return flat[..., source_voxels(rotation, a, as_array=as_array)]

@@ -16,6 +16,7 @@ from cmed_jax.evaluation.protocol import (
     bootstrap_interval,
     evaluate,
     full_query,
+    missing_planes,
     summary,
     without_composition,
     without_pattern,
@@ -71,11 +72,12 @@ def test_a_perfect_generator_scores_one_everywhere(test_split):
 
 
 def test_plain_scores_are_of_every_metric_and_published_ones_of_three(test_split):
-    scores = evaluate(sampler(test_split, lambda t: t), test_split)
+    two = test_split.spread(2)
+    scores = evaluate(sampler(two, lambda t: t), two, batch_size=1)
     assert set(scores.published) == {"ssim", "psnr", "nmae"}
     assert set(scores.plain) - set(scores.published) == {"periodic_ssim", "pearson", "r_factor"}
-    truth = test_split.densities(slice(None))
-    plain = sampler(test_split)(full_query(test_split))[:, 0]
+    truth = two.densities(slice(None))
+    plain = sampler(two)(full_query(two))[:, 0]
     for name, metric in (("pearson", pearson), ("r_factor", r_factor)):
         np.testing.assert_allclose(scores.plain[name], metric(truth, plain), atol=1e-5)
     expected = ssim(truth, plain, periodic=True)
@@ -132,6 +134,53 @@ def test_rotations_undo_a_rotated_sample(test_split):
     np.testing.assert_allclose(scores.published["ssim"], 1, atol=1e-6)
     assert (scores.plain["ssim"] < 1).all()
     assert scores.samples == 1
+
+
+def missing(volume):
+    volume = volume.astype(float)
+    volume[29], volume[:, 29], volume[:, :, 29] = 0, 0, 0
+    return volume
+
+
+def quarter_turns(volume):
+    """The 24 orientations that `numpy.rot90` gives: each face in front, four times around."""
+    for axes, turns in (((0, 1), range(4)), ((0, 2), (1, 3))):
+        for turn in turns:
+            faced = np.rot90(volume, turn, axes)
+            yield from (np.rot90(faced, k, (1, 2)) for k in range(4))
+
+
+def test_as_published_scores_are_those_of_the_articles_procedure(test_split):
+    one = test_split.spread(1)
+    noise = np.random.default_rng(0).normal(0, 0.3, (50, 50, 50)).astype(np.float32)
+    generate = sampler(
+        one, lambda t: np.rot90(t, 1, (0, 2)) + noise, lambda t: np.rot90(0.7 * t, 2)
+    )
+    scores = evaluate(generate, one, batch_size=1, as_published=True)
+    plain, *samples = generate(full_query(one))[0]
+    truth = missing(one.densities([0])[0])
+    scale = {"data_range": truth.max() - truth.min()}
+    expected = structural_similarity(truth, missing(plain), **scale)
+    np.testing.assert_allclose(scores.plain["ssim"], [expected], atol=1e-5)
+    turned = [t for sample in samples for t in quarter_turns(missing(sample))]
+    assert len(turned) == 48
+    expected = {
+        "ssim": max(structural_similarity(truth, t, **scale) for t in turned),
+        "psnr": max(peak_signal_noise_ratio(truth, t, **scale) for t in turned),
+        "nmae": min(np.abs(t - truth).mean() / truth.mean() for t in turned),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(scores.published[name], [value], atol=1e-4)
+    assert scores.as_published
+
+
+def test_the_planes_that_the_article_misses_are_those_of_its_rounding():
+    filled = {int(i / 50 * 50) for i in range(50)}
+    (plane,) = set(range(50)) - filled
+    kept = np.asarray(missing_planes(np.ones((2, 50, 50, 50), np.float32)))
+    assert (kept == 0).sum() == 2 * (50**3 - 49**3)
+    for axis in (1, 2, 3):
+        assert not kept.take(plane, axis).any()
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 100])

@@ -9,7 +9,7 @@ from rich.console import Console
 from scipy.ndimage import gaussian_filter
 
 from cmed_jax.evaluation.baselines import baselines
-from cmed_jax.evaluation.kinship import kinship
+from cmed_jax.evaluation.kinship import Kinship, kinship
 from cmed_jax.evaluation.protocol import CONTROLS, evaluate
 from cmed_jax.evaluation.report import plot_material, print_report, results, space_group_name
 
@@ -34,9 +34,7 @@ def scores(test_split, training_split):
         for name, generator in baselines(training_split).items()
     }
     controls = {
-        name: dataclasses.replace(
-            evaluate(blurred(test_split), test_split, control=control), published=None, samples=0
-        )
+        name: evaluate(lambda query: blurred(test_split)(query)[:, :1], test_split, control=control)
         for name, control in CONTROLS.items()
     }
     return model, retrieved, controls
@@ -129,6 +127,24 @@ def test_a_single_material_is_reported_without_interval(scores):
     assert "oracle" not in text
 
 
+def test_the_table_says_that_it_is_computed_as_published(scores, report):
+    published = results(dataclasses.replace(scores[0], as_published=True), {}, {}, run={})
+    assert published["protocol"]["missing_plane"] == 29
+    assert "11 materials, computed as published" in printed(published)
+    assert report["protocol"]["missing_plane"] is None
+    assert "as published" not in printed(report)
+
+
+def test_the_table_counts_what_substitution_could_not_answer(scores):
+    kin = np.array([Kinship.NONE] * 4 + [Kinship.SIBLING] * 7, np.int32)
+    named = {"substitution": scores[1]["nearest in both"]}
+    text = printed(results(None, named, {}, run={}, kin=kin))
+    assert "no template for 4, where nearest in both answers" in text
+    assert "no template" not in printed(
+        results(None, named, {}, run={}, kin=kin[4:].repeat(2)[:11])
+    )
+
+
 def test_many_space_groups_are_cut_short_and_said_so(scores, test_split):
     groups = np.arange(11, dtype=np.int32) * 20 + 1
     model = dataclasses.replace(scores[0], space_group=groups)
@@ -152,6 +168,9 @@ def test_scores_of_other_materials_are_refused(scores):
         ValueError, match="'constant map' was scored on other materials than 'model'"
     ):
         results(other, retrieved, {}, run={})
+    published = dataclasses.replace(model, as_published=True)
+    with pytest.raises(ValueError, match="not both scored as published"):
+        results(published, retrieved, {}, run={})
     with pytest.raises(ValueError, match="nothing to report"):
         results(None, {}, {}, run={})
 

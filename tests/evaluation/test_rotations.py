@@ -69,3 +69,21 @@ def test_batches_are_rotated_volume_by_volume(volume):
 def test_unequal_axes_are_refused():
     with pytest.raises(ValueError, match=r"\(4, 4, 5\) voxels cannot be rotated"):
         rotate(np.zeros((4, 4, 5)), ROTATIONS[1])
+
+
+def test_rotations_of_the_array_are_those_of_numpy(volume):
+    """Quarter turns about each axis, and all that follow from them."""
+    quarters = {
+        (0, 1): np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+        (1, 2): np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]),
+        (2, 0): np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]),
+    }
+    turned = {np.eye(3, dtype=int).tobytes(): (np.eye(3, dtype=int), volume)}
+    for _ in range(4):
+        for matrix, array in list(turned.values()):
+            for axes, quarter in quarters.items():
+                product = quarter @ matrix
+                turned.setdefault(product.tobytes(), (product, np.rot90(array, axes=axes)))
+    assert len(turned) == 24
+    for matrix, array in turned.values():
+        np.testing.assert_array_equal(rotate(volume, matrix, as_array=True), array)
