@@ -30,7 +30,7 @@ def test_results_hold_model_baselines_and_controls(found):
     assert {"mean of the formula", "nearest in both", "substitution"} <= set(found["baselines"])
     assert len(found["baselines"]) == 6
     for scores in (found["model"], *found["baselines"].values(), *found["controls"].values()):
-        for metric in ("ssim", "psnr", "nmae"):
+        for metric in ("ssim", "psnr", "nmae", "periodic_ssim", "pearson", "r_factor"):
             low, high = scores["plain"][metric]["interval"]
             assert low <= scores["plain"][metric]["mean"] <= high
 
@@ -87,6 +87,17 @@ def test_without_a_run_the_baselines_are_shown_alone(dataset, found, tmp_path, a
     assert alone["model"] is None
     assert alone["run"]["split"] == "test"
     assert alone["baselines"] == found["baselines"]
+
+
+def test_the_articles_own_way_is_named_where_it_is_asked_for(dataset, tmp_path, answer, found):
+    code, out, _ = answer(main, "--data", dataset, "--as-published", "--out", tmp_path)
+    assert code == 0
+    assert "6 materials, computed as published" in out
+    published = json.loads((tmp_path / "results.json").read_text())
+    assert published["protocol"]["missing_plane"] == 29
+    assert found["protocol"]["missing_plane"] is None
+    for name, scores in published["baselines"].items():
+        assert scores["plain"]["nmae"] != found["baselines"][name]["plain"]["nmae"]
 
 
 def test_neither_run_nor_data_is_answered(answer):

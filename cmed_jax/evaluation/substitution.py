@@ -8,7 +8,11 @@ density, made as the dataset's are: in the canonical cell, of independent atoms.
 
 A scale of the cell is a shift of the pattern in ln s, so that one correlation finds it for all
 templates. They are tried in the order of that agreement, and of templates that differ in elements
-and size alone, as all rock salts do, only the first; at most `TRIALS` crystals are simulated.
+and size alone, as all rock salts do, only the first; at most `TRIALS` crystals are simulated. Their
+lines, of the new elements, are then fitted once more.
+
+The bounds were chosen on 100 validation crystals of the cubic benchmark: 64 trials find no more
+than 24, nor does a reach of 0.25.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -41,7 +45,7 @@ TRIALS = 24
 """Most substituted crystals that are simulated for one query."""
 
 REACH = 0.4
-"""Largest change of the cell's edges, as |ln scale|."""
+"""Largest change of the cell's edges in one fit, as |ln scale|."""
 
 STEP = 0.002
 """Of the grid of ln s, and so of the scales; a bin at two-theta = 90 degrees is as wide."""
@@ -67,6 +71,7 @@ class Templates:
         formulas: the anonymous formula of each.
         profiles: the pattern of each over ln s, of unit length.
         kinds: equal where crystals differ in elements and size alone.
+        recipe: how the dataset makes a density from a crystal.
     """
 
     crystals: Sequence[Material]
