@@ -12,6 +12,11 @@ os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+from hypothesis import settings
+
+# The same examples each time, however slow the machine is.
+settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
 
 EMBEDDED = Path(__file__).parents[1] / "cmed_jax" / "crystal" / "embedded" / "oc20_bulks.jsonl.gz"
 SPLITS = ["train"] * 20 + ["validation"] * 4 + ["test"] * 6
