@@ -191,7 +191,11 @@ def fit_scales(
     moved = sliding_window_view(np.pad(target, reach), len(target))
     agreement = profiles @ moved.T
     best = agreement.argmax(axis=1)
-    return np.exp(STEP * (reach - best)), agreement[np.arange(len(profiles)), best]
+    rows = np.arange(len(profiles))
+    below, top, above = (agreement[rows, np.clip(best + k, 0, 2 * reach)] for k in (-1, 0, 1))
+    curvature = np.maximum(2 * top - below - above, 1e-6)
+    summit = best + np.clip((above - below) / (2 * curvature), -0.5, 0.5)  # of a parabola
+    return np.exp(STEP * (reach - summit)), top
 
 
 def _profile_of_pattern(pattern: Float[np.ndarray, "1024"]) -> Profile:
