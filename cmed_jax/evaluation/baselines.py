@@ -14,8 +14,9 @@ nearest in composition, in pattern, in both
 substitution
     `cmed_jax.evaluation.substitution`, and nearest in both where it has no answer.
 
-Weights, widths and bounds were chosen on the validation crystals of the cubic benchmark, where they
-retrieve best; a baseline that is weaker than it could be flatters what stands beside it.
+The weight and the width of the distances were chosen on the validation crystals of the cubic
+benchmark, where they retrieve best; a baseline that is weaker than it could be flatters what stands
+beside it.
 
 Distances are rounded to 1e-6 and of equal ones the first material id wins, so that the choice does
 not hang on the last bit of a sum.
