@@ -125,7 +125,8 @@ def test_a_run_logs_every_step_and_validates(finished):
     assert all(names <= line.keys() for line in training)
     validation = [line for line in lines(finished) if "loss" not in line]
     assert [line["step"] for line in validation] == [6, 12, STEPS]
-    names = {f"validation/{name}" for name in ("ssim", "psnr", "nmae")}
+    metrics = ("ssim", "periodic_ssim", "psnr", "nmae", "pearson", "r_factor")
+    names = {f"validation/{name}" for name in metrics}
     assert all(names <= line.keys() for line in validation)
 
 
