@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 from flax import nnx
 
@@ -49,6 +50,12 @@ def train(config: Config) -> tuple[int, Stop]:
             return initial_state(network, optimizer)
 
         graph, abstract = nnx.eval_shape(begin)
+        parameters = sum(array.size for array in jax.tree.leaves(abstract.parameters))
+        print(
+            f"{parameters:,} parameters, {len(table.pattern):,} materials to train on, "
+            f"{len(held_out):,} to validate on",
+            flush=True,
+        )
         step = make_step(graph, optimizer, config.step, config.seed, parallel.axis_name)
 
         def validate(state: TrainState) -> dict[str, float]:
