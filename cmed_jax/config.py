@@ -60,16 +60,17 @@ class Config:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
         """Return the configuration that `to_json` wrote."""
-        values = dict(values)
-        network = KINDS[values.pop("kind")](**values["network"])
-        augmentation = AugmentationConfig(**values["step"].pop("augmentation"))
-        parts = {
-            "network": network,
+        parts = {name: part for name, part in values.items() if name != "kind"}
+        step = values["step"]
+        parts |= {
+            "network": KINDS[values["kind"]](**values["network"]),
             "optimizer": OptimizerConfig(**values["optimizer"]),
-            "step": StepConfig(augmentation=augmentation, **values["step"]),
+            "step": StepConfig(
+                **step | {"augmentation": AugmentationConfig(**step["augmentation"])}
+            ),
             "loop": LoopConfig(**values["loop"]),
         }
-        return cls(**values | parts)
+        return cls(**parts)
 
 
 PARTIAL = AugmentationConfig(

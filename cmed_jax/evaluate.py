@@ -38,6 +38,7 @@ from cmed_jax.evaluation.protocol import (
 from cmed_jax.evaluation.report import plot_material, print_report, results
 from cmed_jax.evaluation.substitution import Templates
 from cmed_jax.predict import restore
+from cmed_jax.training.checkpoint import run_folder
 
 TABLE_WIDTH = 100
 """Columns that the table needs; a narrower terminal breaks its lines, and a file has them whole."""
@@ -94,7 +95,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     controls = {name: bench.score(name, plain, control) for name, control in CONTROLS.items()}
     run = {"checkpoint": str(options.run), "config": config.to_json()}
     found = bench.report(model, controls, run)
-    out = options.out or options.run / "evaluation" / options.split
+    out = options.out or run_folder(options.run) / "evaluation" / options.split
     _write(out / "results.json", json.dumps(found, indent=1))
     _draw(out / "pictures", plain, bench.held_out, model, options.pictures)
     pictures = min(options.pictures, len(bench.held_out))

@@ -109,8 +109,10 @@ def restore_and_predict(
         FileNotFoundError: there is no checkpoint or no file.
         ValueError: the pattern, the composition, the wavelength, or an option is unusable.
     """
-    if min(grid) < 1 or samples < 0:
-        raise ValueError(f"grid is {grid} and samples {samples}: give positive numbers of points")
+    if min(grid) < 1:
+        raise ValueError(f"grid is {grid}: give three positive numbers of points")
+    if samples < 0:
+        raise ValueError(f"samples is {samples}: give 0 or more")
     told, knowledge = parse_composition(composition)
     shown, warnings = _shown(pattern, wavelength)
     config, network = restore(checkpoint)

@@ -16,7 +16,9 @@ WHERE = ("--data", "there", "--run", "here")
 def test_a_preset_survives_json(preset):
     config = parse([preset, *WHERE])
     assert (config.data, config.run) == ("there", "here")
-    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+    values = json.loads(json.dumps(config.to_json()))
+    assert Config.from_json(values) == config
+    assert values == json.loads(json.dumps(config.to_json()))
 
 
 def test_presets_are_what_the_readme_says():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from cmed_jax.data.dataset import fingerprint, load_examples
 from cmed_jax.evaluate import main
+from cmed_jax.training.checkpoint import run_folder
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,11 @@ def test_mistakes_are_answered(finished, answer, options, message):
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_checkpoint_inside_a_run_is_evaluated_in_the_folder_of_the_run(finished):
+    (checkpoint, *_) = sorted((finished / "checkpoints").iterdir())
+    assert run_folder(checkpoint) == run_folder(finished) == finished
 
 
 def test_a_run_without_checkpoint_is_answered(tmp_path, answer):

@@ -140,7 +140,7 @@ MISTAKES = [
     pytest.param(
         {"pattern": (9 * ONE[0], ONE[1]), "wavelength": 0.3}, "wavelength 0.3", id="range"
     ),
-    pytest.param({"samples": -1}, "samples -1", id="samples"),
+    pytest.param({"samples": -1}, "samples is -1", id="samples"),
     pytest.param({"grid": (0, 5, 5)}, r"grid is \(0, 5, 5\)", id="grid"),
 ]
 
@@ -194,7 +194,7 @@ def test_the_command_takes_elements_without_ratios(finished, file, tmp_path, ans
         ({"composition": "Xq"}, "Xq"),
         ({"elements": "Cl"}, "either --composition or --elements"),
         ({"out": "salt.cube"}, "cannot write 'salt.cube'"),
-        ({"samples": "-1"}, "samples -1"),
+        ({"samples": "-1"}, "samples is -1"),
     ],
 )
 def test_the_command_answers_a_mistake_in_a_line(

@@ -95,6 +95,11 @@ def find_checkpoint(path: str | Path) -> Path:
     return folder / str(best.step)
 
 
+def run_folder(path: Path) -> Path:
+    """Return the folder of a run, given it or a checkpoint inside it."""
+    return path.parents[1] if path.parent.name == FOLDER else path
+
+
 def read_config(checkpoint: Path) -> dict[str, Any]:
     """Return the configuration that a checkpoint was saved with, as JSON values."""
     return ocp.checkpointables_metadata(checkpoint).custom_metadata["config"]

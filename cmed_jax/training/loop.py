@@ -52,11 +52,15 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Turn SIGTERM and SIGINT into a request that the loop answers after its step."""
+    """Turn SIGTERM and SIGINT into a request that the loop answers after its step.
+
+    A second one of the same kind does what it does without us: some steps wait for a compilation.
+    """
     stop = Stop()
 
     def ask(number: int, frame: object) -> None:
         stop.signal = number
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

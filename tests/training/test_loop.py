@@ -131,6 +131,7 @@ def test_signals_are_remembered_and_handlers_put_back(number):
         assert stop.signal is None
         signal.raise_signal(number)
         assert stop.signal == number
+        assert signal.getsignal(number) is before  # the next one ends the process at once
     assert signal.getsignal(number) is before
 
 
