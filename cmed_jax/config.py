@@ -60,14 +60,12 @@ class Config:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
         """Return the configuration that `to_json` wrote."""
+        augmentation = AugmentationConfig(**values["step"]["augmentation"])
         parts = {name: part for name, part in values.items() if name != "kind"}
-        step = values["step"]
         parts |= {
             "network": KINDS[values["kind"]](**values["network"]),
             "optimizer": OptimizerConfig(**values["optimizer"]),
-            "step": StepConfig(
-                **step | {"augmentation": AugmentationConfig(**step["augmentation"])}
-            ),
+            "step": StepConfig(**values["step"] | {"augmentation": augmentation}),
             "loop": LoopConfig(**values["loop"]),
         }
         return cls(**parts)
