@@ -40,7 +40,7 @@ from cmed_jax.evaluation.substitution import Templates
 from cmed_jax.predict import restore
 from cmed_jax.training.checkpoint import run_folder
 
-TABLE_WIDTH = 100
+TABLE_WIDTH = 110
 """Columns that the table needs; a narrower terminal breaks its lines, and a file has them whole."""
 
 
