@@ -157,7 +157,9 @@ def test_a_finished_run_says_that_it_is_done(finished, tiny, answer):
     before = weights(finished), (finished / "metrics.jsonl").read_text()
     code, out, _ = answer(main, "demo", *tiny, "--run", finished)
     assert code == 0
-    assert out.strip() == f"done: {finished} holds the network after {STEPS} steps"
+    size, done = out.splitlines()
+    assert size.endswith(" parameters, 20 materials to train on, 3 to validate on")
+    assert done == f"done: {finished} holds the network after {STEPS} steps"
     jax.tree.map(np.testing.assert_array_equal, before, (weights(finished), before[1]))
     assert (finished / "metrics.jsonl").read_text() == before[1]
 
