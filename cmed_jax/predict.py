@@ -39,6 +39,7 @@ class Prediction:
         std: deviation of the samples at each voxel, e/angstrom^3; None without samples.
         candidates: the samples themselves; None without samples.
         pattern: what the network was shown, 1,024 bins of two-theta 0-180 degrees, Mo K-alpha.
+        coverage: 1 in the bins that were measured, 0 in those that were not.
         composition: what the network was told, by atomic number.
         config: the configuration of the run that the network comes from.
         warnings: what the user should know, in sentences.
@@ -48,6 +49,7 @@ class Prediction:
     std: Float[np.ndarray, "a b c"] | None
     candidates: Float[np.ndarray, "k a b c"] | None
     pattern: Float[np.ndarray, "1024"]
+    coverage: Float[np.ndarray, "1024"]
     composition: Float[np.ndarray, "119"]
     config: Config
     warnings: tuple[str, ...]
@@ -114,23 +116,24 @@ def restore_and_predict(
     if samples < 0:
         raise ValueError(f"samples is {samples}: give 0 or more")
     told, knowledge = parse_composition(composition)
-    shown, warnings = _shown(pattern, wavelength)
+    shown, coverage, warnings = _shown(pattern, wavelength)
     config, network = restore(checkpoint)
     generator = network_generator(network, grid, samples=samples, seed=seed)
-    query = Query(shown[None], told[None], np.array([knowledge], np.int32))
+    query = Query(shown[None], told[None], np.array([knowledge], np.int32), coverage[None])
     densities = np.asarray(generator(query)[0])
     candidates = densities[1:] if samples else None
     std = None if candidates is None else candidates.std(axis=0)
-    return Prediction(densities[0], std, candidates, shown, told, config, tuple(warnings))
+    return Prediction(densities[0], std, candidates, shown, coverage, told, config, tuple(warnings))
 
 
 def _shown(
     pattern: Pattern, wavelength: str | float | None
-) -> tuple[Float[np.ndarray, "1024"], list[str]]:
+) -> tuple[Float[np.ndarray, "1024"], Float[np.ndarray, "1024"], list[str]]:
     if isinstance(pattern, str | Path):
         return _shown(read_two_columns(pattern), wavelength)
     if not isinstance(pattern, tuple | list) or len(pattern) != 2:
-        return check_grid_pattern(np.asarray(pattern)), []
+        shown = check_grid_pattern(np.asarray(pattern))
+        return shown, np.ones_like(shown), []
     if wavelength is None:
         raise ValueError(
             "the wavelength is missing: give a radiation such as CuKa, or angstroms, "

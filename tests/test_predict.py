@@ -53,7 +53,8 @@ def test_a_record_is_predicted_as_the_network_decodes_it(finished, dataset):
     assert found.density.min() >= 0
     _, network = restore(finished)
     network.eval()
-    query = (examples.pattern[:1], examples.composition[:1], np.array([Knowledge.FULL], np.int32))
+    known, whole = np.array([Knowledge.FULL], np.int32), np.ones((1, 1024), np.float32)
+    query = (examples.pattern[:1], examples.composition[:1], known, whole)
     key = jax.random.key(0)
     expected = predict(network, *map(jnp.asarray, query), shape=(50, 50, 50), key=key)
     np.testing.assert_allclose(found.density, expected[0, 0], rtol=1e-4, atol=1e-4)
@@ -104,6 +105,7 @@ def test_a_prediction_knows_its_run_and_its_limits(ask, dataset):
     assert found.config.data == str(dataset)
     assert found.config.network.width == 16
     assert any("read as empty" in warning for warning in found.warnings)
+    assert 0 < found.coverage.mean() < 1
     assert ask(found.pattern, wavelength=None).warnings == ()
 
 

@@ -58,11 +58,13 @@ class Query(NamedTuple):
     pattern: on the published grid of 1,024 bins, strongest = 1, or zeros: not measured.
     composition: atom fractions by atomic number, or what is known of them.
     knowledge: how much that is, as numbered by `Knowledge`.
+    coverage: 1 in the bins that were measured, 0 in those that were not.
     """
 
     pattern: Float[Array | np.ndarray, "b 1024"]
     composition: Float[Array | np.ndarray, "b 119"]
     knowledge: Integer[Array | np.ndarray, " b"]
+    coverage: Float[Array | np.ndarray, "b 1024"]
 
 
 Generator = Callable[[Query], Densities]
@@ -96,7 +98,8 @@ class Scores:
 def full_query(examples: Examples) -> Query:
     """Return the query that tells everything: every pattern, every composition in full."""
     knowledge = np.full(len(examples), Knowledge.FULL, np.int32)
-    return Query(examples.pattern, examples.composition, knowledge)
+    whole = np.ones_like(examples.pattern)
+    return Query(examples.pattern, examples.composition, knowledge, whole)
 
 
 def wrong_pattern(examples: Examples) -> Query:
@@ -123,9 +126,10 @@ def wrong_pattern(examples: Examples) -> Query:
 
 
 def without_pattern(examples: Examples) -> Query:
-    """Replace every pattern by zeros: nothing was measured."""
+    """Replace every pattern and its coverage by zeros: nothing was measured."""
     query = full_query(examples)
-    return query._replace(pattern=np.zeros_like(query.pattern))
+    nothing = np.zeros_like(query.pattern)
+    return query._replace(pattern=nothing, coverage=nothing)
 
 
 def without_composition(examples: Examples) -> Query:

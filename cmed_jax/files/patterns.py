@@ -65,7 +65,7 @@ def read_two_columns(path: str | Path) -> tuple[Column, Column]:
 
 def to_network_grid(
     angle: Given, intensity: Given, wavelength: float
-) -> tuple[Float[np.ndarray, "1024"], list[str]]:
+) -> tuple[Float[np.ndarray, "1024"], Float[np.ndarray, "1024"], list[str]]:
     """Return a measured pattern as the sticks that the network was trained on.
 
     A profile is first reduced to its peaks; then each line keeps its s = 1/d and moves to where Mo
@@ -77,7 +77,9 @@ def to_network_grid(
         wavelength: angstrom.
 
     Returns:
-        1,024 bins of two-theta 0-180 degrees, strongest 1, and what the user should know.
+        1,024 bins of two-theta 0-180 degrees, strongest 1; their coverage, 1 where the pattern was
+        measured and 0 elsewhere (a list of peaks says that there is none below its first); and what
+        the user should know.
 
     Raises:
         ValueError: the columns are empty, unequal, not finite, negative or without any intensity,
@@ -95,7 +97,9 @@ def to_network_grid(
             "180 degrees of Mo K-alpha that the network was trained on; what lies beyond is "
             "read as empty"
         )
+    begin = 0.0
     if _is_profile(angle):
+        begin = two_theta(s_of_two_theta(angle[:1], wavelength), MO_K_ALPHA).item()
         angle, intensity = find_peaks(angle, intensity)
     target = two_theta(s_of_two_theta(angle, wavelength), MO_K_ALPHA)
     reached = target < 180 - 1e-6  # false for NaN: beyond the reach of Mo K-alpha
@@ -106,7 +110,16 @@ def to_network_grid(
         )
     angle, intensity, target = angle[reached], intensity[reached], target[reached]
     factor = lorentz_polarization(target) / lorentz_polarization(angle)
-    return stick_pattern(target, intensity * factor), warnings
+    return stick_pattern(target, intensity * factor), covered_bins(begin, seen), warnings
+
+
+def covered_bins(begin: float, end: float) -> Float[np.ndarray, "1024"]:
+    """Return 1 for the network's bins whose centre lies between two angles (degrees), else 0.
+
+    An end that is NaN lies beyond the grid.
+    """
+    centres = (np.arange(BINS) + 0.5) * 180 / BINS
+    return ((centres >= begin) & ~(centres > end)).astype(np.float32)
 
 
 def check_grid_pattern(pattern: Given) -> Float[np.ndarray, "1024"]:

@@ -11,7 +11,9 @@ Where it leaves the published network, and why:
 * It is trained on sqrt(density / maximum), with the maximum predicted beside it. The raw density is
   ruled by the heaviest atoms, while similarity is judged relative to the range, where empty space
   must be right to about 1 %; the root is also smoother, so that fewer harmonics carry it.
-* It is told which parts of the composition are known (`Knowledge`).
+* It is told which parts of the composition are known (`Knowledge`), and which parts of the pattern
+  were measured. What was not enters through weights that begin at zero, so that a network which has
+  only seen whole patterns takes no notice.
 * Layers are normalised over features, not over the batch, so that a prediction does not depend on
   its neighbours in the batch, and deviations of the latent are positive.
 """
@@ -27,6 +29,9 @@ from jaxtyping import Array, Float, Integer
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.model.network import Latent, Network
+
+SEGMENTS = 64
+"""Parts of the pattern of which the network is told how much was measured."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +88,22 @@ class Base(Network):
             rngs=rngs,
         )
         self.log_maximum = nnx.Linear(config.latent, 1, rngs=rngs)
+        self.unmeasured = nnx.Linear(
+            SEGMENTS, width, use_bias=False, kernel_init=nnx.initializers.zeros_init(), rngs=rngs
+        )
 
     def encode(
         self,
         pattern: Float[Array, "b 1024"],
         composition: Float[Array, "b 119"],
         knowledge: Integer[Array, " b"],
+        coverage: Float[Array, "b 1024"],
     ) -> Latent:
         """Return the latent; the root of the pattern lets weak lines be seen beside strong ones."""
         known = jax.nn.one_hot(knowledge, len(Knowledge))
         told = jnp.concatenate([composition, known], axis=1)
-        x = self.pattern(jnp.sqrt(pattern)) + self.composition(told)
+        missing = 1 - coverage.reshape(len(coverage), SEGMENTS, -1).mean(axis=2)
+        x = self.pattern(jnp.sqrt(pattern)) + self.composition(told) + self.unmeasured(missing)
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)

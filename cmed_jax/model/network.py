@@ -39,8 +39,13 @@ class Network(nnx.Module, abc.ABC):
         pattern: Float[Array, "b 1024"],
         composition: Float[Array, "b 119"],
         knowledge: Integer[Array, " b"],
+        coverage: Float[Array, "b 1024"],
     ) -> Latent:
-        """Read patterns (strongest 1), compositions, and what is known of these (`Knowledge`)."""
+        """Read patterns (strongest 1), compositions, and what is known of either.
+
+        `knowledge` numbers what is known of the composition (`Knowledge`); `coverage` is 1 in the
+        bins that were measured and 0 in those that were not.
+        """
 
     @abc.abstractmethod
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
@@ -108,6 +113,7 @@ def predict(
     pattern: Float[Array, "b 1024"],
     composition: Float[Array, "b 119"],
     knowledge: Integer[Array, " b"],
+    coverage: Float[Array, "b 1024"],
     *,
     shape: tuple[int, int, int],
     samples: int = 0,
@@ -118,7 +124,7 @@ def predict(
     Densities in e/angstrom^3 on a grid of `shape`; k = 1 + samples. The network must be in
     evaluation mode (`network.eval()`).
     """
-    mean, deviation = network.encode(pattern, composition, knowledge)
+    mean, deviation = network.encode(pattern, composition, knowledge, coverage)
     latents = mean[:, None]
     if samples:
         noise = jax.random.normal(key, (len(mean), samples, mean.shape[1]))

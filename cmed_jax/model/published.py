@@ -36,7 +36,7 @@ class PublishedConfig:
 
 
 class Published(Network):
-    """CrystalNet. The knowledge of the composition is not among its inputs."""
+    """CrystalNet. Neither the knowledge of the composition nor the coverage is among its inputs."""
 
     def __init__(self, config: PublishedConfig, rngs: nnx.Rngs, axis_name: str | None = None):
         self.kl_weight = config.kl_weight
@@ -58,9 +58,10 @@ class Published(Network):
         pattern: Float[Array, "b 1024"],
         composition: Float[Array, "b 119"],
         knowledge: Integer[Array, " b"],
+        coverage: Float[Array, "b 1024"],
     ) -> Latent:
         """Return the latents of both branches side by side (512 each); deviations are signed."""
-        del knowledge
+        del knowledge, coverage
         mean = [self.pattern_mean(pattern), self.composition_mean(composition)]
         deviation = [self.pattern_deviation(pattern), self.composition_deviation(composition)]
         return Latent(jnp.concatenate(mean, axis=1), jnp.concatenate(deviation, axis=1))

@@ -136,7 +136,7 @@ def _losses(
     scale = table.scale[rows]
     density = table.density[where].astype(scale.dtype) * scale[:, None]
 
-    latent = network.encode(pattern, composition, knowledge)
+    latent = network.encode(pattern, composition, knowledge, jnp.ones_like(pattern))
     noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
     conditioning = network.condition(latent.mean + noise * latent.deviation)
     values = network.values(conditioning, to_coordinates(voxels, shape))

@@ -200,7 +200,7 @@ def test_every_batch_has_the_same_size(test_split):
         return np.ones((len(query.pattern), 1, 50, 50, 50), np.float32)
 
     evaluate(generate, test_split, batch_size=4)
-    assert sizes == {(4, 4, 4)}
+    assert sizes == {(4, 4, 4, 4)}
 
 
 def partners(examples):
@@ -237,7 +237,9 @@ def test_controls_take_away_what_they_name(test_split):
     query = full_query(test_split)
     assert set(query.knowledge) == {Knowledge.FULL}
     no_pattern, no_composition = without_pattern(test_split), without_composition(test_split)
+    assert query.coverage.all()
     assert not no_pattern.pattern.any()
+    assert not no_pattern.coverage.any()
     np.testing.assert_array_equal(no_pattern.composition, query.composition)
     assert not no_composition.composition.any()
     assert set(no_composition.knowledge) == {Knowledge.NONE}

@@ -104,7 +104,7 @@ def test_a_missing_file_is_an_error(tmp_path, name):
 
 def test_lines_of_copper_land_where_molybdenum_has_them(salt, copper_lines):
     """Peaks from pymatgen for Cu K-alpha, beside the record's pattern for Mo K-alpha."""
-    found, warnings = to_network_grid(*copper_lines, CU)
+    found, coverage, warnings = to_network_grid(*copper_lines, CU)
     last = 2 * np.degrees(np.arcsin(MO / CU * np.sin(np.radians(copper_lines[0][-1]) / 2)))
     seen = np.arange(BINS) <= int(BINS * last / 180)
     expected = np.where(seen, record_pattern(salt), 0)
@@ -112,19 +112,20 @@ def test_lines_of_copper_land_where_molybdenum_has_them(salt, copper_lines):
     assert found.dtype == np.float32
     assert "54." in warnings[0]
     assert "read as empty" in warnings[0]
+    np.testing.assert_array_equal(coverage, (np.arange(BINS) + 0.5) * 180 / BINS < last)
 
 
 def test_the_order_and_the_unit_of_peaks_do_not_matter(copper_lines):
     angle, intensity = copper_lines
     order = np.random.default_rng(0).permutation(len(angle))
-    found, _ = to_network_grid(angle[order], 1e4 * intensity[order], CU)
+    found, *_ = to_network_grid(angle[order], 1e4 * intensity[order], CU)
     np.testing.assert_allclose(found, to_network_grid(angle, intensity, CU)[0], rtol=1e-6)
 
 
 def test_peaks_of_molybdenum_stay_where_they_are():
     angle = np.array([10.0, 37.5, 120.3, 179.0])
     intensity = np.array([5.0, 10.0, 1.0, 2.0])
-    found, warnings = to_network_grid(angle, intensity, MO)
+    found, _, warnings = to_network_grid(angle, intensity, MO)
     bins = (BINS * angle / 180).astype(int)
     np.testing.assert_allclose(found[bins], intensity / 10, rtol=1e-5)
     assert np.count_nonzero(found) == 4
@@ -133,7 +134,7 @@ def test_peaks_of_molybdenum_stay_where_they_are():
 
 def test_what_lies_beyond_molybdenum_is_left_out():
     """Silver sees lines of smaller d than molybdenum can."""
-    found, _ = to_network_grid(np.array([20.0, 170.0]), np.array([1.0, 5.0]), 0.560885)
+    found, *_ = to_network_grid(np.array([20.0, 170.0]), np.array([1.0, 5.0]), 0.560885)
     assert np.count_nonzero(found) == 1
 
 
@@ -169,8 +170,8 @@ def test_a_profile_is_read_as_its_peaks(copper_lines, digits):
     """Angles of a step of 0.0167 degrees that a file rounds to two digits are a profile as well."""
     position, area = (column[:8] for column in copper_lines)
     angle, counts = profile(position, 4000 * area / area.max(), 0.0167)
-    found, _ = to_network_grid(angle.round(digits), counts, CU)
-    expected, _ = to_network_grid(position, area, CU)
+    found, *_ = to_network_grid(angle.round(digits), counts, CU)
+    expected, *_ = to_network_grid(position, area, CU)
     for line in np.flatnonzero(expected > 0.05):
         assert found[line - 1 : line + 2].max() == pytest.approx(expected[line], rel=0.2)
     assert np.count_nonzero(found) <= 10
@@ -179,7 +180,7 @@ def test_a_profile_is_read_as_its_peaks(copper_lines, digits):
 def test_many_peaks_are_not_a_profile():
     rng = np.random.default_rng(0)
     angle = np.sort(rng.uniform(5, 179, 400))
-    found, _ = to_network_grid(angle, rng.uniform(1, 2, 400), MO)
+    found, *_ = to_network_grid(angle, rng.uniform(1, 2, 400), MO)
     assert np.count_nonzero(found) == len(np.unique((BINS * angle / 180).astype(int)))
 
 

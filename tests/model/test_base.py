@@ -32,7 +32,8 @@ def crystals():
     composition = np.zeros((4, 119))
     composition[np.arange(4), [3, 11, 12, 26]] = 0.5
     composition[np.arange(4), [8, 9, 16, 17]] = 0.5
-    return jnp.float32(pattern), jnp.float32(composition), jnp.arange(4)
+    coverage = jnp.arange(1024) < jnp.array([1024, 700, 300, 0])[:, None]
+    return jnp.float32(pattern), jnp.float32(composition), jnp.arange(4), jnp.float32(coverage)
 
 
 @pytest.fixture(scope="module")
@@ -139,22 +140,39 @@ def test_deviations_are_positive(base, crystals):
     assert (base.encode(*crystals).deviation > 0).all()
 
 
-@pytest.mark.parametrize("part", ["pattern", "composition", "knowledge"])
+INPUTS = ("pattern", "composition", "knowledge", "coverage")
+
+
+def _with_kernel(network, kernel):
+    network = nnx.clone(network)
+    network.unmeasured.kernel[...] = kernel
+    return network
+
+
+@pytest.mark.parametrize("part", INPUTS)
 def test_every_input_counts(base, crystals, part):
-    pattern, composition, knowledge = crystals
-    other = {
-        "pattern": (pattern[::-1], composition, knowledge),
-        "composition": (pattern, composition[::-1], knowledge),
-        "knowledge": (pattern, composition, knowledge[::-1]),
-    }
-    change = base.encode(*other[part]).mean - base.encode(*crystals).mean
+    told = dict(zip(INPUTS, crystals, strict=True))
+    weights = jax.random.normal(jax.random.key(0), base.unmeasured.kernel.shape)
+    network = _with_kernel(base, weights)  # at first they are zero
+    other = told | {part: told[part][::-1]}
+    change = network.encode(**other).mean - network.encode(**told).mean
     assert (np.abs(change).max(axis=1) > 1e-3).all()
 
 
+def test_a_network_that_saw_whole_patterns_only_takes_no_notice_of_coverage(base, crystals):
+    *told, coverage = crystals
+    whole = jnp.ones_like(coverage)
+    gradient = jax.grad(lambda kernel: _with_kernel(base, kernel).encode(*told, whole).mean.sum())(
+        base.unmeasured.kernel[...]
+    )
+    np.testing.assert_array_equal(gradient, 0)
+    np.testing.assert_array_equal(base.encode(*told, whole).mean, base.encode(*crystals).mean)
+
+
 def test_every_kind_of_knowledge_is_another_input(base, crystals):
-    pattern, composition, _ = crystals
+    pattern, composition, _, coverage = crystals
     same = (jnp.repeat(pattern[:1], 4, axis=0), jnp.repeat(composition[:1], 4, axis=0))
-    mean = np.asarray(base.encode(*same, jnp.array(list(Knowledge))).mean)
+    mean = np.asarray(base.encode(*same, jnp.array(list(Knowledge)), coverage).mean)
     assert len(np.unique(mean.round(4), axis=0)) == len(Knowledge)
 
 

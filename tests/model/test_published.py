@@ -10,6 +10,7 @@ from cmed_jax.model.network import Latent
 from cmed_jax.model.published import PublishedConfig, _frequencies
 
 KNOWN = jnp.zeros(4, int)
+WHOLE = jnp.ones((4, 1024))
 
 
 def make_published():
@@ -121,7 +122,7 @@ def test_film_halves_are_never_negative(published):
 def test_latents_are_normalised_over_the_batch_and_deviations_signed(published):
     rng = np.random.default_rng(3)
     pattern, composition = jnp.float32(rng.random((4, 1024))), jnp.float32(rng.random((4, 119)))
-    latent = published.encode(pattern, composition, KNOWN)
+    latent = published.encode(pattern, composition, KNOWN, WHOLE)
     for half in latent:
         assert half.shape == (4, 1024)
         np.testing.assert_allclose(half.mean(axis=0), 0, atol=1e-4)
@@ -131,7 +132,8 @@ def test_latents_are_normalised_over_the_batch_and_deviations_signed(published):
 def test_what_is_known_is_not_among_its_inputs(published):
     pattern, composition = jnp.ones((4, 1024)), jnp.eye(4, 119)
     published.eval()
-    one, other = (published.encode(pattern, composition, KNOWN + k) for k in (0, 3))
+    told = ((KNOWN, WHOLE), (KNOWN + 3, jnp.zeros((4, 1024))))
+    one, other = (published.encode(pattern, composition, *known) for known in told)
     np.testing.assert_array_equal(one.mean, other.mean)
 
 

@@ -23,7 +23,7 @@ def network():
 def query():
     rng = np.random.default_rng(0)
     pattern, composition = jnp.float32(rng.random((2, 1024))), jnp.float32(rng.random((2, 119)))
-    return pattern, composition, jnp.array([0, 3])
+    return pattern, composition, jnp.array([0, 3]), jnp.ones((2, 1024))
 
 
 def test_grid_points_are_i_over_n_and_the_last_axis_is_fastest():

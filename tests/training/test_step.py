@@ -112,7 +112,7 @@ class Oracle(Network):
     def __init__(self):
         self.unused = nnx.Param(jnp.zeros(1))
 
-    def encode(self, pattern, composition, knowledge):
+    def encode(self, pattern, composition, knowledge, coverage):
         return Latent(pattern[:, :1], jnp.zeros((len(pattern), 1)))
 
     def condition(self, latent):
