@@ -12,7 +12,10 @@ os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+import spglib
 from hypothesis import settings
+
+spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are from spglib 3 on
 
 # The same examples each time, however slow the machine is.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)

@@ -1,6 +1,6 @@
 """The canonical cell: one crystal has one description, whatever cell its source chose.
 
-spglib brings a crystal to the standard primitive cell of its space group. What that leaves open is
+moyo brings a crystal to the standard primitive cell of its space group. What that leaves open is
 the Euclidean normalizer of the space group (International Tables A, chapter 3.5): the isometries
 that carry the symmetry elements onto themselves, but not the atoms. In rock salt they exchange
 sodium and chlorine; in a polar group they shift the origin along the axis. Of all these equivalent
@@ -11,13 +11,14 @@ origin where symmetry allows it, and related compounds have related targets.
 Mirror images count as equivalent: a powder pattern cannot tell them apart.
 """
 
+import logging
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from itertools import combinations, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import moyopy
 import numpy as np
-import spglib
 from jaxtyping import Float, Integer
 
 from cmed_jax.crystal.lattice import PRIMITIVE
@@ -25,13 +26,30 @@ from cmed_jax.crystal.material import Material
 
 SYMPREC = 0.1
 """Tolerance of the symmetry search in angstrom, as for the space groups of the sources."""
+_TOLERANCES = 0.9 ** np.arange(40)  # as shares of that, where what is found at it forms no group
 
 # Shifts of origin between equivalent descriptions are multiples of 1/24 of the primitive cell.
 _STEPS = 24
 # Coordinates compare in thousandths, whose boundaries keep away from multiples of 1/24 and 1/64.
 _RESOLUTION, _BIAS = 1000, 0.5625
 
-spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are from spglib 3 on
+_SETTING = moyopy.Setting.spglib()  # the first Hall number of each space group
+# It warns of supercells whose shape has less symmetry than the crystal; only the crystal's counts.
+logging.getLogger("moyo").setLevel(logging.ERROR)
+
+
+class SpaceGroup(NamedTuple):
+    """A space group on its standard primitive cell.
+
+    Attributes:
+        cell: (a_p, b_p, c_p) = (a, b, c) M of that cell in the standard one.
+        rotations: W of each operation x -> W x + w, modulo the lattice.
+        translations: w of each in multiples of 1/24.
+    """
+
+    cell: Float[np.ndarray, "3 3"]
+    rotations: Integer[np.ndarray, "m 3 3"]
+    translations: Integer[np.ndarray, "m 3"]
 
 
 class CellChange(NamedTuple):
@@ -57,7 +75,7 @@ class Normalizer(NamedTuple):
 
 
 def canonical_cell(material: Material, symprec: float = SYMPREC) -> Material:
-    """Return the material in its canonical primitive cell, with the space group that spglib finds.
+    """Return the material in its canonical primitive cell, with the space group that moyo finds.
 
     The cell is idealised: lattice and coordinates obey the symmetry exactly. A density stays
     behind, as it is sampled on the old cell; `canonical_description` says how to carry it over.
@@ -81,63 +99,84 @@ def canonical_description(
         ValueError: no symmetry was found, for instance because atoms coincide.
     """
     dataset = _symmetry(material, symprec)
-    cell = PRIMITIVE[dataset.international[0]]
-    to_primitive = np.linalg.inv(cell)
-    matrix = np.rint(to_primitive @ dataset.transformation_matrix).astype(int)
-    shift = to_primitive @ dataset.origin_shift
-    rotations, translations = _primitive_operations(dataset.hall_number)
+    group = space_group(dataset.hall_number)
+    to_primitive = np.linalg.inv(group.cell)
+    to_standard = np.linalg.inv(dataset.std_linear)
+    matrix = np.rint(to_primitive @ to_standard).astype(int)
+    shift = -to_primitive @ to_standard @ dataset.std_origin_shift
     old_lattice = np.linalg.inv(matrix).T @ material.lattice
-    metric = np.mean(rotations.mT @ old_lattice @ old_lattice.T @ rotations, axis=0)
-    coords, first = _merge_copies(
-        material.frac_coords @ matrix.T + shift, dataset.mapping_to_primitive
-    )
+    metric = _invariant(old_lattice @ old_lattice.T, group.rotations)
+    copies = np.array(dataset.mapping_std_prim)
+    coords, first = _merge_copies(material.frac_coords @ matrix.T + shift, copies)
     numbers = material.numbers[first]
-    coords = _symmetrized(coords, numbers, metric, rotations, translations / _STEPS)
+    coords = _symmetrized(coords, numbers, metric, group)
     rotation, origin = _first_description(numbers, coords, normalizer(dataset.hall_number))
     coords = _in_cell(coords @ rotation.T + origin)
     order = np.lexsort((_keys(coords), _electropositivity(numbers)))
     canonical = replace(
         material,
-        lattice=cell.T @ np.linalg.cholesky(to_primitive.T @ metric @ to_primitive),
+        lattice=group.cell.T @ np.linalg.cholesky(to_primitive.T @ metric @ to_primitive),
         numbers=numbers[order],
         frac_coords=coords[order],
-        space_group=int(dataset.number),
+        space_group=dataset.number,
         density=None,
     )
     return canonical, CellChange(rotation @ matrix, rotation @ shift + origin)
 
 
 def with_space_group(material: Material, symprec: float = SYMPREC) -> Material:
-    """Return the material as it is, with the space group that spglib finds.
+    """Return the material as it is, with the space group that moyo finds.
 
     Raises:
-        ValueError: spglib finds no symmetry.
+        ValueError: moyo finds no symmetry.
     """
-    return replace(material, space_group=int(_symmetry(material, symprec).number))
+    return replace(material, space_group=_symmetry(material, symprec).number)
 
 
-def _symmetry(material: Material, symprec: float) -> Any:
-    """Return spglib's symmetry dataset of a material.
+def _symmetry(material: Material, symprec: float) -> moyopy.MoyoDataset:
+    """Return the symmetry at the largest tolerance, at most `symprec`, that gives a space group.
 
     Raises:
-        ValueError: spglib finds no symmetry.
+        ValueError: moyo finds no symmetry, or there is nothing to search.
     """
-    cell: Any = (material.lattice, material.frac_coords, material.numbers)
-    if not all(np.isfinite(array).all() for array in cell):
+    lattice, coords, numbers = material.lattice, material.frac_coords, material.numbers
+    if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
         raise ValueError("the structure holds numbers that are not finite")
+    if not len(numbers):
+        raise ValueError("the structure holds no atom")
+    cell = moyopy.Cell(lattice.tolist(), coords.tolist(), numbers.tolist())
     try:
-        return spglib.get_symmetry_dataset(cell, symprec=symprec)
-    except spglib.SpglibError as error:
-        raise ValueError(f"spglib finds no symmetry within {symprec} angstrom: {error}") from None
+        for tolerance in symprec * _TOLERANCES:
+            dataset = moyopy.MoyoDataset(cell, symprec=tolerance, setting=_SETTING)
+            # Left to itself moyo halves its tolerance, which misses groups, or goes beyond it.
+            if dataset.symprec == tolerance:
+                break
+    except ValueError as error:
+        raise ValueError(f"moyo finds no symmetry within {symprec} angstrom: {error}") from None
+    return dataset
 
 
-@lru_cache
+@cache
+def space_group(hall_number: int) -> SpaceGroup:
+    """Return a space group by its Hall number (1-530, International Tables B, table A1.4.2.7)."""
+    entry = moyopy.HallSymbolEntry(hall_number)
+    setting = moyopy.Setting.hall_number(hall_number)
+    operations = moyopy.operations_from_number(entry.number, setting=setting)
+    cell = PRIMITIVE[entry.hm_short[0]]
+    inverse = np.linalg.inv(cell)
+    rotations = np.rint(inverse @ operations.rotations @ cell).astype(int)
+    translations = np.rint(_STEPS * np.array(operations.translations) @ inverse.T).astype(int)
+    first = np.unique(rotations, axis=0, return_index=True)[1]
+    return SpaceGroup(cell, rotations[first], translations[first])
+
+
+@cache
 def normalizer(hall_number: int) -> Normalizer:
-    """Return the normalizer of a space group (by spglib's Hall number) on its primitive cell.
+    """Return the normalizer of a space group (by its Hall number) on its primitive cell.
 
     Only isometries that every lattice of the group's Bravais type admits are counted.
     """
-    rotations, translations = _primitive_operations(hall_number)
+    _, rotations, translations = space_group(hall_number)
     polar = _polar_shifts(rotations)
     found: list[tuple[np.ndarray, np.ndarray]] = []
     seen: set[bytes] = set()
@@ -152,24 +191,17 @@ def normalizer(hall_number: int) -> Normalizer:
     return Normalizer(np.stack(isometries), np.stack(origins), polar)
 
 
-def _primitive_operations(
-    hall_number: int,
-) -> tuple[Integer[np.ndarray, "m 3 3"], Integer[np.ndarray, "m 3"]]:
-    """Return rotations and translations (in 1/24) of a space group on its primitive cell."""
-    operations: Any = spglib.get_symmetry_from_database(hall_number)
-    group: Any = spglib.get_spacegroup_type(hall_number)
-    cell = PRIMITIVE[group.international_short[0]]
-    inverse = np.linalg.inv(cell)
-    rotations = np.rint(inverse @ operations["rotations"] @ cell).astype(int)
-    translations = np.rint(_STEPS * operations["translations"] @ inverse.T).astype(int)
-    first = np.unique(rotations, axis=0, return_index=True)[1]
-    return rotations[first], translations[first]
+def _invariant(
+    metric: Float[np.ndarray, "3 3"], rotations: Integer[np.ndarray, "m 3 3"]
+) -> Float[np.ndarray, "3 3"]:
+    """Return the mean of a metric tensor over a point group."""
+    return np.mean(rotations.mT @ metric @ rotations, axis=0)
 
 
 def _holohedry(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "k 3 3"]:
     """Return the point group of a lattice that has these rotations and is otherwise general."""
     general = np.array([[1.0, 0.12, 0.23], [0.12, 1.7, 0.31], [0.23, 0.31, 2.6]])
-    metric = np.mean(rotations.mT @ general @ rotations, axis=0)
+    metric = _invariant(general, rotations)
     matrices = np.array(list(product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
     return matrices[np.isclose(matrices.mT @ metric @ matrices, metric).all(axis=(1, 2))]
 
@@ -212,38 +244,39 @@ def _origins(
 
 
 def _merge_copies(
-    coords: Float[np.ndarray, "n 3"], primitive: Integer[np.ndarray, " n"]
+    coords: Float[np.ndarray, "n 3"], copies: Integer[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "k 3"], Integer[np.ndarray, " k"]]:
     """Return the mean of the atoms that are translates of one, and the index of the first each."""
-    _, first, index, counts = np.unique(
-        primitive, return_index=True, return_inverse=True, return_counts=True
-    )
-    deviations = coords - coords[first][index]
-    sums = np.zeros((len(first), 3))
-    np.add.at(sums, index, deviations - np.rint(deviations))
-    return coords[first] + sums / counts[:, None], first
+    members = copies == np.arange(copies.max() + 1)[:, None]
+    first = members.argmax(axis=1)
+    deviations = coords - coords[first[copies]]
+    deviations -= np.rint(deviations)
+    return coords[first] + members @ deviations / members.sum(axis=1)[:, None], first
 
 
 def _symmetrized(
     coords: Float[np.ndarray, "n 3"],
     numbers: Integer[np.ndarray, " n"],
     metric: Float[np.ndarray, "3 3"],
-    rotations: Integer[np.ndarray, "m 3 3"],
-    translations: Float[np.ndarray, "m 3"],
+    group: SpaceGroup,
 ) -> Float[np.ndarray, "n 3"]:
     """Return the mean of the crystal's images under its space group.
 
-    Unlike spglib's own idealisation the mean does not depend on which cell or origin the distorted
-    crystal was given in: an error of the origin averages out, or lies along a polar direction.
+    Unlike the idealisations of spglib and moyo the mean does not depend on which cell or origin the
+    distorted crystal was given in: an error of the origin averages out, or lies along a polar
+    direction.
     """
-    foreign = np.where(numbers[:, None] == numbers, 0.0, np.inf)
-    deviations = np.zeros_like(coords)
-    for rotation, translation in zip(rotations, translations, strict=True):
-        gaps = (coords @ rotation.T + translation)[:, None] - coords
+    edges = np.linalg.cholesky(metric)
+    ideal = coords.copy()
+    for number in np.unique(numbers):
+        atoms = coords[numbers == number]
+        images = atoms @ group.rotations.mT + group.translations[:, None] / _STEPS
+        gaps = images[:, :, None] - atoms
         gaps -= np.rint(gaps)
-        image = np.argmin(np.sum((gaps @ metric) * gaps, axis=-1) + foreign, axis=1)
-        deviations[image] += gaps[np.arange(len(image)), image]
-    return coords + deviations / len(rotations)
+        squares = np.sum(np.tensordot(gaps, edges, 1) ** 2, axis=-1)
+        nearest = np.argmin(squares, axis=1)[:, None, :, None]
+        ideal[numbers == number] += np.take_along_axis(gaps, nearest, axis=1)[:, 0].mean(axis=0)
+    return ideal
 
 
 def _first_description(
@@ -277,7 +310,7 @@ def _anchored(
     return np.repeat(rotations, len(anchors), axis=0), shifts.reshape(-1, 3)
 
 
-@lru_cache
+@cache
 def _electronegativity_ranks() -> Integer[np.ndarray, "119"]:
     """Return the rank of each atomic number, the most electropositive first.
 

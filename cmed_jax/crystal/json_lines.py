@@ -21,7 +21,7 @@ from cmed_jax.crystal.material import SPLITS, Material, Refusal
 class JsonLines:
     """One JSON object a line: material_id, lattice, species, frac_coords.
 
-    Optional are space_group (found with spglib where it is missing) and split; other fields
+    Optional are space_group (found with moyo where it is missing) and split; other fields
     are ignored.
     """
 

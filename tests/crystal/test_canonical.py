@@ -9,10 +9,10 @@ from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.canonical import (
     _holohedry,
-    _primitive_operations,
     canonical_cell,
     canonical_description,
     normalizer,
+    space_group,
     with_space_group,
 )
 from cmed_jax.crystal.composition import SYMBOLS
@@ -56,6 +56,12 @@ def disguise(material, rng, sizes=(1, 2, 3)):
     )
 
 
+def operation(rotation, translation):
+    """A symmetry operation as a key, modulo the lattice."""
+    steps = np.rint(24 * translation).astype(int) % 24
+    return np.rint(rotation).astype(int).tobytes(), steps.tobytes()
+
+
 def gaps(one, other):
     difference = one - other
     return np.abs(difference - np.rint(difference))
@@ -72,6 +78,14 @@ def test_one_crystal_has_one_description(sample):
     rng = np.random.default_rng(1)
     for material in sample:
         assert_same(canonical_cell(material), canonical_cell(disguise(material, rng)))
+
+
+def test_crystals_near_the_tolerance_have_one_description(embedded):
+    """Some that spglib describes differently from one cell to the next."""
+    rng = np.random.default_rng(2)
+    for number in (16861, 684560, 849073, 1014160, 1100873, 1179656):
+        material = embedded[f"mp-{number}"]
+        assert_same(canonical_cell(material), canonical_cell(disguise(material, rng)), atol=1e-3)
 
 
 def test_the_canonical_cell_is_its_own(sample):
@@ -110,6 +124,21 @@ def test_it_obeys_its_space_group_exactly(sample):
         canonical = canonical_cell(material)
         cell = (canonical.lattice, canonical.frac_coords, canonical.numbers)
         assert spglib.get_symmetry_dataset(cell, symprec=1e-5).number == canonical.space_group
+
+
+def test_the_space_group_is_the_one_that_spglib_finds(sample):
+    """Where the atoms lie in their places; near the tolerance the two may part."""
+    for material in map(canonical_cell, sample):
+        rng = np.random.default_rng(6)
+        found = with_space_group(disguise(material, rng))
+        cell = (found.lattice, found.frac_coords, found.numbers)
+        assert spglib.get_symmetry_dataset(cell, symprec=0.1).number == found.space_group
+
+
+def test_the_space_group_holds_within_the_tolerance(embedded):
+    """moyo by itself halves its tolerance for these, to P1 and Pm, or doubles it."""
+    for material_id, group in [("mp-1091390", 11), ("mp-998560", 8), ("mp-696867", 12)]:
+        assert with_space_group(embedded[material_id]).space_group == group
 
 
 def test_coordinates_lie_in_the_cell(sample):
@@ -174,6 +203,21 @@ def test_the_change_of_cell_carries_the_atoms(sample):
         np.testing.assert_array_equal(canonical.numbers[nearest], disguised.numbers)
 
 
+@pytest.mark.parametrize("number", range(1, 231))
+def test_space_groups_have_the_operations_of_spglib(number):
+    cell, rotations, translations = space_group(HALL[number])
+    centred = spglib.get_symmetry_from_database(HALL[number])
+    ours = {
+        operation(cell @ w @ np.linalg.inv(cell), cell @ t / 24)
+        for w, t in zip(rotations, translations, strict=True)
+    }
+    theirs = {
+        operation(w, t) for w, t in zip(centred["rotations"], centred["translations"], strict=True)
+    }
+    assert ours <= theirs
+    assert len(theirs) == len(ours) / np.linalg.det(cell)
+
+
 @pytest.mark.parametrize(("number", "index"), INDICES.items())
 def test_normalizers_have_the_indices_of_international_tables(number, index):
     assert len(normalizer(HALL[number]).rotations) == index
@@ -181,7 +225,7 @@ def test_normalizers_have_the_indices_of_international_tables(number, index):
 
 @pytest.mark.parametrize("number", [1, 5, 9, 19, 43, 88, 109, 146, 159, 167, 198, 220, 227, 230])
 def test_normalizers_map_the_space_group_onto_itself(number):
-    rotations, translations = _primitive_operations(HALL[number])
+    _, rotations, translations = space_group(HALL[number])
     group = {(w.tobytes(), tuple(t % 24)) for w, t in zip(rotations, translations, strict=True)}
     normal = normalizer(HALL[number])
     for rotation, origin in zip(normal.rotations, normal.translations, strict=True):
@@ -194,7 +238,7 @@ def test_normalizers_map_the_space_group_onto_itself(number):
 
 @pytest.mark.parametrize("number", range(1, 231, 7))
 def test_polar_shifts_are_an_integral_projection_on_what_is_invariant(number):
-    rotations, _ = _primitive_operations(HALL[number])
+    rotations = space_group(HALL[number]).rotations
     polar = normalizer(HALL[number]).polar
     invariant = rotations.mean(axis=0)
     np.testing.assert_array_equal(polar @ polar, polar)
@@ -205,15 +249,21 @@ def test_polar_shifts_are_an_integral_projection_on_what_is_invariant(number):
 def test_holohedries_have_their_orders():
     orders = [2, 4, 8, 16, 12, 24, 48]
     numbers = [2, 10, 47, 123, 166, 191, 225]
-    found = [len(_holohedry(_primitive_operations(HALL[number])[0])) for number in numbers]
+    found = [len(_holohedry(space_group(HALL[number]).rotations)) for number in numbers]
     assert found == orders
     assert len(CRYSTAL_SYSTEMS) == len(orders)
 
 
 def test_coinciding_atoms_have_no_symmetry():
     twice = Material("x", 4 * np.eye(3), np.array([11, 11]), np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="spglib finds no symmetry"):
+    with pytest.raises(ValueError, match="moyo finds no symmetry"):
         canonical_cell(twice)
+
+
+def test_a_structure_without_atoms_has_no_symmetry():
+    empty = Material("x", 4 * np.eye(3), np.zeros(0, int), np.zeros((0, 3)))
+    with pytest.raises(ValueError, match="holds no atom"):
+        canonical_cell(empty)
 
 
 def test_numbers_that_are_not_finite_are_refused():

@@ -224,7 +224,7 @@ class Builder(tfds.core.ShardBasedBuilder):
             "dropped": self._dropped,
             "refused": len(self._refused),
             "software": {"cmed-jax": __version__}
-            | {name: version(name) for name in ("spglib", "pymatgen", "gemmi", "jax")},
+            | {name: version(name) for name in ("moyopy", "pymatgen", "gemmi", "jax")},
         }
 
 
