@@ -4,7 +4,10 @@ Angles in degrees, wavelengths in angstrom, s = 1/d = 2 sin(theta) / wavelength 
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
+
+Angles = Float[np.ndarray | Array, "*m"]
+Wavelength = Float[np.ndarray | Array, "*n"] | float
 
 MO_K_ALPHA = 0.71073
 """The weighted mean of Mo K-alpha 1 and 2, angstrom: the radiation of every record's pattern."""
@@ -41,25 +44,34 @@ def wavelength_in_angstrom(wavelength: str | float) -> float:
     return value
 
 
-def two_theta(s: Float[np.ndarray, "*m"], wavelength: float) -> Float[np.ndarray, "*m"]:
+def two_theta(s: Angles, wavelength: Wavelength) -> Angles:
     """Return the scattering angle 2 arcsin(s wavelength / 2), degrees; NaN where there is none."""
+    xp = s.__array_namespace__()
     sine = s * wavelength / 2
-    return 2 * np.degrees(np.arcsin(np.where(np.abs(sine) <= 1, sine, np.nan)))
+    return 2 * xp.rad2deg(xp.asin(xp.where(xp.abs(sine) <= 1, sine, xp.nan)))
 
 
-def s_of_two_theta(angle: Float[np.ndarray, "*m"], wavelength: float) -> Float[np.ndarray, "*m"]:
+def s_of_two_theta(angle: Angles, wavelength: Wavelength) -> Angles:
     """Return s = 2 sin(theta) / wavelength, 1/angstrom, of angles in degrees."""
-    return 2 * np.sin(np.radians(angle) / 2) / wavelength
+    xp = angle.__array_namespace__()
+    return 2 * xp.sin(xp.deg2rad(angle) / 2) / wavelength
 
 
-def lorentz_polarization(angle: Float[np.ndarray, "*m"]) -> Float[np.ndarray, "*m"]:
-    """Return (1 + cos^2 2theta) / (sin^2 theta cos theta) at two-theta in degrees.
+def lorentz_polarization(angle: Angles, monochromator: Wavelength = 0.0) -> Angles:
+    """Return (1 + A cos^2 2theta) / (sin^2 theta cos theta) at two-theta in degrees.
 
-    The factor of a powder and an unpolarised beam without monochromator (International Tables C,
-    section 6.2.5, up to a constant). It diverges at 0 and 180 degrees.
+    The factor of a powder (International Tables C, section 6.2.5, up to a constant). It diverges at
+    0 and 180 degrees.
+
+    Args:
+        angle: two-theta.
+        monochromator: two-theta of its reflection, by which A = cos^2: 0 is an unpolarised beam
+            without monochromator, 90 the beam of a synchrotron, diffracted across its polarisation.
     """
-    theta = np.radians(angle) / 2
-    return (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+    xp = angle.__array_namespace__()
+    square = xp.sin(xp.deg2rad(angle) / 2) ** 2
+    polarised = xp.cos(xp.deg2rad(xp.asarray(monochromator))) ** 2
+    return (1 + polarised * (1 - 2 * square) ** 2) / (square * xp.sqrt(1 - square))
 
 
 def powder_lines(

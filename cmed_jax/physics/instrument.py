@@ -1,0 +1,147 @@
+"""A powder diffractometer and its sample: where lines appear, how strong and how wide they are.
+
+Every field is an array without dimensions (or a number), so that instruments are drawn, mapped and
+differentiated like any other data. The axis of an instrument is its own two-theta in degrees.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cmed_jax.physics.patterns import (
+    RADIATIONS,
+    lorentz_polarization,
+    two_theta,
+    wavelength_in_angstrom,
+)
+from cmed_jax.physics.profiles import (
+    Scalar,
+    caglioti,
+    microstrain,
+    scherrer,
+    thompson_cox_hastings,
+)
+
+DOUBLET = (2 / 3, 1 / 3)
+"""Shares of K-alpha 1 and 2: the statistical ratio 2:1, of which `RADIATIONS` holds the means."""
+
+
+class Lines(NamedTuple):
+    """The reflections of a crystal; an intensity of 0 pads.
+
+    Attributes:
+        s: 1/d in 1/angstrom.
+        intensity: |F|^2 with multiplicity, of atoms at rest.
+        directions: moments of the directions of each line's members
+            (`cmed_jax.physics.texture.moments`); None where they are not known, and then texture
+            cannot be drawn.
+    """
+
+    s: Float[Array | np.ndarray, "*b l"]
+    intensity: Float[Array | np.ndarray, "*b l"]
+    directions: Float[Array | np.ndarray, "*b l 28"] | None = None
+
+
+class Instrument(NamedTuple):
+    """A diffractometer.
+
+    Attributes:
+        wavelengths: of the radiation's components, angstrom.
+        weights: their shares of the intensity.
+        u: Caglioti's U, degrees^2, like the two that follow.
+        v: his V.
+        w: his W.
+        zero: shift of the scale, degrees of two-theta.
+        displacement: of the sample out of the axis, away from source and detector, as a share of
+            the goniometer's radius (Bragg-Brentano geometry).
+        monochromator: two-theta of its reflection, degrees; 0 for none, 90 for a synchrotron.
+    """
+
+    wavelengths: Float[Array | np.ndarray, " w"]
+    weights: Float[Array | np.ndarray, " w"]
+    u: Scalar = 0.0
+    v: Scalar = 0.0
+    w: Scalar = 0.0
+    zero: Scalar = 0.0
+    displacement: Scalar = 0.0
+    monochromator: Scalar = 0.0
+
+    @property
+    def mean_wavelength(self) -> Float[Array, ""]:
+        """The wavelength by which the pattern's angles are read, angstrom."""
+        return jnp.asarray(self.weights @ self.wavelengths)
+
+
+class Sample(NamedTuple):
+    """What the powder does to the lines of a perfect one.
+
+    Attributes:
+        size: of the crystallites, angstrom; infinite does not broaden.
+        strain: spread of d, delta d / d.
+        b_factor: isotropic B of all atoms, angstrom^2.
+    """
+
+    size: Scalar = np.inf
+    strain: Scalar = 0.0
+    b_factor: Scalar = 0.0
+
+
+PERFECT = Sample()
+"""Large crystals without strain, whose atoms are at rest."""
+
+
+class Peaks(NamedTuple):
+    """Lines as an instrument shows them: pseudo-Voigt profiles; an area of 0 pads.
+
+    Attributes:
+        angle: two-theta, degrees.
+        area: integrated intensity.
+        width: FWHM, degrees.
+        lorentzian: Lorentzian share of the area.
+    """
+
+    angle: Float[Array, " l"]
+    area: Float[Array, " l"]
+    width: Float[Array, " l"]
+    lorentzian: Float[Array, " l"]
+
+
+def radiation(
+    name: str | float,
+) -> tuple[Float[np.ndarray, " w"], Float[np.ndarray, " w"]]:
+    """Return wavelengths (angstrom) and shares: the doublet of a K-alpha line, else a single one.
+
+    Raises:
+        ValueError: the name is unknown, or the number is not a wavelength of X-rays.
+    """
+    if isinstance(name, str) and name.endswith("Ka") and name in RADIATIONS:
+        return np.array([RADIATIONS[name + "1"], RADIATIONS[name + "2"]]), np.array(DOUBLET)
+    return np.array([wavelength_in_angstrom(name)]), np.ones(1)
+
+
+def powder_peaks(lines: Lines, instrument: Instrument, sample: Sample = PERFECT) -> Peaks:
+    """Return each line as each component of the radiation shows it.
+
+    Area: |F|^2 exp(-B s^2 / 2), the Lorentz-polarization factor, and the component's share. Lines
+    that a wavelength does not reach have the area 0. Angle: Bragg's law, the zero shift, and
+    -2 (displacement) cos(theta) radians (International Tables H, section 2.1). Width: Caglioti's
+    with the Lorentzian ones of size and strain added, by Thompson, Cox & Hastings.
+    """
+    s = jnp.repeat(lines.s, len(instrument.wavelengths))
+    wavelength = jnp.tile(instrument.wavelengths, len(lines.s))
+    share = jnp.tile(instrument.weights, len(lines.s))
+    # At backscattering itself the factors diverge.
+    reached = (s > 0) & (s * wavelength / 2 < 1 - 8 * jnp.finfo(s.dtype).eps)
+    angle = two_theta(jnp.where(reached, s, 1 / wavelength), wavelength)
+    thermal = jnp.exp(-sample.b_factor * s**2 / 2)
+    intensity = jnp.repeat(lines.intensity, len(instrument.wavelengths)) * share * thermal
+    area = intensity * lorentz_polarization(angle, instrument.monochromator)
+    shift = instrument.zero - jnp.degrees(2 * instrument.displacement) * jnp.cos(
+        jnp.radians(angle) / 2
+    )
+    gaussian = caglioti(angle, instrument.u, instrument.v, instrument.w)
+    lorentzian = scherrer(angle, wavelength, sample.size) + microstrain(angle, sample.strain)
+    width, mixing = thompson_cox_hastings(gaussian, lorentzian)
+    return Peaks(angle + shift, jnp.where(reached, area, 0), width, mixing)
