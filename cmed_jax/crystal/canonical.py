@@ -14,7 +14,7 @@ Mirror images count as equivalent: a powder pattern cannot tell them apart.
 import logging
 from dataclasses import replace
 from functools import cache
-from itertools import combinations, product
+from itertools import combinations
 from typing import NamedTuple
 
 import moyopy
@@ -202,7 +202,7 @@ def _holohedry(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "
     """Return the point group of a lattice that has these rotations and is otherwise general."""
     general = np.array([[1.0, 0.12, 0.23], [0.12, 1.7, 0.31], [0.23, 0.31, 2.6]])
     metric = _invariant(general, rotations)
-    matrices = np.array(list(product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
+    matrices = np.indices([3] * 9).reshape(9, -1).T.reshape(-1, 3, 3) - 1
     return matrices[np.isclose(matrices.mT @ metric @ matrices, metric).all(axis=(1, 2))]
 
 
