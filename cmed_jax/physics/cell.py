@@ -1,7 +1,8 @@
 """The cell of a crystal: its reciprocal lattice, and what is asked of lattice and atoms."""
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Array, Float, Integer
 
 from cmed_jax.physics.form_factors import check_elements
 
@@ -18,11 +19,18 @@ def reciprocal_lattice(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "
     Raises:
         ValueError: the lattice vectors are not finite, or span no volume.
     """
-    finite = np.isfinite(lattice).all()
-    if not finite or cell_volume(lattice) <= FLAT * np.prod(np.linalg.norm(lattice, axis=1)):
-        rows = np.asarray(lattice).tolist()
-        raise ValueError(f"lattice {rows} spans no volume: give three independent rows in angstrom")
+    check_lattice(lattice)
     return np.linalg.inv(lattice).T
+
+
+def reciprocal_axes(lattice: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
+    """Return the reciprocal lattice under `jax.jit`, unchecked: a* = b x c / (a . b x c) and so on.
+
+    Products compile in a fraction of the time that a factorisation takes.
+    """
+    a, b, c = lattice
+    faces = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)])
+    return faces / jnp.vdot(a, faces[0])
 
 
 def cell_volume(lattice: Float[np.ndarray, "3 3"]) -> float:
@@ -30,8 +38,20 @@ def cell_volume(lattice: Float[np.ndarray, "3 3"]) -> float:
     return float(abs(np.linalg.det(lattice)))
 
 
-def check_atoms(numbers: Integer[np.ndarray, " n"], frac_coords: Float[np.ndarray, "m 3"]) -> None:
-    """Raise ValueError where there is no atom, an element without form factor, or no position."""
+def check_lattice(lattice: Float[np.ndarray, "3 3"]) -> None:
+    """Raise ValueError where the lattice vectors are not finite, or span no volume."""
+    finite = np.isfinite(lattice).all()
+    if not finite or cell_volume(lattice) <= FLAT * np.prod(np.linalg.norm(lattice, axis=1)):
+        rows = np.asarray(lattice).tolist()
+        raise ValueError(f"lattice {rows} spans no volume: give three independent rows in angstrom")
+
+
+def check_atoms(
+    numbers: Integer[np.ndarray, " n"],
+    frac_coords: Float[np.ndarray, "m 3"],
+    occupancies: Float[np.ndarray, " k"],
+) -> None:
+    """Raise ValueError where an atom is missing, unknown, nowhere, or there more than wholly."""
     if not len(numbers):
         raise ValueError("a crystal needs at least one atom: numbers is empty")
     if np.shape(frac_coords) != (len(numbers), 3):
@@ -40,4 +60,9 @@ def check_atoms(numbers: Integer[np.ndarray, " n"], frac_coords: Float[np.ndarra
     if not np.isfinite(frac_coords).all():
         atom = np.flatnonzero(~np.isfinite(frac_coords).all(axis=1))[0]
         raise ValueError(f"atom {atom} is at {frac_coords[atom].tolist()}: give finite coordinates")
+    if len(occupancies) != len(numbers):
+        raise ValueError(f"{len(numbers)} atoms need as many occupancies, not {len(occupancies)}")
+    if not np.all((occupancies > 0) & (occupancies <= 1)):  # also for NaN
+        span = f"{occupancies.min()} to {occupancies.max()}"
+        raise ValueError(f"occupancies go from {span}: give numbers above 0, at most 1")
     check_elements(numbers)

@@ -1,9 +1,11 @@
-"""The electron density of independent atoms on a grid, by Fourier synthesis.
+"""The electron density of independent atoms: on a grid by Fourier synthesis, anywhere directly.
 
 rho(x) = 1/V sum_h F(h) exp(-B s^2 / 4) exp(-2 pi i h.x) over the modes that a grid of n points
-carries without ambiguity, |h_i| <= (n_i - 1) // 2; F as in `cmed_jax.physics.reflections`, with the
+carries without ambiguity, |h_i| <= (n_i - 1) // 2; F as in `cmed_jax.physics.scattering`, with the
 form factors of International Tables. Its Fourier coefficients are the structure factors exactly,
-and its mean times the volume is the number of electrons.
+and its mean times the volume is the number of electrons. The sum over all modes is a sum of
+Gaussians at the atoms, which `density_at` gives at any point; what the modes of the grid leave of
+it is bounded by `truncation`.
 """
 
 from functools import partial
@@ -11,22 +13,23 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Integer
+from jaxtyping import Array, Complex, Float
 
-from cmed_jax.physics.cell import cell_volume, check_atoms, reciprocal_lattice
-from cmed_jax.physics.form_factors import form_factors
-from cmed_jax.physics.padding import pad_atoms
+from cmed_jax.physics.cell import reciprocal_axes
+from cmed_jax.physics.crystal import Crystal, stack
+from cmed_jax.physics.form_factors import form_factors, gaussians
+from cmed_jax.physics.scattering import cos_sin
 
 GRID = (50, 50, 50)
 """The grid of every record."""
 B_FACTOR = 4.0
 """Isotropic B, angstrom^2: at the last mode of 50 points over 10 angstrom the factor is 0.003."""
+TAIL = 1e-10
+"""Share of its peak at which a Gaussian atom ends where the density is summed directly."""
 
 
 def electron_density(
-    lattice: Float[np.ndarray, "3 3"],
-    numbers: Integer[np.ndarray, " n"],
-    frac_coords: Float[np.ndarray, "n 3"],
+    crystal: Crystal,
     *,
     shape: tuple[int, int, int] = GRID,
     b_factor: float = B_FACTOR,
@@ -37,25 +40,46 @@ def electron_density(
     it ripples about zero between the atoms; nothing is clipped.
 
     Args:
-        lattice: rows a, b, c in angstrom.
-        numbers: atomic numbers.
-        frac_coords: fractional coordinates.
+        crystal: a single one.
         shape: points along a, b, c.
         b_factor: isotropic B of every atom, angstrom^2.
 
     Raises:
-        ValueError: the lattice is flat, there is no atom, a coordinate is not finite, an element
-            has no form factor, b_factor is negative, or the grid has no points.
+        ValueError: b_factor is negative, or the grid has no points.
     """
-    reciprocal = reciprocal_lattice(lattice)
-    check_atoms(numbers, frac_coords)
-    if not 0 <= b_factor < np.inf:
-        raise ValueError(f"b_factor is {b_factor}: give a finite B >= 0 in angstrom^2")
-    if min(shape) < 1:
-        raise ValueError(f"the grid is {shape}: give at least one point on each axis")
-    atoms = pad_atoms(numbers, frac_coords)
-    electrons = _synthesis(reciprocal, *atoms, b_factor, shape=shape)
-    return np.asarray(electrons / cell_volume(lattice), np.float32)
+    _check(shape, b_factor)
+    padded = jax.tree.map(lambda x: x[0], stack([crystal]))
+    return np.asarray(synthesis(padded, b_factor, shape=shape), np.float32)
+
+
+@partial(jax.jit, static_argnames="shape")
+def synthesis(
+    crystal: Crystal, b_factor: Float[Array, ""] | float, *, shape: tuple[int, int, int]
+) -> Float[Array, "a b c"]:
+    """Return `electron_density` as a pure function, for `jax.vmap` and `jax.grad`.
+
+    Args:
+        crystal: a single one, padded or not.
+        b_factor: isotropic B of every atom, angstrom^2.
+        shape: points along a, b, c.
+    """
+    lattice, species, occupancy, frac_coords = crystal
+    modes = [jnp.fft.fftfreq(n, 1 / n) for n in shape]
+    modes[2] = modes[2][: shape[2] // 2 + 1]  # the rest are conjugates: the density is real
+    # In each of the three directions the phase of an atom is a short vector, zero at the ambiguous
+    # mode n / 2; their products are the phases of all modes.
+    along_a, along_b, along_c = (
+        _phases(h, x) * (jnp.abs(h) < n / 2)[:, None]
+        for h, x, n in zip(modes, frac_coords.T, shape, strict=True)
+    )
+    plane, axis = along_a[:, None] * along_b, occupancy[:, None] * along_c
+    phases = jnp.einsum("abn,kcn->kabc", plane, axis, precision="highest")
+    h, k, ell = jnp.ix_(*modes)
+    q = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal_axes(lattice).T).ravel() / 4
+    factors = form_factors(species, q, "it92") * jnp.exp(-b_factor * q)
+    # sum_j f_j exp(-2 pi i h.x_j) is F(-h), which the usual inverse transform takes to rho.
+    spectrum = jnp.sum(factors.reshape(phases.shape) * phases, axis=0)
+    return jnp.fft.irfftn(spectrum, shape, norm="forward") / jnp.abs(jnp.linalg.det(lattice))
 
 
 def structure_factors(
@@ -79,30 +103,94 @@ def structure_factors(
     return volume * modes[(..., *(slice(1 - n % 2, None) for n in density.shape[-3:]))]
 
 
-@partial(jax.jit, static_argnames="shape")
-def _synthesis(
-    reciprocal: Float[Array, "3 3"],
-    species: Integer[Array, " k"],
-    member: Float[Array, "k n"],
-    frac_coords: Float[Array, "n 3"],
-    b_factor: Float[Array, ""],
+def density_at(
+    crystal: Crystal,
+    points: Float[Array | np.ndarray, "p 3"],
     *,
-    shape: tuple[int, int, int],
-) -> Float[Array, "a b c"]:
-    """Return the density times the volume of the cell."""
-    modes = [jnp.fft.fftfreq(n, 1 / n) for n in shape]
-    modes[2] = modes[2][: shape[2] // 2 + 1]  # the rest are conjugates: the density is real
-    # In each of the three directions the phase of an atom is a short vector, zero at the ambiguous
-    # mode n / 2; their products are the phases of all modes.
-    along_a, along_b, along_c = (
-        jnp.exp(-2j * jnp.pi * jnp.outer(h, x)) * (jnp.abs(h) < n / 2)[:, None]
-        for h, x, n in zip(modes, frac_coords.T, shape, strict=True)
-    )
-    plane, axis = along_a[:, None] * along_b, member[:, None] * along_c
-    phases = jnp.einsum("abn,kcn->kabc", plane, axis, precision="highest")
-    h, k, ell = jnp.ix_(*modes)
-    q = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal.T).ravel() / 4
-    factors = form_factors(species, q, "it92") * jnp.exp(-b_factor * q)
-    # sum_j f_j exp(-2 pi i h.x_j) is F(-h), which the usual inverse transform takes to rho.
-    spectrum = jnp.sum(factors.reshape(phases.shape) * phases, axis=0)
-    return jnp.fft.irfftn(spectrum, shape, norm="forward")
+    b_factor: float = B_FACTOR,
+    reach: tuple[int, int, int] | None = None,
+) -> Float[Array, " p"]:
+    """Return the density of independent atoms at any points, e/angstrom^3, without a grid.
+
+    The form factors are sums of Gaussians, and so are the atoms: a exp(-b s^2 / 4) becomes
+    a w^1.5 exp(-pi w r^2) with w = 4 pi / (b + B). For points by the hundreds: every atom and its
+    images are summed at each.
+
+    Args:
+        crystal: a single one, padded or not.
+        points: fractional coordinates.
+        b_factor: isotropic B of every atom, angstrom^2; above zero, as the constant term of the
+            form factors is a point without it.
+        reach: cells on either side along a, b, c whose atoms count; needed under `jax.jit`, else
+            found so that an atom ends where it has fallen to `TAIL` of its peak.
+
+    Raises:
+        ValueError: b_factor is not positive.
+    """
+    if not 0 < b_factor < np.inf:
+        raise ValueError(f"b_factor is {b_factor}: give a finite B > 0 in angstrom^2")
+    reach = reach or image_reach(np.asarray(crystal.lattice), b_factor)
+    return _sum_of_gaussians(crystal, jnp.asarray(points), b_factor, reach=reach)
+
+
+def image_reach(lattice: Float[np.ndarray, "3 3"], b_factor: float) -> tuple[int, int, int]:
+    """Return how many cells away along a, b, c an atom's density still counts."""
+    widest = np.nanmax(gaussians()[1]) + b_factor
+    radius = np.sqrt(-np.log(TAIL) * widest) / (2 * np.pi)
+    spacings = np.linalg.norm(np.linalg.inv(lattice), axis=0)  # 1/d of the faces of the cell
+    return tuple(np.ceil(radius * spacings + 0.5).astype(int).tolist())
+
+
+@partial(jax.jit, static_argnames="reach")
+def _sum_of_gaussians(
+    crystal: Crystal,
+    points: Float[Array, "p 3"],
+    b_factor: Float[Array, ""] | float,
+    *,
+    reach: tuple[int, int, int],
+) -> Float[Array, " p"]:
+    lattice, species, occupancy, frac_coords = crystal
+    cells = jnp.stack(jnp.meshgrid(*(jnp.arange(-n, n + 1) for n in reach)), axis=-1)
+    amplitude, width = (jnp.asarray(x, lattice.dtype)[species] for x in gaussians())
+    sharpness = 4 * jnp.pi / (width + b_factor)
+
+    def at(point: Float[Array, "3"]) -> Float[Array, ""]:
+        gap = point - frac_coords
+        gap = gap - jnp.round(gap)
+        squared = jnp.sum(((gap[:, None] + cells.reshape(-1, 3)) @ lattice) ** 2, axis=-1)
+        peak = amplitude * sharpness**1.5
+        atoms = peak[..., None, None] * jnp.exp(-jnp.pi * sharpness[..., None, None] * squared)
+        return jnp.sum(occupancy * jnp.sum(atoms, axis=(1, 3)))
+
+    return jax.lax.map(at, points)
+
+
+def truncation(crystal: Crystal, shape: tuple[int, int, int], b_factor: float) -> float:
+    """Return what the first mode that a grid does not carry would still hold, as a share of F(0).
+
+    The largest f(s) exp(-B s^2 / 4) / Z of the crystal's elements there. Above about 0.01 a density
+    on this grid visibly ripples about zero between the atoms, and its maxima are too low.
+
+    Args:
+        crystal: a single one.
+        shape: points along a, b, c.
+        b_factor: isotropic B of every atom, angstrom^2.
+    """
+    _check(shape, b_factor)
+    first = [(n + 1) // 2 for n in shape] / np.linalg.norm(crystal.lattice, axis=1)
+    q = np.array([first.min() ** 2 / 4], np.float32)
+    factors = np.asarray(form_factors(jnp.asarray(crystal.species), jnp.asarray(q), "it92"))
+    return float(np.max(factors[:, 0] / crystal.species) * np.exp(-b_factor * q[0]))
+
+
+def _check(shape: tuple[int, int, int], b_factor: float) -> None:
+    if not 0 <= b_factor < np.inf:
+        raise ValueError(f"b_factor is {b_factor}: give a finite B >= 0 in angstrom^2")
+    if min(shape) < 1:
+        raise ValueError(f"the grid is {shape}: give at least one point on each axis")
+
+
+def _phases(modes: Float[Array, " h"], x: Float[Array, " n"]) -> Complex[Array, "h n"]:
+    """Return exp(-2 pi i h x)."""
+    cosines, sines = cos_sin(jnp.outer(modes, x))
+    return jax.lax.complex(cosines, -sines)

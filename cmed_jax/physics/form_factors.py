@@ -55,6 +55,32 @@ def form_factors(
     return constant[:, None] - MOTT_BETHE * q * gaussians
 
 
+def gaussians() -> tuple[Float[np.ndarray, "119 5"], Float[np.ndarray, "119 5"]]:
+    """Return a_i and b_i of ``it92`` by atomic number, the constant as the last, with b = 0."""
+    constant, amplitude, width = _coefficients("it92")
+    return (
+        np.concatenate([amplitude, constant[:, None]], axis=1),
+        np.concatenate([width, np.zeros_like(constant)[:, None]], axis=1),
+    )
+
+
+def dispersion(
+    numbers: Integer[np.ndarray, " n"], wavelength: float | None
+) -> Float[np.ndarray, "2 n"]:
+    """Return f' and f'' (electrons) of atomic numbers; zero for 0, and without a wavelength.
+
+    After Cromer and Liberman (Acta Cryst. A37, 267, 1981), as computed by gemmi.
+
+    Args:
+        numbers: atomic numbers.
+        wavelength: angstrom.
+    """
+    added = np.zeros((2, len(numbers)))
+    for i in np.flatnonzero(numbers) if wavelength else ():
+        added[:, i] = gemmi.cromer_liberman(int(numbers[i]), gemmi.hc / wavelength)
+    return added
+
+
 def check_elements(numbers: Integer[np.ndarray, " n"]) -> None:
     """Raise ValueError, naming the element, where a table holds no form factor."""
     for number in np.unique(numbers).tolist():

@@ -39,7 +39,7 @@ class Grid:
             raise ValueError(f"wavelength is {self.wavelength}: give angstroms")
 
     @property
-    def edges(self) -> Float[np.ndarray, " n+1"]:
+    def edges(self) -> Float[np.ndarray, " edges"]:
         """The edges of the bins in the grid's own unit, float64."""
         return np.linspace(self.start, self.stop, self.bins + 1)
 
@@ -55,7 +55,7 @@ class Grid:
             return s_of_two_theta(values, self.wavelength)
         return values / (2 * np.pi) if self.axis == "q" else values
 
-    def angles(self, wavelength: Float[Array, ""] | float) -> Float[Array, " n+1"]:
+    def angles(self, wavelength: Float[Array, ""] | float) -> Float[Array, " edges"]:
         """Return the edges in two-theta of a wavelength, degrees; 180 beyond its reach."""
         s = jnp.asarray(self.s(self.edges), jnp.result_type(float))
         reached = s * wavelength / 2 < 1
@@ -66,7 +66,7 @@ class Grid:
         start: Float[Array, ""] | float,
         stop: Float[Array, ""] | float,
         wavelength: Float[Array, ""] | float,
-    ) -> Float[Array, " n"]:
+    ) -> Float[Array, " bins"]:
         """Return 1 for bins whose centre lies between two angles of a wavelength, 0 for others."""
         s = jnp.asarray(self.s(self.centres), jnp.result_type(float))
         low, high = (s_of_two_theta(jnp.asarray(angle), wavelength) for angle in (start, stop))

@@ -64,8 +64,8 @@ def thompson_cox_hastings(
 
 
 def cumulative_pseudo_voigt(
-    x: Float[Array, "*l"], lorentzian_share: Float[Array, "*l"]
-) -> Float[Array, "*l"]:
+    x: Float[Array, "*#l"], lorentzian_share: Float[Array, "*#l"] | float
+) -> Float[Array, "..."]:
     """Return the share of a pseudo-Voigt's area below x, in units of its FWHM from its centre."""
     lorentzian = arctangent(2 * x) / jnp.pi
     gaussian = jax.scipy.special.erf(2 * np.sqrt(np.log(2)) * x) / 2

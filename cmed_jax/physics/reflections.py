@@ -1,21 +1,28 @@
-"""The powder lines of a crystal: s = 1/d and intensity, before any wavelength is chosen.
+"""The powder lines of crystals: s = 1/d and intensity, before any wavelength is chosen.
 
-Conventions: F(h) = sum_j f_j exp(2 pi i h.x_j) with h a row of integers and x fractional; the
-intensity of a line is the sum of |F|^2 over all reflections (both of each Friedel pair) that
-coincide in s, so the multiplicity is in it and the Lorentz-polarization factor is not. Atoms are at
-rest (B = 0) and scatter without anomalous dispersion.
+The intensity of a line is the sum of |F|^2 over all reflections (both of each Friedel pair) that
+coincide in s, so the multiplicity is in it and the Lorentz-polarization factor is not.
+
+Reflections are listed, sorted and merged on the host, in float64, as sorting is cheap there; what
+the atoms scatter is computed on the device, many crystals in a call. Crystals of every size share
+the work without the largest deciding its cost: a call treats crystals whose sites and species pad
+to the same numbers, the reflections of each in rows of `ROW` that only the last one does not fill,
+and as many rows as `WORK` allows.
 """
 
+from collections import deque
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from cmed_jax.physics.cell import check_atoms, reciprocal_lattice
-from cmed_jax.physics.form_factors import Table, form_factors
-from cmed_jax.physics.padding import pad_atoms
+from cmed_jax.physics.cell import reciprocal_lattice
+from cmed_jax.physics.crystal import Crystal, padded_size, stack
+from cmed_jax.physics.form_factors import Table, dispersion
+from cmed_jax.physics.scattering import squared_structure_factors
 
 COINCIDENCE = 1e-7
 """Lines closer than this in s (1/angstrom) are one line, at their centroid.
@@ -24,50 +31,112 @@ No diffractometer parts them, and cells given to eight decimals are merged as th
 """
 ABSENT = 1e-10
 """Lines below this share of the strongest are rounding errors of systematic absences."""
-CHUNK = 4096
-"""Reflections a call of the jitted sum: one compilation serves crystals of every size."""
+ROW = 1024
+"""Reflections in a row."""
+WORK = 2**19
+"""Reflections times sites in a call: this bounds the memory and keeps to the caches."""
+
+
+class Sphere(NamedTuple):
+    """One reflection of each Friedel pair within a sphere, ascending in s (1/angstrom)."""
+
+    s: Float[np.ndarray, " m"]
+    hkl: Integer[np.ndarray, "m 3"]
 
 
 def reflections(
-    lattice: Float[np.ndarray, "3 3"],
-    numbers: Integer[np.ndarray, " n"],
-    frac_coords: Float[np.ndarray, "n 3"],
+    crystal: Crystal,
     *,
-    s_max: float,
+    s_max: float | None = None,
+    wavelength: float | None = None,
     table: Table = "pymatgen",
+    b_factor: float = 0.0,
+    anomalous: bool = False,
 ) -> Float[np.ndarray, "m 2"]:
-    """Return the powder lines of a crystal up to s_max, ascending in s.
+    """Return the powder lines of a crystal, ascending in s.
 
     Args:
-        lattice: rows a, b, c in angstrom.
-        numbers: atomic numbers.
-        frac_coords: fractional coordinates.
-        s_max: largest s = 1/d in 1/angstrom; 2 / wavelength reaches two-theta = 180 degrees.
+        crystal: a single one.
+        s_max: largest s = 1/d in 1/angstrom.
+        wavelength: angstrom; without s_max all lines are returned that it reaches, up to s = 2 /
+            wavelength at two-theta = 180 degrees.
         table: the form factors.
+        b_factor: isotropic B of every atom, angstrom^2.
+        anomalous: add the anomalous dispersion f' + i f'' at the wavelength.
 
     Returns:
         Columns s (1/angstrom) and intensity (electrons^2, multiplicity included), float64.
 
     Raises:
-        ValueError: the lattice is flat, there is no atom, a coordinate is not finite, an element
-            has no form factor, or s_max is not positive.
+        ValueError: neither s_max nor a wavelength is given, or one of them is not positive,
+            b_factor is negative, or the dispersion is wanted without a wavelength.
     """
-    check_atoms(numbers, frac_coords)
-    hkl = half_sphere(lattice, s_max)
-    reciprocal = reciprocal_lattice(lattice)
-    atoms = pad_atoms(numbers, frac_coords)
-    s, intensity = np.zeros((2, -(-len(hkl) // CHUNK) * CHUNK))
-    padded = np.zeros((len(s), 3))
-    padded[: len(hkl)] = hkl
-    with jax.enable_x64(True):
-        for start in range(0, len(s), CHUNK):
-            rows = slice(start, start + CHUNK)
-            s[rows], intensity[rows] = _squared(padded[rows], reciprocal, *atoms, table=table)
-    s, intensity = s[: len(hkl)], intensity[: len(hkl)]
-    return _merge(s, 2.0 * intensity)  # the other half of the sphere is equal (Friedel's law)
+    (lines,) = reflections_of(
+        [crystal],
+        s_max=s_max,
+        wavelength=wavelength,
+        table=table,
+        b_factor=b_factor,
+        anomalous=anomalous,
+    )
+    return lines
 
 
-def half_sphere(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Integer[np.ndarray, "m 3"]:
+def reflections_of(
+    crystals: Sequence[Crystal],
+    *,
+    s_max: float | None = None,
+    wavelength: float | None = None,
+    table: Table = "pymatgen",
+    b_factor: float = 0.0,
+    anomalous: bool = False,
+    dtype: type[np.floating] = np.float64,
+) -> list[Float[np.ndarray, "_ 2"]]:
+    """Return the powder lines of many crystals, as `reflections` does of one.
+
+    Args:
+        crystals: single ones, of any size.
+        s_max: as in `reflections`, like what follows.
+        wavelength: angstrom.
+        table: the form factors.
+        b_factor: angstrom^2.
+        anomalous: add the dispersion at the wavelength.
+        dtype: of |F|^2; positions and sums are float64 in any case.
+
+    Raises:
+        ValueError: as `reflections`.
+    """
+    s_max = _reach(s_max, wavelength)
+    if not 0 <= b_factor < np.inf:
+        raise ValueError(f"b_factor is {b_factor}: give a finite B >= 0 in angstrom^2")
+    if anomalous and wavelength is None:
+        raise ValueError("anomalous dispersion depends on the wavelength: give it in angstrom")
+    scatter = partial(
+        _scatter,
+        b_factor=b_factor,
+        wavelength=wavelength if anomalous else None,
+        table=table,
+        dtype=dtype,
+    )
+    lines: dict[int, Float[np.ndarray, "_ 2"]] = {}
+    under_way: deque[tuple[list[int], list[Sphere], list[Array]]] = deque()
+
+    def finish() -> None:
+        members, spheres, squared = under_way.popleft()
+        for i, sphere, values in zip(members, spheres, _parts(spheres, squared), strict=True):
+            lines[i] = _merge(sphere.s, 2 * values)  # the other half of the sphere is as strong
+
+    for members, spheres in _loads(crystals, s_max):
+        # The device works on one load while the host lists the next.
+        under_way.append((members, spheres, scatter([crystals[i] for i in members], spheres)))
+        if len(under_way) > 1:
+            finish()
+    while under_way:
+        finish()
+    return [lines[i] for i in range(len(crystals))]
+
+
+def half_sphere(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Sphere:
     """Return one reflection of each Friedel pair with 0 < s <= s_max (1/angstrom).
 
     Raises:
@@ -81,50 +150,100 @@ def half_sphere(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Integer[np.n
     h_max, k_max, l_max = np.floor(radius * np.linalg.norm(lattice, axis=1)).astype(int)
     h, k, ell = np.ogrid[-h_max : h_max + 1, -k_max : k_max + 1, 0 : l_max + 1]
     squared = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal.T)
-    half = (ell > 0) | (h > 0) | ((h == 0) & (k > 0))
-    return np.argwhere((squared <= radius**2) & half) - np.array([h_max, k_max, 0])
+    squared[:, :k_max, 0] = np.inf  # where l = 0 the half k > 0, and where k = 0 the half h > 0
+    squared[: h_max + 1, k_max, 0] = np.inf
+    inside = np.flatnonzero(squared <= radius**2)
+    order = inside[np.argsort(squared.ravel()[inside])]
+    hkl = np.stack(np.unravel_index(order, squared.shape), axis=1) - [h_max, k_max, 0]
+    return Sphere(np.sqrt(squared.ravel()[order]), hkl)
 
 
-def structure_factors(
-    hkl: Float[Array, "m 3"],
-    q: Float[Array, " m"],
-    species: Integer[Array, " k"],
-    member: Float[Array, "k n"],
-    frac_coords: Float[Array, "n 3"],
+def _reach(s_max: float | None, wavelength: float | None) -> float:
+    if wavelength is not None and not 0 < wavelength < np.inf:
+        raise ValueError(f"wavelength is {wavelength}: give a positive number in angstrom")
+    if s_max is not None:
+        return s_max
+    if wavelength is None:
+        raise ValueError("how far the reflections go is missing: give s_max or a wavelength")
+    return 2 / wavelength
+
+
+def _loads(crystals: Sequence[Crystal], s_max: float) -> Iterator[tuple[list[int], list[Sphere]]]:
+    """Yield the places and spheres of crystals that are treated together."""
+    sizes = [padded_size(crystal) for crystal in crystals]
+    for size in sorted(set(sizes)):
+        members: list[int] = []
+        spheres: list[Sphere] = []
+        for i in (i for i, each in enumerate(sizes) if each == size):
+            sphere = half_sphere(crystals[i].lattice, s_max)
+            if members and _rows([*spheres, sphere]).sum() > _rows_of_a_call(size[0]):
+                yield members, spheres
+                members, spheres = [], []
+            members.append(i)
+            spheres.append(sphere)
+        yield members, spheres
+
+
+def _rows(spheres: Sequence[Sphere]) -> Integer[np.ndarray, " n"]:
+    """Return the number of rows that the reflections of each sphere take."""
+    return np.array([-(-len(sphere.s) // ROW) for sphere in spheres])
+
+
+def _rows_of_a_call(sites: int) -> int:
+    return max(WORK // (ROW * sites), 1)
+
+
+def _scatter(
+    crystals: Sequence[Crystal],
+    spheres: Sequence[Sphere],
+    *,
+    b_factor: float,
+    wavelength: float | None,
     table: Table,
-) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
-    """Return the real and imaginary parts of F(h), in electrons.
-
-    Args:
-        hkl: reflections.
-        q: s^2 / 4 of each, 1/angstrom^2.
-        species: the distinct atomic numbers; 0 pads.
-        member: 1 where an atom (column) is of a species (row); a column of zeros pads.
-        frac_coords: fractional coordinates of the atoms.
-        table: the form factors.
-    """
-    phase = 2 * jnp.pi * (hkl @ frac_coords.T)
-    factors = form_factors(species, q, table)
-    real, imaginary = (
-        jnp.sum(factors * (member @ trigonometric(phase).T), axis=0)
-        for trigonometric in (jnp.cos, jnp.sin)
-    )
-    return real, imaginary
+    dtype: type[np.floating],
+) -> list[Array]:
+    """Return |F|^2 of the reflections of crystals of one padded size, row after row."""
+    call = _rows_of_a_call(padded_size(crystals[0])[0])
+    rows = _rows(spheres)
+    hkl = np.zeros((-(-rows.sum() // call) * call, ROW, 3), np.int16)
+    for sphere, mine in zip(spheres, np.split(hkl, np.cumsum(rows)), strict=False):
+        mine.reshape(-1, 3)[: len(sphere.hkl)] = sphere.hkl
+    owner = np.resize(np.repeat(np.arange(len(crystals)), rows), len(hkl))  # some rows are empty
+    lattice, species, occupancy, frac_coords = stack(crystals)
+    added = np.stack([dispersion(each, wavelength) for each in species])
+    floats = [x.astype(dtype) for x in (lattice, occupancy, frac_coords, added)]
+    with jax.enable_x64(dtype == np.float64):
+        return [
+            _squared(
+                *(x[owner[part]] for x in (species, *floats)), hkl[part], dtype(b_factor), table
+            )
+            for part in (slice(first, first + call) for first in range(0, len(hkl), call))
+        ]
 
 
 @partial(jax.jit, static_argnames="table")
 def _squared(
-    hkl: Float[Array, "m 3"],
-    reciprocal: Float[Array, "3 3"],
-    species: Integer[Array, " k"],
-    member: Float[Array, "k n"],
-    frac_coords: Float[Array, "n 3"],
-    *,
+    species: Integer[Array, "b k"],
+    lattice: Float[Array, "b 3 3"],
+    occupancy: Float[Array, "b k n"],
+    frac_coords: Float[Array, "b n 3"],
+    added: Float[Array, "b 2 k"],
+    hkl: Integer[Array, "b m 3"],
+    b_factor: Float[Array, ""],
     table: Table,
-) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
-    s_squared = jnp.sum((hkl @ reciprocal) ** 2, axis=1)
-    parts = structure_factors(hkl, s_squared / 4, species, member, frac_coords, table)
-    return jnp.sqrt(s_squared), parts[0] ** 2 + parts[1] ** 2
+) -> Float[Array, "b m"]:
+    scatter = partial(squared_structure_factors, table=table)
+    crystals = Crystal(lattice, species, occupancy, frac_coords)
+    return jax.vmap(scatter, in_axes=(0, 0, None, 0))(crystals, hkl, b_factor, added)[1]
+
+
+def _parts(
+    spheres: Sequence[Sphere], squared: Sequence[Array]
+) -> Iterator[Float[np.ndarray, " _"]]:
+    """Yield the values of each crystal out of the rows of all."""
+    rows = np.split(np.concatenate(squared), np.cumsum(_rows(spheres)))
+    for sphere, mine in zip(spheres, rows, strict=False):
+        yield mine.ravel()[: len(sphere.s)]
 
 
 def _merge(
@@ -132,8 +251,6 @@ def _merge(
 ) -> Float[np.ndarray, "lines 2"]:
     if not len(s):
         return np.zeros((0, 2))
-    order = np.argsort(s, kind="stable")
-    s, intensity = s[order], intensity[order]
     first = np.flatnonzero(np.diff(s, prepend=-1.0) > COINCIDENCE)
     total = np.add.reduceat(intensity, first)
     moment = np.add.reduceat(s * intensity, first)

@@ -30,7 +30,7 @@ def powder_pattern(
     start: Scalar = 0.0,
     stop: Scalar = 180.0,
     reach: int | None = None,
-) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
     """Return the pattern that an instrument measures from `start` to `stop`, and its coverage.
 
     Args:
@@ -53,8 +53,8 @@ def powder_pattern(
 
 
 def profiles(
-    peaks: Peaks, edges: Float[Array, " n+1"], reach: int | None = None
-) -> Float[Array, " n"]:
+    peaks: Peaks, edges: Float[Array, " edges"], reach: int | None = None
+) -> Float[Array, " bins"]:
     """Return the integral of all profiles over each bin.
 
     Args:
@@ -78,8 +78,8 @@ def profiles(
 
 
 def sticks(
-    peaks: Peaks, edges: Float[Array, " n+1"], combine: Literal["max", "sum"] = "sum"
-) -> Float[Array, " n"]:
+    peaks: Peaks, edges: Float[Array, " edges"], combine: Literal["max", "sum"] = "sum"
+) -> Float[Array, " bins"]:
     """Return the sum or the strongest of the areas in each bin; peaks off the grid are left out."""
     bins = len(edges) - 1
     home = jnp.searchsorted(edges, peaks.angle, side="right") - 1

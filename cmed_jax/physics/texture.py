@@ -1,0 +1,100 @@
+"""Preferred orientation: how a pressed powder changes the strength of its lines.
+
+A line is the sum over reflections that coincide in s. Under a March-Dollase texture each of them
+is changed by its angle to the axis of the texture, so the members' directions are needed. Where the
+reflections are at hand one by one, `march_dollase` is exact. A list of merged lines is treated
+with the moments of its members' directions up to the sixth order: 28 numbers a line, however many
+members it has. March's function is then replaced by its Legendre series of that order, which for r
+from 0.7 to 1.4 errs by less than 4 %.
+"""
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer
+from numpy.polynomial import legendre
+from scipy.special import factorial
+
+from cmed_jax.physics.profiles import Scalar
+
+ORDER = 6
+"""Of the Legendre series; odd orders vanish, for opposite reflections are equally strong."""
+
+
+def march_dollase(square: Float[Array, "*m"], r: Scalar) -> Float[Array, "*m"]:
+    """Return (r^2 cos^2 + sin^2 / r)^(-3/2), whose mean over all directions is 1.
+
+    March's distribution for powders (Dollase, J. Appl. Cryst. 19, 267, 1986).
+
+    Args:
+        square: cosine squared of the angle between a reflection and the axis.
+        r: below 1 for plates that lie flat on the axis, above for needles, 1 without texture.
+    """
+    return (r**2 * square + (1 - square) / r) ** -1.5
+
+
+def moments(directions: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 28"]:
+    """Return the monomials of degree six of unit vectors; their mean over a line is its moments."""
+    powers = directions[:, :, None] ** np.arange(ORDER + 1)
+    x, y, z = _exponents(ORDER).T
+    return powers[:, 0, x] * powers[:, 1, y] * powers[:, 2, z]
+
+
+def line_factors(
+    moments: Float[Array, "l 28"], axis: Float[Array, "3"], r: Scalar
+) -> Float[Array, " l"]:
+    """Return the March-Dollase factor of merged lines, to the sixth order, never negative.
+
+    Args:
+        moments: mean of `moments` over the members of each line.
+        axis: of the texture, a unit vector in the frame of the directions.
+        r: March's parameter.
+    """
+    coefficients = jnp.asarray(_SERIES) @ march_dollase(jnp.asarray(_NODES) ** 2, r)
+    powers = jnp.stack([axis**k for k in range(ORDER + 1)])
+    form = sum(
+        coefficient * (jnp.asarray(expansion) @ jnp.prod(powers[exponents, jnp.arange(3)], axis=1))
+        for coefficient, (expansion, exponents) in zip(coefficients, _EXPANSIONS, strict=True)
+    )
+    return jnp.maximum(moments @ form, 0.0)
+
+
+def _exponents(degree: int) -> Integer[np.ndarray, "n 3"]:
+    triples = itertools.product(range(degree + 1), repeat=3)
+    return np.array([triple for triple in triples if sum(triple) == degree])
+
+
+def _multinomial(exponents: Integer[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
+    return factorial(exponents.sum(axis=-1)) / factorial(exponents).prod(axis=-1)
+
+
+def _expansion(degree: int) -> Float[np.ndarray, "28 n"]:
+    """Coefficients of (axis.u)^degree (u.u)^(3 - degree / 2): rows by powers of u, columns of axis.
+
+    On the unit sphere the second factor is 1, so every even order is one of six.
+    """
+    lower = _exponents(degree)
+    rest = _exponents(ORDER)[:, None] - lower
+    squares = np.maximum(rest, 0) // 2
+    possible = (rest == 2 * squares).all(axis=-1)
+    return np.where(possible, _multinomial(squares) * _multinomial(lower), 0.0)
+
+
+def _series() -> Float[np.ndarray, "4 32"]:
+    """From March's function at the nodes to the coefficients of 1, cos^2, cos^4 and cos^6."""
+    even = np.arange(0, ORDER + 1, 2)
+    values = legendre.legvander(_NODES, ORDER)[:, even]
+    projection = (even + 0.5)[:, None] * (values * _WEIGHTS[:, None]).T
+    powers = np.stack(
+        [
+            np.pad(legendre.leg2poly(row[: k + 1]), (0, ORDER - k))
+            for k, row in enumerate(np.eye(ORDER + 1))
+        ]
+    )
+    return powers[even][:, even].T @ projection
+
+
+_NODES, _WEIGHTS = legendre.leggauss(32)
+_SERIES = _series()
+_EXPANSIONS = [(_expansion(degree), _exponents(degree)) for degree in range(0, ORDER + 1, 2)]
