@@ -16,7 +16,7 @@ BIN = $(VENV)/bin
 
 train: $(VENV)/installed
 	$(BIN)/python -m tfds_builders.cmed --config cubic --data_dir $(DATA)
-	$(BIN)/python -m cmed_jax.train demo --data $(DATA)/cmed/cubic/1.0.0 --run $(RUN)
+	$(BIN)/python -m cmed_jax.train demo --data $(DATA)/cmed/cubic/2.0.0 --run $(RUN)
 	$(BIN)/python -m cmed_jax.evaluate $(RUN)
 
 test: $(VENV)/installed-dev

@@ -20,7 +20,7 @@ class Config:
     """Everything that a run is made of.
 
     Attributes:
-        data: directory of the dataset, such as data/cmed/cubic/1.0.0.
+        data: directory of the dataset, such as data/cmed/cubic/2.0.0.
         run: folder of the run; started again with the same options, it continues.
         network: the architecture.
         optimizer: the optimizer and its schedule.

@@ -52,8 +52,9 @@ def dataset(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "worker_pool", one_thread)
         options = module.Options(materials=str(materials))
-        module.Builder(data_dir=folder, config="cubic", options=options).download_and_prepare()
-    return folder / "cmed" / "cubic" / "1.0.0"
+        builder = module.Builder(data_dir=folder, config="cubic", options=options)
+        builder.download_and_prepare()
+    return Path(builder.data_dir)
 
 
 @pytest.fixture(scope="session")

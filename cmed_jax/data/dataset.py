@@ -69,7 +69,7 @@ def load_examples(directory: str | Path, split: str) -> Examples:
     """Read a split ("train", "validation" or "test") that the dataset job wrote.
 
     Args:
-        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/1.0.0``.
+        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
         split: name of the split.
 
     Raises:
@@ -85,7 +85,7 @@ def load_structures(directory: str | Path, split: str) -> list[Material]:
     """Read the crystals of a split, as the records describe them, in the order of its examples.
 
     Args:
-        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/1.0.0``.
+        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
         split: name of the split.
 
     Raises:

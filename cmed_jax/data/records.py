@@ -1,19 +1,26 @@
-"""From a material to the record of the dataset."""
+"""From materials to the records of the dataset."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.canonical import CellChange, canonical_description, with_space_group
 from cmed_jax.crystal.composition import composition_vector
-from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.schema import encode_density
+from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import B_FACTOR, GRID, electron_density
 from cmed_jax.physics.patterns import MO_K_ALPHA, published_pattern
-from cmed_jax.physics.reflections import reflections
+from cmed_jax.physics.reflections import reflections_of
 from cmed_jax.physics.regrid import resample
+
+Record = dict[str, Any]
+"""What is stored of a material, by the names of `cmed_jax.data.schema.FEATURES`."""
+
+Made = TypeVar("Made")
 
 S_MAX = 2 / MO_K_ALPHA
 """Largest s = 1/d of the reflections, 1/angstrom: two-theta = 180 degrees."""
@@ -42,52 +49,109 @@ class Recipe:
     max_atoms: int = 200
 
 
-def make_record(material: Material, recipe: Recipe = Recipe()) -> dict[str, Any]:
-    """Return the record of a material, by the names of `cmed_jax.data.schema.FEATURES`.
+def make_record(material: Material, recipe: Recipe = Recipe()) -> Record:
+    """Return the record of a material.
+
+    Raises:
+        ValueError: the material cannot be used; the message is the reason.
+    """
+    (record,) = make_records([material], recipe)
+    if isinstance(record, Refusal):
+        raise ValueError(record.reason)
+    return record
+
+
+def make_records(
+    materials: Iterable[Material | Refusal], recipe: Recipe = Recipe()
+) -> list[Record | Refusal]:
+    """Return the record of each material, or why there is none.
+
+    The physics of all of them is computed at once, which takes a fraction of the time that it takes
+    one by one.
+
+    Args:
+        materials: as a source gives them; what was refused already stays so.
+        recipe: how to make the records.
+    """
+    described = [_refusing(_describe, material, recipe) for material in materials]
+    usable = [pair for pair in described if not isinstance(pair, Refusal)]
+    crystals = [crystal for _, crystal in usable]
+    lines = reflections_of(crystals, s_max=S_MAX)
+    densities = (
+        [electron_density(crystal, b_factor=recipe.b_factor) for crystal in crystals]
+        if recipe.density == "iam"
+        else [material.density for material, _ in usable]
+    )
+    records = (
+        _refusing(_record, material, *physics, recipe)
+        for (material, _), *physics in zip(usable, lines, densities, strict=True)
+    )
+    return [pair if isinstance(pair, Refusal) else next(records) for pair in described]
+
+
+def _refusing(
+    make: Callable[..., Made], material: Material | Refusal, *arguments: Any
+) -> Made | Refusal:
+    """Return what is made of a material, or why it cannot be."""
+    if isinstance(material, Refusal):
+        return material
+    try:
+        return make(material, *arguments)
+    except ValueError as error:
+        return Refusal(material.material_id, str(error))
+
+
+def _describe(material: Material, recipe: Recipe) -> tuple[Material, Crystal]:
+    """Return the material in the cell of its record, with the density that the recipe takes over.
 
     Raises:
         ValueError: the material cannot be used; the message is the reason.
     """
     _check_geometry(material)
-    crystal, change = _describe(material, recipe)
-    _check_size(crystal, recipe.max_atoms)
-    lines = reflections(crystal.lattice, crystal.numbers, crystal.frac_coords, s_max=S_MAX)
-    density, scale = encode_density(_density(material, crystal, change, recipe))
-    return {
-        "material_id": crystal.material_id,
-        "formula": crystal.formula,
-        "crystal_system": crystal.crystal_system,
-        "space_group": crystal.space_group,
-        "lattice": crystal.lattice,
-        "species": crystal.numbers.astype(np.uint8),
-        "frac_coords": crystal.frac_coords,
-        "reflections": lines,
-        "pattern": published_pattern(lines)[None],
-        "composition": composition_vector(crystal.numbers),
-        "density": density,
-        "density_scale": scale,
-        "density_kind": recipe.density,
-    }
+    described, change = (
+        canonical_description(material)
+        if recipe.cell == "canonical"
+        else (with_space_group(material), CellChange(np.eye(3, dtype=int), np.zeros(3)))
+    )
+    _check_size(described, recipe.max_atoms)
+    crystal = Crystal.of(described.lattice, described.numbers, described.frac_coords)
+    if recipe.density == "chgcar":
+        described = replace(described, density=_carried_density(material, described, change))
+    return described, crystal
 
 
-def _describe(material: Material, recipe: Recipe) -> tuple[Material, CellChange]:
-    if recipe.cell == "canonical":
-        return canonical_description(material)
-    return with_space_group(material), CellChange(np.eye(3, dtype=int), np.zeros(3))
-
-
-def _density(
-    material: Material, crystal: Material, change: CellChange, recipe: Recipe
+def _carried_density(
+    material: Material, described: Material, change: CellChange
 ) -> Float[np.ndarray, "50 50 50"]:
-    if recipe.density == "iam":
-        return electron_density(
-            crystal.lattice, crystal.numbers, crystal.frac_coords, b_factor=recipe.b_factor
-        )
     if material.density is None:
         raise ValueError("there is no density to take over: build with density iam")
     # The canonical cell is idealised: the electrons are kept, in a volume that may differ a little.
     old_volume = material.volume / abs(np.linalg.det(change.matrix))
-    return resample(material.density, GRID, *change) * (old_volume / crystal.volume)
+    return resample(material.density, GRID, *change) * (old_volume / described.volume)
+
+
+def _record(
+    material: Material,
+    lines: Float[np.ndarray, "m 2"],
+    density: Float[np.ndarray, "50 50 50"],
+    recipe: Recipe,
+) -> Record:
+    stored, scale = encode_density(density)
+    return {
+        "material_id": material.material_id,
+        "formula": material.formula,
+        "crystal_system": material.crystal_system,
+        "space_group": material.space_group,
+        "lattice": material.lattice,
+        "species": material.numbers.astype(np.uint8),
+        "frac_coords": material.frac_coords,
+        "reflections": lines,
+        "pattern": published_pattern(lines)[None],
+        "composition": composition_vector(material.numbers),
+        "density": stored,
+        "density_scale": scale,
+        "density_kind": recipe.density,
+    }
 
 
 def _check_geometry(material: Material) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"
 """Of the records: it rises whenever the same material would give another record."""
 
 

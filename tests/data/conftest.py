@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from cmed_jax.data.schema import VERSION
+
 SALTS = [(a, b) for a in ("Li", "Na", "K", "Rb", "Cs") for b in ("F", "Cl")]
 SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
 
@@ -51,7 +53,7 @@ def build(salts):
             options = module.Options(materials=str(salts), **options)
             builder = module.Builder(data_dir=data_dir, config="cubic", options=options)
             builder.download_and_prepare()
-        return data_dir / "cmed" / "cubic" / "1.0.0"
+        return data_dir / "cmed" / "cubic" / VERSION
 
     return run
 

@@ -5,8 +5,8 @@ import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Composition, Lattice, Structure
 
-from cmed_jax.crystal.material import Material
-from cmed_jax.data.records import Recipe, make_record
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.data.records import Recipe, make_record, make_records
 from cmed_jax.data.schema import FEATURES, decode_density
 
 AS_GIVEN = Recipe(cell="as_given")
@@ -114,6 +114,37 @@ def test_a_density_follows_a_shifted_supercell(wurtzite):
     carried = make_record(given, Recipe(density="chgcar"))
     np.testing.assert_allclose(carried["frac_coords"], iam["frac_coords"], atol=1e-6)
     np.testing.assert_allclose(density(carried), density(iam), atol=0.02 * density(iam).max())
+
+
+def test_records_do_not_depend_on_their_company(halite, wurtzite):
+    """Beyond the rounding of sums over batches of another shape."""
+    crystals = [material(halite), material(wurtzite), material(halite.get_primitive_structure())]
+    for together, crystal in zip(make_records(crystals), crystals, strict=True):
+        alone = make_record(crystal)
+        for name in ("material_id", "formula", "space_group", "species", "frac_coords"):
+            np.testing.assert_array_equal(together[name], alone[name])
+        np.testing.assert_allclose(together["reflections"], alone["reflections"], rtol=1e-9)
+        np.testing.assert_allclose(together["pattern"], alone["pattern"], atol=1e-6)
+        np.testing.assert_allclose(
+            density(together), density(alone), atol=2e-3 * density(alone).max()
+        )
+
+
+def test_a_bad_material_is_refused_alone(halite, wurtzite):
+    twice = material(halite, material_id="twice", frac_coords=np.zeros((8, 3)))
+    unread = Refusal("unread", "line 3 is no JSON")
+    first, second, third, fourth = make_records(
+        [material(halite), twice, unread, material(wurtzite)]
+    )
+    assert (first["formula"], fourth["formula"]) == ("NaCl", "ZnO")
+    assert second == Refusal("twice", "two atoms are 0 angstrom apart")
+    assert third == unread
+
+
+def test_of_nothing_usable_there_are_refusals_alone(halite):
+    assert make_records([]) == []
+    (refusal,) = make_records([material(halite)], Recipe(max_atoms=1))
+    assert refusal == Refusal("x", "2 atoms in the cell are more than 1")
 
 
 def test_there_is_no_chgcar_record_without_a_density(halite):

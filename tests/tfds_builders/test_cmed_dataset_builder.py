@@ -18,6 +18,7 @@ from pymatgen.io.vasp import Chgcar
 
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS
 from cmed_jax.data.dataset import load_examples, provenance
+from cmed_jax.data.schema import VERSION
 from tfds_builders.cmed import __main__ as command
 from tfds_builders.cmed import cmed_dataset_builder, workers
 from tfds_builders.cmed.cmed_dataset_builder import Builder, Options
@@ -104,7 +105,7 @@ def assert_equal(one, other):
 
 def test_a_build_leaves_records_provenance_and_refusals(in_process, materials, tmp_path, capsys):
     assert run(materials, tmp_path) == 0
-    directory = tmp_path / "cmed" / "cubic" / "1.0.0"
+    directory = tmp_path / "cmed" / "cubic" / VERSION
     content = provenance(directory)
     assert content["records"] == {"test": 2, "train": 5, "validation": 1}
     assert (content["dropped"], content["refused"]) == (1, 3)
@@ -123,7 +124,7 @@ def test_a_build_leaves_records_provenance_and_refusals(in_process, materials, t
 
 def test_records_are_ordered_by_id(in_process, materials, tmp_path):
     run(materials, tmp_path)
-    ids = [record["material_id"] for record in decoded(tmp_path / "cmed" / "cubic" / "1.0.0")]
+    ids = [record["material_id"] for record in decoded(tmp_path / "cmed" / "cubic" / VERSION)]
     assert ids == sorted(ids)
 
 
@@ -131,7 +132,7 @@ def test_processes_change_nothing(materials, tmp_path):
     """The numbers of two runs, with one and with three processes, are bitwise equal."""
     for count in (1, 3):
         assert run(materials, tmp_path / str(count), "--workers", str(count)) == 0
-    one, three = (decoded(tmp_path / str(count) / "cmed" / "cubic" / "1.0.0") for count in (1, 3))
+    one, three = (decoded(tmp_path / str(count) / "cmed" / "cubic" / VERSION) for count in (1, 3))
     assert_equal(one, three)
 
 
@@ -221,7 +222,7 @@ def test_chgcar_densities_become_records(in_process, tmp_path):
     lines = (folder / "a_CHGCAR").read_text().splitlines(keepends=True)
     (folder / "short_CHGCAR").write_text("".join(lines[:20]))
     assert run(folder, tmp_path, "--density", "chgcar") == 0
-    directory = tmp_path / "cmed" / "cubic" / "1.0.0"
+    directory = tmp_path / "cmed" / "cubic" / VERSION
     (split,) = provenance(directory)["records"]
     examples = load_examples(directory, split)
     assert examples.material_id.tolist() == ["a", "b"]
@@ -235,14 +236,29 @@ def test_shards_follow_each_other(in_process, materials, tmp_path, monkeypatch):
     run(materials, tmp_path / "one")
     monkeypatch.setattr(cmed_dataset_builder, "SHARD", 2)
     run(materials, tmp_path / "three")
-    one, three = (tmp_path / name / "cmed" / "cubic" / "1.0.0" for name in ("one", "three"))
+    one, three = (tmp_path / name / "cmed" / "cubic" / VERSION for name in ("one", "three"))
     assert len(list(three.glob("cmed-train.array_record-*"))) == 3
     assert_equal(decoded(one), decoded(three))
 
 
+def test_shards_and_splits_of_which_nothing_is_usable_are_no_obstacle(
+    in_process, rows, tmp_path, monkeypatch
+):
+    heavy = next(row for row in rows if row["material_id"] == "heavy")
+    usable = [{**rows[0], "split": "train"}, {**rows[1], "split": "validation"}]
+    unusable = [{**heavy, "material_id": f"heavy-{s}", "split": s} for s in ("train", "test")]
+    materials = tmp_path / "materials.jsonl"
+    materials.write_text("".join(json.dumps(row) + "\n" for row in usable + unusable))
+    monkeypatch.setattr(cmed_dataset_builder, "SHARD", 1)
+    assert run(materials, tmp_path) == 0
+    directory = tmp_path / "cmed" / "cubic" / VERSION
+    assert provenance(directory)["records"] == {"train": 1, "validation": 1}
+    assert [record["material_id"] for record in decoded(directory)] == [b"m0"]
+
+
 def test_what_a_killed_build_left_is_removed(in_process, materials, tmp_path):
     parent = tmp_path / "cmed" / "cubic"
-    leftover, other = parent / "incomplete.ABC123_1.0.0", parent / "incomplete.ABC123_2.0.0"
+    leftover, other = parent / f"incomplete.ABC123_{VERSION}", parent / "incomplete.ABC123_0.9.0"
     for folder in (leftover, other):
         folder.mkdir(parents=True)
         (folder / "half.array_record").write_text("half")
@@ -252,7 +268,7 @@ def test_what_a_killed_build_left_is_removed(in_process, materials, tmp_path):
 
 
 def test_two_jobs_do_not_build_the_same_dataset(in_process, materials, tmp_path, capsys):
-    running = tmp_path / "cmed" / "cubic" / "incomplete.ABC123_1.0.0"
+    running = tmp_path / "cmed" / "cubic" / f"incomplete.ABC123_{VERSION}"
     running.mkdir(parents=True)
     with cmed_dataset_builder._locked(running):
         assert run(materials, tmp_path) == 2
@@ -275,7 +291,7 @@ def test_a_killed_job_takes_its_workers_along_and_leaves_nothing_readable(rows, 
     assert workers_of_job
     wait_for(lambda: not any(alive(pid) for pid in workers_of_job))
     with pytest.raises(FileNotFoundError, match="no dataset"):
-        load_examples(parent / "1.0.0", "train")
+        load_examples(parent / VERSION, "train")
 
 
 def wait_for(condition, seconds=90):

@@ -3,7 +3,6 @@
 import dataclasses
 import fcntl
 import json
-import math
 import os
 import shutil
 from collections import Counter, defaultdict
@@ -11,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow_datasets.public_api as tfds
+from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from cmed_jax import __version__
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, SPLITS, Material, Refusal
@@ -24,12 +23,10 @@ from cmed_jax.crystal.splits import DROPPED, assign_splits
 from cmed_jax.data import schema
 from cmed_jax.data.dataset import PROVENANCE, REFUSED, differences, part_name
 from cmed_jax.data.records import Recipe
-from tfds_builders.cmed.workers import Result, records, worker_pool
+from tfds_builders.cmed.workers import Shard, worker_pool, write_shard
 
-SHARD = 512
-"""Materials of a shard; TFDS keeps the records of one in memory, 0.3 to 1 MB each."""
-
-Example = tuple[str, dict[str, Any]]
+SHARD = 128
+"""Materials of a shard, which one worker makes: about a second of work and 30 megabytes."""
 
 _HOMEPAGE = "https://doi.org/10.1038/s41524-024-01401-8"
 
@@ -58,11 +55,11 @@ class Options:
     part: tuple[int, int] | None = None
 
 
-class Builder(tfds.core.ShardBasedBuilder):
+class Builder(FileReaderBuilder):
     """Powder patterns and electron densities of crystals.
 
-    Every shard is written as it comes: the shuffling builders of TFDS need TensorFlow as soon as a
-    split exceeds one gigabyte. The records are ordered by material id.
+    The workers write the shards themselves: the builders of TFDS bring every record to one process,
+    and those that shuffle need TensorFlow. The records are ordered by material id.
 
     `report` may be set to a function that is told the number of materials done and of all.
 
@@ -71,7 +68,10 @@ class Builder(tfds.core.ShardBasedBuilder):
     """
 
     VERSION = tfds.core.Version(schema.VERSION)
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {schema.VERSION: "First release."}
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First release.",
+        "2.0.0": "Symmetry found by moyo: crystals near the tolerance change their space group.",
+    }
     BUILDER_CONFIGS: ClassVar[list[BuilderConfig]] = [
         *(
             BuilderConfig(name=name, description=f"The {name} materials.", crystal_system=name)
@@ -97,7 +97,6 @@ class Builder(tfds.core.ShardBasedBuilder):
         self.options = options
         self.report: Callable[[int, int], None] = lambda done, total: None
         self._refused: list[Refusal] = []
-        self._records: Counter[str] = Counter()
         super().__init__(file_format=file_format or "array_record", **kwargs)
         self._original_state["options"] = options  # pickled builders keep it
 
@@ -156,44 +155,55 @@ class Builder(tfds.core.ShardBasedBuilder):
         return self.dataset_info_from_configs(features=schema.FEATURES, homepage=_HOMEPAGE)
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Write everything to the temporary directory that TFDS renames when it is complete."""
+        """Write everything to the temporary directory that TFDS renames when it is complete.
+
+        Raises:
+            ValueError: no material can be used, or another job builds the same dataset.
+        """
+        del args, kwargs  # nothing is downloaded
         directory = Path(self.data_dir)
-        with _locked(directory), worker_pool(self.options.workers) as self._pool:
+        with _locked(directory):
             _remove_leftovers(directory)
-            super()._download_and_prepare(*args, **kwargs)
-        if not self._records:
+            members = self._materials()
+            shards = [shard for split in SPLITS for shard in self._shards(split, members[split])]
+            self.info.set_splits(tfds.core.SplitDict(self._write(shards)))
+        if not self.info.splits.total_num_examples:
             raise self._nothing_usable()
         lines = (json.dumps(dataclasses.asdict(refusal)) + "\n" for refusal in self._refused)
         (directory / REFUSED).write_text("".join(lines))
-        (directory / PROVENANCE).write_text(json.dumps(self._provenance(), indent=2) + "\n")
+        provenance = self._provenance() | {"dropped": len(members[DROPPED])}
+        (directory / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
 
-    def _shard_iterators_per_split(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, list[Callable[[], Iterator[Example]]]]:
-        """Return a function for each shard that makes its records; see the superclass."""
-        del dl_manager  # nothing is downloaded
-        members = self._materials()
-        self._dropped = len(members.pop(DROPPED, ()))
-        self._total = sum(map(len, members.values()))
-        return {split: self._shards(split, members[split]) for split in SPLITS if split in members}
+    def _shards(self, split: str, materials: list[Material]) -> list[Shard]:
+        """Return the materials of a split, cut into shards."""
+        starts = range(0, len(materials), SHARD)
+        file = partial(self._get_filename_template(split).sharded_filepath, num_shards=len(starts))
+        return [
+            Shard(split, file(shard_index=i), materials[start : start + SHARD])
+            for i, start in enumerate(starts)
+        ]
 
-    def _shards(
-        self, split: str, materials: list[Material]
-    ) -> list[Callable[[], Iterator[Example]]]:
-        # TFDS asks for the shards one after the other, so that they can share one stream.
-        results = records(materials, self.source, self.options.recipe, self._pool)
-        shard = partial(self._shard, split, results)
-        return [shard] * math.ceil(len(materials) / SHARD)
-
-    def _shard(self, split: str, results: Iterator[Result]) -> Iterator[Example]:
-        """Yield (material id, record) of the next materials, and note what is refused."""
-        for result in islice(results, SHARD):
-            if isinstance(result, Refusal):
-                self._refused.append(result)
-            else:
-                self._records[split] += 1
-                yield result["material_id"], result
-            self.report(self._records.total() + len(self._refused), self._total)
+    def _write(self, shards: list[Shard]) -> list[tfds.core.SplitInfo]:
+        """Write the shards, note what is refused, and return what there is of each split."""
+        writer = tfds.core.ExampleWriter(self.info.file_format)
+        write = partial(write_shard, source=self.source, recipe=self.options.recipe, writer=writer)
+        total = sum(len(shard.materials) for shard in shards)
+        done = 0
+        lengths: dict[str, list[int]] = defaultdict(list)
+        size: Counter[str] = Counter()
+        with worker_pool(self.options.workers) as pool:
+            for shard, refused in zip(shards, pool.map(write, shards), strict=True):
+                self._refused += refused
+                lengths[shard.split].append(len(shard.materials) - len(refused))
+                size[shard.split] += shard.path.stat().length
+                done += len(shard.materials)
+                self.report(done, total)
+        template = self._get_filename_template
+        return [
+            tfds.core.SplitInfo(split, counts, size[split], template(split))
+            for split, counts in lengths.items()
+            if any(counts)
+        ]
 
     def _materials(self) -> dict[str, list[Material]]:
         """Return the materials of the configuration (of the part) by split, ordered by id."""
@@ -220,8 +230,7 @@ class Builder(tfds.core.ShardBasedBuilder):
             "identity": self.identity,
             "source": self.source.description,
             "part": self.options.part,
-            "records": dict(self._records),
-            "dropped": self._dropped,
+            "records": {name: split.num_examples for name, split in self.info.splits.items()},
             "refused": len(self._refused),
             "software": {"cmed-jax": __version__}
             | {name: version(name) for name in ("moyopy", "pymatgen", "gemmi", "jax")},

@@ -1,24 +1,24 @@
-"""Records made by several processes, each with one thread, in the order of the materials."""
+"""Records made and written by several processes, each with one thread."""
 
 import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+
+import tensorflow_datasets.public_api as tfds
+from etils import epath
 
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import Source
-from cmed_jax.data.records import Recipe, make_record
+from cmed_jax.data.records import Recipe, make_records
+from cmed_jax.data.schema import FEATURES
 
-CHUNK = 8
-"""Materials handed to a worker at once."""
-AHEAD = 64
-"""Chunks under way at once: enough for as many workers, and a bound on the memory."""
+BATCH = 32
+"""Materials whose physics is computed at once; it bounds the memory."""
 
 # One thread and no accelerator for each worker: results do not depend on how many there are.
 _ENVIRONMENT = {
@@ -30,7 +30,20 @@ _ENVIRONMENT = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 
-Result = dict[str, Any] | Refusal
+
+@dataclass(frozen=True)
+class Shard:
+    """Materials whose records share a file.
+
+    Attributes:
+        split: "train", "validation" or "test".
+        path: of the file.
+        materials: structures as the source gives them.
+    """
+
+    split: str
+    path: epath.Path
+    materials: Sequence[Material]
 
 
 @contextmanager
@@ -45,37 +58,42 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
-def records(
-    materials: Sequence[Material], source: Source, recipe: Recipe, pool: ProcessPoolExecutor
-) -> Iterator[Result]:
-    """Yield the record of each material, or its refusal, in the order of the materials.
+def write_shard(
+    shard: Shard, source: Source, recipe: Recipe, writer: tfds.core.ExampleWriter
+) -> list[Refusal]:
+    """Write the records of a shard, in the order of its materials, and return what was refused.
 
     Args:
-        materials: structures as the source gives them.
+        shard: the materials, and where to write.
         source: is asked for the densities if the recipe needs them.
         recipe: how to make a record.
-        pool: of `worker_pool`.
+        writer: of the format of the file.
     """
-    pending: deque[Future[list[Result]]] = deque()
-    for start in range(0, len(materials), CHUNK):
-        if len(pending) == AHEAD:
-            yield from pending.popleft().result()
-        pending.append(pool.submit(_records, materials[start : start + CHUNK], source, recipe))
-    while pending:
-        yield from pending.popleft().result()
+    refused: list[Refusal] = []
+
+    def examples() -> Iterator[tuple[str, bytes]]:
+        for start in range(0, len(shard.materials), BATCH):
+            batch = shard.materials[start : start + BATCH]
+            for record in make_records(_with_densities(batch, source, recipe), recipe):
+                if isinstance(record, Refusal):
+                    refused.append(record)
+                else:
+                    yield record["material_id"], FEATURES.serialize_example(record)
+
+    writer.write(shard.path, examples())
+    return refused
 
 
-def _records(materials: Sequence[Material], source: Source, recipe: Recipe) -> list[Result]:
-    return [_record(material, source, recipe) for material in materials]
-
-
-def _record(material: Material, source: Source, recipe: Recipe) -> Result:
-    try:
-        if recipe.density == "chgcar":
-            material = replace(material, density=source.density(material.material_id))
-        return make_record(material, recipe)
-    except ValueError as error:
-        return Refusal(material.material_id, str(error))
+def _with_densities(
+    materials: Sequence[Material], source: Source, recipe: Recipe
+) -> Iterator[Material | Refusal]:
+    """Yield the materials, one after the other as a density may fill much memory."""
+    for material in materials:
+        try:
+            density = source.density(material.material_id) if recipe.density == "chgcar" else None
+            yield replace(material, density=density)
+        except ValueError as error:
+            yield Refusal(material.material_id, str(error))
 
 
 def _follow_parent() -> None:
