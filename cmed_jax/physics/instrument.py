@@ -141,7 +141,17 @@ def powder_peaks(lines: Lines, instrument: Instrument, sample: Sample = PERFECT)
     shift = instrument.zero - jnp.degrees(2 * instrument.displacement) * jnp.cos(
         jnp.radians(angle) / 2
     )
+    width, mixing = peak_shape(angle, wavelength, instrument, sample)
+    return Peaks(angle + shift, jnp.where(reached, area, 0), width, mixing)
+
+
+def peak_shape(
+    angle: Float[Array, " l"],
+    wavelength: Float[Array, " l"],
+    instrument: Instrument,
+    sample: Sample,
+) -> tuple[Float[Array, " l"], Float[Array, " l"]]:
+    """Return FWHM (degrees) and Lorentzian share of peaks at two-theta."""
     gaussian = caglioti(angle, instrument.u, instrument.v, instrument.w)
     lorentzian = scherrer(angle, wavelength, sample.size) + microstrain(angle, sample.strain)
-    width, mixing = thompson_cox_hastings(gaussian, lorentzian)
-    return Peaks(angle + shift, jnp.where(reached, area, 0), width, mixing)
+    return thompson_cox_hastings(gaussian, lorentzian)

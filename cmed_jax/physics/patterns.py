@@ -69,9 +69,14 @@ def lorentz_polarization(angle: Angles, monochromator: Wavelength = 0.0) -> Angl
             without monochromator, 90 the beam of a synchrotron, diffracted across its polarisation.
     """
     xp = angle.__array_namespace__()
-    square = xp.sin(xp.deg2rad(angle) / 2) ** 2
+    return lorentz_polarization_of_sine(xp.sin(xp.deg2rad(angle) / 2), monochromator)
+
+
+def lorentz_polarization_of_sine(sine: Angles, monochromator: Wavelength = 0.0) -> Angles:
+    """Return `lorentz_polarization` at sin(theta), where that is known already."""
+    xp = sine.__array_namespace__()
     polarised = xp.cos(xp.deg2rad(xp.asarray(monochromator))) ** 2
-    return (1 + polarised * (1 - 2 * square) ** 2) / (square * xp.sqrt(1 - square))
+    return (1 + polarised * (1 - 2 * sine**2) ** 2) / (sine**2 * xp.sqrt(1 - sine**2))
 
 
 def powder_lines(

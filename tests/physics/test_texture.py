@@ -30,7 +30,7 @@ def test_a_merged_line_has_the_mean_of_its_members(r):
     expected = ((r**2 * cosine**2 + (1 - cosine**2) / r) ** -1.5).mean(axis=1)
     averaged = moments(members.reshape(-1, 3)).reshape(40, 5, -1).mean(axis=1)
     found = line_factors(jnp.asarray(averaged), jnp.asarray(axis), r)
-    np.testing.assert_allclose(found, expected, rtol=0.04 if r != 1 else 1e-5)
+    np.testing.assert_allclose(found, expected, atol=0.1 if r != 1 else 1e-5)
 
 
 @pytest.mark.parametrize("r", [0.7, 1.4])
@@ -38,4 +38,4 @@ def test_the_series_errs_little_in_any_direction(r):
     cosine = np.linspace(0, 1, 101)
     directions = np.stack([cosine, np.sqrt(1 - cosine**2), 0 * cosine], axis=1)
     found = line_factors(jnp.asarray(moments(directions)), jnp.array([1.0, 0.0, 0.0]), r)
-    np.testing.assert_allclose(found, march_dollase(jnp.asarray(cosine) ** 2, r), rtol=0.04)
+    np.testing.assert_allclose(found, march_dollase(jnp.asarray(cosine) ** 2, r), atol=0.1)
