@@ -35,6 +35,7 @@ from cmed_jax.data.records import S_MAX, Recipe, make_record
 from cmed_jax.data.schema import decode_density
 from cmed_jax.evaluation.distances import pattern_distance
 from cmed_jax.evaluation.protocol import Generator, Query
+from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.patterns import (
     BINS,
     MO_K_ALPHA,
@@ -152,7 +153,8 @@ def ranked(
     target = _profile_of_pattern(pattern)
     crystals, patterns = [], []
     for crystal in islice(templates.substituted(composition, target), TRIALS):
-        lines = reflections(crystal.lattice, crystal.numbers, crystal.frac_coords, s_max=S_MAX)
+        atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
+        lines = reflections(atoms, s_max=S_MAX)
         (scale,), _ = fit_scales(_profile(*lines.T)[None], target)
         crystals.append(replace(crystal, lattice=crystal.lattice * scale))
         patterns.append(published_pattern(lines / [scale, 1]))

@@ -23,7 +23,7 @@ def reciprocal_lattice(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "
     return np.linalg.inv(lattice).T
 
 
-def reciprocal_axes(lattice: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
+def reciprocal_axes(lattice: Float[Array | np.ndarray, "3 3"]) -> Float[Array, "3 3"]:
     """Return the reciprocal lattice under `jax.jit`, unchecked: a* = b x c / (a . b x c) and so on.
 
     Products compile in a fraction of the time that a factorisation takes.

@@ -75,7 +75,8 @@ def synthesis(
     plane, axis = along_a[:, None] * along_b, occupancy[:, None] * along_c
     phases = jnp.einsum("abn,kcn->kabc", plane, axis, precision="highest")
     h, k, ell = jnp.ix_(*modes)
-    q = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal_axes(lattice).T).ravel() / 4
+    x, y, z = ((h * a + k * b + ell * c) for a, b, c in reciprocal_axes(lattice).T)
+    q = (x**2 + y**2 + z**2).ravel() / 4
     factors = form_factors(species, q, "it92") * jnp.exp(-b_factor * q)
     # sum_j f_j exp(-2 pi i h.x_j) is F(-h), which the usual inverse transform takes to rho.
     spectrum = jnp.sum(factors.reshape(phases.shape) * phases, axis=0)

@@ -42,7 +42,7 @@ class Coefficients(NamedTuple):
 
 
 def form_factors(
-    numbers: Integer[Array, " n"], q: Float[Array, " m"], table: Table
+    numbers: Integer[Array | np.ndarray, " n"], q: Float[Array, " m"], table: Table
 ) -> Float[Array, "n m"]:
     """Return f (electrons) of atomic numbers at q = s^2 / 4 (1/angstrom^2)."""
     coefficients = _coefficients(table)
@@ -76,8 +76,9 @@ def dispersion(
         wavelength: angstrom.
     """
     added = np.zeros((2, len(numbers)))
-    for i in np.flatnonzero(numbers) if wavelength else ():
-        added[:, i] = gemmi.cromer_liberman(int(numbers[i]), gemmi.hc / wavelength)
+    if wavelength is not None:
+        for i in np.flatnonzero(numbers):
+            added[:, i] = gemmi.cromer_liberman(int(numbers[i]), gemmi.hc / wavelength)
     return added
 
 

@@ -149,7 +149,8 @@ def half_sphere(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Sphere:
     # h = a.s, so that |h| <= |a| s_max: the box that holds the sphere.
     h_max, k_max, l_max = np.floor(radius * np.linalg.norm(lattice, axis=1)).astype(int)
     h, k, ell = np.ogrid[-h_max : h_max + 1, -k_max : k_max + 1, 0 : l_max + 1]
-    squared = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal.T)
+    x, y, z = (h * a + k * b + ell * c for a, b, c in reciprocal.T)
+    squared = x**2 + y**2 + z**2
     squared[:, :k_max, 0] = np.inf  # where l = 0 the half k > 0, and where k = 0 the half h > 0
     squared[: h_max + 1, k_max, 0] = np.inf
     inside = np.flatnonzero(squared <= radius**2)
@@ -175,7 +176,7 @@ def _loads(crystals: Sequence[Crystal], s_max: float) -> Iterator[tuple[list[int
         members: list[int] = []
         spheres: list[Sphere] = []
         for i in (i for i, each in enumerate(sizes) if each == size):
-            sphere = half_sphere(crystals[i].lattice, s_max)
+            sphere = half_sphere(np.asarray(crystals[i].lattice), s_max)
             if members and _rows([*spheres, sphere]).sum() > _rows_of_a_call(size[0]):
                 yield members, spheres
                 members, spheres = [], []
@@ -205,19 +206,18 @@ def _scatter(
     """Return |F|^2 of the reflections of crystals of one padded size, row after row."""
     call = _rows_of_a_call(padded_size(crystals[0])[0])
     rows = _rows(spheres)
-    hkl = np.zeros((-(-rows.sum() // call) * call, ROW, 3), np.int16)
+    hkl = np.zeros((max(-(-rows.sum() // call), 1) * call, ROW, 3), np.int16)
     for sphere, mine in zip(spheres, np.split(hkl, np.cumsum(rows)), strict=False):
         mine.reshape(-1, 3)[: len(sphere.hkl)] = sphere.hkl
     owner = np.resize(np.repeat(np.arange(len(crystals)), rows), len(hkl))  # some rows are empty
     lattice, species, occupancy, frac_coords = stack(crystals)
     added = np.stack([dispersion(each, wavelength) for each in species])
-    floats = [x.astype(dtype) for x in (lattice, occupancy, frac_coords, added)]
+    arguments = (species, *(x.astype(dtype) for x in (lattice, occupancy, frac_coords, added)))
     with jax.enable_x64(dtype == np.float64):
+        parts = (slice(first, first + call) for first in range(0, len(hkl), call))
         return [
-            _squared(
-                *(x[owner[part]] for x in (species, *floats)), hkl[part], dtype(b_factor), table
-            )
-            for part in (slice(first, first + call) for first in range(0, len(hkl), call))
+            _squared(*(x[owner[part]] for x in arguments), hkl[part], dtype(b_factor), table)
+            for part in parts
         ]
 
 

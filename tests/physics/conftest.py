@@ -21,15 +21,15 @@ LAST_GROUP = {
 spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are from spglib 3 on
 
 
-class Crystal(NamedTuple):
-    """What `cmed_jax.physics` takes: rows a, b, c (angstrom), atomic numbers, coordinates."""
+class Atoms(NamedTuple):
+    """What `Crystal.of` takes: rows a, b, c (angstrom), atomic numbers, coordinates."""
 
     lattice: np.ndarray
     numbers: np.ndarray
     frac_coords: np.ndarray
 
 
-ROCK_SALT = Crystal(
+ROCK_SALT = Atoms(
     5.64 * np.eye(3),
     np.array([11] * 4 + [17] * 4),
     np.array(
@@ -37,28 +37,28 @@ ROCK_SALT = Crystal(
     )
     / 2,
 )
-WURTZITE = Crystal(
+WURTZITE = Atoms(
     np.array([[3.25, 0, 0], [-1.625, 1.625 * 3**0.5, 0], [0, 0, 5.21]]),
     np.array([30, 30, 8, 8]),
     np.array([[1, 2, 0], [2, 1, 1.5], [1, 2, 1.146], [2, 1, 2.646]]) / 3,
 )
-OBLIQUE = Crystal(  # angles of 51, 64 and 122 degrees
+OBLIQUE = Atoms(  # angles of 51, 64 and 122 degrees
     np.array([[3.9, 0.4, -0.2], [-2.1, 4.4, 0.3], [2.2, 1.5, 4.1]]),
     np.array([51, 16, 16, 9, 8, 1]),
     np.random.default_rng(7).random((6, 3)),
 )
-ONE_ATOM = Crystal(3.3 * np.eye(3), np.array([84]), np.zeros((1, 3)))
+ONE_ATOM = Atoms(3.3 * np.eye(3), np.array([84]), np.zeros((1, 3)))
 
 
 @pytest.fixture(
     params=[ROCK_SALT, WURTZITE, OBLIQUE, ONE_ATOM], ids=["cubic", "hexagonal", "oblique", "atom"]
 )
-def crystal(request) -> Crystal:
+def crystal(request) -> Atoms:
     return request.param
 
 
 @pytest.fixture(scope="session")
-def sample() -> dict[str, list[Crystal]]:
+def sample() -> dict[str, list[Atoms]]:
     """Three embedded materials of each crystal system, in their standard primitive cells."""
     with gzip.open(EMBEDDED, "rt") as file:
         rows = [json.loads(line) for line in file]
@@ -71,8 +71,8 @@ def sample() -> dict[str, list[Crystal]]:
     return chosen
 
 
-def standard_primitive(row: dict) -> Crystal:
+def standard_primitive(row: dict) -> Atoms:
     numbers = [gemmi.Element(symbol).atomic_number for symbol in row["species"]]
     cell = (row["lattice"], row["frac_coords"], numbers)
     lattice, coords, numbers = spglib.standardize_cell(cell, to_primitive=True, symprec=0.1)
-    return Crystal(lattice, numbers, coords)
+    return Atoms(lattice, numbers, coords)

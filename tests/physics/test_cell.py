@@ -29,4 +29,4 @@ def test_a_flat_cell_is_refused(angle):
 
 def test_atoms_need_one_position_each():
     with pytest.raises(ValueError, match=r"2 atoms need as many rows x, y, z, not shape \(1, 3\)"):
-        check_atoms(np.array([11, 17]), np.zeros((1, 3)))
+        check_atoms(np.array([11, 17]), np.zeros((1, 3)), np.ones(2))

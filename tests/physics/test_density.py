@@ -3,6 +3,9 @@
 from itertools import product
 
 import gemmi
+import jax
+import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import pytest
 import spglib
@@ -11,7 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pymatgen.core import Lattice
 
-from cmed_jax.physics.density import B_FACTOR, electron_density
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import (
+    B_FACTOR,
+    density_at,
+    electron_density,
+    synthesis,
+    truncation,
+)
 from cmed_jax.physics.density import structure_factors as transform
 
 ROUNDING = 3e-6  # of float32, as a share of the number of electrons or of the highest density
@@ -19,7 +29,7 @@ ROUNDING = 3e-6  # of float32, as a share of the number of electrons or of the h
 
 @pytest.fixture
 def density(crystal):
-    return electron_density(*crystal)
+    return electron_density(Crystal.of(*crystal))
 
 
 def volume(crystal):
@@ -61,7 +71,7 @@ def test_the_integral_is_the_number_of_electrons(crystal, density):
 
 @pytest.mark.parametrize("shape", [(50, 50, 50), (8, 10, 9), (1, 3, 2)])
 def test_fourier_coefficients_are_the_structure_factors(crystal, shape):
-    found = coefficients(crystal, electron_density(*crystal, shape=shape))
+    found = coefficients(crystal, electron_density(Crystal.of(*crystal), shape=shape))
     hkl = carried_modes(shape)
     index = tuple(hkl.T)
     expected = structure_factors(crystal, hkl)
@@ -104,6 +114,43 @@ def test_the_density_is_the_sum_of_gaussian_atoms(crystal, density):
                 expected += scale * a * width**1.5 * np.exp(-np.pi * width * squared)
     found = density[tuple(points.T)]
     np.testing.assert_allclose(found, expected, atol=ROUNDING * density.max())
+
+
+def test_the_direct_sum_is_the_series_between_the_points_of_a_grid(crystal):
+    # What the modes of the grid leave of these small cells is under 1e-5 of the highest density.
+    ours = Crystal.of(*crystal)
+    assert truncation(ours, (50, 50, 50), B_FACTOR) < 1e-5
+    fine = electron_density(ours, shape=(100, 100, 100))
+    points = np.random.default_rng(0).integers(0, 100, (60, 3))
+    with jax.enable_x64(True):
+        found = density_at(ours, points / 100)
+    np.testing.assert_allclose(found, fine[tuple(points.T)], atol=ROUNDING * fine.max())
+
+
+def test_truncation_bounds_what_the_grid_leaves_out():
+    long = Crystal.of(
+        np.diag([30.0, 4.0, 4.0]), np.array([8, 56]), np.array([[0.0] * 3, [0.5] * 3])
+    )
+    left = truncation(long, (50, 50, 50), B_FACTOR)
+    first = np.array([25 / 30 / 2]) ** 2  # q of the mode 25 of the long axis
+    oxygen, barium = (atomic_factor(z, first)[0] / z for z in (8, 56))
+    assert left == pytest.approx(max(oxygen, barium) * np.exp(-B_FACTOR * first[0]), rel=1e-5)
+    assert truncation(long, (100, 50, 50), B_FACTOR) < left
+    density = electron_density(long)
+    assert -density.min() > 0.1 * left * density.max()  # it ripples
+
+
+def test_the_density_changes_with_positions_lattice_and_b_as_finite_differences_do(crystal):
+    weight = np.random.default_rng(0).random((8, 10, 9))
+    ours = Crystal.of(*crystal)
+
+    def total(lattice, frac_coords, b_factor):
+        other = ours._replace(lattice=lattice, frac_coords=frac_coords)
+        return jnp.sum(weight * synthesis(other, b_factor, shape=weight.shape))
+
+    arguments = (ours.lattice, ours.frac_coords, np.array(4.0))
+    with jax.enable_x64(True):
+        jax.test_util.check_grads(total, arguments, order=1, modes=["rev"], eps=1e-5, rtol=1e-5)
 
 
 def test_the_density_is_that_of_gemmi(crystal, density):
@@ -156,7 +203,7 @@ def test_the_density_has_the_symmetry_of_the_space_group(sample, system):
     hkl = carried_modes(shape)
     index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
     for crystal in sample[system]:
-        density = electron_density(*crystal, shape=shape)
+        density = electron_density(Crystal.of(*crystal), shape=shape)
         f = coefficients(crystal, density)
         symmetry = spglib.get_symmetry(crystal_cell(crystal), symprec=1e-5)
         rotations, translations = symmetry["rotations"], symmetry["translations"]
@@ -184,7 +231,7 @@ def crystal_cell(crystal):
 def test_a_shift_of_the_atoms_rolls_the_grid(crystal, density):
     steps = np.array([7, -3, 60])
     lattice, numbers, coords = crystal
-    shifted = electron_density(lattice, numbers, coords + steps / 50)
+    shifted = electron_density(Crystal.of(lattice, numbers, coords + steps / 50))
     expected = np.roll(density, steps, axis=(0, 1, 2))
     np.testing.assert_allclose(shifted, expected, atol=ROUNDING * density.max())
 
@@ -192,12 +239,12 @@ def test_a_shift_of_the_atoms_rolls_the_grid(crystal, density):
 def test_the_order_and_the_cell_of_the_atoms_do_not_matter(crystal, density):
     lattice, numbers, coords = crystal
     order = np.arange(len(numbers))[::-1]
-    other = electron_density(lattice, numbers[order], coords[order] - [3, 0, -8])
+    other = electron_density(Crystal.of(lattice, numbers[order], coords[order] - [3, 0, -8]))
     np.testing.assert_allclose(other, density, atol=ROUNDING * density.max())
 
 
 def test_a_larger_b_factor_smears(crystal, density):
-    smeared = electron_density(*crystal, b_factor=8.0)
+    smeared = electron_density(Crystal.of(*crystal), b_factor=8.0)
     assert smeared.max() < density.max()
     assert smeared.mean() == pytest.approx(density.mean(), rel=1e-5)
 
@@ -211,7 +258,7 @@ edges = arrays(float, (3, 3), elements=st.floats(-4, 4))
 def test_a_valid_crystal_never_gives_nan(lattice, coords, data):
     assume(abs(np.linalg.det(lattice)) > 2)
     numbers = data.draw(arrays(int, len(coords), elements=st.integers(1, 98)))
-    density = electron_density(lattice, numbers, coords, shape=(8, 10, 9))
+    density = electron_density(Crystal.of(lattice, numbers, coords), shape=(8, 10, 9))
     assert np.isfinite(density).all()
     electrons = density.mean(dtype=float) * abs(np.linalg.det(lattice))
     assert electrons == pytest.approx(numbers.sum(), rel=1e-5)
@@ -234,14 +281,16 @@ SODIUM = (4.0 * np.eye(3), np.array([11]), np.zeros((1, 3)))
     ],
 )
 def test_bad_input_is_refused(change, message):
-    arguments = dict(zip(("lattice", "numbers", "frac_coords"), SODIUM, strict=True))
+    names = ("lattice", "numbers", "frac_coords")
+    arguments = dict(zip(names, SODIUM, strict=True)) | change
+    how = {name: arguments.pop(name) for name in change if name not in names}
     with pytest.raises(ValueError, match=message):
-        electron_density(**{**arguments, **change})
+        electron_density(Crystal.of(**arguments), **how)
 
 
 @pytest.mark.parametrize("shape", [(24, 24, 24), (9, 12, 15)])
 def test_a_density_has_the_structure_factors_it_was_made_of(crystal, shape):
-    found = transform(electron_density(*crystal, shape=shape), volume(crystal))
+    found = transform(electron_density(Crystal.of(*crystal), shape=shape), volume(crystal))
     reach = [(n - 1) // 2 for n in shape]
     assert found.shape == tuple(2 * r + 1 for r in reach)
     hkl = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1)

@@ -1,8 +1,5 @@
 """Powder lines against pymatgen, structure factors against gemmi, and their symmetries."""
 
-import gemmi
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -12,9 +9,9 @@ from pymatgen.analysis.diffraction.core import AbstractDiffractionPatternCalcula
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
-from cmed_jax.physics.padding import pad_atoms
+from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.patterns import powder_lines
-from cmed_jax.physics.reflections import half_sphere, reflections, structure_factors
+from cmed_jax.physics.reflections import half_sphere, reflections
 
 SYSTEMS = [
     "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic",
@@ -32,7 +29,7 @@ def test_lines_are_those_of_pymatgen(sample, system, wavelength, monkeypatch):
     monkeypatch.setattr(AbstractDiffractionPatternCalculator, "TWO_THETA_TOL", 1e-9)
     monkeypatch.setattr(AbstractDiffractionPatternCalculator, "SCALED_INTENSITY_TOL", 0)
     for crystal in sample[system]:
-        ours = powder_lines(reflections(*crystal, s_max=2 / wavelength), wavelength)
+        ours = powder_lines(reflections(Crystal.of(*crystal), s_max=2 / wavelength), wavelength)
         theirs = pymatgen_lines(crystal, wavelength)
         positions, intensities = clustered(ours, theirs, wavelength)
         # A line that only one of the two has is a difference in intensity as well.
@@ -62,58 +59,8 @@ def clustered(ours, theirs, wavelength):
     return positions, total / total.max(axis=1, keepdims=True)
 
 
-def test_structure_factors_are_those_of_gemmi(crystal):
-    gemmi.IT92_normalize()  # f(0) = Z, as here
-    small = gemmi.SmallStructure()
-    lattice = Lattice(crystal.lattice)
-    small.cell = gemmi.UnitCell(*lattice.abc, *lattice.angles)
-    for number, position in zip(crystal.numbers.tolist(), crystal.frac_coords, strict=True):
-        small.add_site(site(number, position))
-    hkl = half_sphere(crystal.lattice, S_MAX)
-    assert_equal_to_gemmi(small, crystal, hkl)
-
-
-def test_structure_factors_are_those_of_gemmi_expanding_a_chiral_space_group():
-    small = gemmi.SmallStructure()  # quartz: the sign of the phase tells the hands apart
-    small.cell = gemmi.UnitCell(4.913, 4.913, 5.405, 90, 90, 120)
-    small.spacegroup_hm = "P 31 2 1"
-    small.determine_and_set_spacegroup("S.H2")
-    small.add_site(site(14, [0.470, 0, 1 / 3]))
-    small.add_site(site(8, [0.414, 0.268, 0.453]))
-    small.setup_cell_images()
-    atoms = small.get_all_unit_cell_sites()
-    assert len(atoms) == 9
-    numbers = np.array([atom.element.atomic_number for atom in atoms])
-    coords = np.array([atom.fract.tolist() for atom in atoms])
-    lattice = np.array(small.cell.orth.mat.tolist()).T
-    gemmi.IT92_normalize()
-    small.change_occupancies_to_crystallographic()  # silicon lies on a twofold axis
-    assert_equal_to_gemmi(small, (lattice, numbers, coords), half_sphere(lattice, S_MAX))
-
-
-def site(number, position):
-    atom = gemmi.SmallStructure.Site()
-    atom.element = gemmi.Element(number)
-    atom.fract = gemmi.Fractional(*position)
-    return atom
-
-
-def assert_equal_to_gemmi(small, crystal, hkl):
-    lattice, numbers, coords = crystal
-    calculator = gemmi.StructureFactorCalculatorX(small.cell)
-    expected = np.array(
-        [calculator.calculate_sf_from_small_structure(small, h) for h in hkl.tolist()]
-    )
-    s = np.linalg.norm(hkl @ np.linalg.inv(lattice).T, axis=1)
-    with jax.enable_x64(True):
-        arguments = hkl.astype(float), s**2 / 4, *pad_atoms(numbers, coords)
-        real, imaginary = structure_factors(*map(jnp.asarray, arguments), table="it92")
-    ours = np.asarray(real) + 1j * np.asarray(imaginary)
-    np.testing.assert_allclose(ours, expected, atol=1e-6 * numbers.sum())  # gemmi's are float32
-
-
 def test_half_sphere_holds_one_of_each_friedel_pair(crystal):
-    hkl = half_sphere(crystal.lattice, S_MAX)
+    hkl = half_sphere(crystal.lattice, S_MAX).hkl
     points = Lattice(crystal.lattice).reciprocal_lattice_crystallographic.get_points_in_sphere(
         [[0, 0, 0]], [0, 0, 0], S_MAX
     )
@@ -126,9 +73,10 @@ def test_half_sphere_holds_one_of_each_friedel_pair(crystal):
 
 
 def test_intensities_hold_the_multiplicity():
-    lines = reflections(3.0 * np.eye(3), np.array([84]), np.zeros((1, 3)), s_max=3.01 / 3)
+    polonium = Crystal.of(3.0 * np.eye(3), np.array([84]), np.zeros((1, 3)))
+    lines = reflections(polonium, s_max=3.01 / 3)
     n = np.rint((lines[:, 0] * 3.0) ** 2)
-    alone = reflections(3.0 * np.eye(3), np.array([84]), np.zeros((1, 3)), s_max=1 / 3)
+    alone = reflections(polonium, s_max=1 / 3)
     np.testing.assert_array_equal(n, [1, 2, 3, 4, 5, 6, 8, 9])
     f_squared = alone[0, 1] / 6
     assert f_squared == pytest.approx(84**2, rel=0.5)
@@ -139,14 +87,15 @@ def test_intensities_hold_the_multiplicity():
 def test_a_line_at_s_max_is_complete():
     # 500 and 430 of a cubic cell, rounded differently, both at s_max exactly.
     for a in np.linspace(3.1, 7.7, 24):
-        at = reflections(a * np.eye(3), np.array([26]), np.zeros((1, 3)), s_max=5 / a)
-        beyond = reflections(a * np.eye(3), np.array([26]), np.zeros((1, 3)), s_max=5.01 / a)
+        crystal = Crystal.of(a * np.eye(3), np.array([26]), np.zeros((1, 3)))
+        at, beyond = reflections(crystal, s_max=5 / a), reflections(crystal, s_max=5.01 / a)
         np.testing.assert_allclose(at, beyond, rtol=1e-12)
 
 
 def test_systematic_absences_are_left_out():
     lattice = 5.43 * (np.ones((3, 3)) - np.eye(3)) / 2
-    lines = reflections(lattice, np.array([14, 14]), np.array([[0, 0, 0], [0.25] * 3]), s_max=1.0)
+    silicon = Crystal.of(lattice, np.array([14, 14]), np.array([[0, 0, 0], [0.25] * 3]))
+    lines = reflections(silicon, s_max=1.0)
     n = np.rint((lines[:, 0] * 5.43) ** 2)
     assert n.tolist() == [3, 8, 11, 16, 19, 24, 27]  # no 200, no 222
 
@@ -154,35 +103,34 @@ def test_systematic_absences_are_left_out():
 @pytest.mark.parametrize("table", ["pymatgen", "it92"])
 def test_lines_do_not_depend_on_the_description(crystal, table):
     lattice, numbers, coords = crystal
-    expected = reflections(*crystal, s_max=S_MAX, table=table)
+    expected = reflections(Crystal.of(*crystal), s_max=S_MAX, table=table)
     change = np.array([[1, 1, 0], [0, 1, -1], [1, 1, 1]])  # of determinant 1
     order = np.random.default_rng(0).permutation(len(numbers))
     moved = (coords @ np.linalg.inv(change) + [0.3, -1.7, 5.2])[order]
-    lines = reflections(change @ lattice, numbers[order], moved, s_max=S_MAX, table=table)
+    other = Crystal.of(change @ lattice, numbers[order], moved)
+    lines = reflections(other, s_max=S_MAX, table=table)
     np.testing.assert_allclose(lines[:, 0], expected[:, 0], rtol=1e-9)
     np.testing.assert_allclose(lines[:, 1], expected[:, 1], atol=1e-9 * expected[:, 1].max())
 
 
 def test_mirror_images_have_the_same_lines(crystal):
-    mirrored = (crystal.lattice, crystal.numbers, -crystal.frac_coords)
-    np.testing.assert_allclose(
-        reflections(*mirrored, s_max=S_MAX), reflections(*crystal, s_max=S_MAX), rtol=1e-9
-    )
+    mirrored = Crystal.of(crystal.lattice, crystal.numbers, -crystal.frac_coords)
+    expected = reflections(Crystal.of(*crystal), s_max=S_MAX)
+    np.testing.assert_allclose(reflections(mirrored, s_max=S_MAX), expected, rtol=1e-9)
 
 
 def test_a_supercell_has_the_same_lines_stronger(crystal):
     lattice, numbers, coords = crystal
     doubled = np.concatenate([coords, coords + np.array([0, 0, 1])]) / [1, 1, 2]
-    lines = reflections(
-        lattice * [[1], [1], [2]], np.concatenate([numbers, numbers]), doubled, s_max=S_MAX
-    )
-    expected = reflections(*crystal, s_max=S_MAX)
+    supercell = Crystal.of(lattice * [[1], [1], [2]], np.tile(numbers, 2), doubled)
+    lines = reflections(supercell, s_max=S_MAX)
+    expected = reflections(Crystal.of(*crystal), s_max=S_MAX)
     np.testing.assert_allclose(lines[:, 0], expected[:, 0], rtol=1e-9)
     np.testing.assert_allclose(lines[:, 1], 4 * expected[:, 1], rtol=1e-6)
 
 
 def test_lines_ascend_up_to_s_max(crystal):
-    lines = reflections(*crystal, s_max=S_MAX)
+    lines = reflections(Crystal.of(*crystal), s_max=S_MAX)
     assert lines.dtype == np.float64
     assert np.all(np.diff(lines[:, 0]) > 0)
     assert 0 < lines[0, 0] <= lines[-1, 0] <= S_MAX * (1 + 1e-9)
@@ -190,7 +138,7 @@ def test_lines_ascend_up_to_s_max(crystal):
 
 
 def test_no_reflection_within_reach_gives_no_line(crystal):
-    assert reflections(*crystal, s_max=0.01).shape == (0, 2)
+    assert reflections(Crystal.of(*crystal), s_max=0.01).shape == (0, 2)
 
 
 coordinates = st.integers(1, 4).flatmap(lambda n: arrays(float, (n, 3), elements=st.floats(-3, 3)))
@@ -202,7 +150,7 @@ edges = arrays(float, (3, 3), elements=st.floats(-4, 4))
 def test_a_valid_crystal_never_gives_nan(lattice, coords, data):
     assume(abs(np.linalg.det(lattice)) > 2)
     numbers = data.draw(arrays(int, len(coords), elements=st.integers(1, 98)))
-    lines = reflections(lattice, numbers, coords, s_max=1.5)
+    lines = reflections(Crystal.of(lattice, numbers, coords), s_max=1.5)
     assert np.isfinite(lines).all()
     assert (lines >= 0).all()
 
@@ -224,10 +172,18 @@ SODIUM = (4.0 * np.eye(3), np.array([11]), np.zeros((1, 3)))
         ({"s_max": -1.0}, "s_max is -1.0"),
         ({"s_max": np.nan}, "s_max is nan"),
         ({"s_max": np.inf}, "s_max is inf"),
+        ({"s_max": None}, "how far the reflections go is missing"),
+        ({"wavelength": 0.0}, "wavelength is 0.0"),
+        ({"b_factor": -1.0}, "b_factor is -1.0"),
+        ({"anomalous": True}, "depends on the wavelength"),
+        ({"occupancies": np.array([1.5])}, "occupancies go from 1.5"),
+        ({"occupancies": np.array([np.nan])}, "occupancies go from nan"),
+        ({"occupancies": np.ones(2)}, "1 atoms need as many occupancies"),
     ],
 )
 def test_bad_input_is_refused(change, message):
-    names = ("lattice", "numbers", "frac_coords")
-    arguments = {**dict(zip(names, SODIUM, strict=True)), "s_max": 1.0, **change}
+    names = ("lattice", "numbers", "frac_coords", "occupancies")
+    arguments = dict(zip(names, SODIUM, strict=False)) | change
+    how = {"s_max": 1.0} | {name: arguments.pop(name) for name in change if name not in names}
     with pytest.raises(ValueError, match=message):
-        reflections(**arguments)
+        reflections(Crystal.of(**arguments), **how)
