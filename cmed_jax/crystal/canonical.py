@@ -99,7 +99,7 @@ def canonical_description(
         ValueError: no symmetry was found, for instance because atoms coincide.
     """
     dataset = _symmetry(material, symprec)
-    group = space_group(dataset.hall_number)
+    group = space_group(dataset.number)
     to_primitive = np.linalg.inv(group.cell)
     to_standard = np.linalg.inv(dataset.std_linear)
     matrix = np.rint(to_primitive @ to_standard).astype(int)
@@ -110,7 +110,7 @@ def canonical_description(
     coords, first = _merge_copies(material.frac_coords @ matrix.T + shift, copies)
     numbers = material.numbers[first]
     coords = _symmetrized(coords, numbers, metric, group)
-    rotation, origin = _first_description(numbers, coords, normalizer(dataset.hall_number))
+    rotation, origin = _first_description(numbers, coords, normalizer(dataset.number))
     coords = _in_cell(coords @ rotation.T + origin)
     order = np.lexsort((_keys(coords), _electropositivity(numbers)))
     canonical = replace(
@@ -157,12 +157,10 @@ def _symmetry(material: Material, symprec: float) -> moyopy.MoyoDataset:
 
 
 @cache
-def space_group(hall_number: int) -> SpaceGroup:
-    """Return a space group by its Hall number (1-530, International Tables B, table A1.4.2.7)."""
-    entry = moyopy.HallSymbolEntry(hall_number)
-    setting = moyopy.Setting.hall_number(hall_number)
-    operations = moyopy.operations_from_number(entry.number, setting=setting)
-    cell = PRIMITIVE[entry.hm_short[0]]
+def space_group(number: int) -> SpaceGroup:
+    """Return a space group by its number, in the setting of the canonical cell."""
+    operations = moyopy.operations_from_number(number, setting=_SETTING)
+    cell = PRIMITIVE[moyopy.SpaceGroupType(number).hm_short[0]]
     inverse = np.linalg.inv(cell)
     rotations = np.rint(inverse @ operations.rotations @ cell).astype(int)
     translations = np.rint(_STEPS * np.array(operations.translations) @ inverse.T).astype(int)
@@ -171,12 +169,12 @@ def space_group(hall_number: int) -> SpaceGroup:
 
 
 @cache
-def normalizer(hall_number: int) -> Normalizer:
-    """Return the normalizer of a space group (by its Hall number) on its primitive cell.
+def normalizer(number: int) -> Normalizer:
+    """Return the normalizer of a space group (by its number) on its primitive cell.
 
     Only isometries that every lattice of the group's Bravais type admits are counted.
     """
-    _, rotations, translations = space_group(hall_number)
+    _, rotations, translations = space_group(number)
     polar = _polar_shifts(rotations)
     found: list[tuple[np.ndarray, np.ndarray]] = []
     seen: set[bytes] = set()
