@@ -64,21 +64,14 @@ def gaussians() -> tuple[Float[np.ndarray, "119 5"], Float[np.ndarray, "119 5"]]
     )
 
 
-def dispersion(
-    numbers: Integer[np.ndarray, " n"], wavelength: float | None
-) -> Float[np.ndarray, "2 n"]:
-    """Return f' and f'' (electrons) of atomic numbers; zero for 0, and without a wavelength.
+def dispersion(numbers: Integer[np.ndarray, " n"], wavelength: float) -> Float[np.ndarray, "2 n"]:
+    """Return f' and f'' (electrons) of atomic numbers at a wavelength (angstrom); zero for 0.
 
     After Cromer and Liberman (Acta Cryst. A37, 267, 1981), as computed by gemmi.
-
-    Args:
-        numbers: atomic numbers.
-        wavelength: angstrom.
     """
     added = np.zeros((2, len(numbers)))
-    if wavelength is not None:
-        for i in np.flatnonzero(numbers):
-            added[:, i] = gemmi.cromer_liberman(int(numbers[i]), gemmi.hc / wavelength)
+    for i in np.flatnonzero(numbers):
+        added[:, i] = gemmi.cromer_liberman(int(numbers[i]), gemmi.hc / wavelength)
     return added
 
 

@@ -211,29 +211,31 @@ def _scatter(
         mine.reshape(-1, 3)[: len(sphere.hkl)] = sphere.hkl
     owner = np.resize(np.repeat(np.arange(len(crystals)), rows), len(hkl))  # some rows are empty
     lattice, species, occupancy, frac_coords = stack(crystals)
-    added = np.stack([dispersion(each, wavelength) for each in species])
-    arguments = (species, *(x.astype(dtype) for x in (lattice, occupancy, frac_coords, added)))
+    floats = [lattice, occupancy, frac_coords]
+    if wavelength is not None:
+        floats.append(np.stack([dispersion(each, wavelength) for each in species]))
+    arguments = (species, *(x.astype(dtype) for x in floats))
     with jax.enable_x64(dtype == np.float64):
         parts = (slice(first, first + call) for first in range(0, len(hkl), call))
         return [
-            _squared(*(x[owner[part]] for x in arguments), hkl[part], dtype(b_factor), table)
+            _squared(table, dtype(b_factor), hkl[part], *(x[owner[part]] for x in arguments))
             for part in parts
         ]
 
 
-@partial(jax.jit, static_argnames="table")
+@partial(jax.jit, static_argnums=0)
 def _squared(
+    table: Table,
+    b_factor: Float[Array, ""],
+    hkl: Integer[Array, "b m 3"],
     species: Integer[Array, "b k"],
     lattice: Float[Array, "b 3 3"],
     occupancy: Float[Array, "b k n"],
     frac_coords: Float[Array, "b n 3"],
-    added: Float[Array, "b 2 k"],
-    hkl: Integer[Array, "b m 3"],
-    b_factor: Float[Array, ""],
-    table: Table,
+    added: Float[Array, "b 2 k"] | None = None,
 ) -> Float[Array, "b m"]:
-    scatter = partial(squared_structure_factors, table=table)
     crystals = Crystal(lattice, species, occupancy, frac_coords)
+    scatter = partial(squared_structure_factors, table=table)
     return jax.vmap(scatter, in_axes=(0, 0, None, 0))(crystals, hkl, b_factor, added)[1]
 
 

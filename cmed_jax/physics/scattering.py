@@ -24,7 +24,7 @@ def squared_structure_factors(
     crystal: Crystal,
     hkl: Num[Array | np.ndarray, "m 3"],
     b_factor: Float[Array | np.ndarray, ""] | float = 0.0,
-    dispersion: Float[Array | np.ndarray, "2 k"] | float = 0.0,
+    dispersion: Float[Array | np.ndarray, "2 k"] | None = None,
     *,
     table: Table = "pymatgen",
 ) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
@@ -37,7 +37,7 @@ def squared_structure_factors(
         crystal: a single one, padded or not.
         hkl: reflections; (0, 0, 0) pads: there s is 0 and F the number of electrons.
         b_factor: isotropic B of every atom, angstrom^2.
-        dispersion: f' and f'' of each species, electrons (`form_factors.dispersion`).
+        dispersion: f' and f'' of each species, electrons (`form_factors.dispersion`), or none.
         table: the form factors.
     """
     lattice, species, occupancy, frac_coords = crystal
@@ -45,12 +45,15 @@ def squared_structure_factors(
     x, y, z = reciprocal_axes(lattice).T
     squared = (x @ h) ** 2 + (y @ h) ** 2 + (z @ h) ** 2
     cosines, sines = (occupancy @ part for part in cos_sin(frac_coords @ h))
-    real, imaginary = jnp.broadcast_to(dispersion, (2, len(species)))
-    # With F = sum (f + f' + i f'') (C + i S) the terms f'' C and f'' S mix with the others in
-    # |F(h)|^2, with opposite signs in |F(-h)|^2: in the mean they stand alone.
-    factors = form_factors(species, squared / 4, table) + real[:, None]
-    parts = [jnp.einsum("km,km->m", factors, part) for part in (cosines, sines)]
-    parts += [imaginary @ part for part in (cosines, sines)]
+    factors = form_factors(species, squared / 4, table)
+    parts = []
+    if dispersion is not None:
+        real, imaginary = dispersion
+        factors += real[:, None]
+        # With F = sum (f + f' + i f'') (C + i S) the terms f'' C and f'' S mix with the others in
+        # |F(h)|^2, with opposite signs in |F(-h)|^2: in the mean they stand alone.
+        parts = [imaginary @ part for part in (cosines, sines)]
+    parts += [jnp.einsum("km,km->m", factors, part) for part in (cosines, sines)]
     return _root(squared), jnp.exp(-b_factor * squared / 2) * sum(part**2 for part in parts)
 
 
@@ -63,6 +66,7 @@ def cos_sin(
     compilers turn into vector instructions: a tenth of the cost of `jnp.cos` and `jnp.sin`, which
     would take most of the time.
     """
+    turns = jnp.asarray(turns)
     half = jnp.pi * (turns - jnp.round(turns))
     square = half * half
     cosine = sine = jnp.ones_like(half)

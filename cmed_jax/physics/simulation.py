@@ -1,0 +1,132 @@
+"""From a crystal to its powder pattern in one call: for people, and for gradients."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import gemmi
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.form_factors import Table
+from cmed_jax.physics.grids import Grid
+from cmed_jax.physics.instrument import PERFECT, Instrument, Lines, Sample, radiation
+from cmed_jax.physics.patterns import powder_lines
+from cmed_jax.physics.reflections import reflections
+from cmed_jax.physics.rendering import render
+from cmed_jax.physics.scattering import squared_structure_factors
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+WIDTH = 0.1
+"""FWHM of the lines of a simulated pattern where no instrument is given, degrees."""
+
+
+class SimulatedPattern(NamedTuple):
+    """A powder pattern, strongest 100.
+
+    Attributes:
+        two_theta: middle of each bin, degrees.
+        intensity: collected in each bin.
+        lines: columns d (angstrom), two-theta (degrees) and integrated intensity of each line, for
+            the mean wavelength of the radiation.
+    """
+
+    two_theta: Float[np.ndarray, " n"]
+    intensity: Float[np.ndarray, " n"]
+    lines: Float[np.ndarray, "m 3"]
+
+
+def simulate_pattern(
+    structure: "Structure",
+    wavelength: str | float = "CuKa",
+    *,
+    start: float = 10.0,
+    stop: float = 80.0,
+    step: float = 0.02,
+    instrument: Instrument | None = None,
+    sample: Sample = PERFECT,
+    table: Table = "pymatgen",
+) -> SimulatedPattern:
+    """Return the powder pattern of a pymatgen structure, with lines and profiles.
+
+    Args:
+        structure: ordered, or with partly filled and mixed sites.
+        wavelength: a radiation such as "CuKa" (a doublet), or angstroms; an instrument that is
+            given has its own.
+        start: lower end of the pattern, two-theta in degrees.
+        stop: upper end.
+        step: width of a bin.
+        instrument: None is one whose lines are `WIDTH` wide everywhere, without monochromator.
+        sample: the powder; its B factor weakens the lines as well.
+        table: the form factors.
+
+    Raises:
+        ValueError: the radiation is unknown, the range holds no bin, an element has no form factor,
+            or the structure has no atoms or no volume.
+    """
+    if not 0 < step < np.inf:
+        raise ValueError(f"step is {step}: give a positive number of degrees")
+    instrument = instrument or Instrument(*radiation(wavelength), w=WIDTH**2)
+    mean = float(np.asarray(instrument.weights) @ np.asarray(instrument.wavelengths))
+    grid = Grid(start, stop, max(round((stop - start) / step), 1), wavelength=mean)
+    found = reflections(
+        crystal_of(structure), s_max=2 / min(np.asarray(instrument.wavelengths)), table=table
+    )
+    thermal = np.exp(-sample.b_factor * found[:, 0] ** 2 / 2)
+    angle, strength = powder_lines(found * np.stack([np.ones_like(thermal), thermal], axis=1), mean)
+    inside = (angle >= start) & (angle <= stop)
+    d = 1 / found[: len(angle), 0]
+    lines = np.stack([d, angle, strength], axis=1)[inside]
+    lines[:, 2] *= 100 / (lines[:, 2].max(initial=0) or 1)
+    pattern, _ = render(Lines(*found.T), grid, instrument, sample)
+    intensity = np.asarray(pattern, float)
+    return SimulatedPattern(grid.centres, 100 * intensity / (intensity.max() or 1), lines)
+
+
+def crystal_of(structure: "Structure") -> Crystal:
+    """Return the crystal of a pymatgen structure, whose sites may be partly filled or mixed.
+
+    Raises:
+        ValueError: as `Crystal.of`.
+    """
+    atoms = [
+        (gemmi.Element(species.symbol).atomic_number, site.frac_coords, occupancy)
+        for site in structure
+        for species, occupancy in site.species.items()
+    ]
+    numbers, frac_coords, occupancies = zip(*atoms, strict=True) if atoms else ([], [], [])
+    return Crystal.of(
+        structure.lattice.matrix,
+        np.array(numbers, int),
+        np.array(frac_coords, float).reshape(-1, 3),
+        np.array(occupancies, float),
+    )
+
+
+def powder_pattern(
+    crystal: Crystal,
+    hkl: Num[Array | np.ndarray, "m 3"],
+    grid: Grid,
+    instrument: Instrument,
+    sample: Sample = PERFECT,
+    *,
+    dispersion: Float[Array | np.ndarray, "2 k"] | None = None,
+    table: Table = "pymatgen",
+) -> Float[Array, " bins"]:
+    """Return the pattern of a crystal as a pure function, for `jax.jit`, `vmap` and `grad`.
+
+    The reflections stay one by one, so that their positions may part as the lattice changes.
+
+    Args:
+        crystal: a single one, padded or not.
+        hkl: reflections, one of each Friedel pair (`half_sphere`, out to where the instrument
+            reaches, or farther if the cell is to shrink); (0, 0, 0) pads.
+        grid: the bins.
+        instrument: the diffractometer; its widths should not vanish, for a gradient.
+        sample: the powder.
+        dispersion: f' and f'' of each species, electrons, or none.
+        table: the form factors.
+    """
+    s, squared = squared_structure_factors(crystal, hkl, 0.0, dispersion, table=table)
+    return render(Lines(s, 2 * squared), grid, instrument, sample)[0]
