@@ -1,0 +1,149 @@
+"""Self-consistency: does a density imply the pattern that it was predicted from? It needs no truth.
+
+A density in a cell has structure factors, these have powder lines, and the lines a pattern, which
+is rendered like the given one and compared with it. The cell has to be known: from indexing the
+pattern in practice, from the record here.
+
+Both are compared up to the s that means something in both. Densities are smeared by
+exp(-B s^2 / 4); that is divided out, which raises their errors as well, and the grid carries |h|
+only up to 24. Up to `S_COMPARED`, 64 degrees of Mo K-alpha, amplitudes are raised by at most a
+factor of 9.5 with B = 4, and the true densities of the benchmark's test materials, stored in
+float16, imply their patterns with a cosine above 0.998 and a mean Rwp of 0.02. What is left is the
+difference of two tables of form factors: one computes patterns and one densities
+(`cmed_jax.physics.form_factors`).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float, Integer
+
+from cmed_jax.physics.cell import cell_volume, reciprocal_lattice
+from cmed_jax.physics.density import structure_factors
+from cmed_jax.physics.patterns import (
+    BINS,
+    MO_K_ALPHA,
+    lorentz_polarization,
+    stick_pattern,
+    two_theta,
+)
+from cmed_jax.physics.reflections import COINCIDENCE
+
+S_COMPARED = 1.5
+"""Largest s of the comparison, 1/angstrom."""
+
+FLOOR = 0.01
+"""Intensities below this share of the strongest weigh like it; counting has a background."""
+
+
+class Agreement(NamedTuple):
+    """How well the patterns of k densities agree with the one that was given.
+
+    cosine: of the angle between them, 0 to 1. rwp: the weighted profile R factor, 0 to 1.
+    """
+
+    cosine: Float[np.ndarray, " k"]
+    rwp: Float[np.ndarray, " k"]
+
+
+class Lines(NamedTuple):
+    """The powder lines of a cell that the modes of a grid make up, ascending in s.
+
+    s: 1/angstrom. modes: places in the flattened modes of the grid, line after line. first: where
+    the modes of each line begin.
+    """
+
+    s: Float[np.ndarray, " lines"]
+    modes: Integer[np.ndarray, " m"]
+    first: Integer[np.ndarray, " lines"]
+
+
+def self_consistency(
+    densities: Float[Array | np.ndarray, "k a b c"],
+    pattern: Float[np.ndarray, "1024"],
+    lattice: Float[np.ndarray, "3 3"],
+    b_factor: float,
+) -> Agreement:
+    """Compare the patterns that densities imply with the given one.
+
+    Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) with the scale k that makes it smallest and the
+    weight 1 / y of counted intensities (Young, The Rietveld Method, 1993, chapter 1).
+
+    Args:
+        densities: e/angstrom^3.
+        pattern: as the record holds it.
+        lattice: rows a, b, c in angstrom.
+        b_factor: isotropic B of the densities, angstrom^2.
+    """
+    bins = compared_bins(lattice, densities.shape[1:])
+    given = pattern[:bins].astype(float)
+    implied = implied_patterns(densities, lattice, b_factor)[:, :bins].astype(float)
+    return Agreement(_cosine(given, implied), _rwp(given, implied))
+
+
+def implied_patterns(
+    densities: Float[Array | np.ndarray, "k a b c"],
+    lattice: Float[np.ndarray, "3 3"],
+    b_factor: float,
+) -> Float[np.ndarray, "k 1024"]:
+    """Return the patterns of densities as `published_pattern` renders them; zeros past the limit.
+
+    Args:
+        densities: e/angstrom^3.
+        lattice: rows a, b, c in angstrom.
+        b_factor: isotropic B of the densities, angstrom^2; it is divided out.
+    """
+    lines = carried_lines(lattice, densities.shape[1:])
+    amplitudes = np.abs(structure_factors(densities, cell_volume(lattice)))
+    squared = amplitudes.reshape(len(densities), -1)[:, lines.modes] ** 2
+    angle = np.asarray(two_theta(lines.s, MO_K_ALPHA))
+    factor = np.asarray(lorentz_polarization(angle)) * np.exp(b_factor * lines.s**2 / 2)
+    intensity = factor * np.add.reduceat(squared, lines.first, axis=1)
+    return np.stack([stick_pattern(angle, sticks) for sticks in intensity])
+
+
+def carried_lines(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> Lines:
+    """Return the lines of a cell up to `S_COMPARED`, or as far as a grid holds whole spheres."""
+    h, k, ell = np.ix_(*(np.arange(n) - n // 2 for n in _modes(shape)))
+    squared = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal_lattice(lattice).T)
+    s = np.sqrt(squared).ravel()
+    inside = np.flatnonzero((s > 0) & (s < _limit(lattice, shape)))
+    modes = inside[np.argsort(s[inside], kind="stable")]
+    first = np.flatnonzero(np.diff(s[modes], prepend=-1.0) > COINCIDENCE)
+    return Lines(s[modes[first]], modes, first)
+
+
+def compared_bins(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> int:
+    """Return how many bins of the pattern lie wholly below the limit of the comparison."""
+    (angle,) = two_theta(np.array([_limit(lattice, shape)]), MO_K_ALPHA)
+    return int(BINS * angle / 180)
+
+
+def _modes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How many modes `structure_factors` returns along each axis."""
+    return tuple(n - 1 + n % 2 for n in shape)
+
+
+def _limit(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> float:
+    """The first mode that an axis lacks is h = (n + 1) // 2, on the plane h = a.s."""
+    lacking = [
+        (n + 1) // 2 / edge for n, edge in zip(shape, np.linalg.norm(lattice, axis=1), strict=True)
+    ]
+    return min(S_COMPARED, *lacking)
+
+
+def _cosine(
+    given: Float[np.ndarray, " bins"], implied: Float[np.ndarray, "k bins"]
+) -> Float[np.ndarray, " k"]:
+    lengths = np.linalg.norm(given) * np.linalg.norm(implied, axis=1)
+    return implied @ given / np.where(lengths > 0, lengths, 1)
+
+
+def _rwp(
+    given: Float[np.ndarray, " bins"], implied: Float[np.ndarray, "k bins"]
+) -> Float[np.ndarray, " k"]:
+    """With the best scale, 1 - (w y.y')^2 / (w y.y) (w y'.y') is left of the sum."""
+    weight = 1 / np.maximum(given, FLOOR)
+    products = (weight * given**2).sum() * (weight * implied**2).sum(axis=1)
+    overlap = (implied @ (weight * given)) ** 2
+    return np.sqrt(np.maximum(1 - overlap / np.where(products > 0, products, 1), 0))

@@ -1,0 +1,76 @@
+"""Calibration of samples that are drawn as the truth is, and of samples that are not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cmed_jax.evaluation.uncertainty import LEVELS, PARTS, calibration, summary, trust
+
+SHAPE = (30, 30, 30)
+
+
+def drawn(samples, seed=0, spread=1.0):
+    """A truth and samples around one mean, with a deviation of their own at each voxel."""
+    rng = np.random.default_rng(seed)
+    deviation = rng.uniform(0.1, 3, SHAPE)
+    mean = rng.uniform(5, 10, SHAPE)
+    truth, *others = mean + deviation * rng.normal(size=(samples + 1, *SHAPE))
+    return truth, mean + spread * (np.stack(others) - mean)
+
+
+@pytest.mark.parametrize("samples", [2, 5, 30])
+def test_what_is_drawn_alike_is_covered_as_often_as_it_says(samples):
+    found = calibration(*drawn(samples))
+    np.testing.assert_allclose(found["coverage"], LEVELS, atol=0.015)
+
+
+def test_samples_that_agree_too_well_cover_too_little():
+    found = calibration(*drawn(5, spread=0.1))
+    assert (found["coverage"] < 0.5 * np.array(LEVELS)).all()
+    assert (found["expected"] < 0.2 * found["error"]).all()
+
+
+def test_errors_grow_with_the_deviation_where_it_tells():
+    found = calibration(*drawn(40))
+    assert found["expected"].shape == found["error"].shape == (PARTS,)
+    np.testing.assert_allclose(found["expected"], found["error"], rtol=0.2)
+    assert (np.diff(found["error"]) > 0).all()
+
+
+def test_spread_is_the_mean_deviation_relative_to_the_density():
+    truth, samples = drawn(4)
+    expected = samples.std(axis=0, ddof=1).mean() / samples.mean(axis=0).mean()
+    assert calibration(truth, samples)["spread"] == pytest.approx(expected)
+    assert calibration(truth, 7 * samples)["spread"] == pytest.approx(expected)
+
+
+def test_samples_that_are_all_the_same_are_counted_not_divided_by():
+    truth = np.ones(SHAPE)
+    found = calibration(truth, np.zeros((3, *SHAPE)))
+    assert found["spread"] == 0
+    assert not found["coverage"].any()
+    np.testing.assert_array_equal(calibration(truth, np.ones((3, *SHAPE)))["coverage"], 1)
+
+
+def test_the_summary_is_the_mean_over_materials():
+    both = [calibration(*drawn(5, seed)) for seed in (0, 1)]
+    figures = {name: np.stack([found[name] for found in both]) for name in both[0]}
+    found = summary(figures)
+    assert json.loads(json.dumps(found)) == found
+    assert found["levels"] == list(LEVELS)
+    assert found["error"][3] == pytest.approx((both[0]["error"][3] + both[1]["error"][3]) / 2)
+
+
+def test_a_confidence_that_ranks_like_the_truth_parts_good_from_bad():
+    ssim = np.array([0.5, 0.9, 0.7, 0.8, 0.6])
+    found = trust(ssim**3, ssim)
+    assert found["spearman"] == pytest.approx(1)
+    assert found["trusted"] == pytest.approx(0.8)
+    assert found["doubted"] == pytest.approx(0.55)
+    assert trust(-ssim, ssim)["spearman"] == pytest.approx(-1)
+
+
+def test_a_constant_confidence_ranks_nothing():
+    assert trust(np.zeros(4), np.arange(4.0))["spearman"] is None
+    assert trust(np.zeros(1), np.ones(1))["doubted"] is None
