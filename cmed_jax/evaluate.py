@@ -4,44 +4,23 @@ Without a run, `python -m cmed_jax.evaluate --data DIR` shows what needs no mode
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 
 from cmed_jax.config import run_command
-from cmed_jax.data.dataset import (
-    Examples,
-    fingerprint,
-    load_examples,
-    load_structures,
-    provenance,
-)
-from cmed_jax.data.records import Recipe
-from cmed_jax.evaluation.baselines import baselines
-from cmed_jax.evaluation.kinship import kinship
+from cmed_jax.data.dataset import Examples
+from cmed_jax.evaluation.bench import Bench
+from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import (
-    CONTROLS,
-    Control,
-    Generator,
-    Query,
-    Scores,
-    evaluate,
-    full_query,
-)
-from cmed_jax.evaluation.report import plot_material, print_report, results
-from cmed_jax.evaluation.substitution import Templates
+from cmed_jax.evaluation.protocol import Generator, Query, Scores, full_query
+from cmed_jax.evaluation.report import plot_material, print_report
 from cmed_jax.predict import restore
 from cmed_jax.training.checkpoint import run_folder
-
-TABLE_WIDTH = 110
-"""Columns that the table needs; a narrower terminal breaks its lines, and a file has them whole."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +66,15 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
     config, network = restore(options.run)
-    bench = Bench(options, options.data or Path(config.data), console)
+    bench = _bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
     plain = network_generator(network, shape)
     drawn = network_generator(network, shape, samples=options.samples, seed=options.seed)
     model = bench.score("model", drawn)
     controls = {name: bench.score(name, plain, control) for name, control in CONTROLS.items()}
     run = {"checkpoint": str(options.run), "config": config.to_json()}
-    found = bench.report(model, controls, run)
+    found = bench.results(model, controls, run)
+    print_report(found, bench.console)
     out = options.out or run_folder(options.run) / "evaluation" / options.split
     _write(out / "results.json", json.dumps(found, indent=1))
     _draw(out / "pictures", plain, bench.held_out, model, options.pictures)
@@ -112,68 +92,17 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
     """
     if options.data is None:
         raise ValueError("give the folder of a run, or --data DIR for the baselines alone")
-    bench = Bench(options, options.data, console)
-    found = bench.report(model=None, controls={}, run={"checkpoint": None, "config": None})
+    bench = _bench(options, options.data, console)
+    found = bench.results(model=None, controls={}, run={"checkpoint": None, "config": None})
+    print_report(found, bench.console)
     if options.out is not None:
         _write(options.out / "results.json", json.dumps(found, indent=1))
         bench.console.print(f"{options.out}: results.json")
     return found
 
 
-class Bench:
-    """A split that generators are scored on, beside the baselines of its dataset."""
-
-    def __init__(self, options: Options, data: Path, console: Console | None = None):
-        """Load the split that the options name and the training split of a dataset.
-
-        Raises:
-            FileNotFoundError: there is no dataset.
-            ValueError: it has no such split.
-        """
-        self.data, self.options = data, options
-        self.console = console or Console(width=max(Console().width, TABLE_WIDTH))
-        self.held_out, self.training = (
-            load_examples(data, options.split),
-            load_examples(data, "train"),
-        )
-
-    def score(self, name: str, generator: Generator, control: Control = full_query) -> Scores:
-        """Score a generator, and show how far it is under its name."""
-        shown = self.console.is_terminal
-        with Progress(console=self.console, transient=True, disable=not shown) as bar:
-            task = bar.add_task(name, total=len(self.held_out))
-            return evaluate(
-                generator,
-                self.held_out,
-                control=control,
-                as_published=self.options.as_published,
-                progress=lambda n: bar.advance(task, n),
-            )
-
-    def report(
-        self, model: Scores | None, controls: Mapping[str, Scores], run: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Score the baselines, and return and print the results with those of a model."""
-        generators = baselines(self.training, self._templates())
-        others = {name: self.score(name, generator) for name, generator in generators.items()}
-        run = {
-            **run,
-            "split": self.options.split,
-            "dataset": fingerprint(self.data),
-            "provenance": provenance(self.data),
-        }
-        kin = kinship(self.held_out, self.training)
-        found = results(model, others, controls, run, kin)
-        print_report(found, self.console)
-        return found
-
-    def _templates(self) -> Templates | None:
-        """The training crystals, where densities can be made of them as the dataset's were."""
-        identity = provenance(self.data)["identity"]
-        recipe = Recipe(**{field.name: identity[field.name] for field in fields(Recipe)})
-        if recipe.density != "iam":
-            return None
-        return Templates.of(self.training, load_structures(self.data, "train"), recipe)
+def _bench(options: Options, data: Path, console: Console | None) -> Bench:
+    return Bench(data, options.split, as_published=options.as_published, console=console)
 
 
 def _draw(

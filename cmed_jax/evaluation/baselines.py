@@ -38,6 +38,17 @@ PATTERN_WEIGHT = 2.0
 """Weight of the distance in pattern against that in composition, where both count."""
 
 
+NAMES = (
+    "constant map",
+    "mean of the formula",
+    "nearest in composition",
+    "nearest in pattern",
+    "nearest in both",
+    "substitution",
+)
+"""Of the baselines in the report; the last one needs the crystals behind the training split."""
+
+
 def baselines(training: Examples, templates: Templates | None = None) -> dict[str, Generator]:
     """Return every baseline by its name in the report.
 
@@ -57,16 +68,16 @@ def baselines(training: Examples, templates: Templates | None = None) -> dict[st
         return composition(query.composition) + PATTERN_WEIGHT * pattern(query.pattern)
 
     constant, in_both = constant_map(training), nearest(training, both)
-    found = {
-        "constant map": constant,
-        "mean of the formula": mean_of_formula(training, otherwise=constant),
-        "nearest in composition": nearest(training, lambda query: composition(query.composition)),
-        "nearest in pattern": nearest(training, lambda query: pattern(query.pattern)),
-        "nearest in both": in_both,
-    }
+    found = [
+        constant,
+        mean_of_formula(training, otherwise=constant),
+        nearest(training, lambda query: composition(query.composition)),
+        nearest(training, lambda query: pattern(query.pattern)),
+        in_both,
+    ]
     if templates is not None:
-        found["substitution"] = substitution(templates, otherwise=in_both)
-    return found
+        found.append(substitution(templates, otherwise=in_both))
+    return dict(zip(NAMES, found, strict=False))
 
 
 def constant_map(training: Examples) -> Generator:

@@ -15,12 +15,11 @@ published
 which it misses by rounding, is zero in truths and predictions alike, and its rotations are those of
 an array, about index 24.5 and not about the lattice. It is for setting the two side by side.
 
-Controls ask something else about the same materials. A model that scores as well under the wrong
-pattern has not read the right one.
+Controls (`cmed_jax.evaluation.controls`) ask something else about the same materials.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,9 +30,8 @@ import scipy.stats
 from jaxtyping import Array, Float, Integer, Shaped
 
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.crystal.material import crystal_system
 from cmed_jax.data.dataset import Examples
-from cmed_jax.evaluation import metrics
+from cmed_jax.evaluation import metrics, uncertainty
 from cmed_jax.evaluation.kinship import Kinship
 from cmed_jax.evaluation.rotations import ROTATIONS, rotate
 
@@ -48,8 +46,10 @@ MISSING_PLANE = 29
 ATOM_BINS = (2, 4, 8, 16, 32)
 """Largest number of atoms in each group by size; the last group is all that is larger."""
 
+Truths = Float[np.ndarray, "b na nb nc"]
 Densities = Float[Array | np.ndarray, "b k na nb nc"]
 Metrics = Mapping[str, Float[np.ndarray, " n"]]
+MetricsOfEach = Mapping[str, Float[np.ndarray, "n k"]]
 
 
 class Query(NamedTuple):
@@ -73,15 +73,20 @@ Generator = Callable[[Query], Densities]
 Control = Callable[[Examples], Query]
 """What is asked about a split in the place of `full_query`."""
 
+Examine = Callable[[Integer[np.ndarray, " b"], Truths, Densities], MetricsOfEach]
+"""Finds further metrics of every candidate for some rows of a split."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:
     """The metrics of one generator, material by material.
 
     elements: their number. plain, published: metrics of each material by name, all of
-    `compare_in_full` for the one and those of `compare` for the other, which is None where there
-    are no samples. samples: how many the generator gave besides the plain candidate. as_published:
-    whether they are computed as the article's code does.
+    `compare_in_full` and of the examination for the one, and those of `compare` for the other,
+    which is None where there are no samples. samples: how many the generator gave besides the plain
+    candidate. as_published: whether they are computed as the article's code does. candidates: of
+    every candidate, as it is, SSIM and what the examination found. calibration: of two or more
+    samples (`uncertainty.calibration`), None where there are fewer.
     """
 
     material_id: Shaped[np.ndarray, " n"]
@@ -93,6 +98,8 @@ class Scores:
     published: Metrics | None
     samples: int
     as_published: bool = False
+    candidates: MetricsOfEach = field(default_factory=dict)
+    calibration: Mapping[str, Float[np.ndarray, "n ..."]] | None = None
 
 
 def full_query(examples: Examples) -> Query:
@@ -102,70 +109,27 @@ def full_query(examples: Examples) -> Query:
     return Query(examples.pattern, examples.composition, knowledge, whole)
 
 
-def wrong_pattern(examples: Examples) -> Query:
-    """Hand each material the pattern of another of its crystal system, drawn once for all.
-
-    In each system the patterns go once around. A material that is alone in its system is handed one
-    of another system.
-
-    Raises:
-        ValueError: if there is no other material.
-    """
-    n = len(examples)
-    if n < 2:
-        raise ValueError(f"{n} material(s) cannot trade patterns; evaluate at least two")
-    systems = np.array([crystal_system(group) for group in examples.space_group.tolist()])
-    order = np.random.default_rng(0).permutation(n)
-    partner = np.empty(n, int)
-    partner[order] = np.roll(order, 1)
-    for system in np.unique(systems):
-        members = order[systems[order] == system]
-        if len(members) > 1:
-            partner[members] = np.roll(members, 1)
-    return full_query(examples)._replace(pattern=examples.pattern[partner])
-
-
-def without_pattern(examples: Examples) -> Query:
-    """Replace every pattern and its coverage by zeros: nothing was measured."""
-    query = full_query(examples)
-    nothing = np.zeros_like(query.pattern)
-    return query._replace(pattern=nothing, coverage=nothing)
-
-
-def without_composition(examples: Examples) -> Query:
-    """Replace every composition by zeros and say that nothing is known of it."""
-    query = full_query(examples)
-    return query._replace(
-        composition=np.zeros_like(query.composition),
-        knowledge=np.full_like(query.knowledge, Knowledge.NONE),
-    )
-
-
-CONTROLS: dict[str, Control] = {
-    "wrong pattern": wrong_pattern,
-    "without pattern": without_pattern,
-    "without composition": without_composition,
-}
-
-
 def evaluate(
     generator: Generator,
     examples: Examples,
     *,
     control: Control = full_query,
+    examine: Examine | None = None,
     as_published: bool = False,
-    batch_size: int = 8,
+    batch_size: int = 32,
     progress: Callable[[int], object] | None = None,
 ) -> Scores:
     """Score a generator on every material of a split.
 
     Args:
-        generator: is always asked about `batch_size` materials, so that it is compiled once.
+        generator: is always asked about as many materials, so that it is compiled once.
         examples: the materials and their true densities.
         control: asks something else than all that is known.
+        examine: finds more than the voxels tell (`cmed_jax.evaluation.examination`).
         as_published: compute as the article's code does, with a plane of zeros and rotations of the
             array; on the grid of 50^3.
-        batch_size: bounds the memory, 0.5 MB for each candidate of a batch.
+        batch_size: materials that are asked about at once; bounds the memory, 0.5 MB for each of
+            their candidates.
         progress: is told how many materials are newly done, batch by batch.
 
     Raises:
@@ -176,25 +140,30 @@ def evaluate(
         raise ValueError("there is no material to evaluate; choose a split that is not empty")
     query = control(examples)
     parts = []
-    for rows, new in _batches(len(examples), batch_size):
+    for rows, new in _batches(len(examples), min(batch_size, len(examples))):
         candidates = generator(Query(*(field[rows] for field in query)))
         truths = examples.densities(rows)
         _check_shape(candidates, truths)
-        parts.append(_head(_score(truths, candidates, as_published=as_published), new))
-        _check_finite(parts[-1], examples.material_id[rows])
+        scores = _score(truths, candidates, as_published=as_published)
+        _check_finite(scores, examples.material_id[rows])
+        examined = {} if examine is None else examine(rows, truths, candidates)
+        parts.append(_head((*scores, examined, _calibration(truths, candidates)), new))
         if progress is not None:
             progress(new)
-    plain, published = jax.tree.map(lambda *values: np.concatenate(values), *parts)
+    found = jax.tree.map(lambda *values: np.concatenate(values), *parts)
+    plain, published, ssim, examined, calibration = found
     return Scores(
         examples.material_id,
         examples.formula,
         examples.space_group,
         examples.atoms,
         np.count_nonzero(examples.composition, axis=1).astype(np.int32),
-        plain,
+        plain | {name: values[:, 0] for name, values in examined.items()},
         published,
         samples=candidates.shape[1] - 1,
         as_published=as_published,
+        candidates={"ssim": ssim} | examined,
+        calibration=calibration,
     )
 
 
@@ -226,6 +195,15 @@ def summary(scores: Scores, kin: Integer[np.ndarray, " n"] | None = None) -> dic
         "by_atoms": _grouped(ssim, np.searchsorted(ATOM_BINS, scores.atoms), _atom_bin),
         "by_elements": _grouped(ssim, scores.elements, str),
         "by_kin": {} if kin is None else _grouped(ssim, kin, kin_name),
+    }
+
+
+def ssim_summary(ssim: Float[np.ndarray, " n"]) -> dict:
+    """Return mean, interval and median, and the shares above 0.9, above 0.95 and below 0.7."""
+    return _summary(ssim) | {
+        "above_0.9": float(np.mean(ssim > 0.9)),
+        "above_0.95": float(np.mean(ssim > 0.95)),
+        "below_0.7": float(np.mean(ssim < 0.7)),
     }
 
 
@@ -267,15 +245,24 @@ def missing_planes(
 @partial(jax.jit, static_argnames="as_published")
 def _score(
     truths: Float[Array | np.ndarray, "b na nb nc"], candidates: Densities, *, as_published: bool
-) -> tuple[dict[str, Float[Array, " b"]], dict[str, Float[Array, " b"]] | None]:
-    """Plain and published metrics, one material after the other to stay in cache and memory."""
+) -> tuple[
+    dict[str, Float[Array, " b"]], dict[str, Float[Array, " b"]] | None, Float[Array, "b k"]
+]:
+    """Plain and published metrics, and the SSIM of each candidate.
+
+    One material after the other, to stay in cache and memory.
+    """
     if as_published:
         truths, candidates = missing_planes(truths), missing_planes(candidates)
 
     def score(material):
         truth, (plain, samples) = metrics.prepare(material[0]), (material[1][0], material[1][1:])
-        published = _best_of_rotations(truth, samples, as_published) if len(samples) else None
-        return metrics.compare_in_full(truth, plain), published
+        found = metrics.compare_in_full(truth, plain)
+        if not len(samples):
+            return found, None, found["ssim"][None]
+        of_each = jax.lax.map(lambda sample: metrics.compare(truth, sample)["ssim"], samples)
+        ssim = jnp.concatenate([found["ssim"][None], of_each])
+        return found, _best_of_rotations(truth, samples, as_published), ssim
 
     return jax.lax.map(score, (jnp.asarray(truths), jnp.asarray(candidates)))
 
@@ -295,6 +282,14 @@ def _best_of_rotations(
         "psnr": scores["psnr"].max(),
         "nmae": scores["nmae"].min(),
     }
+
+
+def _calibration(truths: Truths, candidates: Densities) -> dict[str, np.ndarray] | None:
+    if candidates.shape[1] < 3:
+        return None
+    pairs = zip(truths, np.asarray(candidates)[:, 1:], strict=True)
+    found = [uncertainty.calibration(truth, samples) for truth, samples in pairs]
+    return jax.tree.map(lambda *values: np.stack(values), *found)
 
 
 def _head(tree: Any, n: int) -> Any:
@@ -320,14 +315,8 @@ def _check_finite(scores: Any, material_id: Shaped[np.ndarray, " b"]) -> None:
 
 
 def _summaries(scores: Metrics) -> dict:
-    ssim = scores["ssim"]
-    shares = {
-        "above_0.9": float(np.mean(ssim > 0.9)),
-        "above_0.95": float(np.mean(ssim > 0.95)),
-        "below_0.7": float(np.mean(ssim < 0.7)),
-    }
     summaries = {name: _summary(values) for name, values in scores.items()}
-    return summaries | {"ssim": summaries["ssim"] | shares}
+    return summaries | {"ssim": ssim_summary(scores["ssim"])}
 
 
 def _summary(values: Float[np.ndarray, " n"]) -> dict:

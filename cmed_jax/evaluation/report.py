@@ -11,10 +11,18 @@ machine
 model, baselines, controls
     `cmed_jax.evaluation.protocol.summary` of the model (or None), and of each baseline and each
     control by name.
+ranking
+    `cmed_jax.evaluation.ranking.rankings`: candidates chosen by their own patterns.
+uncertainty
+    `cmed_jax.evaluation.uncertainty.summary` of the model's samples (None where there are fewer
+    than two), and `trust` in the agreement of the "samples" and in that of the "pattern".
 materials
     one row for each: material_id, formula, space_group, atoms, elements (their number), kin (the
-    nearest in the training split: "sibling", "formula", "none", or None where it is not known) and
-    `scores`: the metrics by "model", "model, published" and the names of baselines and controls.
+    nearest in the training split: "sibling", "formula", "none", or None where it is not known),
+    spread (of the samples, or None) and `scores`: the metrics by "model", "model, published" and
+    the names of baselines and controls.
+
+docs/results.md says what each figure in it is.
 """
 
 import os
@@ -38,8 +46,14 @@ from rich.table import Table
 
 import cmed_jax
 from cmed_jax.data.dataset import Examples
-from cmed_jax.evaluation import metrics, protocol
+from cmed_jax.evaluation import metrics, protocol, uncertainty
+from cmed_jax.evaluation.consistency import S_COMPARED
 from cmed_jax.evaluation.protocol import Scores, kin_name, summary
+from cmed_jax.evaluation.ranking import rankings
+from cmed_jax.evaluation.surroundings import AT_ATOMS, BETWEEN
+
+TABLE_WIDTH = 110
+"""Columns that the table needs; a narrower terminal breaks its lines, and a file has them whole."""
 
 GROUPS_SHOWN = 15
 """Space groups in the printed table; the results hold all of them."""
@@ -101,6 +115,8 @@ def results(
         "model": None if model is None else summary(model, kin),
         "baselines": {name: summary(scores, kin) for name, scores in baselines.items()},
         "controls": {name: summary(scores, kin) for name, scores in controls.items()},
+        "ranking": {} if model is None else rankings(model, baselines),
+        "uncertainty": None if model is None else _uncertainty(model),
         "materials": _rows(named, kin),
     }
 
@@ -160,10 +176,25 @@ def _protocol(as_published: bool) -> dict[str, Any]:
         "periodic_ssim": "ssim over windows around all voxels, across the faces of the cell",
         "pearson": "correlation of the voxels",
         "r_factor": "sum ||F| - |F'|| / sum |F| over the modes of the grid but h = 0, no scale",
+        "cosine": f"of the pattern that the density implies and the true one, s < {S_COMPARED} / A",
+        "rwp": "likewise, with the weight 1 / intensity and the best scale",
+        "nmae_at_atoms": f"nmae within {AT_ATOMS} angstrom of an atom",
+        "nmae_between": f"nmae beyond {BETWEEN} angstrom of all atoms",
         "interval": f"{protocol.CONFIDENCE:.0%} percentile bootstrap of the mean",
         "resamples": protocol.RESAMPLES,
         "kin": KIN,
     }
+
+
+def _uncertainty(model: Scores) -> dict[str, Any] | None:
+    """Calibration of the samples, and how well two confidences rank the materials."""
+    if model.calibration is None:
+        return None
+    ssim, confidence = model.plain["ssim"], {"samples": -model.calibration["spread"]}
+    if "cosine" in model.plain:
+        confidence["pattern"] = model.plain["cosine"]
+    trust = {name: uncertainty.trust(values, ssim) for name, values in confidence.items()}
+    return uncertainty.summary(model.calibration) | {"samples": model.samples, "trust": trust}
 
 
 def _machine() -> dict[str, Any]:
@@ -204,6 +235,7 @@ def _rows(
         if scores.published is not None
     }
     first = next(iter(named.values()))
+    spread = None if first.calibration is None else first.calibration["spread"]
     return [
         {
             "material_id": str(first.material_id[i]),
@@ -212,6 +244,7 @@ def _rows(
             "atoms": int(first.atoms[i]),
             "elements": int(first.elements[i]),
             "kin": None if kin is None else kin_name(int(kin[i])),
+            "spread": None if spread is None else float(spread[i]),
             "scores": {
                 name: {metric: float(values[i]) for metric, values in column.items()}
                 for name, column in columns.items()
@@ -225,16 +258,27 @@ def _headline(results: Mapping[str, Any]) -> Table:
     manner = ", computed as published" if results["protocol"]["as_published"] else ""
     table = Table(title=f"{len(results['materials'])} materials{manner}", **STYLE)
     table.add_column(no_wrap=True)
-    for heading in ("SSIM mean [95 %]", "median", ">0.9", ">0.95", "<0.7", "PSNR", "NMAE"):
+    for heading in (
+        "SSIM mean [95 %]",
+        "median",
+        ">0.9",
+        ">0.95",
+        "<0.7",
+        "PSNR",
+        "NMAE",
+        "cosine",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     model, notes = results["model"], []
     if model is not None:
         table.add_row("model, plain", *_cells(model["plain"]), style="bold")
+        for choice, name in (("chosen", "chosen of {}"), ("oracle", "best of {} (oracle)")):
+            for ranking in results["ranking"].values():
+                row = name.format(ranking["candidates"])
+                table.add_row(f"{row:24}", *_cells({"ssim": ranking[choice]}))
         if model["published"] is not None:
             table.add_row("model, published (oracle)", *_cells(model["published"]))
-            notes.append(
-                f"oracle: best of {24 * model['samples']} candidates, chosen with the truth"
-            )
+        notes += _notes(results)
     for kind in ("baselines", "controls"):
         table.add_section()
         for name, figures in results[kind].items():
@@ -245,6 +289,27 @@ def _headline(results: Mapping[str, Any]) -> Table:
     return table
 
 
+def _notes(results: Mapping[str, Any]) -> list[str]:
+    """What the rows of the model mean, and what its samples tell."""
+    model, uncertainty, notes = results["model"], results["uncertainty"], []
+    if results["ranking"]:
+        joint = results["ranking"]["samples and baselines"]["candidates"]
+        notes.append(f"chosen: by the pattern that each implies; {joint} are with the baselines")
+    if model["published"] is not None:
+        count = 24 * model["samples"]
+        notes.append(f"published: best of {count} candidates, chosen with the truth")
+    if uncertainty is not None:
+        coverage = dict(zip(uncertainty["levels"], uncertainty["coverage"], strict=True))
+        intervals = f"90 % intervals of {uncertainty['samples']} samples"
+        notes.append(f"{intervals} hold {coverage[0.9]:.0%} of the voxels")
+        notes += [
+            f"most trusted half by its {name}: {half['trusted']:.3f}, rest: {half['doubted']:.3f}"
+            for name, half in uncertainty["trust"].items()
+            if half["doubted"] is not None
+        ]
+    return notes
+
+
 def _without_template(results: Mapping[str, Any]) -> int:
     """How many materials are of an anonymous formula that no training crystal has."""
     groups = results["baselines"].get("substitution", {}).get("by_kin", {})
@@ -252,14 +317,15 @@ def _without_template(results: Mapping[str, Any]) -> int:
 
 
 def _cells(figures: Mapping[str, Any]) -> list[str]:
+    """The columns of a row; blank where a figure is not known."""
     ssim, interval = figures["ssim"], figures["ssim"]["interval"]
     spread = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+    others = {"psnr": ".1f", "nmae": ".3f", "cosine": ".3f"}
     return [
         f"{ssim['mean']:.3f}{spread}",
         f"{ssim['median']:.3f}",
         *(f"{100 * ssim[share]:.1f} %" for share in ("above_0.9", "above_0.95", "below_0.7")),
-        f"{figures['psnr']['mean']:.1f}",
-        f"{figures['nmae']['mean']:.3f}",
+        *(f"{figures[x]['mean']:{form}}" if x in figures else "" for x, form in others.items()),
     ]
 
 

@@ -6,8 +6,9 @@ from scipy.spatial.distance import cosine
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.evaluation.baselines import PATTERN_WEIGHT, baselines
+from cmed_jax.evaluation.controls import without_composition, without_pattern
 from cmed_jax.evaluation.distances import BROADENING
-from cmed_jax.evaluation.protocol import evaluate, full_query, without_composition, without_pattern
+from cmed_jax.evaluation.protocol import evaluate, full_query
 
 
 @pytest.fixture(scope="module")

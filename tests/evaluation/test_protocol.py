@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -6,21 +5,16 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.crystal.material import crystal_system
+from cmed_jax.evaluation.controls import wrong_pattern
 from cmed_jax.evaluation.kinship import Kinship
 from cmed_jax.evaluation.metrics import PSNR_CEILING, pearson, r_factor, ssim
 from cmed_jax.evaluation.protocol import (
-    CONTROLS,
     Scores,
     bootstrap_interval,
     evaluate,
     full_query,
     missing_planes,
     summary,
-    without_composition,
-    without_pattern,
-    wrong_pattern,
 )
 from cmed_jax.evaluation.rotations import ROTATIONS, rotate
 
@@ -203,57 +197,6 @@ def test_every_batch_has_the_same_size(test_split):
     assert sizes == {(4, 4, 4, 4)}
 
 
-def partners(examples):
-    """The row whose pattern each material is handed."""
-    return [
-        np.flatnonzero((examples.pattern == pattern).all(axis=1)).item()
-        for pattern in wrong_pattern(examples).pattern
-    ]
-
-
-def test_wrong_patterns_are_a_derangement(test_split):
-    query, wrong = full_query(test_split), wrong_pattern(test_split)
-    rows = partners(test_split)
-    assert sorted(rows) == list(range(len(test_split)))
-    assert all(row != i for i, row in enumerate(rows))
-    np.testing.assert_array_equal(wrong.pattern, wrong_pattern(test_split).pattern)
-    np.testing.assert_array_equal(wrong.composition, query.composition)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_wrong_patterns_are_of_the_same_crystal_system(test_split, seed):
-    systems = np.random.default_rng(seed).permutation(
-        [225, 229, 195, 194, 166, 160, 143, 2, 1, 62, 75]
-    )
-    split = dataclasses.replace(test_split, space_group=systems.astype(np.int32))
-    rows = partners(split)
-    assert all(row != i for i, row in enumerate(rows))
-    for group, row in zip(systems.tolist(), rows, strict=True):
-        alone = group in (194, 62, 75)  # one hexagonal, one orthorhombic, one tetragonal
-        assert alone or crystal_system(int(systems[row])) == crystal_system(group)
-
-
-def test_controls_take_away_what_they_name(test_split):
-    query = full_query(test_split)
-    assert set(query.knowledge) == {Knowledge.FULL}
-    no_pattern, no_composition = without_pattern(test_split), without_composition(test_split)
-    assert query.coverage.all()
-    assert not no_pattern.pattern.any()
-    assert not no_pattern.coverage.any()
-    np.testing.assert_array_equal(no_pattern.composition, query.composition)
-    assert not no_composition.composition.any()
-    assert set(no_composition.knowledge) == {Knowledge.NONE}
-    np.testing.assert_array_equal(no_composition.pattern, query.pattern)
-    for control in CONTROLS.values():
-        assert [field.dtype for field in control(test_split)] == [field.dtype for field in query]
-
-
-def test_a_single_material_has_no_wrong_pattern(test_split):
-    one = {name: getattr(test_split, name)[:1] for name in test_split.__dataclass_fields__}
-    with pytest.raises(ValueError, match=r"1 material\(s\) cannot trade patterns"):
-        wrong_pattern(type(test_split)(**one))
-
-
 def test_an_empty_split_is_refused(test_split):
     empty = type(test_split)(
         **{name: getattr(test_split, name)[:0] for name in test_split.__dataclass_fields__}
@@ -263,7 +206,7 @@ def test_an_empty_split_is_refused(test_split):
 
 
 def test_densities_on_another_grid_are_refused(test_split):
-    with pytest.raises(ValueError, match=r"shape \(8, 1, 25, 25, 25\) to 8 queries"):
+    with pytest.raises(ValueError, match=r"shape \(8, 1, 25, 25, 25\) to 11 queries"):
         evaluate(lambda q: np.ones((8, 1, 25, 25, 25), np.float32), test_split)
 
 

@@ -9,9 +9,16 @@ from rich.console import Console
 from scipy.ndimage import gaussian_filter
 
 from cmed_jax.evaluation.baselines import baselines
+from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.evaluation.kinship import Kinship, kinship
-from cmed_jax.evaluation.protocol import CONTROLS, evaluate
-from cmed_jax.evaluation.report import plot_material, print_report, results, space_group_name
+from cmed_jax.evaluation.protocol import evaluate
+from cmed_jax.evaluation.report import (
+    TABLE_WIDTH,
+    plot_material,
+    print_report,
+    results,
+    space_group_name,
+)
 
 
 def blurred(examples):
@@ -47,7 +54,7 @@ def report(scores, test_split, training_split):
 
 
 def printed(report):
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Console(width=TABLE_WIDTH, record=True, file=io.StringIO())
     print_report(report, console)
     return console.export_text()
 
@@ -73,14 +80,14 @@ def test_results_hold_every_score_of_every_material(report, scores, test_split):
         assert set(figures) == {"model", "model, published", *retrieved, *CONTROLS}
 
 
-def test_the_table_holds_every_row_and_fits_100_columns(report):
+def test_the_table_holds_every_row_and_fits_its_width(report):
     text = printed(report)
     rows = ["model, plain", "model, published (oracle)", *report["baselines"], *CONTROLS]
     for row in rows:
         (line,) = (line for line in text.splitlines() if line.strip().startswith(row))
         assert "…" not in line
         assert line.count("%") == 3
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= TABLE_WIDTH
     assert "best of 24 candidates, chosen with the truth" in text
 
 
@@ -121,6 +128,7 @@ def test_a_single_material_is_reported_without_interval(scores):
         plain={name: values[:1] for name, values in scores[0].plain.items()},
         published=None,
         samples=0,
+        candidates={},
     )
     text = printed(results(one, {}, {}, run={}))
     assert "[0." not in text
@@ -157,8 +165,52 @@ def test_many_space_groups_are_cut_short_and_said_so(scores, test_split):
         space_group=np.concatenate([groups, groups + 5]),
         plain={name: np.concatenate([values] * 2) for name, values in model.plain.items()},
         published=None,
+        candidates={},
     )
     assert "and 7 smaller space groups" in printed(results(longer, {}, {}, run={}))
+
+
+def examined(scores, seed):
+    """The same scores with self-consistency made up for every candidate."""
+    cosine = np.random.default_rng(seed).random(scores.candidates["ssim"].shape)
+    return dataclasses.replace(
+        scores,
+        plain=scores.plain | {"cosine": cosine[:, 0]},
+        candidates=scores.candidates | {"cosine": cosine},
+    )
+
+
+def test_choosing_by_the_pattern_stands_beside_the_oracle(scores):
+    retrieved = {
+        name: examined(found, seed) for seed, (name, found) in enumerate(scores[1].items())
+    }
+    report = results(examined(scores[0], 9), retrieved, {}, run={})
+    assert report["ranking"]["samples and baselines"]["candidates"] == 2 + len(retrieved)
+    text = printed(report)
+    for name, key in (("chosen", "chosen"), ("best", "oracle")):
+        figure = report["ranking"]["samples"][key]["mean"]
+        (line,) = (line for line in text.splitlines() if line.strip().startswith(f"{name} of 2"))
+        assert f"{figure:.3f}" in line
+    cosine = report["model"]["plain"]["cosine"]["mean"]
+    (line,) = (line for line in text.splitlines() if "model, plain" in line)
+    assert line.split()[-1] == f"{cosine:.3f}"
+
+
+def test_samples_tell_how_far_to_trust_them(scores, test_split):
+    three = np.stack([test_split.densities(slice(None)) + x for x in (0.1, 0, 0.2)], axis=1)
+    row_of = {pattern.tobytes(): row for row, pattern in enumerate(test_split.pattern)}
+
+    def generate(query):
+        return three[[row_of[np.asarray(pattern).tobytes()] for pattern in query.pattern]]
+
+    model = evaluate(generate, test_split)
+    report = results(model, {}, {}, run={})
+    assert set(report["uncertainty"]["trust"]) == {"samples"}
+    assert report["materials"][4]["spread"] == model.calibration["spread"][4]
+    coverage = dict(
+        zip(*(report["uncertainty"][name] for name in ("levels", "coverage")), strict=True)
+    )
+    assert f"hold {coverage[0.9]:.0%} of the voxels" in printed(report)
 
 
 def test_scores_of_other_materials_are_refused(scores):

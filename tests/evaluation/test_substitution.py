@@ -9,8 +9,9 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.data.dataset import Examples
 from cmed_jax.data.records import Recipe, make_record
 from cmed_jax.evaluation.baselines import baselines
+from cmed_jax.evaluation.controls import without_composition, without_pattern
 from cmed_jax.evaluation.metrics import pearson, ssim
-from cmed_jax.evaluation.protocol import full_query, without_composition, without_pattern
+from cmed_jax.evaluation.protocol import full_query
 from cmed_jax.evaluation.substitution import (
     REACH,
     STEP,

@@ -1,0 +1,116 @@
+"""A split on the bench: what every generator is scored on, and what stands beside a model."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from cmed_jax.data.dataset import (
+    fingerprint,
+    load_examples,
+    load_structures,
+    provenance,
+)
+from cmed_jax.data.records import Recipe
+from cmed_jax.evaluation.baselines import NAMES, baselines
+from cmed_jax.evaluation.cache import cached
+from cmed_jax.evaluation.examination import Examination
+from cmed_jax.evaluation.kinship import kinship
+from cmed_jax.evaluation.protocol import Control, Generator, Scores, evaluate, full_query
+from cmed_jax.evaluation.report import TABLE_WIDTH, results
+from cmed_jax.evaluation.substitution import Templates
+
+CACHE = "baselines"
+"""Folder beside the records, in which the scores of baselines are kept; it may be deleted."""
+
+
+class Bench:
+    """A split that generators are scored on, beside the baselines of its dataset."""
+
+    def __init__(
+        self,
+        data: str | Path,
+        split: str,
+        *,
+        as_published: bool = False,
+        console: Console | None = None,
+    ):
+        """Load a split and the training split of a dataset.
+
+        Raises:
+            FileNotFoundError: there is no dataset.
+            ValueError: it has no such split.
+        """
+        self.data, self.split, self.as_published = Path(data), split, as_published
+        self.console = console or Console(width=max(Console().width, TABLE_WIDTH))
+        self.held_out, self.training = load_examples(data, split), load_examples(data, "train")
+        self.provenance = provenance(data)
+        identity = self.provenance["identity"]
+        self.recipe = Recipe(**{field.name: identity[field.name] for field in fields(Recipe)})
+        self.crystals = load_structures(data, split)
+
+    def score(self, name: str, generator: Generator, control: Control = full_query) -> Scores:
+        """Score a generator, and show how far it is under its name."""
+        shown = self.console.is_terminal
+        with Progress(console=self.console, transient=True, disable=not shown) as bar:
+            task = bar.add_task(name, total=len(self.held_out))
+            return evaluate(
+                generator,
+                self.held_out,
+                control=control,
+                examine=self.examination,
+                as_published=self.as_published,
+                progress=lambda n: bar.advance(task, n),
+            )
+
+    @cached_property
+    def baselines(self) -> dict[str, Scores]:
+        """The scores of every baseline, from the dataset's folder where they are kept."""
+        key = {
+            "dataset": fingerprint(self.data),
+            "split": self.split,
+            "as_published": self.as_published,
+        }
+        names = NAMES if self.of_independent_atoms else NAMES[:-1]
+        return {
+            name: cached(self.data / CACHE, name, key, partial(self._baseline, name))
+            for name in names
+        }
+
+    def _baseline(self, name: str) -> Scores:
+        return self.score(name, self.generators[name])
+
+    @cached_property
+    def generators(self) -> dict[str, Generator]:
+        """The baselines; substitution only where densities can be made as the dataset's were."""
+        if not self.of_independent_atoms:
+            return baselines(self.training)
+        crystals = load_structures(self.data, "train")
+        return baselines(self.training, Templates.of(self.training, crystals, self.recipe))
+
+    @cached_property
+    def examination(self) -> Examination:
+        """What the crystals of the split tell of a candidate."""
+        b_factor = self.recipe.b_factor if self.of_independent_atoms else None
+        return Examination(self.held_out, self.crystals, b_factor)
+
+    @property
+    def of_independent_atoms(self) -> bool:
+        """Whether densities follow from structures, and patterns from densities."""
+        return self.recipe.density == "iam"
+
+    def results(
+        self, model: Scores | None, controls: Mapping[str, Scores], run: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the results of a model, or of none, with those of the baselines."""
+        where = {
+            "split": self.split,
+            "dataset": fingerprint(self.data),
+            "provenance": self.provenance,
+        }
+        kin = kinship(self.held_out, self.training)
+        return results(model, self.baselines, controls, {**run, **where}, kin)

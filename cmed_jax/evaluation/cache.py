@@ -1,0 +1,87 @@
+"""Scores that are worth keeping: a baseline answers the same until the data or the code change.
+
+A file is named after everything that decides what is in it. The sources of the package are part of
+that, so that no result outlives the code that made it. A folder that cannot be written to, or a
+file that cannot be read, costs the time of computing again and nothing else.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cmed_jax
+from cmed_jax.evaluation.protocol import Scores
+
+DECIDING = ("crystal", "physics", "data", "evaluation")
+"""The rooms whose code decides the scores of a baseline."""
+
+
+def cached(
+    folder: Path, name: str, key: Mapping[str, Any], compute: Callable[[], Scores]
+) -> Scores:
+    """Return scores from a file in a folder, or compute them and write it.
+
+    Args:
+        folder: is made where it is missing.
+        name: what the file's name begins with.
+        key: what decides the scores beside the code, as JSON values.
+        compute: returns them.
+    """
+    content = json.dumps([name, dict(key), _sources()], sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    path = folder / f"{name.replace(' ', '_')}-{digest}.npz"
+    with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return _read(path)
+    scores = compute()
+    with suppress(OSError):
+        _write(path, scores)
+    return scores
+
+
+@cache
+def _sources() -> str:
+    root = Path(cmed_jax.__file__).parent
+    digest = hashlib.sha256()
+    for room in DECIDING:
+        for path in sorted((root / room).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, scores: Scores) -> None:
+    """Write all fields; those that map names to arrays as "field/name"."""
+    arrays: dict[str, Any] = {}
+    for field in fields(Scores):
+        value = getattr(scores, field.name)
+        if isinstance(value, Mapping):
+            arrays |= {f"{field.name}/{name}": array for name, array in value.items()}
+        elif value is not None:
+            arrays[field.name] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    partial.replace(path)
+
+
+def _read(path: Path) -> Scores:
+    """Raises one of what `cached` suppresses where there is no such file, or not a whole one."""
+    with path.open("rb") as file, np.load(file) as arrays:
+        found: dict[str, Any] = {}
+        for key in arrays.files:
+            field, _, name = key.partition("/")
+            if name:
+                found.setdefault(field, {})[name] = arrays[key]
+            else:
+                found[field] = arrays[key] if arrays[key].ndim else arrays[key].item()
+    optional = {field.name: None for field in fields(Scores)}
+    return Scores(**optional | found)

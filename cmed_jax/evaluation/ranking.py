@@ -1,0 +1,59 @@
+"""The best of several candidates, chosen honestly: by the pattern, not by the truth.
+
+The choice is the candidate whose own pattern agrees best with the given one
+(`cmed_jax.evaluation.consistency`); of equal ones the first counts. The oracle chooses with the
+truth in hand, and is what the choice could reach at most. No candidate is rotated.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.evaluation.protocol import Scores, ssim_summary
+
+
+def rankings(model: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict]:
+    """Return what choosing yields, for growing lists of candidates.
+
+    Empty where self-consistency is not known.
+
+    Args:
+        model: with its samples.
+        baselines: one candidate of each joins the last list.
+
+    Returns:
+        By the name of the list, "samples" (the model's plain candidate and its samples) and
+        "samples and baselines": the number of candidates, and of plain SSIM the figures of the
+        candidate "chosen" by the pattern, of the "oracle", and of the "mean" over candidates.
+    """
+    if "cosine" not in model.candidates:
+        return {}
+    everyone = [model, *baselines.values()]
+    lists = {"samples": [model], "samples and baselines": everyone}
+    return {name: _ranking(*_joined(scores)) for name, scores in lists.items()}
+
+
+def choose(
+    cosine: Float[np.ndarray, "n k"], ssim: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, " n"]:
+    """Return the SSIM of the candidate of largest cosine, material by material."""
+    best = np.round(cosine, 6).argmax(axis=1)
+    return np.take_along_axis(ssim, best[:, None], axis=1)[:, 0]
+
+
+def _joined(scores: list[Scores]) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+    cosine, ssim = (
+        np.concatenate([each.candidates[name] for each in scores], axis=1)
+        for name in ("cosine", "ssim")
+    )
+    return cosine, ssim
+
+
+def _ranking(cosine: Float[np.ndarray, "n k"], ssim: Float[np.ndarray, "n k"]) -> dict:
+    return {
+        "candidates": ssim.shape[1],
+        "chosen": ssim_summary(choose(cosine, ssim)),
+        "oracle": ssim_summary(ssim.max(axis=1)),
+        "mean": ssim_summary(ssim.mean(axis=1)),
+    }
