@@ -144,6 +144,7 @@ def test_the_density_changes_with_positions_lattice_and_b_as_finite_differences_
     weight = np.random.default_rng(0).random((8, 10, 9))
     ours = Crystal.of(*crystal)
 
+    @jax.jit
     def total(lattice, frac_coords, b_factor):
         other = ours._replace(lattice=lattice, frac_coords=frac_coords)
         return jnp.sum(weight * synthesis(other, b_factor, shape=weight.shape))

@@ -94,7 +94,7 @@ def squared_sum(crystal, hkl, *, occupancies, b_factor, wavelength):
 
 def test_occupancy_dispersion_and_displacement_enter_as_defined(crystal):
     occupancies = np.linspace(0.3, 1, len(crystal.numbers))
-    _, hkl = half_sphere(crystal.lattice, S_MAX)
+    hkl = half_sphere(crystal.lattice, S_MAX).hkl
     expected = squared_sum(crystal, hkl, occupancies=occupancies, b_factor=0.7, wavelength=1.2)
     ours = Crystal.of(*crystal, occupancies)
     with jax.enable_x64(True):
@@ -168,6 +168,7 @@ def test_derivatives_are_those_of_finite_differences(crystal):
     ours = Crystal.of(*crystal)
     added = dispersion(ours.species, 1.5)
 
+    @jax.jit
     def total(lattice, occupancy, frac_coords, b_factor, added):
         other = Crystal(lattice, ours.species, occupancy, frac_coords)
         s, squared = squared_structure_factors(other, hkl, b_factor, added)
