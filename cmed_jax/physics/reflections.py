@@ -8,6 +8,9 @@ the atoms scatter is computed on the device, many crystals in a call. Crystals o
 the work without the largest deciding its cost: a call treats crystals whose sites and species pad
 to the same numbers, the reflections of each in rows of `ROW` that only the last one does not fill,
 and as many rows as `WORK` allows.
+
+Of reflections that the symmetry of a crystal relates one is computed for all. Friedel's law halves
+them in any case; who knows the Laue class of a cubic crystal computes a twentieth.
 """
 
 from collections import deque
@@ -37,11 +40,26 @@ WORK = 2**19
 """Reflections times sites in a call: this bounds the memory and keeps to the caches."""
 
 
+FRIEDEL = np.stack([np.eye(3, dtype=int), -np.eye(3, dtype=int)])
+"""The Laue class of every crystal: |F(h)| = |F(-h)|."""
+
+
 class Sphere(NamedTuple):
     """One reflection of each Friedel pair within a sphere, ascending in s (1/angstrom)."""
 
     s: Float[np.ndarray, " m"]
     hkl: Integer[np.ndarray, "m 3"]
+
+
+class Orbits(NamedTuple):
+    """One of all reflections within a sphere that symmetry relates, ascending in s (1/angstrom).
+
+    It stands for as many as `multiplicity` says.
+    """
+
+    s: Float[np.ndarray, " m"]
+    hkl: Integer[np.ndarray, "m 3"]
+    multiplicity: Float[np.ndarray, " m"]
 
 
 def reflections(
@@ -91,6 +109,7 @@ def reflections_of(
     b_factor: float = 0.0,
     anomalous: bool = False,
     dtype: type[np.floating] = np.float64,
+    laue: Sequence[Integer[np.ndarray, "_ 3 3"]] | None = None,
 ) -> list[Float[np.ndarray, "_ 2"]]:
     """Return the powder lines of many crystals, as `reflections` does of one.
 
@@ -102,6 +121,8 @@ def reflections_of(
         b_factor: angstrom^2.
         anomalous: add the dispersion at the wavelength.
         dtype: of |F|^2; positions and sums are float64 in any case.
+        laue: Laue class of each crystal, as `unique_reflections` takes it; of the crystals' own
+            symmetry, or a part of it.
 
     Raises:
         ValueError: as `reflections`.
@@ -119,16 +140,16 @@ def reflections_of(
         dtype=dtype,
     )
     lines: dict[int, Float[np.ndarray, "_ 2"]] = {}
-    under_way: deque[tuple[list[int], list[Sphere], list[Array]]] = deque()
+    under_way: deque[tuple[list[int], list[Orbits], list[Array]]] = deque()
 
     def finish() -> None:
-        members, spheres, squared = under_way.popleft()
-        for i, sphere, values in zip(members, spheres, _parts(spheres, squared), strict=True):
-            lines[i] = _merge(sphere.s, 2 * values)  # the other half of the sphere is as strong
+        members, orbits, squared = under_way.popleft()
+        for i, one, values in zip(members, orbits, _parts(orbits, squared), strict=True):
+            lines[i] = _merge(one.s, one.multiplicity * values)
 
-    for members, spheres in _loads(crystals, s_max):
+    for members, orbits in _loads(crystals, s_max, laue or [FRIEDEL] * len(crystals)):
         # The device works on one load while the host lists the next.
-        under_way.append((members, spheres, scatter([crystals[i] for i in members], spheres)))
+        under_way.append((members, orbits, scatter([crystals[i] for i in members], orbits)))
         if len(under_way) > 1:
             finish()
     while under_way:
@@ -142,6 +163,28 @@ def half_sphere(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Sphere:
     Raises:
         ValueError: the lattice is flat, or s_max is not a positive number.
     """
+    s, hkl, _ = unique_reflections(lattice, s_max)
+    return Sphere(s, hkl)
+
+
+def unique_reflections(
+    lattice: Float[np.ndarray, "3 3"],
+    s_max: float,
+    laue: Integer[np.ndarray, "p 3 3"] = FRIEDEL,
+) -> Orbits:
+    """Return one of all reflections that symmetry relates, with 0 < s <= s_max (1/angstrom).
+
+    A symmetry operation x -> W x + w relates h to h W. Of all of them the one is taken that comes
+    last by l, then k, then h.
+
+    Args:
+        lattice: rows a, b, c in angstrom.
+        s_max: largest s = 1/d, 1/angstrom.
+        laue: W of all operations and of their products with the inversion.
+
+    Raises:
+        ValueError: the lattice is flat, or s_max is not a positive number.
+    """
     if not 0 < s_max < np.inf:
         raise ValueError(f"s_max is {s_max}: give a positive number in 1/angstrom")
     reciprocal = reciprocal_lattice(lattice)
@@ -151,12 +194,22 @@ def half_sphere(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Sphere:
     h, k, ell = np.ogrid[-h_max : h_max + 1, -k_max : k_max + 1, 0 : l_max + 1]
     x, y, z = (h * a + k * b + ell * c for a, b, c in reciprocal.T)
     squared = x**2 + y**2 + z**2
-    squared[:, :k_max, 0] = np.inf  # where l = 0 the half k > 0, and where k = 0 the half h > 0
-    squared[: h_max + 1, k_max, 0] = np.inf
-    inside = np.flatnonzero(squared <= radius**2)
-    order = inside[np.argsort(squared.ravel()[inside])]
-    hkl = np.stack(np.unravel_index(order, squared.shape), axis=1) - [h_max, k_max, 0]
-    return Sphere(np.sqrt(squared.ravel()[order]), hkl)
+    last = squared <= radius**2
+    last[:, :k_max, 0] = False  # where l = 0 the half k > 0 comes last, and where k = 0 that h > 0
+    last[: h_max + 1, k_max, 0] = False
+    others = laue[np.abs(np.trace(laue, axis1=1, axis2=2)) < 3]  # than identity and inversion
+    for a, b, c in {tuple(column) for column in others[:, :, 2].tolist()}:
+        last &= h * a + k * b <= ell * (1 - c)  # the l of the image is not larger
+    index = np.flatnonzero(last)
+    index = index[np.argsort(squared.ravel()[index])]
+    hkl = np.stack(np.unravel_index(index, last.shape), axis=1) - [h_max, k_max, 0]
+    # The place in the order by l, k, h as one number, and how far each image is behind.
+    base = 2 * max(h_max, k_max, l_max) + 1
+    place = np.array([1.0, base, base**2])
+    behind = hkl @ (place - others @ place).T
+    unique = (behind >= 0).all(axis=1)
+    same = 1 + (behind[unique] == 0).sum(axis=1)
+    return Orbits(np.sqrt(squared.ravel()[index[unique]]), hkl[unique], len(laue) / same)
 
 
 def _reach(s_max: float | None, wavelength: float | None) -> float:
@@ -169,25 +222,27 @@ def _reach(s_max: float | None, wavelength: float | None) -> float:
     return 2 / wavelength
 
 
-def _loads(crystals: Sequence[Crystal], s_max: float) -> Iterator[tuple[list[int], list[Sphere]]]:
-    """Yield the places and spheres of crystals that are treated together."""
+def _loads(
+    crystals: Sequence[Crystal], s_max: float, laue: Sequence[Integer[np.ndarray, "_ 3 3"]]
+) -> Iterator[tuple[list[int], list[Orbits]]]:
+    """Yield the places and reflections of crystals that are treated together."""
     sizes = [padded_size(crystal) for crystal in crystals]
     for size in sorted(set(sizes)):
         members: list[int] = []
-        spheres: list[Sphere] = []
+        orbits: list[Orbits] = []
         for i in (i for i, each in enumerate(sizes) if each == size):
-            sphere = half_sphere(np.asarray(crystals[i].lattice), s_max)
-            if members and _rows([*spheres, sphere]).sum() > _rows_of_a_call(size[0]):
-                yield members, spheres
-                members, spheres = [], []
+            unique = unique_reflections(np.asarray(crystals[i].lattice), s_max, laue[i])
+            if members and _rows([*orbits, unique]).sum() > _rows_of_a_call(size[0]):
+                yield members, orbits
+                members, orbits = [], []
             members.append(i)
-            spheres.append(sphere)
-        yield members, spheres
+            orbits.append(unique)
+        yield members, orbits
 
 
-def _rows(spheres: Sequence[Sphere]) -> Integer[np.ndarray, " n"]:
-    """Return the number of rows that the reflections of each sphere take."""
-    return np.array([-(-len(sphere.s) // ROW) for sphere in spheres])
+def _rows(orbits: Sequence[Orbits]) -> Integer[np.ndarray, " n"]:
+    """Return the number of rows that the reflections of each crystal take."""
+    return np.array([-(-len(one.s) // ROW) for one in orbits])
 
 
 def _rows_of_a_call(sites: int) -> int:
@@ -196,7 +251,7 @@ def _rows_of_a_call(sites: int) -> int:
 
 def _scatter(
     crystals: Sequence[Crystal],
-    spheres: Sequence[Sphere],
+    orbits: Sequence[Orbits],
     *,
     b_factor: float,
     wavelength: float | None,
@@ -205,10 +260,10 @@ def _scatter(
 ) -> list[Array]:
     """Return |F|^2 of the reflections of crystals of one padded size, row after row."""
     call = _rows_of_a_call(padded_size(crystals[0])[0])
-    rows = _rows(spheres)
+    rows = _rows(orbits)
     hkl = np.zeros((max(-(-rows.sum() // call), 1) * call, ROW, 3), np.int16)
-    for sphere, mine in zip(spheres, np.split(hkl, np.cumsum(rows)), strict=False):
-        mine.reshape(-1, 3)[: len(sphere.hkl)] = sphere.hkl
+    for one, mine in zip(orbits, np.split(hkl, np.cumsum(rows)), strict=False):
+        mine.reshape(-1, 3)[: len(one.hkl)] = one.hkl
     owner = np.resize(np.repeat(np.arange(len(crystals)), rows), len(hkl))  # some rows are empty
     lattice, species, occupancy, frac_coords = stack(crystals)
     floats = [lattice, occupancy, frac_coords]
@@ -239,13 +294,11 @@ def _squared(
     return jax.vmap(scatter, in_axes=(0, 0, None, 0))(crystals, hkl, b_factor, added)[1]
 
 
-def _parts(
-    spheres: Sequence[Sphere], squared: Sequence[Array]
-) -> Iterator[Float[np.ndarray, " _"]]:
+def _parts(orbits: Sequence[Orbits], squared: Sequence[Array]) -> Iterator[Float[np.ndarray, " _"]]:
     """Yield the values of each crystal out of the rows of all."""
-    rows = np.split(np.concatenate(squared), np.cumsum(_rows(spheres)))
-    for sphere, mine in zip(spheres, rows, strict=False):
-        yield mine.ravel()[: len(sphere.s)]
+    rows = np.split(np.concatenate(squared), np.cumsum(_rows(orbits)))
+    for one, mine in zip(orbits, rows, strict=False):
+        yield mine.ravel()[: len(one.s)]
 
 
 def _merge(

@@ -1,5 +1,6 @@
 """Powder lines against pymatgen, structure factors against gemmi, and their symmetries."""
 
+import gemmi
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.patterns import powder_lines
-from cmed_jax.physics.reflections import half_sphere, reflections
+from cmed_jax.physics.reflections import half_sphere, reflections, unique_reflections
 
 SYSTEMS = [
     "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic",
@@ -187,3 +188,23 @@ def test_bad_input_is_refused(change, message):
     how = {"s_max": 1.0} | {name: arguments.pop(name) for name in change if name not in names}
     with pytest.raises(ValueError, match=message):
         reflections(Crystal.of(**arguments), **how)
+
+
+@pytest.mark.parametrize("number", [2, 12, 62, 87, 139, 148, 166, 176, 191, 205, 225])
+def test_one_reflection_stands_for_all_that_symmetry_relates(number):
+    """Every Laue class, beside the orbits of gemmi."""
+    group = gemmi.find_spacegroup_by_number(number)
+    operations = group.operations()
+    rotations = np.array([operation.rot for operation in operations.sym_ops]) // 24
+    general = np.array([[5.1, 0.2, 0.3], [0.2, 6.3, 0.4], [0.3, 0.4, 7.2]])
+    metric = np.mean(rotations.mT @ general @ rotations, axis=0)
+    laue = np.unique(np.concatenate([rotations, -rotations]), axis=0)
+    _, hkl, multiplicity = unique_reflections(np.linalg.cholesky(metric), 0.9, laue)
+    orbits = [{tuple(h) for h in (np.array(h) @ laue).tolist()} for h in hkl]
+    assert [len(orbit) for orbit in orbits] == multiplicity.tolist()
+    half = half_sphere(np.linalg.cholesky(metric), 0.9).hkl
+    expected = {tuple(h) for h in np.concatenate([half, -half]).tolist()}
+    assert sum(map(len, orbits)) == len(expected)
+    assert set().union(*orbits) == expected
+    asu = gemmi.ReciprocalAsu(group)
+    assert len({tuple(asu.to_asu(h, operations)[0]) for h in hkl.tolist()}) == len(hkl)
