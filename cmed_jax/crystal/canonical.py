@@ -45,11 +45,13 @@ class SpaceGroup(NamedTuple):
         cell: (a_p, b_p, c_p) = (a, b, c) M of that cell in the standard one.
         rotations: W of each operation x -> W x + w, modulo the lattice.
         translations: w of each in multiples of 1/24.
+        laue: W and -W of all operations: the group that turns equal reflections into each other.
     """
 
     cell: Float[np.ndarray, "3 3"]
     rotations: Integer[np.ndarray, "m 3 3"]
     translations: Integer[np.ndarray, "m 3"]
+    laue: Integer[np.ndarray, "p 3 3"]
 
 
 class CellChange(NamedTuple):
@@ -165,7 +167,8 @@ def space_group(number: int) -> SpaceGroup:
     rotations = np.rint(inverse @ operations.rotations @ cell).astype(int)
     translations = np.rint(_STEPS * np.array(operations.translations) @ inverse.T).astype(int)
     first = np.unique(rotations, axis=0, return_index=True)[1]
-    return SpaceGroup(cell, rotations[first], translations[first])
+    laue = np.unique(np.concatenate([rotations, -rotations]), axis=0)
+    return SpaceGroup(cell, rotations[first], translations[first], laue)
 
 
 @cache
@@ -174,7 +177,7 @@ def normalizer(number: int) -> Normalizer:
 
     Only isometries that every lattice of the group's Bravais type admits are counted.
     """
-    _, rotations, translations = space_group(number)
+    _, rotations, translations, _ = space_group(number)
     polar = _polar_shifts(rotations)
     found: list[tuple[np.ndarray, np.ndarray]] = []
     seen: set[bytes] = set()

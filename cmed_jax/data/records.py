@@ -5,16 +5,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.canonical import CellChange, canonical_description, with_space_group
+from cmed_jax.crystal.canonical import (
+    CellChange,
+    canonical_description,
+    space_group,
+    with_space_group,
+)
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.schema import encode_density
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import B_FACTOR, GRID, electron_density
 from cmed_jax.physics.patterns import MO_K_ALPHA, published_pattern
-from cmed_jax.physics.reflections import reflections_of
+from cmed_jax.physics.reflections import FRIEDEL, reflections_of
 from cmed_jax.physics.regrid import resample
 
 Record = dict[str, Any]
@@ -76,7 +81,7 @@ def make_records(
     described = [_refusing(_describe, material, recipe) for material in materials]
     usable = [pair for pair in described if not isinstance(pair, Refusal)]
     crystals = [crystal for _, crystal in usable]
-    lines = reflections_of(crystals, s_max=S_MAX)
+    lines = reflections_of(crystals, s_max=S_MAX, laue=[_laue(m, recipe) for m, _ in usable])
     densities = (
         [electron_density(crystal, b_factor=recipe.b_factor) for crystal in crystals]
         if recipe.density == "iam"
@@ -118,6 +123,11 @@ def _describe(material: Material, recipe: Recipe) -> tuple[Material, Crystal]:
     if recipe.density == "chgcar":
         described = replace(described, density=_carried_density(material, described, change))
     return described, crystal
+
+
+def _laue(material: Material, recipe: Recipe) -> Integer[np.ndarray, "p 3 3"]:
+    """Return the Laue class of a described material; only the canonical cell obeys it exactly."""
+    return space_group(material.space_group).laue if recipe.cell == "canonical" else FRIEDEL
 
 
 def _carried_density(

@@ -6,8 +6,11 @@ from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Composition, Lattice, Structure
 
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.data.records import Recipe, make_record, make_records
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.records import S_MAX, Recipe, make_record, make_records
 from cmed_jax.data.schema import FEATURES, decode_density
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.reflections import reflections
 
 AS_GIVEN = Recipe(cell="as_given")
 
@@ -127,6 +130,20 @@ def test_records_do_not_depend_on_their_company(halite, wurtzite):
         np.testing.assert_allclose(together["pattern"], alone["pattern"], atol=1e-6)
         np.testing.assert_allclose(
             density(together), density(alone), atol=2e-3 * density(alone).max()
+        )
+
+
+def test_symmetry_takes_no_line_away():
+    """Of one embedded crystal of each system, beside the sum over the whole sphere."""
+    materials = {material.crystal_system: material for material in open_source()}
+    assert len(materials) == 7
+    for record in make_records(materials.values()):
+        crystal = Crystal.of(record["lattice"], record["species"], record["frac_coords"])
+        expected = reflections(crystal, s_max=S_MAX)
+        np.testing.assert_allclose(record["reflections"][:, 0], expected[:, 0], rtol=1e-12)
+        intensity = record["reflections"][:, 1]
+        np.testing.assert_allclose(
+            intensity, expected[:, 1], rtol=1e-7, atol=1e-12 * intensity.max()
         )
 
 

@@ -26,7 +26,7 @@ from cmed_jax.data.records import Recipe
 from tfds_builders.cmed.workers import Shard, worker_pool, write_shard
 
 SHARD = 128
-"""Materials of a shard, which one worker makes: about a second of work and 30 megabytes."""
+"""Materials of a shard, whose physics a worker computes at once: about a second of its time."""
 
 _HOMEPAGE = "https://doi.org/10.1038/s41524-024-01401-8"
 

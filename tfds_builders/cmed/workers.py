@@ -17,9 +17,6 @@ from cmed_jax.crystal.sources import Source
 from cmed_jax.data.records import Recipe, make_records
 from cmed_jax.data.schema import FEATURES
 
-BATCH = 32
-"""Materials whose physics is computed at once; it bounds the memory."""
-
 # One thread and no accelerator for each worker: results do not depend on how many there are.
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
@@ -72,13 +69,11 @@ def write_shard(
     refused: list[Refusal] = []
 
     def examples() -> Iterator[tuple[str, bytes]]:
-        for start in range(0, len(shard.materials), BATCH):
-            batch = shard.materials[start : start + BATCH]
-            for record in make_records(_with_densities(batch, source, recipe), recipe):
-                if isinstance(record, Refusal):
-                    refused.append(record)
-                else:
-                    yield record["material_id"], FEATURES.serialize_example(record)
+        for record in make_records(_with_densities(shard.materials, source, recipe), recipe):
+            if isinstance(record, Refusal):
+                refused.append(record)
+            else:
+                yield record["material_id"], FEATURES.serialize_example(record)
 
     writer.write(shard.path, examples())
     return refused
