@@ -60,7 +60,7 @@ class Config:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
         """Return the configuration that `to_json` wrote."""
-        augmentation = AugmentationConfig(**values["step"]["augmentation"])
+        augmentation = AugmentationConfig.from_json(values["step"]["augmentation"])
         parts = {name: part for name, part in values.items() if name != "kind"}
         parts |= {
             "network": KINDS[values["kind"]](**values["network"]),

@@ -8,9 +8,12 @@ from flax import nnx
 
 from cmed_jax.config import Config, parse, run_command
 from cmed_jax.data.batches import QUERIES, Rows
-from cmed_jax.data.dataset import fingerprint, load_examples
+from cmed_jax.data.dataset import fingerprint, load_examples, spread_rows
+from cmed_jax.data.lines import load_lines
+from cmed_jax.evaluation.measured import measured_query
 from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import evaluate
+from cmed_jax.evaluation.protocol import Control, evaluate, full_query
+from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.folder import keep_identity, locked
 from cmed_jax.training.log import Log
@@ -37,7 +40,8 @@ def train(config: Config) -> tuple[int, Stop]:
     identity = config.identity() | {"dataset": fingerprint(config.data)}
 
     with locked(folder), stop_on_signals() as stop:
-        table = parallel.place(Table.of(load_examples(config.data, "train")))
+        lines, control = _measurements(config)
+        table = parallel.place(Table.of(load_examples(config.data, "train"), lines))
         rows = Rows(len(table.pattern), config.batch, config.seed)
         held_out = load_examples(config.data, "validation").spread(config.loop.validation_materials)
         # Last: options that do not fit the data do not begin a run.
@@ -60,7 +64,8 @@ def train(config: Config) -> tuple[int, Stop]:
 
         def validate(state: TrainState) -> dict[str, float]:
             network = nnx.merge(graph, state.parameters, state.statistics, copy=True)
-            scores = evaluate(network_generator(network, held_out.density.shape[1:]), held_out)
+            generator = network_generator(network, held_out.density.shape[1:])
+            scores = evaluate(generator, held_out, control=control)
             return {name: float(np.mean(values)) for name, values in scores.plain.items()}
 
         with Checkpoints(folder, config.to_json()) as checkpoints:
@@ -81,6 +86,23 @@ def train(config: Config) -> tuple[int, Stop]:
                     stop=stop,
                 )
     return reached, stop
+
+
+def _measurements(config: Config) -> tuple[Lines | None, Control]:
+    """The lines to measure in training, and what validation asks: patterns of the same kind."""
+    artefacts = config.step.augmentation.artefacts
+    if artefacts is None:
+        return None, full_query
+    lines, kept = load_lines(config.data, "train", artefacts.s_max)
+    print(
+        f"patterns are measured afresh from the {lines.s.shape[1]} strongest lines in reach, which "
+        f"hold {kept.mean():.1%} of the intensity on average and {kept.min():.1%} at least",
+        flush=True,
+    )
+    held_out, _ = load_lines(config.data, "validation", artefacts.s_max)
+    rows = spread_rows(len(held_out.s), config.loop.validation_materials)
+    few = jax.tree.map(lambda column: column[rows], held_out)
+    return lines, measured_query(few, artefacts, seed=config.seed)
 
 
 def main(args: list[str] | None = None) -> int:

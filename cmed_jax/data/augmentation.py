@@ -1,15 +1,39 @@
 """What training does to an example: artefacts on the pattern, knowledge taken from the composition.
 
+The pattern is the stored one, shifted and noisy as in the article, or one that is measured afresh
+from the crystal's lines under conditions drawn at random (`cmed_jax.physics.artefacts`).
+
 Every function treats one example and is mapped over a batch; all that is random comes from its key.
 """
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import tyro
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.physics.artefacts import PRESETS, Artefacts, measured
+from cmed_jax.physics.instrument import Lines
+
+NAMES: dict[str, Artefacts | None] = {"published": None, **PRESETS}
+
+
+def _name(artefacts: Artefacts | None) -> list[str]:
+    return [next((name for name, known in NAMES.items() if known == artefacts), "of its own")]
+
+
+BY_NAME = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="{" + ",".join(NAMES) + "}",
+    instance_from_str=lambda words: NAMES[words[0]],
+    is_instance=lambda value: value is None or isinstance(value, Artefacts),
+    str_from_instance=_name,
+    choices=tuple(NAMES),
+)
+"""How the command line names artefacts; in Python and in config.json every range stands."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +41,18 @@ class AugmentationConfig:
     """How examples are disturbed; the defaults are those of the article.
 
     Attributes:
-        shift: the pattern moves by up to this many bins either way.
-        noise: standard deviation of the noise on pattern and composition; negatives become zero.
+        artefacts: how patterns are measured afresh in each step: laboratory, synchrotron or
+            nanocrystal; published takes the stored pattern, with shift and noise.
+        shift: the stored pattern moves by up to this many bins either way.
+        noise: standard deviation of the noise on the stored pattern and on the composition;
+            negatives become zero.
         full: share of examples whose composition is given in full.
         no_ratios: share told the elements only.
         missing_element: share told the elements but one.
         none: share told nothing.
     """
 
+    artefacts: Annotated[Artefacts | None, BY_NAME] = None
     shift: int = 3
     noise: float = 1e-3
     full: float = 1.0
@@ -44,6 +72,15 @@ class AugmentationConfig:
                 f"shift is {self.shift} and noise {self.noise}: neither can be negative"
             )
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "AugmentationConfig":
+        """Return the configuration whose fields were written as JSON values."""
+        ranges = values.get("artefacts")  # runs of old have none
+        if ranges is None:
+            return cls(**values)
+        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in ranges.items()}
+        return cls(**values | {"artefacts": Artefacts(**tuples)})
+
     @property
     def shares(self) -> tuple[float, float, float, float]:
         """Shares of the kinds of knowledge, in the order of `Knowledge`."""
@@ -53,17 +90,31 @@ class AugmentationConfig:
 def augment(
     key: PRNGKeyArray,
     pattern: Float[Array, "1024"],
+    lines: Lines | None,
     composition: Float[Array, "119"],
     config: AugmentationConfig,
-) -> tuple[Float[Array, "1024"], Float[Array, "119"], Integer[Array, ""]]:
-    """Return a disturbed pattern, what is left of the composition, and the kind of knowledge."""
+) -> tuple[Float[Array, "1024"], Float[Array, "1024"], Float[Array, "119"], Integer[Array, ""]]:
+    """Return a pattern, its coverage, what is left of the composition, and the kind of knowledge.
+
+    Args:
+        key: of all that is random.
+        pattern: the stored one, strongest 1.
+        lines: of the crystal, from which a pattern is measured where `config.artefacts` are given.
+        composition: in full.
+        config: what is drawn.
+    """
     shift, noise, kind, hiding, blur = jax.random.split(key, 5)
-    pattern = shift_bins(pattern, jax.random.randint(shift, (), -config.shift, config.shift + 1))
-    pattern = jax.nn.relu(pattern + config.noise * jax.random.normal(noise, pattern.shape))
+    if config.artefacts is None or lines is None:
+        bins = jax.random.randint(shift, (), -config.shift, config.shift + 1)
+        disturbed = shift_bins(pattern, bins)
+        disturbed += config.noise * jax.random.normal(noise, pattern.shape)
+        pattern, coverage = jax.nn.relu(disturbed), jnp.ones_like(pattern)
+    else:
+        pattern, coverage = measured(noise, lines, config.artefacts)
     knowledge = jax.random.choice(kind, len(Knowledge), p=jnp.asarray(config.shares))
     composition = hide(hiding, composition, knowledge)
-    disturbed = composition + config.noise * jax.random.normal(blur, composition.shape)
-    return pattern, jax.nn.relu(disturbed), knowledge
+    blurred = composition + config.noise * jax.random.normal(blur, composition.shape)
+    return pattern, coverage, jax.nn.relu(blurred), knowledge
 
 
 def shift_bins(pattern: Float[Array, "n"], bins: Integer[Array, ""]) -> Float[Array, "n"]:

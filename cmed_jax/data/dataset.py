@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -61,8 +61,13 @@ class Examples:
 
     def spread(self, most: int) -> "Examples":
         """Return at most so many examples, taken at even distances."""
-        rows = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))
+        rows = spread_rows(len(self), most)
         return Examples(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+def spread_rows(number: int, most: int) -> Integer[np.ndarray, " k"]:
+    """Return at most so many of the first rows, at even distances."""
+    return np.unique(np.linspace(0, number - 1, min(most, number)).astype(int))
 
 
 def load_examples(directory: str | Path, split: str) -> Examples:
@@ -76,7 +81,7 @@ def load_examples(directory: str | Path, split: str) -> Examples:
         FileNotFoundError: there is no dataset, or a part of it is missing.
         ValueError: the dataset has no such split.
     """
-    records = [_example(record) for source in _data_sources(directory, split) for record in source]
+    records = [_example(record) for record in read_records(directory, split)]
     records.sort(key=itemgetter("material_id"))
     return Examples(**{field.name: _column(records, field.name) for field in fields(Examples)})
 
@@ -92,9 +97,19 @@ def load_structures(directory: str | Path, split: str) -> list[Material]:
         FileNotFoundError: there is no dataset, or a part of it is missing.
         ValueError: the dataset has no such split.
     """
-    sources = _data_sources(directory, split)
-    crystals = [_structure(record, split) for source in sources for record in source]
+    crystals = [_structure(record, split) for record in read_records(directory, split)]
     return sorted(crystals, key=attrgetter("material_id"))
+
+
+def read_records(directory: str | Path, split: str) -> Iterator[dict[str, Any]]:
+    """Yield the records of a split as they are stored, by the names of `FEATURES`, in no order.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+        ValueError: the dataset has no such split.
+    """
+    for source in _data_sources(directory, split):
+        yield from source
 
 
 def provenance(directory: str | Path) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Artefacts:
             low, high = getattr(self, name)
             if not -np.inf < low <= high < np.inf:
                 raise ValueError(f"{name} is ({low}, {high}): give a range of two finite numbers")
-            least, most = LIMITS.get(name, (0.0, np.inf))
+            least, most = LIMITS.get(name, (0.0, 1000.0))
             if low < least or high > most:
                 raise ValueError(f"{name} is ({low}, {high}): give {least:g} to {most:g}")
         for anode in self.anodes:
@@ -129,6 +129,13 @@ class Artefacts:
         """Names of the fields that are ranges."""
         return tuple(field.name for field in fields(self) if field.type == Range)
 
+    @property
+    def s_max(self) -> float:
+        """The largest s = 1/d that any of the measurements reaches, 1/angstrom."""
+        wavelengths = [radiation(f"{anode}Ka")[0].min() for anode in self.anodes]
+        shortest = min(wavelengths, default=self.wavelength[0])
+        return 2 * np.sin(np.radians(self.stop[1]) / 2).item() / shortest
+
 
 LIMITS = {
     "wavelength": (0.05, 10.0),
@@ -147,7 +154,7 @@ LIMITS = {
     "calibration": (-1.0, 1.0),
     "counts": (1.0, 1e12),
 }
-"""What the ends of a range may be; 0 and more where nothing is said."""
+"""What the ends of a range may be; 0 to 1000 where nothing is said."""
 
 LABORATORY = Artefacts()
 SYNCHROTRON = Artefacts(
@@ -278,6 +285,14 @@ def _radiation(
     return jnp.asarray(np.float32(doublets))[drawn], jnp.asarray(np.float32(weights))[drawn]
 
 
+def measured(
+    key: PRNGKeyArray, lines: Lines, artefacts: Artefacts, grid: Grid = PUBLISHED_GRID
+) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
+    """Return a crystal's pattern under conditions drawn at random, and its coverage (`measure`)."""
+    conditions, noise = jax.random.split(key)
+    return measure(noise, lines, draw(conditions, artefacts), grid, artefacts.reach)
+
+
 def measure(
     key: PRNGKeyArray,
     lines: Lines,
@@ -373,7 +388,7 @@ def count(key: PRNGKeyArray, mean: Float[Array, " bins"]) -> Float[Array, " bins
     share = jax.random.uniform(key, mean.shape, mean.dtype, minval=jnp.finfo(mean.dtype).tiny)
     z = jax.scipy.special.ndtri(share)
     many = jnp.round(mean + jnp.sqrt(_positive(mean)) * z + (z**2 - 1) / 6)
-    return jnp.where(mean > FEW, many, _few(share, jnp.minimum(mean, FEW)))
+    return jnp.where(mean > FEW, jax.nn.relu(many), _few(share, jnp.minimum(mean, FEW)))
 
 
 def _few(share: Float[Array, " bins"], mean: Float[Array, " bins"]) -> Float[Array, " bins"]:

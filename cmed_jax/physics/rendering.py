@@ -21,7 +21,7 @@ _WINDOWS = jax.lax.ScatterDimensionNumbers(
 """Adds a row of neighbouring bins for each peak: ten times as fast as an index for each bin."""
 
 
-def powder_pattern(
+def render(
     lines: Lines,
     grid: Grid,
     instrument: Instrument,

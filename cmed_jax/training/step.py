@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from cmed_jax.data.augmentation import AugmentationConfig, augment
 from cmed_jax.data.batches import draw_voxels, to_coordinates
 from cmed_jax.data.dataset import Examples
 from cmed_jax.model.network import Network
+from cmed_jax.physics.instrument import Lines
 
 
 class TrainState(NamedTuple):
@@ -26,17 +28,22 @@ class TrainState(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The training examples as the device holds them: a step gathers its rows and voxels."""
+    """The training examples as the device holds them: a step gathers its rows and voxels.
+
+    `lines` are there where patterns are measured afresh.
+    """
 
     pattern: Float[Array | np.ndarray, "n 1024"]
     composition: Float[Array | np.ndarray, "n 119"]
     density: Float16[Array | np.ndarray, "n a b c"]
     scale: Float[Array | np.ndarray, " n"]
+    lines: Lines | None = None
 
     @classmethod
-    def of(cls, examples: Examples) -> "Table":
+    def of(cls, examples: Examples, lines: Lines | None = None) -> "Table":
         """Return the table of a split; densities stay float16, in units of `scale`."""
-        return cls(examples.pattern, examples.composition, examples.density, examples.density_scale)
+        stored = (examples.pattern, examples.composition, examples.density, examples.density_scale)
+        return cls(*stored, lines)
 
 
 @dataclass(frozen=True)
@@ -121,9 +128,10 @@ def _losses(
 ) -> dict[str, Array]:
     """Return the mean of each term of the loss over the batch."""
     keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(key, place), 3))(places)
-    disturbed = jax.vmap(lambda k, p, c: augment(k, p, c, config.augmentation))
-    pattern, composition, knowledge = disturbed(
-        keys[:, 0], table.pattern[rows], table.composition[rows]
+    lines = jax.tree.map(lambda column: column[rows], table.lines)
+    disturbed = jax.vmap(partial(augment, config=config.augmentation))
+    pattern, coverage, composition, knowledge = disturbed(
+        keys[:, 0], table.pattern[rows], lines, table.composition[rows]
     )
     _, *shape = table.density.shape
     if config.shared_voxels:
@@ -136,7 +144,7 @@ def _losses(
     scale = table.scale[rows]
     density = table.density[where].astype(scale.dtype) * scale[:, None]
 
-    latent = network.encode(pattern, composition, knowledge, jnp.ones_like(pattern))
+    latent = network.encode(pattern, composition, knowledge, coverage)
     noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
     conditioning = network.condition(latent.mean + noise * latent.deviation)
     values = network.values(conditioning, to_coordinates(voxels, shape))

@@ -1,5 +1,7 @@
 """What training does to an example: moved, noisy, and told less."""
 
+import dataclasses
+import json
 from functools import partial
 
 import jax
@@ -9,7 +11,9 @@ import pytest
 import scipy.stats
 
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.data.augmentation import AugmentationConfig, augment, hide, shift_bins
+from cmed_jax.data.augmentation import NAMES, AugmentationConfig, augment, hide, shift_bins
+from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.physics.instrument import Lines
 
 PARTIAL = AugmentationConfig(
     shift=0, noise=0.0, full=0.4, no_ratios=0.3, missing_element=0.2, none=0.1
@@ -42,7 +46,8 @@ def moved(pattern, bins):
 @partial(jax.jit, static_argnames=("config", "n"))
 def many(config, pattern, composition, n, seed=0):
     keys = jax.random.split(jax.random.key(seed), n)
-    return jax.vmap(lambda key: augment(key, pattern, composition, config))(keys)
+    pattern, _, *told = jax.vmap(lambda key: augment(key, pattern, None, composition, config))(keys)
+    return pattern, *told
 
 
 @pytest.mark.parametrize("bins", [-1024, -3, -1, 0, 1, 3, 1024])
@@ -59,6 +64,25 @@ def test_every_shift_up_to_the_limit_is_drawn_and_none_beyond(pattern, compositi
     assert sum(counts) == 700
     assert scipy.stats.chisquare(counts).pvalue > 1e-3
     np.testing.assert_array_equal(compositions, np.tile(composition, (700, 1)))
+
+
+def test_a_stored_pattern_is_whole_and_one_measured_afresh_is_not(pattern, composition):
+    lines = Lines(jnp.array([0.3, 0.5, 0.0]), jnp.array([1.0, 0.5, 0.0]))
+    key = jax.random.key(0)
+    _, whole, *_ = augment(key, pattern, lines, composition, AugmentationConfig())
+    assert whole.all()
+    config = AugmentationConfig(artefacts=LABORATORY)
+    fresh, coverage, *_ = augment(key, pattern, lines, composition, config)
+    assert 100 < coverage.sum() < 900
+    assert not fresh[coverage == 0].any()
+    assert fresh.max() == 1
+
+
+@pytest.mark.parametrize("artefacts", NAMES.values(), ids=NAMES)
+def test_a_configuration_survives_json(artefacts):
+    config = AugmentationConfig(artefacts=artefacts, none=0.25, full=0.75)
+    words = json.dumps(dataclasses.asdict(config))
+    assert AugmentationConfig.from_json(json.loads(words)) == config
 
 
 def test_noise_has_its_deviation_and_nothing_is_negative(composition):

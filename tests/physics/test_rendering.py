@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Instrument, Lines, Peaks, Sample, powder_peaks, radiation
 from cmed_jax.physics.patterns import published_pattern
-from cmed_jax.physics.rendering import powder_pattern, profiles, sticks
+from cmed_jax.physics.rendering import render, profiles, sticks
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_a_bin_holds_the_integral_of_the_profiles():
 def test_area_is_conserved_on_every_grid(lines, axis):
     stop = {"two_theta": 180.0, "s": 2.8, "q": 17.0}[axis]
     device = instrument(w=0.01, u=0.01)
-    pattern, coverage = powder_pattern(lines, Grid(0.0, stop, 700, axis), device)
+    pattern, coverage = render(lines, Grid(0.0, stop, 700, axis), device)
     peaks = powder_peaks(lines, device)
     assert pattern.sum() == pytest.approx(float(peaks.area.sum()), rel=1e-3)
     assert 0 < coverage.sum() <= 700
@@ -91,15 +91,15 @@ def test_area_is_conserved_on_every_grid(lines, axis):
 
 def test_a_short_reach_cuts_off_tails_only(lines):
     device = instrument(w=0.01)
-    whole, _ = powder_pattern(lines, PUBLISHED_GRID, device, Sample(size=300.0))
-    cut, _ = powder_pattern(lines, PUBLISHED_GRID, device, Sample(size=300.0), reach=20)
+    whole, _ = render(lines, PUBLISHED_GRID, device, Sample(size=300.0))
+    cut, _ = render(lines, PUBLISHED_GRID, device, Sample(size=300.0), reach=20)
     assert (cut <= whole + 1e-6 * whole.max()).all()
     assert 0.97 * whole.sum() < cut.sum() < whole.sum()
     np.testing.assert_allclose(cut, whole, atol=2e-3 * whole.max())
 
 
 def test_bins_outside_the_measured_range_are_zero_and_said_to_be(lines):
-    pattern, coverage = powder_pattern(
+    pattern, coverage = render(
         lines, PUBLISHED_GRID, instrument(w=0.01), start=10.0, stop=80.0
     )
     ends = np.array([10.0, 80.0])
@@ -138,11 +138,11 @@ def test_thermal_motion_weakens_by_the_debye_waller_factor(lines):
 
 def test_a_batch_is_its_patterns_one_by_one(lines):
     both = jax.tree.map(lambda x: jnp.stack([x, x[::-1]]), Lines(*lines[:2]))
-    render = jax.jit(
-        jax.vmap(lambda line: powder_pattern(line, PUBLISHED_GRID, instrument(w=0.02), reach=8)[0])
+    batched = jax.jit(
+        jax.vmap(lambda line: render(line, PUBLISHED_GRID, instrument(w=0.02), reach=8)[0])
     )
-    one, _ = powder_pattern(lines, PUBLISHED_GRID, instrument(w=0.02), reach=8)
-    np.testing.assert_allclose(render(both), jnp.stack([one, one]), atol=1e-4 * one.max())
+    one, _ = render(lines, PUBLISHED_GRID, instrument(w=0.02), reach=8)
+    np.testing.assert_allclose(batched(both), jnp.stack([one, one]), atol=1e-4 * one.max())
 
 
 def test_gradients_are_finite_and_those_of_finite_differences():
@@ -158,7 +158,7 @@ def test_gradients_are_finite_and_those_of_finite_differences():
             device = Instrument(wavelength[None], jnp.ones(1), 0.01, -0.01, w, zero, displacement)
             grid = Grid(5.0, 170.0, 300, wavelength=1.5)
             lines, sample = Lines(s, intensity), Sample(size, strain, b)
-            return powder_pattern(lines, grid, device, sample)[0] @ weight
+            return render(lines, grid, device, sample)[0] @ weight
 
         inputs = (s, intensity, jnp.array([300.0, 1e-3, 1.0, 0.5, 0.02, 1e-4, wavelength]))
         gradients = jax.grad(score, argnums=(0, 1, 2))(*inputs)

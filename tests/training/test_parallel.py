@@ -4,6 +4,7 @@ The four devices are fake ones of the CPU, in a process of their own: `python te
 prints the largest relative difference of each way from one device.
 """
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -21,6 +22,8 @@ from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.model import published
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.published import PublishedConfig
+from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.optimizer import OptimizerConfig, make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import StepConfig, Table, initial_state, make_step
@@ -37,6 +40,7 @@ def random_table(n=16):
         np.float32(rng.dirichlet(np.full(119, 0.02), n)),
         np.float16(density / density.max(axis=(1, 2, 3), keepdims=True)),
         np.float32(rng.uniform(1, 5, n)),
+        Lines(np.float32(rng.uniform(0.1, 1, (n, 9))), np.float32(rng.random((n, 9)))),
     )
 
 
@@ -71,7 +75,8 @@ def difference(one, other):
 
 def base_run(parallel):
     optimizer = make_optimizer(OptimizerConfig(weight_decay=1e-2, clip=1.0), 20)
-    return trained(BASE, optimizer, StepConfig(PARTIAL), parallel, 20)
+    measured = dataclasses.replace(PARTIAL, artefacts=LABORATORY)
+    return trained(BASE, optimizer, StepConfig(measured), parallel, 20)
 
 
 class ShortEncoder(nnx.Module):

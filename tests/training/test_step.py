@@ -13,6 +13,8 @@ from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import Latent, Network
+from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.step import StepConfig, Table, initial_state, make_step
 
 BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
@@ -101,6 +103,21 @@ def test_random_numbers_depend_on_seed_step_and_place(table):
     def loss(seed=0, number=0, place=0):
         step, state = begin(shared=False, seed=seed)
         return float(step(state, table, *batch([1, 4], first=place), number)[1]["loss"])
+
+    assert loss() == loss()
+    assert len({loss(), loss(seed=1), loss(number=1), loss(place=1)}) == 4
+
+
+def test_fresh_patterns_depend_on_seed_step_and_place(table):
+    rng = np.random.default_rng(1)
+    s, intensity = jnp.float32(rng.uniform(0.1, 1.0, (2, 16, 9)))
+    measured = table._replace(lines=Lines(s, intensity))
+    graph, state = initial_state(BASE.build(nnx.Rngs(0)), optax.sgd(RATE))
+
+    def loss(seed=0, number=0, place=0):
+        config = StepConfig(AugmentationConfig(artefacts=LABORATORY, noise=0.0))
+        step = jax.jit(make_step(graph, optax.sgd(RATE), config, seed))
+        return float(step(state, measured, *batch([1, 4], first=place), number)[1]["loss"])
 
     assert loss() == loss()
     assert len({loss(), loss(seed=1), loss(number=1), loss(place=1)}) == 4
