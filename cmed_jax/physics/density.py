@@ -73,13 +73,15 @@ def synthesis(
         for h, x, n in zip(modes, frac_coords.T, shape, strict=True)
     )
     plane, axis = along_a[:, None] * along_b, occupancy[:, None] * along_c
-    phases = jnp.einsum("abn,kcn->kabc", plane, axis, precision="highest")
+    # Species stand between the modes, as a product of matrices leaves them without a transposition.
+    phases = jnp.einsum("abn,kcn->abkc", plane, axis, precision="highest")
     h, k, ell = jnp.ix_(*modes)
     x, y, z = ((h * a + k * b + ell * c) for a, b, c in reciprocal_axes(lattice).T)
-    q = (x**2 + y**2 + z**2).ravel() / 4
-    factors = form_factors(species, q, "it92") * jnp.exp(-b_factor * q)
+    q = (x**2 + y**2 + z**2) / 4
+    factors = (form_factors(each, q.ravel(), "it92").reshape(q.shape) for each in species[:, None])
     # sum_j f_j exp(-2 pi i h.x_j) is F(-h), which the usual inverse transform takes to rho.
-    spectrum = jnp.sum(factors.reshape(phases.shape) * phases, axis=0)
+    spectrum = sum(factor * phases[:, :, i] for i, factor in enumerate(factors))
+    spectrum *= jnp.exp(-b_factor * q)
     return jnp.fft.irfftn(spectrum, shape, norm="forward") / jnp.abs(jnp.linalg.det(lattice))
 
 
