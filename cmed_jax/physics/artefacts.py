@@ -1,8 +1,9 @@
 """What a measurement does to a pattern: conditions drawn at random, and the pattern under them.
 
 `Artefacts` says from which ranges the conditions are drawn, `draw` draws those of one measurement
-from a key, `middle` gives those in the middle of every range, and `measure` renders a pattern under
-them. All of it is pure, treats one pattern, and is mapped over a batch with `jax.vmap`.
+from a key, `middle` gives those in the middle of every range, `expected` renders the pattern under
+them, and `measure` counts it. All of it is pure, treats one pattern, and is mapped over a batch
+with `jax.vmap`.
 
 A measurement is made on the instrument's own two-theta and handed to another grid bin by bin: each
 bin keeps its s = 1/d, and its intensity changes by the ratio of the Lorentz-polarization factors,
@@ -33,8 +34,8 @@ from cmed_jax.physics.texture import line_factors
 
 Range = tuple[float, float]
 
-LOGARITHMIC = ("size", "march", "counts")
-"""Drawn evenly in the logarithm."""
+LOGARITHMIC = ("w", "size", "strain", "b_factor", "march", "background", "hump", "counts")
+"""Scales, drawn evenly in the logarithm, unless their range begins at 0."""
 SLOPES = 3
 """Chebyshev coefficients of the background beside the constant one."""
 
@@ -46,7 +47,8 @@ FEW = 8
 class Artefacts:
     """Ranges from which the conditions of a measurement are drawn, each evenly.
 
-    Angles are of the instrument's two-theta. "Of the strongest" means of the strongest bin.
+    Scales (`LOGARITHMIC`) are drawn evenly in their logarithm. Angles are of the instrument's
+    two-theta; "of the strongest" means of the strongest bin that the crystal's lines fill.
 
     Attributes:
         anodes: one is drawn; its K-alpha doublet is the radiation. Name one twice to draw it twice
@@ -60,10 +62,10 @@ class Artefacts:
         u: Caglioti's U, degrees^2, like the two that follow.
         v: his V.
         w: his W.
-        size: of the crystallites, angstrom (in the logarithm).
+        size: of the crystallites, angstrom.
         strain: delta d / d.
         b_factor: isotropic B, angstrom^2.
-        march: March's parameter of the texture along a random axis (in the logarithm).
+        march: March's parameter of the texture along a random axis.
         background: its mean, of the strongest.
         slope: each of the Chebyshev coefficients 1 to 3 of the background, relative to its mean.
         hump: height of the amorphous hump, of the strongest.
@@ -72,7 +74,7 @@ class Artefacts:
         impurities: number of foreign lines.
         impurity: area of each, of the strongest line.
         calibration: relative error of the intensity at the ends of the range: linear and quadratic.
-        counts: quanta in the strongest bin (in the logarithm).
+        counts: quanta in the strongest bin.
         reach: bins on either side over which a profile is followed.
     """
 
@@ -87,12 +89,12 @@ class Artefacts:
     v: Range = (-0.01, 0.0)
     w: Range = (0.002, 0.02)
     size: Range = (200.0, 5000.0)
-    strain: Range = (0.0, 2e-3)
+    strain: Range = (1e-4, 2e-3)
     b_factor: Range = (0.2, 2.0)
     march: Range = (0.7, 1 / 0.7)
-    background: Range = (0.0, 0.1)
+    background: Range = (3e-3, 0.1)
     slope: Range = (-0.5, 0.5)
-    hump: Range = (0.0, 0.05)
+    hump: Range = (1e-3, 0.05)
     hump_s: Range = (0.2, 0.35)
     hump_width: Range = (0.05, 0.15)
     impurities: int = 4
@@ -168,15 +170,15 @@ SYNCHROTRON = Artefacts(
     v=(-5e-4, 0.0),
     w=(2e-5, 1e-3),
     size=(500.0, 20000.0),
-    strain=(0.0, 1e-3),
+    strain=(3e-5, 1e-3),
     march=(0.9, 1 / 0.9),
-    background=(0.0, 0.05),
+    background=(1e-3, 0.03),
     impurity=(0.0, 0.02),
     calibration=(-0.05, 0.05),
     counts=(1e4, 1e6),
 )
 NANOCRYSTAL = Artefacts(
-    size=(10.0, 100.0), strain=(0.0, 0.01), march=(1.0, 1.0), counts=(1e3, 3e4), reach=64
+    size=(10.0, 100.0), strain=(1e-3, 0.01), march=(1.0, 1.0), counts=(1e3, 3e4), reach=64
 )
 PRESETS = {"laboratory": LABORATORY, "synchrotron": SYNCHROTRON, "nanocrystal": NANOCRYSTAL}
 """By name: Bragg-Brentano with a tube, a parallel monochromatic beam, crystals of 1 to 10 nm."""
@@ -269,7 +271,7 @@ def _conditions(
 
 
 def _within(name: str, ends: Range, share: Float[Array, " n"]) -> Float[Array, " n"]:
-    if name in LOGARITHMIC:
+    if name in LOGARITHMIC and ends[0] > 0:
         low, high = np.log(ends)
         return jnp.exp(low + (high - low) * share)
     return ends[0] + (ends[1] - ends[0]) * share
@@ -312,15 +314,26 @@ def measure(
     Returns:
         The pattern, strongest bin 1 and zero where it was not measured; and its coverage, 1 or 0.
     """
+    signal, coverage = expected(lines, conditions, grid, reach)
+    counted = count(key, conditions.counts * signal)
+    pattern = counted * _conversion(grid, conditions.instrument.mean_wavelength)
+    return pattern / _positive(pattern.max()), coverage
+
+
+def expected(
+    lines: Lines, conditions: Conditions, grid: Grid = PUBLISHED_GRID, reach: int | None = None
+) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
+    """Return what the instrument would count in each bin without noise, and the coverage.
+
+    The strongest bin of the peaks alone is 1, the Lorentz-polarization factor that of the
+    instrument. Differentiable in the conditions and in the lines.
+    """
     wavelength = conditions.instrument.mean_wavelength
     edges = grid.angles(wavelength)
     coverage = grid.coverage(conditions.start, conditions.stop, wavelength)
-    clean = coverage * profiles(_peaks(lines, conditions), edges, reach)
-    signal = clean / _positive(clean.max()) + background(conditions, edges, coverage, grid)
-    signal *= _calibration(conditions, edges)
-    counted = count(key, conditions.counts * signal)
-    pattern = coverage * counted * _conversion(grid, wavelength)
-    return pattern / _positive(pattern.max()), coverage
+    peaks = coverage * profiles(_peaks(lines, conditions), edges, reach)
+    signal = peaks / _positive(peaks.max()) + background(conditions, edges, coverage, grid)
+    return coverage * signal * _calibration(conditions, edges), coverage
 
 
 def _positive(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
