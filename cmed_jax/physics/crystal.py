@@ -61,12 +61,12 @@ class Crystal(NamedTuple):
 
 
 def padded_size(crystal: Crystal) -> tuple[int, int]:
-    """Return what sites and species of a crystal are padded to: a power and a multiple of four.
+    """Return what sites and species of a crystal are padded to: a power of two, a multiple of four.
 
     Few sizes mean few compilations.
     """
     species, sites = crystal.occupancy.shape[-2:]
-    return 1 << 2 * -(-(sites - 1).bit_length() // 2), -(-species // 4) * 4
+    return max(1 << (sites - 1).bit_length(), 4), -(-species // 4) * 4
 
 
 def stack(crystals: Sequence[Crystal]) -> Crystal:
