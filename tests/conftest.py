@@ -19,6 +19,7 @@ spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are
 
 # The same examples each time, however slow the machine is.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.register_profile("thorough", settings.get_profile("suite"), max_examples=10_000)
 settings.load_profile("suite")
 
 EMBEDDED = Path(__file__).parents[1] / "cmed_jax" / "crystal" / "embedded" / "oc20_bulks.jsonl.gz"

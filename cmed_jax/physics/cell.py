@@ -6,6 +6,8 @@ from jaxtyping import Array, Float, Integer
 
 from cmed_jax.physics.form_factors import check_elements
 
+EDGES = (0.1, 1e4)
+"""Lengths of lattice vectors, angstrom, beyond which a unit has been mistaken."""
 FLAT = 1e-6
 """Cells under this share of the volume of a box with the same edges count as flat."""
 
@@ -39,10 +41,12 @@ def cell_volume(lattice: Float[np.ndarray, "3 3"]) -> float:
 
 
 def check_lattice(lattice: Float[np.ndarray, "3 3"]) -> None:
-    """Raise ValueError where the lattice vectors are not finite, or span no volume."""
-    finite = np.isfinite(lattice).all()
-    if not finite or cell_volume(lattice) <= FLAT * np.prod(np.linalg.norm(lattice, axis=1)):
-        rows = np.asarray(lattice).tolist()
+    """Raise ValueError where lattice vectors are no cell's: not finite, of no volume, no length."""
+    rows = np.asarray(lattice).tolist()
+    if not np.abs(lattice).max() <= EDGES[1]:  # also for NaN
+        raise ValueError(f"lattice {rows} is no cell: give finite rows, in angstrom")
+    lengths = np.linalg.norm(lattice, axis=1)
+    if not (lengths >= EDGES[0]).all() or cell_volume(lattice) <= FLAT * np.prod(lengths):
         raise ValueError(f"lattice {rows} spans no volume: give three independent rows in angstrom")
 
 

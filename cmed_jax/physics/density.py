@@ -24,6 +24,8 @@ GRID = (50, 50, 50)
 """The grid of every record."""
 B_FACTOR = 4.0
 """Isotropic B, angstrom^2: at the last mode of 50 points over 10 angstrom the factor is 0.003."""
+MOST = 1e8
+"""Most points of a grid; every one takes about a hundred bytes while it is computed."""
 TAIL = 1e-10
 """Share of its peak at which a Gaussian atom ends where the density is summed directly."""
 
@@ -191,6 +193,8 @@ def _check(shape: tuple[int, int, int], b_factor: float) -> None:
         raise ValueError(f"b_factor is {b_factor}: give a finite B >= 0 in angstrom^2")
     if min(shape) < 1:
         raise ValueError(f"the grid is {shape}: give at least one point on each axis")
+    if np.prod(shape, dtype=float) > MOST:
+        raise ValueError(f"the grid is {shape}: give at most {MOST:.0g} points")
 
 
 def _phases(modes: Float[Array, " h"], x: Float[Array, " n"]) -> Complex[Array, "h n"]:

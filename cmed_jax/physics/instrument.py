@@ -28,6 +28,10 @@ DOUBLET = (2 / 3, 1 / 3)
 """Shares of K-alpha 1 and 2: the statistical ratio 2:1, of which `RADIATIONS` holds the means."""
 
 
+LEAST = 1e-4
+"""Smallest s, 1/angstrom, that counts as a line: below lies the primary beam."""
+
+
 class Lines(NamedTuple):
     """The reflections of a crystal; an intensity of 0 pads.
 
@@ -132,8 +136,8 @@ def powder_peaks(lines: Lines, instrument: Instrument, sample: Sample = PERFECT)
     s = jnp.repeat(lines.s, len(instrument.wavelengths))
     wavelength = jnp.tile(instrument.wavelengths, len(lines.s))
     share = jnp.tile(instrument.weights, len(lines.s))
-    # At backscattering itself the factors diverge.
-    reached = (s > 0) & (s * wavelength / 2 < 1 - 8 * jnp.finfo(s.dtype).eps)
+    # In the primary beam and at backscattering the factors diverge.
+    reached = (s > LEAST) & (s * wavelength / 2 < 1 - 8 * jnp.finfo(s.dtype).eps)
     angle = two_theta(jnp.where(reached, s, 1 / wavelength), wavelength)
     thermal = jnp.exp(-sample.b_factor * s**2 / 2)
     intensity = jnp.repeat(lines.intensity, len(instrument.wavelengths)) * share * thermal

@@ -35,6 +35,10 @@ No diffractometer parts them, and cells given to eight decimals are merged as th
 """
 ABSENT = 1e-10
 """Lines below this share of the strongest are rounding errors of systematic absences."""
+MOST = 2e7
+"""Most indices h, k, l that are tried for one crystal; the embedded ones need up to a million."""
+LARGEST = 1000.0
+"""Largest s_max, 1/angstrom: of gamma rays."""
 ROW = 256
 """Reflections in a row."""
 WORK = {"cpu": 2**18}
@@ -189,7 +193,7 @@ def unique_reflections(
     reciprocal = reciprocal_lattice(lattice)
     radius = s_max * (1 + 1e-9)  # rounding must not part a line that lies at s_max exactly
     # h = a.s, so that |h| <= |a| s_max: the box that holds the sphere.
-    h_max, k_max, l_max = np.floor(radius * np.linalg.norm(lattice, axis=1)).astype(int)
+    h_max, k_max, l_max = _box(radius * np.linalg.norm(lattice, axis=1)).tolist()
     h, k, ell = np.ogrid[-h_max : h_max + 1, -k_max : k_max + 1, 0 : l_max + 1]
     metric = reciprocal @ reciprocal.T
     # s^2 as a quadratic form in l, so that few operations touch the whole box.
@@ -225,6 +229,16 @@ def _one_of_each_orbit(pairs: Orbits, others: Integer[np.ndarray, "p 3 3"]) -> O
     return Orbits(pairs.s[last], pairs.hkl[last], (len(others) + 2) / same)
 
 
+def _box(sizes: Float[np.ndarray, "3"]) -> Integer[np.ndarray, "3"]:
+    points = np.prod(2 * np.floor(sizes) + 1)
+    if not points <= MOST:
+        raise ValueError(
+            f"about {points:.2g} reflections would be tried, more than {MOST:.0g}: "
+            "give a smaller s_max (a longer wavelength), or a reduced cell"
+        )
+    return np.floor(sizes).astype(int)
+
+
 def _ascending(shares: Float[np.ndarray, " m"]) -> Integer[np.ndarray, " m"]:
     """Return the order of numbers from 0 to 1, to within 2^-32, which is far under `COINCIDENCE`.
 
@@ -243,12 +257,13 @@ def _reach(s_max: float | None, wavelength: float | None) -> float:
         return s_max
     if wavelength is None:
         raise ValueError("how far the reflections go is missing: give s_max or a wavelength")
+    _check_reach(2 / wavelength)
     return 2 / wavelength
 
 
 def _check_reach(s_max: float) -> None:
-    if not 0 < s_max < np.inf:
-        raise ValueError(f"s_max is {s_max}: give a positive number in 1/angstrom")
+    if not 0 < s_max <= LARGEST:  # also for NaN
+        raise ValueError(f"s_max is {s_max}: give 1/angstrom, above 0 and at most {LARGEST:.0f}")
 
 
 def _loads(

@@ -1,8 +1,10 @@
 """From a crystal to its powder pattern in one call: for people, and for gradients."""
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import gemmi
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Num
 
@@ -18,6 +20,10 @@ from cmed_jax.physics.scattering import squared_structure_factors
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+PART = 256
+"""Lines that are rendered at once, which bounds the memory."""
+MOST = 100_000
+"""Most bins of a simulated pattern."""
 WIDTH = 0.1
 """FWHM of the lines of a simulated pattern where no instrument is given, degrees."""
 
@@ -67,6 +73,8 @@ def simulate_pattern(
     """
     if not 0 < step < np.inf:
         raise ValueError(f"step is {step}: give a positive number of degrees")
+    if (stop - start) / step > MOST:
+        raise ValueError(f"step is {step}: give one that makes at most {MOST} bins")
     instrument = instrument or Instrument(*radiation(wavelength), w=WIDTH**2)
     mean = float(np.asarray(instrument.weights) @ np.asarray(instrument.wavelengths))
     grid = Grid(start, stop, max(round((stop - start) / step), 1), wavelength=mean)
@@ -79,9 +87,28 @@ def simulate_pattern(
     d = 1 / found[: len(angle), 0]
     lines = np.stack([d, angle, strength], axis=1)[inside]
     lines[:, 2] *= 100 / (lines[:, 2].max(initial=0) or 1)
-    pattern, _ = render(Lines(*found.T), grid, instrument, sample)
-    intensity = np.asarray(pattern, float)
+    intensity = sum(_profiles(part, grid, instrument, sample) for part in _parts(found))
     return SimulatedPattern(grid.centres, 100 * intensity / (intensity.max() or 1), lines)
+
+
+def _parts(lines: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "k p 2"]:
+    """Return the lines in parts of equal length, the last one filled up with zeros."""
+    padded = np.zeros((max(-(-len(lines) // PART), 1) * PART, 2))
+    padded[: len(lines)] = lines
+    return padded.reshape(-1, PART, 2)
+
+
+def _profiles(
+    lines: Float[np.ndarray, "m 2"], grid: Grid, instrument: Instrument, sample: Sample
+) -> Float[np.ndarray, " bins"]:
+    return np.asarray(_render(Lines(*lines.T), instrument, sample, grid=grid), float)
+
+
+@partial(jax.jit, static_argnames="grid")
+def _render(
+    lines: Lines, instrument: Instrument, sample: Sample, *, grid: Grid
+) -> Float[Array, " bins"]:
+    return render(lines, grid, instrument, sample)[0]
 
 
 def crystal_of(structure: "Structure") -> Crystal:

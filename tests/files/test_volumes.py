@@ -186,7 +186,7 @@ def test_an_unknown_suffix_is_answered_with_the_known_ones(tmp_path, density, tu
     ("rows", "message"),
     [
         ([[1, 0, 0], [0, 1, 0], [1, 1, 0]], "spans no volume"),
-        ([[1, 0, 0], [0, np.nan, 0], [0, 0, 1]], "spans no volume"),
+        ([[1, 0, 0], [0, np.nan, 0], [0, 0, 1]], "is no cell"),
         ([[0, 1, 0], [1, 0, 0], [0, 0, 1]], "left-handed"),
     ],
 )
