@@ -31,6 +31,8 @@ S_MAX = 2 / MO_K_ALPHA
 """Largest s = 1/d of the reflections, 1/angstrom: two-theta = 180 degrees."""
 MAX_VOLUME = 5000.0
 """Largest cell, angstrom^3. It has 470,000 reflections; the benchmark's largest has 3,422."""
+MAX_EDGES = 50_000.0
+"""Largest product of the edges of a cell, angstrom^3: how many indices h, k, l are tried."""
 MIN_VOLUME_PER_ATOM = 1.0
 """Smallest volume an atom, angstrom^3; that of the densest crystals is above 3."""
 MIN_DISTANCE = 0.5
@@ -81,7 +83,8 @@ def make_records(
     described = [_refusing(_describe, material, recipe) for material in materials]
     usable = [pair for pair in described if not isinstance(pair, Refusal)]
     crystals = [crystal for _, crystal in usable]
-    lines = reflections_of(crystals, s_max=S_MAX, laue=[_laue(m, recipe) for m, _ in usable])
+    laue = [_laue(material, recipe) for material, _ in usable]
+    lines = reflections_of(crystals, s_max=S_MAX, laue=laue, threads=1)
     densities = (
         [electron_density(crystal, b_factor=recipe.b_factor) for crystal in crystals]
         if recipe.density == "iam"
@@ -183,4 +186,9 @@ def _check_size(crystal: Material, max_atoms: int) -> None:
         raise ValueError(
             f"a cell of {crystal.volume:.0f} angstrom^3 has too many reflections: "
             f"the limit is {MAX_VOLUME:.0f}"
+        )
+    if (edges := np.prod(np.linalg.norm(crystal.lattice, axis=1))) > MAX_EDGES:
+        raise ValueError(
+            f"the cell is too oblique: the product of its edges is {edges:.0f} angstrom^3, the "
+            f"limit {MAX_EDGES:.0f}; its canonical cell is not"
         )

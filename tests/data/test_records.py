@@ -13,6 +13,7 @@ from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.reflections import reflections
 
 AS_GIVEN = Recipe(cell="as_given")
+OBLIQUE = 5.64 * np.array([[1.0, 0.0, 0.0], [20.0, 1.0, 0.0], [0.0, 20.0, 1.0]])
 
 
 def material(crystal, **changes):
@@ -175,6 +176,7 @@ def test_there_is_no_chgcar_record_without_a_density(halite):
         ({"numbers": np.full(8, 112)}, Recipe(), "Cn has no tabulated X-ray form factor"),
         ({}, Recipe(cell="as_given", max_atoms=7), "8 atoms in the cell are more than 7"),
         ({"lattice": 30 * np.eye(3)}, Recipe(cell="as_given"), "cell of 27000 angstrom"),
+        ({"lattice": OBLIQUE}, AS_GIVEN, "the cell is too oblique"),
         ({"lattice": 1e-3 * np.eye(3)}, Recipe(), "cannot hold 8 atoms"),
         ({"lattice": np.diag([5.64, 5.64, 0.0])}, Recipe(), "cannot hold 8 atoms"),
         ({"lattice": np.full((3, 3), np.nan)}, Recipe(), "not finite"),

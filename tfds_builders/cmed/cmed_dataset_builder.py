@@ -23,7 +23,7 @@ from cmed_jax.crystal.splits import DROPPED, assign_splits
 from cmed_jax.data import schema
 from cmed_jax.data.dataset import PROVENANCE, REFUSED, differences, part_name
 from cmed_jax.data.records import Recipe
-from tfds_builders.cmed.workers import Shard, worker_pool, write_shard
+from tfds_builders.cmed.workers import Shard, Writer, worker_pool, write_shard
 
 SHARD = 128
 """Materials of a shard, whose physics a worker computes at once: about a second of its time."""
@@ -185,7 +185,7 @@ class Builder(FileReaderBuilder):
 
     def _write(self, shards: list[Shard]) -> list[tfds.core.SplitInfo]:
         """Write the shards, note what is refused, and return what there is of each split."""
-        writer = tfds.core.ExampleWriter(self.info.file_format)
+        writer = Writer(self.info.file_format)
         write = partial(write_shard, source=self.source, recipe=self.options.recipe, writer=writer)
         total = sum(len(shard.materials) for shard in shards)
         done = 0
