@@ -116,8 +116,9 @@ def restore_and_predict(
     if samples < 0:
         raise ValueError(f"samples is {samples}: give 0 or more")
     told, knowledge = parse_composition(composition)
-    shown, coverage, warnings = _shown(pattern, wavelength)
     config, network = restore(checkpoint)
+    as_measured = config.step.augmentation.artefacts is not None
+    shown, coverage, warnings = _shown(pattern, wavelength, as_measured)
     generator = network_generator(network, grid, samples=samples, seed=seed)
     query = Query(shown[None], told[None], np.array([knowledge], np.int32), coverage[None])
     densities = np.asarray(generator(query)[0])
@@ -127,10 +128,10 @@ def restore_and_predict(
 
 
 def _shown(
-    pattern: Pattern, wavelength: str | float | None
+    pattern: Pattern, wavelength: str | float | None, as_measured: bool
 ) -> tuple[Float[np.ndarray, "1024"], Float[np.ndarray, "1024"], list[str]]:
     if isinstance(pattern, str | Path):
-        return _shown(read_two_columns(pattern), wavelength)
+        return _shown(read_two_columns(pattern), wavelength, as_measured)
     if not isinstance(pattern, tuple | list) or len(pattern) != 2:
         shown = check_grid_pattern(np.asarray(pattern))
         return shown, np.ones_like(shown), []
@@ -140,7 +141,8 @@ def _shown(
             "for the angles mean nothing without it"
         )
     angle, intensity = (np.asarray(column, float) for column in pattern)
-    return to_network_grid(angle, intensity, wavelength_in_angstrom(wavelength))
+    angstrom = wavelength_in_angstrom(wavelength)
+    return to_network_grid(angle, intensity, angstrom, as_measured=as_measured)
 
 
 @dataclass(frozen=True)

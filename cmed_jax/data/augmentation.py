@@ -78,7 +78,9 @@ class AugmentationConfig:
         ranges = values.get("artefacts")  # runs of old have none
         if ranges is None:
             return cls(**values)
-        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in ranges.items()}
+        tuples: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in ranges.items()
+        }
         return cls(**values | {"artefacts": Artefacts(**tuples)})
 
     @property

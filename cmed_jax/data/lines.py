@@ -60,17 +60,15 @@ def padded_lines(
     strengths = strength(reflections)
     strongest = np.sort(np.argsort(-strengths, kind="stable")[:number])
     kept = reflections[strongest]
-    lines = Lines(
-        np.zeros(number, np.float32),
-        np.zeros(number, np.float32),
-        np.zeros((number, 28), np.float16),
-    )
-    if not len(kept):
-        return lines, 1.0
-    lines.s[: len(kept)] = kept[:, 0]
-    lines.intensity[: len(kept)] = kept[:, 1] / kept[:, 1].max()
-    lines.directions[: len(kept)] = _mean_moments(lattice, kept[:, 0])
-    return lines, float(strengths[strongest].sum() / strengths.sum())
+    s, intensity = np.zeros((2, number), np.float32)
+    directions = np.zeros((number, 28), np.float16)
+    share = 1.0
+    if len(kept):
+        s[: len(kept)] = kept[:, 0]
+        intensity[: len(kept)] = kept[:, 1] / kept[:, 1].max()
+        directions[: len(kept)] = _mean_moments(lattice, kept[:, 0])
+        share = float(strengths[strongest].sum() / strengths.sum())
+    return Lines(s, intensity, directions), share
 
 
 def strength(reflections: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:

@@ -24,10 +24,9 @@ def measured_query(lines: Lines, artefacts: Artefacts, *, seed: int = 0) -> Cont
 
     def control(examples: Examples) -> Query:
         keys = jax.random.split(jax.random.key(seed), len(examples))
+        crystals = keys, jax.tree.map(jnp.asarray, lines)
         drawn = jax.lax.map(
-            lambda one: measured(*one, artefacts),
-            (keys, jax.tree.map(jnp.asarray, lines)),
-            batch_size=CHUNK,
+            lambda one: measured(one[0], one[1], artefacts), crystals, batch_size=CHUNK
         )
         pattern, coverage = map(np.asarray, drawn)
         return full_query(examples)._replace(pattern=pattern, coverage=coverage)

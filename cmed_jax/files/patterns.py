@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import numpy as np
+import scipy.integrate
 import scipy.ndimage
 import scipy.signal
 from jaxtyping import Float, Real
 
+from cmed_jax.physics.grids import PUBLISHED_GRID
 from cmed_jax.physics.patterns import (
     BINS,
     MO_K_ALPHA,
@@ -64,17 +66,19 @@ def read_two_columns(path: str | Path) -> tuple[Column, Column]:
 
 
 def to_network_grid(
-    angle: Given, intensity: Given, wavelength: float
+    angle: Given, intensity: Given, wavelength: float, *, as_measured: bool = False
 ) -> tuple[Float[np.ndarray, "1024"], Float[np.ndarray, "1024"], list[str]]:
-    """Return a measured pattern as the sticks that the network was trained on.
+    """Return a measured pattern on the grid of the network.
 
     A profile is first reduced to its peaks; then each line keeps its s = 1/d and moves to where Mo
-    K-alpha shows it, with the Lorentz-polarization factor of the new angle.
+    K-alpha shows it, with the Lorentz-polarization factor of the new angle. A network that was
+    trained on measurements is shown the profile itself, bin by bin, background and all.
 
     Args:
         angle: two-theta in degrees, of peaks or of a profile.
         intensity: in any unit.
         wavelength: angstrom.
+        as_measured: the network was trained on measurements, with their coverage.
 
     Returns:
         1,024 bins of two-theta 0-180 degrees, strongest 1; their coverage, 1 where the pattern was
@@ -91,15 +95,17 @@ def to_network_grid(
     order = np.argsort(angle, kind="stable")
     angle, intensity = angle[order], intensity[order]
     seen = two_theta(s_of_two_theta(angle[-1:], wavelength), MO_K_ALPHA).item()
-    if seen < 120:
+    if seen < 120 and not as_measured:
         warnings.append(
             f"the pattern ends at two-theta {angle[-1]:.1f} degrees, which is {seen:.1f} of the "
             "180 degrees of Mo K-alpha that the network was trained on; what lies beyond is "
             "read as empty"
         )
-    begin = 0.0
+    begin = angle[0] if _is_profile(angle) else 0.0
+    coverage = np.asarray(PUBLISHED_GRID.coverage(begin, angle[-1], wavelength))
+    if _is_profile(angle) and as_measured:
+        return _rebinned(angle, intensity, wavelength, coverage), coverage, warnings
     if _is_profile(angle):
-        begin = two_theta(s_of_two_theta(angle[:1], wavelength), MO_K_ALPHA).item()
         angle, intensity = find_peaks(angle, intensity)
     target = two_theta(s_of_two_theta(angle, wavelength), MO_K_ALPHA)
     reached = target < 180 - 1e-6  # false for NaN: beyond the reach of Mo K-alpha
@@ -110,16 +116,7 @@ def to_network_grid(
         )
     angle, intensity, target = angle[reached], intensity[reached], target[reached]
     factor = lorentz_polarization(target) / lorentz_polarization(angle)
-    return stick_pattern(target, intensity * factor), covered_bins(begin, seen), warnings
-
-
-def covered_bins(begin: float, end: float) -> Float[np.ndarray, "1024"]:
-    """Return 1 for the network's bins whose centre lies between two angles (degrees), else 0.
-
-    An end that is NaN lies beyond the grid.
-    """
-    centres = (np.arange(BINS) + 0.5) * 180 / BINS
-    return ((centres >= begin) & ~(centres > end)).astype(np.float32)
+    return stick_pattern(target, intensity * factor), coverage, warnings
 
 
 def check_grid_pattern(pattern: Given) -> Float[np.ndarray, "1024"]:
@@ -163,6 +160,18 @@ def find_peaks(
         raise ValueError("no peak stands out of the pattern: check the file, or give peaks")
     widths = scipy.signal.peak_widths(signal, peaks)[0]
     return angle[peaks], signal[peaks] * widths * step
+
+
+def _rebinned(
+    angle: Column, intensity: Column, wavelength: float, coverage: Float[np.ndarray, "1024"]
+) -> Float[np.ndarray, "1024"]:
+    """Integrate a profile over the network's bins, as `cmed_jax.physics.artefacts.measure` does."""
+    below = scipy.integrate.cumulative_trapezoid(intensity, angle, initial=0.0)
+    counted = np.diff(np.interp(PUBLISHED_GRID.angles(wavelength), angle, below))
+    pattern = coverage * counted * np.asarray(PUBLISHED_GRID.conversion(wavelength))
+    if not pattern.any():
+        raise ValueError("no bin of the network's grid holds any intensity: check the wavelength")
+    return (pattern / pattern.max()).astype(np.float32)
 
 
 def _fields(line: str) -> list[str]:

@@ -28,7 +28,8 @@ from cmed_jax.physics.instrument import (
     powder_peaks,
     radiation,
 )
-from cmed_jax.physics.patterns import RADIATIONS, lorentz_polarization_of_sine
+from cmed_jax.physics.patterns import RADIATIONS
+from cmed_jax.physics.profiles import height
 from cmed_jax.physics.rendering import profiles
 from cmed_jax.physics.texture import line_factors
 
@@ -48,7 +49,7 @@ class Artefacts:
     """Ranges from which the conditions of a measurement are drawn, each evenly.
 
     Scales (`LOGARITHMIC`) are drawn evenly in their logarithm. Angles are of the instrument's
-    two-theta; "of the strongest" means of the strongest bin that the crystal's lines fill.
+    two-theta; heights and areas are relative to those of the crystal's strongest line.
 
     Attributes:
         anodes: one is drawn; its K-alpha doublet is the radiation. Name one twice to draw it twice
@@ -66,15 +67,15 @@ class Artefacts:
         strain: delta d / d.
         b_factor: isotropic B, angstrom^2.
         march: March's parameter of the texture along a random axis.
-        background: its mean, of the strongest.
+        background: its mean height.
         slope: each of the Chebyshev coefficients 1 to 3 of the background, relative to its mean.
-        hump: height of the amorphous hump, of the strongest.
+        hump: height of the amorphous hump.
         hump_s: its position s = 1/d, 1/angstrom.
         hump_width: its FWHM in s, 1/angstrom.
         impurities: number of foreign lines.
-        impurity: area of each, of the strongest line.
+        impurity: area of each.
         calibration: relative error of the intensity at the ends of the range: linear and quadratic.
-        counts: quanta in the strongest bin.
+        counts: quanta in the strongest line.
         reach: bins on either side over which a profile is followed.
     """
 
@@ -194,11 +195,11 @@ class Conditions(NamedTuple):
         march: March's parameter.
         start: first angle.
         stop: last angle.
-        background: coefficients of its Chebyshev series over the range, of the strongest bin.
+        background: coefficients of its Chebyshev series over the range.
         hump: height, position in s, and FWHM in s of the amorphous hump.
-        impurity: two-theta, and area as a share of the strongest, of each foreign line.
+        impurity: two-theta and area of each foreign line.
         calibration: linear and quadratic error at the ends of the range.
-        counts: quanta in the strongest bin.
+        counts: quanta in the strongest line.
     """
 
     instrument: Instrument
@@ -316,7 +317,7 @@ def measure(
     """
     signal, coverage = expected(lines, conditions, grid, reach)
     counted = count(key, conditions.counts * signal)
-    pattern = counted * _conversion(grid, conditions.instrument.mean_wavelength)
+    pattern = counted * grid.conversion(conditions.instrument.mean_wavelength)
     return pattern / _positive(pattern.max()), coverage
 
 
@@ -325,15 +326,18 @@ def expected(
 ) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
     """Return what the instrument would count in each bin without noise, and the coverage.
 
-    The strongest bin of the peaks alone is 1, the Lorentz-polarization factor that of the
-    instrument. Differentiable in the conditions and in the lines.
+    The area of the strongest line is 1, the Lorentz-polarization factor that of the instrument.
+    Differentiable in the conditions and in the lines.
     """
     wavelength = conditions.instrument.mean_wavelength
     edges = grid.angles(wavelength)
     coverage = grid.coverage(conditions.start, conditions.stop, wavelength)
-    peaks = coverage * profiles(_peaks(lines, conditions), edges, reach)
-    signal = peaks / _positive(peaks.max()) + background(conditions, edges, coverage, grid)
-    return coverage * signal * _calibration(conditions, edges), coverage
+    peaks = _peaks(lines, conditions)
+    inside = (peaks.angle >= conditions.start) & (peaks.angle <= conditions.stop)
+    area = jnp.where(inside, peaks.area, 0)
+    highest = jnp.max(area * height(peaks.width, peaks.lorentzian))
+    counted = profiles(peaks, edges, reach) + highest * background(conditions, edges, grid)
+    return coverage * counted * _calibration(conditions, edges) / _positive(jnp.max(area)), coverage
 
 
 def _positive(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
@@ -344,7 +348,7 @@ def _peaks(lines: Lines, conditions: Conditions) -> Peaks:
     """The crystal's peaks under a texture, and the foreign ones, of a single wavelength."""
     instrument, sample = conditions.instrument, conditions.sample
     if lines.directions is not None:
-        factor = line_factors(lines.directions, conditions.axis, conditions.march)
+        factor = line_factors(jnp.asarray(lines.directions), conditions.axis, conditions.march)
         lines = lines._replace(intensity=lines.intensity * factor)
     peaks = powder_peaks(lines, instrument, sample)
     angle, share = conditions.impurity
@@ -357,25 +361,20 @@ def _peaks(lines: Lines, conditions: Conditions) -> Peaks:
 
 
 def background(
-    conditions: Conditions,
-    edges: Float[Array, " edges"],
-    coverage: Float[Array, " bins"],
-    grid: Grid,
+    conditions: Conditions, edges: Float[Array, " edges"], grid: Grid
 ) -> Float[Array, " bins"]:
-    """Return what is counted in each bin beside the peaks, of the strongest bin.
+    """Return what is counted in each bin beside the peaks, over the height of the highest peak.
 
-    A Chebyshev series over the measured range, never negative, and a Gaussian hump in s, both for a
-    bin of the mean width: a wider one collects more.
+    A Chebyshev series over the measured range, never negative, and a Gaussian hump in s, both times
+    the width of the bin: a wider one collects more.
     """
     x = _across(conditions, edges)
     chebyshev = (jnp.ones_like(x), x, 2 * x**2 - 1, (4 * x**2 - 3) * x)
     smooth = sum(c * t for c, t in zip(conditions.background, chebyshev, strict=True))
-    height, centre, width = conditions.hump
+    peak, centre, width = conditions.hump
     s = jnp.asarray(grid.s(grid.centres), x.dtype)
-    hump = height * jnp.exp(-4 * np.log(2) * ((s - centre) / width) ** 2)
-    widths = jnp.diff(edges)
-    mean = jnp.sum(coverage * widths) / jnp.maximum(jnp.sum(coverage), 1)
-    return (jax.nn.relu(smooth) + hump) * widths / _positive(mean)
+    hump = peak * jnp.exp(-4 * np.log(2) * ((s - centre) / width) ** 2)
+    return (jax.nn.relu(smooth) + hump) * jnp.diff(edges)
 
 
 def _across(conditions: Conditions, edges: Float[Array, " edges"]) -> Float[Array, " bins"]:
@@ -413,10 +412,3 @@ def _few(share: Float[Array, " bins"], mean: Float[Array, " bins"]) -> Float[Arr
         probability *= mean / number
         below += probability
     return quanta
-
-
-def _conversion(grid: Grid, wavelength: Float[Array, ""]) -> Float[Array, " bins"]:
-    """The ratio of the Lorentz-polarization factors in each bin; 1 where the instrument ends."""
-    s = jnp.asarray(grid.s(grid.centres), jnp.result_type(float))
-    there, here = (jnp.minimum(s * x / 2, 1 - 1e-6) for x in (grid.wavelength, wavelength))
-    return lorentz_polarization_of_sine(there) / lorentz_polarization_of_sine(here)

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, s_of_two_theta, two_theta
+from cmed_jax.physics.patterns import (
+    BINS,
+    MO_K_ALPHA,
+    lorentz_polarization_of_sine,
+    s_of_two_theta,
+    two_theta,
+)
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,12 @@ class Grid:
     wavelength: float = MO_K_ALPHA
 
     def __post_init__(self):
-        most = 180.0 if self.axis == "two_theta" else np.inf
-        if not 0 <= self.start < self.stop <= most or self.stop == np.inf:  # also true for NaN
-            limits = "0 <= start < stop <= 180" if most < np.inf else "finite 0 <= start < stop"
-            raise ValueError(f"a grid from {self.start} to {self.stop} has no bins: give {limits}")
+        most = 180.0 if self.axis == "two_theta" else 1000.0
+        if not 0 <= self.start < self.stop <= most:  # also true for NaN
+            raise ValueError(
+                f"a grid from {self.start} to {self.stop} has no bins: "
+                f"give 0 <= start < stop <= {most:.0f}"
+            )
         if self.bins < 1:
             raise ValueError(f"bins is {self.bins}: give at least 1")
         if not 0 < self.wavelength < np.inf:
@@ -71,6 +79,17 @@ class Grid:
         s = jnp.asarray(self.s(self.centres), jnp.result_type(float))
         low, high = (s_of_two_theta(jnp.asarray(angle), wavelength) for angle in (start, stop))
         return ((s >= low) & (s <= high)).astype(s.dtype)
+
+    def conversion(self, wavelength: Float[Array, ""] | float) -> Float[Array, " bins"]:
+        """Return by what the intensity in each bin changes that was measured with a wavelength.
+
+        The ratio of the Lorentz-polarization factors, without monochromator, of the grid's own
+        wavelength and of that one.
+        """
+        s = jnp.asarray(self.s(self.centres), jnp.result_type(float))
+        # Short of backscattering, where the factors diverge.
+        here, there = (jnp.minimum(s * x / 2, 1 - 1e-6) for x in (self.wavelength, wavelength))
+        return lorentz_polarization_of_sine(here) / lorentz_polarization_of_sine(there)
 
 
 PUBLISHED_GRID = Grid(0.0, 180.0, BINS)

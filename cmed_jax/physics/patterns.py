@@ -3,10 +3,13 @@
 Angles in degrees, wavelengths in angstrom, s = 1/d = 2 sin(theta) / wavelength in 1/angstrom.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from jaxtyping import Array, Float
 
-Angles = Float[np.ndarray | Array, "*m"]
+Angles = TypeVar("Angles", Float[np.ndarray, "*m"], Float[Array, "*m"])
+"""Of NumPy or of JAX: what comes out is of the kind that went in."""
 Wavelength = Float[np.ndarray | Array, "*n"] | float
 
 MO_K_ALPHA = 0.71073

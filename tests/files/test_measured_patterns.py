@@ -1,5 +1,9 @@
 """Measured patterns: read from text, reduced to peaks, brought to the network's grid."""
 
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +19,9 @@ from cmed_jax.files.patterns import (
     read_two_columns,
     to_network_grid,
 )
+from cmed_jax.physics.artefacts import LABORATORY, expected, measure, middle
+from cmed_jax.physics.grids import Grid
+from cmed_jax.physics.instrument import Lines
 
 CU, MO = 1.54184, 0.71073
 BINS = 1024
@@ -241,3 +248,24 @@ def test_a_pattern_on_the_grid_is_scaled_to_its_strongest_bin():
 def test_a_pattern_that_is_not_on_the_grid_is_an_error(pattern, message):
     with pytest.raises(ValueError, match=message):
         check_grid_pattern(pattern)
+
+
+def test_a_network_of_measurements_is_shown_the_profile_as_training_renders_it():
+    """A file of evenly spaced points, and the same conditions rendered on the network's grid."""
+    lines = Lines(jnp.array([0.31, 0.355, 0.502, 0.614]), jnp.array([20.0, 90.0, 60.0, 17.0]))
+    conditions = middle(dataclasses.replace(LABORATORY, counts=(1e9, 1e9)))
+    start, stop = float(conditions.start), float(conditions.stop)
+    points = Grid(start, stop, 8000, wavelength=CU)
+    counts, _ = expected(lines, conditions, points)
+    found, coverage, warnings = to_network_grid(
+        points.centres, np.asarray(counts), CU, as_measured=True
+    )
+    rendered, measured = measure(jax.random.key(0), lines, conditions)
+    assert warnings == []
+    assert np.abs(coverage - measured).sum() <= 1
+    np.testing.assert_allclose(found, rendered, atol=5e-3)
+
+
+def test_peaks_stay_sticks_for_every_network(copper_lines):
+    one, other = (to_network_grid(*copper_lines, CU, as_measured=flag)[0] for flag in (True, False))
+    np.testing.assert_array_equal(one, other)

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from pymatgen.analysis.diffraction.xrd import WAVELENGTHS, XRDCalculator
 from pymatgen.core import Lattice, Structure
 
+from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.patterns import (
     MO_K_ALPHA,
     RADIATIONS,
@@ -91,7 +92,7 @@ def test_the_published_pattern_is_that_of_pymatgen(crystal):
     for angle, intensity in zip(lines.x, lines.y, strict=True):
         index = int(1024 * angle / 180)
         expected[index] = max(expected[index], intensity / 100)
-    pattern = published_pattern(reflections(*crystal, s_max=2 / MO_K_ALPHA))
+    pattern = published_pattern(reflections(Crystal.of(*crystal), wavelength=MO_K_ALPHA))
     assert pattern.dtype == np.float32
     assert pattern.max() == 1
     np.testing.assert_allclose(pattern, expected, atol=1e-5)

@@ -13,6 +13,7 @@ from cmed_jax.physics.profiles import (
     arctangent,
     caglioti,
     cumulative_pseudo_voigt,
+    height,
     microstrain,
     scherrer,
     thompson_cox_hastings,
@@ -72,6 +73,12 @@ def test_the_area_below_is_that_of_both_parts(share):
     gaussian = scipy.stats.norm(scale=1 / np.sqrt(8 * np.log(2))).cdf(x)
     expected = share * scipy.stats.cauchy(scale=0.5).cdf(x) + (1 - share) * gaussian
     np.testing.assert_allclose(cumulative_pseudo_voigt(jnp.asarray(x), share), expected, atol=1e-6)
+
+
+def test_the_height_is_the_slope_of_the_area_below():
+    width, share = jnp.array([0.1, 2.0]), jnp.array([0.2, 0.9])
+    slope = jax.vmap(jax.grad(lambda x, w, m: cumulative_pseudo_voigt(x / w, m)))
+    np.testing.assert_allclose(height(width, share), slope(jnp.zeros(2), width, share), rtol=1e-5)
 
 
 def test_arctangent_is_that_of_numpy_in_both_precisions():
