@@ -1,0 +1,46 @@
+"""Set runs side by side: `python -m cmed_jax.compare RUN RUN ...`, after each was evaluated."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from cmed_jax.config import run_command
+from cmed_jax.evaluation.comparison import compare, load_results, table
+from cmed_jax.evaluation.report import TABLE_WIDTH
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare evaluated runs on the same materials, with paired intervals.
+
+    Attributes:
+        runs: folders of runs or of reports, or results.json files; differences are from the first.
+        split: which evaluation of a run to read.
+        out: a JSON file to write the comparison to.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    split: Literal["train", "validation", "test"] = "test"
+    out: Path | None = None
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command."""
+    options = tyro.cli(Options, args=args, prog="python -m cmed_jax.compare")
+    if len(set(options.runs)) < len(options.runs):
+        raise ValueError("a run is given twice; give different ones")
+    runs = {str(run): load_results(run, options.split) for run in options.runs}
+    found = compare(runs)
+    Console(width=max(Console().width, TABLE_WIDTH)).print(table(found))
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,144 @@
+"""Several runs on the same materials: differences material by material, and their intervals.
+
+Runs share the hard and the easy materials, so the mean difference is known far better than two
+separate intervals suggest. Differences are taken from the first run and resampled in pairs.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from cmed_jax.evaluation.protocol import bootstrap_interval
+from cmed_jax.training.checkpoint import run_folder
+
+ALIKE = {"dataset": "datasets", "split": "splits"}
+"""What runs must have in common, by its name in the results."""
+
+METRICS = {"ssim": ".3f", "psnr": ".1f", "nmae": ".3f", "cosine": ".3f"}
+"""What is compared, where all runs have it, and how it is printed."""
+
+
+def load_results(path: str | Path, split: str) -> dict[str, Any]:
+    """Read the results of a run: of its folder or a checkpoint, of a report, or the file itself.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: the file holds no results of a model.
+    """
+    path = Path(path)
+    places = [path, path / "results.json"]
+    places.append(run_folder(path) / "evaluation" / split / "results.json")
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"no results at {path}: run python -m cmed_jax.evaluate {path} --split {split} first"
+        )
+    try:
+        results = json.loads(found.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{found} is no results.json: {error}") from None
+    if not isinstance(results, dict) or not results.get("model"):
+        raise ValueError(f"{found} holds no results of a model: evaluate a run, not the baselines")
+    return results
+
+
+def compare(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the plain figures of several runs, and their differences from the first.
+
+    Args:
+        runs: results by the name of the run, two or more.
+
+    Returns:
+        materials: their number. runs: by name and metric the mean, its interval and the median, and
+        for all runs but the first "difference": the mean, its interval from paired resampling, and
+        the share of the materials in which the metric is larger than in the first run.
+
+    Raises:
+        ValueError: there is a single run, or the runs are not of the same materials, scored alike.
+    """
+    if len(runs) < 2:
+        raise ValueError(f"{len(runs)} run(s) cannot be compared: give at least two")
+    _check_alike(runs)
+    shared = [name for name in METRICS if all(_has(results, name) for results in runs.values())]
+    columns = {run: {m: _column(results, m) for m in shared} for run, results in runs.items()}
+    first = next(iter(columns.values()))
+    found = {
+        run: {metric: _figures(values) for metric, values in mine.items()}
+        for run, mine in columns.items()
+    }
+    for run in list(found)[1:]:
+        for metric, figures in found[run].items():
+            figures["difference"] = _difference(columns[run][metric], first[metric])
+    return {"materials": len(first["ssim"]), "runs": found}
+
+
+def table(comparison: Mapping[str, Any]) -> Table:
+    """Return the comparison as a table to print."""
+    found = Table(title=f"{comparison['materials']} materials, plain", box=SIMPLE_HEAD)
+    found.add_column(overflow="fold", min_width=10)
+    headings = ("SSIM mean [95 %]", "median", "difference, paired", "better in")
+    metrics = [name for name in METRICS if name in next(iter(comparison["runs"].values()))][1:]
+    for heading in (*headings, *(name if name == "cosine" else name.upper() for name in metrics)):
+        found.add_column(heading, justify="right", no_wrap=True)
+    for run, figures in comparison["runs"].items():
+        ssim = figures["ssim"]
+        difference = ssim.get("difference")
+        cells = ["first", ""]
+        if difference is not None:
+            cells = [_spread(difference, "+.3f"), f"{100 * difference['larger']:.0f} %"]
+        others = (f"{figures[name]['mean']:{METRICS[name]}}" for name in metrics)
+        found.add_row(run, _spread(ssim, ".3f"), f"{ssim['median']:.3f}", *cells, *others)
+    return found
+
+
+def _check_alike(runs: Mapping[str, Mapping[str, Any]]) -> None:
+    (first, reference), *others = runs.items()
+    for name, results in others:
+        for key, what in ALIKE.items():
+            if results["run"][key] != reference["run"][key]:
+                values = f"{reference['run'][key]!r:.14} and {results['run'][key]!r:.14}"
+                raise ValueError(
+                    f"{first} and {name} were evaluated on different {what} ({values}); "
+                    "evaluate both on one"
+                )
+        if results["protocol"]["as_published"] != reference["protocol"]["as_published"]:
+            raise ValueError(f"of {first} and {name} one was scored as published; score both alike")
+        if _ids(results) != _ids(reference):
+            raise ValueError(f"{first} and {name} hold different materials; evaluate both anew")
+
+
+def _ids(results: Mapping[str, Any]) -> list[str]:
+    return [row["material_id"] for row in results["materials"]]
+
+
+def _has(results: Mapping[str, Any], metric: str) -> bool:
+    return metric in results["model"]["plain"]
+
+
+def _column(results: Mapping[str, Any], metric: str) -> Float[np.ndarray, " n"]:
+    return np.array([row["scores"]["model"][metric] for row in results["materials"]])
+
+
+def _figures(values: Float[np.ndarray, " n"]) -> dict[str, Any]:
+    return {
+        "mean": float(values.mean()),
+        "interval": bootstrap_interval(values),
+        "median": float(np.median(values)),
+    }
+
+
+def _difference(values: Float[np.ndarray, " n"], first: Float[np.ndarray, " n"]) -> dict[str, Any]:
+    change = values - first
+    return _figures(change) | {"larger": float(np.mean(change > 0))}
+
+
+def _spread(figures: Mapping[str, Any], form: str) -> str:
+    interval = figures["interval"]
+    ends = "" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]"
+    return f"{figures['mean']:{form}}{ends}"
