@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import tyro
 from rich.console import Console
 
 from cmed_jax.config import run_command
-from cmed_jax.data.dataset import Examples
 from cmed_jax.evaluation.bench import Bench
 from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import Generator, Query, Scores, full_query
-from cmed_jax.evaluation.report import plot_material, print_report
+from cmed_jax.evaluation.page import page
+from cmed_jax.evaluation.pictures import plot_materials
+from cmed_jax.evaluation.report import print_report
 from cmed_jax.predict import restore
 from cmed_jax.training.checkpoint import run_folder
 
@@ -35,6 +34,9 @@ class Options:
         pictures: materials to draw, from the best to the worst at even distances.
         out: folder to write to; without it evaluation/SPLIT in the run's folder, and without a run
             nothing is written.
+        report: folder for the whole report, results.json with degradation curves, and one page,
+            index.html, that opens without a network; takes minutes more, and the place of `out`
+            and of the pictures.
         seed: of the samples.
         as_published: compute as the article's code does, with a plane of zeros in every density and
             rotations beside the lattice; to set the two side by side, not to report.
@@ -46,6 +48,7 @@ class Options:
     samples: int = 5
     pictures: int = 6
     out: Path | None = None
+    report: Path | None = None
     seed: int = 0
     as_published: bool = False
 
@@ -53,7 +56,7 @@ class Options:
 def evaluate_run(options: Options, console: Console | None = None) -> dict[str, Any]:
     """Return, print and write the results of the protocol for one run.
 
-    Writes `results.json` and `pictures/*.png` into the folder that the options name.
+    Writes `results.json`, and `pictures/*.png` or the page, into the folder that the options name.
 
     Raises:
         FileNotFoundError: there is no checkpoint, or no dataset.
@@ -69,17 +72,23 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     bench = _bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
     plain = network_generator(network, shape)
-    drawn = network_generator(network, shape, samples=options.samples, seed=options.seed)
-    model = bench.score("model", drawn)
+    sampled = network_generator(network, shape, samples=options.samples, seed=options.seed)
+    model = bench.score("model", sampled)
     controls = {name: bench.score(name, plain, control) for name, control in CONTROLS.items()}
     run = {"checkpoint": str(options.run), "config": config.to_json()}
-    found = bench.results(model, controls, run)
+    spoilt = None if options.report is None else bench.degradation(plain)
+    found = bench.results(model, controls, run, spoilt)
     print_report(found, bench.console)
-    out = options.out or run_folder(options.run) / "evaluation" / options.split
+    out = options.report or options.out or run_folder(options.run) / "evaluation" / options.split
+    if options.report is not None:
+        _write(out / "index.html", page(found, bench.gallery(plain, model)))
+        shown = "index.html"
+    else:
+        folder, ssim = out / "pictures", model.plain["ssim"]
+        drawn = plot_materials(folder, plain, bench.held_out, ssim, options.pictures)
+        shown = f"{drawn} pictures"
     _write(out / "results.json", json.dumps(found, indent=1))
-    _draw(out / "pictures", plain, bench.held_out, model, options.pictures)
-    pictures = min(options.pictures, len(bench.held_out))
-    bench.console.print(f"{out}: results.json and {pictures} pictures")
+    bench.console.print(f"{out}: results.json and {shown}")
     return found
 
 
@@ -90,8 +99,8 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
         FileNotFoundError: there is no dataset.
         ValueError: no dataset is named, or it has no such split.
     """
-    if options.data is None:
-        raise ValueError("give the folder of a run, or --data DIR for the baselines alone")
+    if options.data is None or options.report is not None:
+        raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
     bench = _bench(options, options.data, console)
     found = bench.results(model=None, controls={}, run={"checkpoint": None, "config": None})
     print_report(found, bench.console)
@@ -103,21 +112,6 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
 
 def _bench(options: Options, data: Path, console: Console | None) -> Bench:
     return Bench(data, options.split, as_published=options.as_published, console=console)
-
-
-def _draw(
-    folder: Path, generator: Generator, examples: Examples, scores: Scores, pictures: int
-) -> None:
-    """Draw materials at even distances from the best to the worst; names begin with the rank."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ranked = np.argsort(-scores.plain["ssim"], kind="stable")
-    ranks = np.unique(np.linspace(0, len(ranked) - 1, min(pictures, len(ranked))).astype(int))
-    query = full_query(examples)
-    for rank in ranks:
-        row = int(ranked[rank])
-        density = generator(Query(*(field[[row]] for field in query)))[0, 0]
-        name = f"{rank + 1:04d}_{examples.material_id[row]}_{examples.formula[row]}.png"
-        plot_material(folder / name, examples, row, density)
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 from rich.progress import Progress
 
@@ -14,15 +15,20 @@ from cmed_jax.data.dataset import (
     load_examples,
     load_structures,
     provenance,
+    spread_rows,
 )
+from cmed_jax.data.lines import load_lines
 from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import NAMES, baselines
 from cmed_jax.evaluation.cache import cached
+from cmed_jax.evaluation.degradation import CONDITIONS, LINES, MATERIALS, degradation
 from cmed_jax.evaluation.examination import Examination
+from cmed_jax.evaluation.gallery import chosen_rows, entry
 from cmed_jax.evaluation.kinship import kinship
 from cmed_jax.evaluation.protocol import Control, Generator, Scores, evaluate, full_query
 from cmed_jax.evaluation.report import TABLE_WIDTH, results
 from cmed_jax.evaluation.substitution import Templates
+from cmed_jax.physics.patterns import MO_K_ALPHA
 
 CACHE = "baselines"
 """Folder beside the records, in which the scores of baselines are kept; it may be deleted."""
@@ -95,16 +101,44 @@ class Bench:
     @cached_property
     def examination(self) -> Examination:
         """What the crystals of the split tell of a candidate."""
-        b_factor = self.recipe.b_factor if self.of_independent_atoms else None
-        return Examination(self.held_out, self.crystals, b_factor)
+        return Examination(self.held_out, self.crystals, self._b_factor)
 
     @property
     def of_independent_atoms(self) -> bool:
         """Whether densities follow from structures, and patterns from densities."""
         return self.recipe.density == "iam"
 
+    @property
+    def _b_factor(self) -> float | None:
+        return self.recipe.b_factor if self.of_independent_atoms else None
+
+    def degradation(self, generator: Generator) -> dict[str, Any]:
+        """Score a generator on worse and worse patterns of some materials."""
+        rows = spread_rows(len(self.held_out), MATERIALS)
+        lines, _ = load_lines(self.data, self.split, 2 / MO_K_ALPHA, LINES)
+        some = jax.tree.map(lambda values: values[rows], lines)
+        shown = self.console.is_terminal
+        with Progress(console=self.console, transient=True, disable=not shown) as bar:
+            task = bar.add_task("degradation", total=len(CONDITIONS))
+            examples = self.held_out.spread(MATERIALS)
+            return degradation(generator, examples, some, lambda name: bar.advance(task))
+
+    def gallery(self, generator: Generator, model: Scores) -> dict[str, list[dict[str, Any]]]:
+        """Return the entries of the page's gallery by group."""
+        return {
+            group: [
+                entry(self.held_out, row, self.crystals[row], generator, self._b_factor)
+                for row in rows
+            ]
+            for group, rows in chosen_rows(model.plain["ssim"]).items()
+        }
+
     def results(
-        self, model: Scores | None, controls: Mapping[str, Scores], run: Mapping[str, Any]
+        self,
+        model: Scores | None,
+        controls: Mapping[str, Scores],
+        run: Mapping[str, Any],
+        degradation: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the results of a model, or of none, with those of the baselines."""
         where = {
@@ -113,4 +147,4 @@ class Bench:
             "provenance": self.provenance,
         }
         kin = kinship(self.held_out, self.training)
-        return results(model, self.baselines, controls, {**run, **where}, kin)
+        return results(model, self.baselines, controls, {**run, **where}, kin, degradation)

@@ -1,4 +1,4 @@
-"""What is shown of an evaluation: one JSON-able dictionary, a printed table, a picture a material.
+"""What is said of an evaluation: one JSON-able dictionary, and a printed table.
 
 `results` holds, and `print_report` prints,
 
@@ -16,6 +16,8 @@ ranking
 uncertainty
     `cmed_jax.evaluation.uncertainty.summary` of the model's samples (None where there are fewer
     than two), and `trust` in the agreement of the "samples" and in that of the "pattern".
+degradation
+    `cmed_jax.evaluation.degradation.degradation`: curves of the model, or None.
 materials
     one row for each: material_id, formula, space_group, atoms, elements (their number), kin (the
     nearest in the training split: "sibling", "formula", "none", or None where it is not known),
@@ -27,25 +29,18 @@ docs/results.md says what each figure in it is.
 
 import os
 import platform
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gemmi
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Integer
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import AsinhNorm
-from matplotlib.figure import Figure
+from jaxtyping import Integer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 import cmed_jax
-from cmed_jax.data.dataset import Examples
 from cmed_jax.evaluation import metrics, protocol, uncertainty
 from cmed_jax.evaluation.consistency import S_COMPARED
 from cmed_jax.evaluation.protocol import Scores, kin_name, summary
@@ -67,25 +62,6 @@ KIN = {
 
 STYLE: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "collapse_padding": True}
 
-LINEAR_PART = 60
-"""The colours of slices are linear up to the maximum over this, and logarithmic beyond."""
-
-
-class Colours(NamedTuple):
-    """How values are coloured."""
-
-    map: str
-    norm: AsinhNorm
-
-
-class Plane(NamedTuple):
-    """A slice of a density, and what its equation and its axes are called."""
-
-    equation: str
-    across: str
-    up: str
-    values: Float[np.ndarray, "n n"]
-
 
 def results(
     model: Scores | None,
@@ -93,6 +69,7 @@ def results(
     controls: Mapping[str, Scores],
     run: Mapping[str, Any],
     kin: Integer[np.ndarray, " n"] | None = None,
+    degradation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Gather an evaluation in one dictionary of plain values, as the module describes it.
 
@@ -102,6 +79,7 @@ def results(
         controls: scores by name.
         run: what is to be said of the model and the data.
         kin: the nearest `Kinship` of each material in the training split, where that is known.
+        degradation: what `cmed_jax.evaluation.degradation` found, where it was asked.
 
     Raises:
         ValueError: if there are no scores, or if they are not of the same materials, scored alike.
@@ -117,6 +95,7 @@ def results(
         "controls": {name: summary(scores, kin) for name, scores in controls.items()},
         "ranking": {} if model is None else rankings(model, baselines),
         "uncertainty": None if model is None else _uncertainty(model),
+        "degradation": degradation,
         "materials": _rows(named, kin),
     }
 
@@ -126,35 +105,6 @@ def print_report(results: Mapping[str, Any], console: Console | None = None) -> 
     console = console or Console()
     console.print(_headline(results))
     console.print(_by_group(results))
-
-
-def plot_material(
-    path: str | Path, examples: Examples, row: int, prediction: Float[Array | np.ndarray, "n n n"]
-) -> None:
-    """Draw truth, prediction and difference of one material, and the pattern, into a picture.
-
-    The slices pass through the densest voxel of the truth: a plane of constant z, and one along
-    the diagonal of x and y. All are on one scale, linear near zero and logarithmic beyond, so that
-    what lies between the atoms is seen beside the cores.
-
-    Args:
-        path: of the PNG to write.
-        examples: the split that holds the material.
-        row: its place there.
-        prediction: density, e/angstrom^3.
-    """
-    truth = examples.densities(np.array([row]))[0]
-    prediction = np.asarray(prediction, np.float32)
-    figure = Figure(figsize=(10, 10), layout="constrained")
-    grid = figure.add_gridspec(3, 3, height_ratios=[5, 5, 3])
-    slices = [[figure.add_subplot(grid[i, j]) for j in range(3)] for i in range(2)]
-    _draw_slices(figure, np.array(slices), truth, prediction)
-    _draw_pattern(figure.add_subplot(grid[2, :]), examples.pattern[row])
-    name = _subscripts(str(examples.formula[row]))
-    group = space_group_name(int(examples.space_group[row]))
-    ssim = float(metrics.ssim(truth, prediction))
-    figure.suptitle(f"{name}   {group}   {examples.material_id[row]}   plain SSIM {ssim:.3f}")
-    figure.savefig(path, dpi=110)
 
 
 def space_group_name(number: int) -> str:
@@ -367,88 +317,3 @@ def _by_group(results: Mapping[str, Any]) -> Table:
 
 def _mean_ssim(figures: Mapping[str, Any]) -> float:
     return figures["plain"]["ssim"]["mean"]
-
-
-def _draw_slices(
-    figure: Figure,
-    axes: np.ndarray,
-    truth: Float[np.ndarray, "n n n"],
-    prediction: Float[np.ndarray, "n n n"],
-) -> None:
-    top, bottom = max(truth.max(), prediction.max()), min(0, truth.min(), prediction.min())
-    linear = top / LINEAR_PART
-    density = Colours("magma", AsinhNorm(linear, vmin=bottom, vmax=top))
-    signed = Colours("RdBu_r", AsinhNorm(linear, vmin=-top, vmax=top))
-    columns = {
-        "truth": (truth, density),
-        "prediction": (prediction, density),
-        "prediction − truth": (prediction - truth, signed),
-    }
-    densest = np.array(np.unravel_index(truth.argmax(), truth.shape))
-    for column, (name, (volume, colours)) in zip(axes.T, columns.items(), strict=True):
-        for ax, plane in zip(column, _planes(volume, densest), strict=True):
-            ax.set_title(f"{name},  {plane.equation}")
-            _draw_plane(ax, plane, colours)
-    decades = 10.0 ** np.arange(np.ceil(np.log10(linear)), np.log10(top))
-    label = f"e/Å³, linear up to {linear:.1g} and logarithmic beyond"
-    _add_bar(figure, axes[:, :2], density, np.array([0, *decades]), label)
-    both_signs = np.array([*-decades[::-1], 0, *decades])
-    _add_bar(figure, axes[:, 2:], signed, both_signs, "e/Å³, likewise")
-
-
-def _planes(
-    volume: Float[np.ndarray, "n n n"], voxel: Integer[np.ndarray, "3"]
-) -> tuple[Plane, Plane]:
-    """The planes of constant z and of constant y - x through a voxel.
-
-    The diagonal one meets the atoms at the centre of the cell and of its edges, and on its body
-    diagonal, where simple structures hold them.
-    """
-    n, x = len(volume), np.arange(len(volume))
-    shift, height = (voxel[1] - voxel[0]) % n, voxel[2]
-    line = f"y = x + {shift / n:.2f}" if shift else "y = x"
-    return (
-        Plane(f"z = {height / n:.2f}", "x", "y", volume[:, :, height]),
-        Plane(line, "x", "z", volume[x, (x + shift) % n]),
-    )
-
-
-def _draw_plane(ax: Axes, plane: Plane, colours: Colours) -> None:
-    """Draw voxels as they are; index n, which is index 0 again, closes the cell."""
-    half = 0.5 / len(plane.values)
-    ax.imshow(
-        np.pad(plane.values, (0, 1), mode="wrap").T,
-        origin="lower",
-        extent=(-half, 1 + half, -half, 1 + half),
-        cmap=colours.map,
-        norm=colours.norm,
-    )
-    ax.set(xlabel=plane.across, ylabel=plane.up, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-
-
-def _add_bar(
-    figure: Figure, axes: np.ndarray, colours: Colours, ticks: Float[np.ndarray, " k"], label: str
-) -> None:
-    figure.colorbar(
-        ScalarMappable(colours.norm, colours.map),
-        ax=axes,
-        location="bottom",
-        aspect=22 * axes.shape[1],
-        pad=0.03,
-        ticks=ticks,
-        format="%g",
-        label=label,
-    )
-
-
-def _draw_pattern(ax: Axes, pattern: Float[np.ndarray, "1024"]) -> None:
-    peaks = np.flatnonzero(pattern)
-    two_theta = (peaks + 0.5) * 180 / len(pattern)
-    ax.vlines(two_theta, 0, pattern[peaks], color="black", linewidth=0.8)
-    ax.set(xlim=(0, 180), ylim=(0, 1.05), xticks=range(0, 181, 20), yticks=(0, 0.5, 1))
-    ax.set(xlabel="2θ / degrees (Mo Kα)", ylabel="intensity")
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def _subscripts(formula: str) -> str:
-    return re.sub(r"([0-9.]+)", r"$_{\1}$", formula)

@@ -2,7 +2,6 @@ import dataclasses
 import io
 import json
 
-import matplotlib.image
 import numpy as np
 import pytest
 from rich.console import Console
@@ -14,7 +13,6 @@ from cmed_jax.evaluation.kinship import Kinship, kinship
 from cmed_jax.evaluation.protocol import evaluate
 from cmed_jax.evaluation.report import (
     TABLE_WIDTH,
-    plot_material,
     print_report,
     results,
     space_group_name,
@@ -230,12 +228,3 @@ def test_scores_of_other_materials_are_refused(scores):
 def test_space_groups_have_symbol_and_number():
     assert space_group_name(225) == "Fm-3m (225)"
     assert space_group_name(166) == "R-3m (166)"
-
-
-@pytest.mark.parametrize("blur", [1, 10])
-def test_a_material_is_drawn(tmp_path, test_split, blur):
-    prediction = gaussian_filter(test_split.densities([3])[0], blur) - 0.1
-    plot_material(tmp_path / "material.png", test_split, 3, prediction)
-    picture = matplotlib.image.imread(tmp_path / "material.png")
-    assert min(picture.shape[:2]) > 800
-    assert picture[..., :3].std() > 0.1
