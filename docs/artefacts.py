@@ -80,7 +80,6 @@ def panels() -> dict[str, tuple[list[Conditions], bool]]:
         ),
         "Caglioti widths, U and W": (of_laboratory("u", "w"), True),
         "crystallites of 20 and 500 nm": (of_laboratory("size"), True),
-        "crystallites of 1 and 10 nm": (at_the_ends(size=PRESETS["nanocrystal"].size), False),
         "microstrain": (of_laboratory("strain"), True),
         "zero shift": (of_laboratory("zero"), True),
         "sample displacement": (of_laboratory("displacement"), True),
@@ -110,22 +109,34 @@ def plot(ax: Axes, lines: Lines, conditions: list[Conditions], detail: bool) -> 
     ax.set_xlim(DETAIL if detail else (10, 90))
 
 
-def plot_noise(ax: Axes, lines: Lines, counts: tuple[float, float]) -> None:
-    """Draw what is counted where the strongest bin has so many quanta."""
-    hazy, _ = expected(lines, at_the_ends(background=(0.05, 0.05))[0], GRID)
-    for number, lift in zip(counts, (0.0, 1.1), strict=True):
-        ax.plot(GRID.centres, lift + count(KEY, number * hazy) / number, lw=0.6)
+def plot_lifted(ax: Axes, curves: dict[str, tuple[Grid, np.ndarray]]) -> None:
+    """Draw curves one above the other, each over its highest point."""
+    for lift, (label, (grid, pattern)) in enumerate(curves.items()):
+        ax.plot(grid.centres, 1.1 * lift + pattern / pattern.max(), lw=0.7, label=label)
+    ax.legend(frameon=False, fontsize=7, loc="upper right")
     ax.set_xlim(10, 90)
+
+
+def plot_nanocrystals(ax: Axes, lines: Lines) -> None:
+    """Draw crystals of the smallest and the largest size of the preset."""
+    sizes = PRESETS["nanocrystal"].size
+    ends = zip(sizes, at_the_ends(size=sizes), strict=True)
+    plot_lifted(ax, {f"{s / 10:.0f} nm": (GRID, expected(lines, c, GRID)[0]) for s, c in ends})
+
+
+def plot_noise(ax: Axes, lines: Lines, counts: tuple[float, float]) -> None:
+    """Draw what is counted where the strongest line has so many quanta."""
+    hazy, _ = expected(lines, at_the_ends(background=(0.05, 0.05))[0], GRID)
+    plot_lifted(ax, {f"{n:,.0f}": (GRID, count(KEY, n * hazy)) for n in counts})
 
 
 def plot_wavelengths(ax: Axes, lines: Lines) -> None:
     """Draw the same crystal under three anodes, each on its own two-theta."""
-    for lift, anode in enumerate(("Mo", "Cu", "Co")):
+    curves = {}
+    for anode in ("Mo", "Cu", "Co"):
         grid = replace(GRID, wavelength=RADIATIONS[f"{anode}Ka"])
-        pattern, _ = expected(lines, middle(replace(NOTHING, anodes=(anode,))), grid)
-        ax.plot(grid.centres, 1.1 * lift + pattern, lw=0.8, label=anode)
-    ax.legend(frameon=False, fontsize=7, loc="upper right")
-    ax.set_xlim(10, 90)
+        curves[anode] = grid, expected(lines, middle(replace(NOTHING, anodes=(anode,))), grid)[0]
+    plot_lifted(ax, curves)
 
 
 def plot_drawn(ax: Axes, lines: Lines, artefacts: Artefacts) -> None:
@@ -142,7 +153,8 @@ def main() -> None:
     single: dict[str, Callable[[Axes], None]] = {
         title: (lambda ax, one=what: plot(ax, lines, *one)) for title, what in panels().items()
     }
-    single["counts: 1,000 and 100,000"] = lambda ax: plot_noise(ax, lines, LABORATORY.counts)
+    single["nanocrystals"] = lambda ax: plot_nanocrystals(ax, lines)
+    single["counts in the strongest line"] = lambda ax: plot_noise(ax, lines, LABORATORY.counts)
     single["wavelength"] = lambda ax: plot_wavelengths(ax, lines)
     for name, artefacts in PRESETS.items():
         single[f"{name}, three draws (Mo K-alpha)"] = lambda ax, a=artefacts: plot_drawn(

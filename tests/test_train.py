@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from cmed_jax.predict import restore
+from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.predict import restore, restore_and_predict
 from cmed_jax.train import main
 from cmed_jax.training.folder import locked
 
@@ -128,6 +129,20 @@ def test_a_run_logs_every_step_and_validates(finished):
     metrics = ("ssim", "periodic_ssim", "psnr", "nmae", "pearson", "r_factor")
     names = {f"validation/{name}" for name in metrics}
     assert all(names <= line.keys() for line in validation)
+
+
+def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(tiny, answer, tmp_path):
+    """Two-theta and counts of a profile are shown as they are, with the range they cover."""
+    options = ["--run", str(tmp_path), "--step.augmentation.artefacts", "laboratory"]
+    code, out, _ = answer(main, "demo", *tiny, *options, "--steps", "2")
+    assert code == 0
+    assert "256 strongest lines in reach, which hold 100.0%" in out
+    angle = np.linspace(10, 80, 700)
+    profile = 5 + 100 * np.exp(-(((angle - 31.7) / 0.1) ** 2))
+    found = restore_and_predict(tmp_path, (angle, profile), "NaCl", wavelength="CuKa")
+    assert found.warnings == ()
+    assert found.config.step.augmentation.artefacts == LABORATORY
+    assert (found.pattern[found.coverage == 1] > 0).all()
 
 
 def test_training_lowers_the_loss(finished):

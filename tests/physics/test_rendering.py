@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Instrument, Lines, Peaks, Sample, powder_peaks, radiation
-from cmed_jax.physics.patterns import published_pattern
-from cmed_jax.physics.rendering import render, profiles, sticks
+from cmed_jax.physics.patterns import RADIATIONS, published_pattern
+from cmed_jax.physics.rendering import profiles, render, sticks
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +101,7 @@ def test_a_short_reach_cuts_off_tails_only(lines):
 
 
 def test_bins_outside_the_measured_range_are_zero_and_said_to_be(lines):
-    pattern, coverage = render(
-        lines, PUBLISHED_GRID, instrument(w=0.01), start=10.0, stop=80.0
-    )
+    pattern, coverage = render(lines, PUBLISHED_GRID, instrument(w=0.01), start=10.0, stop=80.0)
     ends = np.array([10.0, 80.0])
     molybdenum = 2 * np.degrees(
         np.arcsin(0.71073 / (2 * 1.54056 + 1.54439) * 3 * np.sin(np.radians(ends / 2)))
@@ -175,6 +175,33 @@ def test_gradients_are_finite_and_those_of_finite_differences():
             assert gradients[argument][index] == pytest.approx(numeric, rel=1e-4, abs=1e-7)
 
 
+ends = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@settings(max_examples=300)
+@given(ends, ends, st.integers(-2, 50), st.sampled_from(["two_theta", "s", "q"]), ends)
+def test_any_grid_is_refused_or_has_its_bins(start, stop, bins, axis, wavelength):
+    try:
+        grid = Grid(start, stop, bins, axis, wavelength)
+    except ValueError:
+        return
+    assert grid.centres.shape == (bins,)
+    assert np.isfinite(grid.edges).all()
+    assert (np.diff(grid.edges) >= 0).all()
+
+
+@given(st.one_of(ends, st.text(max_size=6), st.sampled_from(sorted(RADIATIONS))))
+def test_any_radiation_is_refused_or_has_shares_that_sum_to_one(name):
+    try:
+        wavelengths, shares = radiation(name)
+    except ValueError:
+        return
+    assert shares.sum() == pytest.approx(1)
+    assert ((wavelengths >= 0.05) & (wavelengths <= 10)).all()
+    if isinstance(name, str) and name in RADIATIONS:
+        assert wavelengths @ shares == pytest.approx(RADIATIONS[name], abs=5e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -182,7 +209,7 @@ def test_gradients_are_finite_and_those_of_finite_differences():
         ({"start": -1.0}, "a grid from -1.0"),
         ({"stop": 181.0}, "stop <= 180"),
         ({"stop": np.nan}, "has no bins"),
-        ({"stop": np.inf, "axis": "q"}, "finite 0 <= start < stop"),
+        ({"stop": np.inf, "axis": "q"}, "from 0.0 to inf has no bins"),
         ({"bins": 0}, "bins is 0"),
         ({"wavelength": 0.0}, "wavelength is 0.0"),
     ],
