@@ -7,7 +7,7 @@ our compilation is. The density is that of the records, 50 x 50 x 50 points.
 
 Where the time goes, on two cores: a quarter on the host, which lists and sorts the reflections of
 the sphere (6,300 pairs for the mean cubic material), mostly in a radix sort and in passes over the
-box that holds the sphere; three quarters in the sum over atoms, 36 multiplications and additions
+box that holds the sphere; three quarters in the sum over atoms, 40 multiplications and additions
 for the sine and cosine of every reflection and site, in 2 to 5 ns of a core, and four exponentials
 for every reflection and species. That is a third of what the vector units could do at best: the
 chain of additions in each series, and not the memory, is what holds it up.

@@ -4,6 +4,7 @@ F(h) = sum_j o_j (f_j + f'_j + i f''_j) exp(2 pi i h.x_j - B s^2 / 4), with h a 
 fractional, o the occupancy and s = 1/d.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -15,7 +16,7 @@ from cmed_jax.physics.cell import reciprocal_axes
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.form_factors import Table, form_factors
 
-TERMS = 9
+TERMS = 10
 """Of the series of sine and cosine: the first one left out is 3e-15 at half a turn."""
 
 
@@ -68,13 +69,16 @@ def cos_sin(
     """
     turns = jnp.asarray(turns)
     half = jnp.pi * (turns - jnp.round(turns))
-    square = half * half
-    cosine = sine = jnp.ones_like(half)
-    for n in range(2 * TERMS, 0, -2):
-        cosine = 1 - square * (1 / (n * (n - 1))) * cosine
-        sine = 1 - square * (1 / (n * (n + 1))) * sine
-    sine = half * sine
-    return 1 - 2 * sine * sine, 2 * sine * cosine
+    sine = half * _series(half * half, 1)
+    return 1 - 2 * sine * sine, 2 * sine * _series(half * half, 0)
+
+
+def _series(square: Float[Array, "*m"], first: int) -> Float[Array, "*m"]:
+    """Return cos(x) (first = 0) or sin(x) / x (first = 1) of x^2, by Horner's rule."""
+    value = jnp.zeros_like(square)
+    for k in reversed(range(TERMS)):
+        value = value * square + (-1) ** k / math.factorial(2 * k + first)
+    return value
 
 
 def _root(squared: Float[Array, " m"]) -> Float[Array, " m"]:
