@@ -36,6 +36,10 @@ FLOOR = 0.01
 """Intensities below this share of the strongest weigh like it; counting has a background."""
 
 
+ROUNDING = 1e-6
+"""Amplitudes below this share of all electrons are rounding errors: a constant has no lines."""
+
+
 class Agreement(NamedTuple):
     """How well the patterns of k densities agree with the one that was given.
 
@@ -94,8 +98,11 @@ def implied_patterns(
         b_factor: isotropic B of the densities, angstrom^2; it is divided out.
     """
     lines = carried_lines(lattice, densities.shape[1:])
-    amplitudes = np.abs(structure_factors(densities, cell_volume(lattice)))
-    squared = amplitudes.reshape(len(densities), -1)[:, lines.modes] ** 2
+    factors = structure_factors(densities, cell_volume(lattice))
+    amplitudes = np.abs(factors).reshape(len(densities), -1)
+    electrons = amplitudes[:, amplitudes.shape[1] // 2, None]  # h = 0, in the middle
+    amplitudes = np.where(amplitudes > ROUNDING * electrons, amplitudes, 0)
+    squared = amplitudes[:, lines.modes] ** 2
     angle = np.asarray(two_theta(lines.s, MO_K_ALPHA))
     factor = np.asarray(lorentz_polarization(angle)) * np.exp(b_factor * lines.s**2 / 2)
     intensity = factor * np.add.reduceat(squared, lines.first, axis=1)
