@@ -9,6 +9,7 @@ from PIL import Image
 from cmed_jax.data.dataset import fingerprint, load_examples
 from cmed_jax.evaluate import main
 from cmed_jax.evaluation.controls import CONTROLS
+from cmed_jax.evaluation.degradation import CONDITIONS
 from cmed_jax.training.checkpoint import run_folder
 
 
@@ -78,6 +79,33 @@ def test_it_prints_the_table_and_writes_into_the_run(finished, answer):
     results = json.loads((finished / "evaluation" / "validation" / "results.json").read_text())
     assert results["model"]["published"] is None
     assert results["model"]["materials"] == 4
+
+
+def test_the_report_is_one_page_with_all_results(finished, dataset, tmp_path, monkeypatch):
+    kept = {name: CONDITIONS[name] for name in ("Crystallite size", "Texture")}
+    monkeypatch.setattr("cmed_jax.evaluation.degradation.CONDITIONS", kept)
+    assert main([str(finished), "--samples", "2", "--report", str(tmp_path / "report")]) == 0
+    written = {path.name: path for path in (tmp_path / "report").iterdir()}
+    assert set(written) == {"results.json", "index.html"}
+    results = json.loads(written["results.json"].read_text())
+    assert set(results["degradation"]["curves"]) == set(kept)
+    page = written["index.html"].read_text()
+    assert len(page) < 15e6
+    assert page.count('data-entry="') == 6  # two from the best, the median and the worst of six
+    for material in load_examples(dataset, "test").material_id:
+        assert material in page
+    for section in ("Figures", "Self-consistency", "Uncertainty", "Degradation", "Gallery"):
+        assert f"<h2>{section}</h2>" in page
+
+
+def test_baselines_are_kept_beside_the_data(evaluated, finished, dataset, monkeypatch, tmp_path):
+    assert len(list((dataset / "baselines").glob("*.npz"))) >= 6
+
+    def compute(*args, **options):
+        raise AssertionError("a baseline was made again")
+
+    monkeypatch.setattr("cmed_jax.evaluation.bench.baselines", compute)
+    assert main([str(finished), "--samples", "0", "--pictures", "0", "--out", str(tmp_path)]) == 0
 
 
 def test_without_a_run_the_baselines_are_shown_alone(dataset, found, tmp_path, answer):

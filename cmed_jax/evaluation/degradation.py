@@ -101,7 +101,7 @@ def _background(conditions: Conditions, level: float) -> Conditions:
 
 CONDITIONS = {
     "Crystallite size": Condition("nm", (100, 30, 10, 3, 1), True, _size),
-    "Noise": Condition("quanta in the strongest bin", (1e6, 1e5, 1e4, 1e3, 100), True, _counts),
+    "Noise": Condition("quanta in the strongest bin", (1e5, 1e4, 1e3, 100, 10), True, _counts),
     "Zero shift": Condition("degrees of 2θ", (0, 0.05, 0.1, 0.2, 0.4), False, _zero),
     "Measured range": Condition("Cu Kα, 10 degrees to", (140, 120, 100, 80, 60), False, _range),
     "Background": Condition("of the strongest bin", (0, 0.02, 0.05, 0.1, 0.2), False, _background),
@@ -137,7 +137,9 @@ def degradation(
     return {"materials": len(examples), "ideal": mean, "curves": curves}
 
 
-def spoilt_query(examples: Examples, lines: Lines, condition: Condition, value: float | int) -> Query:
+def spoilt_query(
+    examples: Examples, lines: Lines, condition: Condition, value: float | int
+) -> Query:
     """Return the query with every pattern as it is measured at one value of a condition."""
     materials = jax.tree.map(jnp.asarray, lines)
     measured = _measured(materials, condition.spoil(middle(BEST), float(value)))

@@ -37,7 +37,7 @@ EACH = 3
 LEVEL = 0.9
 """Share of the true density's voxels that lie outside the surface."""
 
-MOST_FACES = 40_000
+MOST_FACES = 30_000
 """A surface with more triangles is drawn on every other point of the grid."""
 
 ON_FACE = 1e-3

@@ -238,7 +238,9 @@ class Material {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     ["a", "b", "c"].forEach((name, k) => {
-      const at = this.corner(1 << k).map((x, i) => (x * 1.07 - this.centre[i]) * this.scale);
+      const corner = this.corner(1 << k);
+      const beyond = 1 + 0.7 / Math.hypot(...corner);
+      const at = corner.map((x, i) => (x * beyond - this.centre[i]) * this.scale);
       const [x, y] = this.turn.map((row) => row.reduce((sum, value, i) => sum + value * at[i], 0));
       pen.fillText(name, (edge * (1 + x)) / 2, (edge * (1 - y)) / 2);
     });
