@@ -129,6 +129,7 @@ def provenance(directory: str | Path) -> dict[str, Any]:
         "records": dict(sorted(records.items())),
         "dropped": sum(part["dropped"] for part in parts),
         "refused": sum(part["refused"] for part in parts),
+        "coarse": sum(part.get("coarse", 0) for part in parts),  # version 1 did not count them
     }
 
 

@@ -17,7 +17,7 @@ from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.schema import encode_density
 from cmed_jax.physics.crystal import Crystal
-from cmed_jax.physics.density import B_FACTOR, GRID, electron_density
+from cmed_jax.physics.density import B_FACTOR, GRID, electron_density, truncation
 from cmed_jax.physics.patterns import MO_K_ALPHA, published_pattern
 from cmed_jax.physics.reflections import FRIEDEL, reflections_of
 from cmed_jax.physics.regrid import resample
@@ -37,6 +37,9 @@ MIN_VOLUME_PER_ATOM = 1.0
 """Smallest volume an atom, angstrom^3; that of the densest crystals is above 3."""
 MIN_DISTANCE = 0.5
 """Atoms closer than this (angstrom) are the same atom given twice; a hydrogen molecule has 0.74."""
+
+COARSE = 0.01
+"""Share of a structure factor beyond the grid's modes above which a density visibly ripples."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,18 @@ def make_records(
         for (material, _), *physics in zip(usable, lines, densities, strict=True)
     )
     return [pair if isinstance(pair, Refusal) else next(records) for pair in described]
+
+
+def is_coarse(record: Record, recipe: Recipe) -> bool:
+    """Return whether the grid carries less of an independent-atom density than `COARSE` allows.
+
+    Its cell is long: the density ripples about zero between the atoms, and is too low at them.
+    """
+    if recipe.density != "iam":
+        return False
+    species = record["species"].astype(int)
+    crystal = Crystal.of(record["lattice"], species, record["frac_coords"])
+    return truncation(crystal, GRID, recipe.b_factor) > COARSE
 
 
 def _refusing(

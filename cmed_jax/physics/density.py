@@ -183,9 +183,10 @@ def truncation(crystal: Crystal, shape: tuple[int, int, int], b_factor: float) -
     """
     _check(shape, b_factor)
     first = [(n + 1) // 2 for n in shape] / np.linalg.norm(crystal.lattice, axis=1)
-    q = np.array([first.min() ** 2 / 4], np.float32)
-    factors = np.asarray(form_factors(jnp.asarray(crystal.species), jnp.asarray(q), "it92"))
-    return float(np.max(factors[:, 0] / crystal.species) * np.exp(-b_factor * q[0]))
+    q = first.min() ** 2 / 4
+    amplitude, width = (table[crystal.species] for table in gaussians())
+    factors = np.sum(amplitude * np.exp(-width * q), axis=1)
+    return float(np.max(factors / crystal.species) * np.exp(-b_factor * q))
 
 
 def _check(shape: tuple[int, int, int], b_factor: float) -> None:

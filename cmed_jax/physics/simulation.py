@@ -87,7 +87,8 @@ def simulate_pattern(
     d = 1 / found[: len(angle), 0]
     lines = np.stack([d, angle, strength], axis=1)[inside]
     lines[:, 2] *= 100 / (lines[:, 2].max(initial=0) or 1)
-    intensity = sum(_profiles(part, grid, instrument, sample) for part in _parts(found))
+    parts = [_profiles(part, grid, instrument, sample) for part in _parts(found)]
+    intensity = np.sum(parts, axis=0)
     return SimulatedPattern(grid.centres, 100 * intensity / (intensity.max() or 1), lines)
 
 

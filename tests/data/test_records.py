@@ -7,7 +7,7 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.data.records import S_MAX, Recipe, make_record, make_records
+from cmed_jax.data.records import S_MAX, Recipe, is_coarse, make_record, make_records
 from cmed_jax.data.schema import FEATURES, decode_density
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.reflections import reflections
@@ -187,3 +187,15 @@ def test_there_is_no_chgcar_record_without_a_density(halite):
 def test_what_cannot_be_used_is_refused_with_the_reason(halite, changes, recipe, reason):
     with pytest.raises(ValueError, match=reason):
         make_record(material(halite, **changes), recipe)
+
+
+def test_a_density_on_a_long_axis_is_coarse():
+    # At the mode 25 of 20 angstrom f exp(-B s^2 / 4) / Z is about 0.1, of 5 angstrom under 1e-4.
+    short, long = (
+        make_record(Material("id", np.diag([4.0, 4.0, c]), np.array([26]), np.zeros((1, 3))))
+        for c in (5.0, 20.0)
+    )
+    assert is_coarse(long, Recipe())
+    assert not is_coarse(short, Recipe())
+    assert not is_coarse(long, Recipe(density="chgcar"))  # what it was made of is not known
+    assert not is_coarse(long, Recipe(b_factor=12.0))

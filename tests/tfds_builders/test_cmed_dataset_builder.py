@@ -118,7 +118,15 @@ def test_a_build_leaves_records_provenance_and_refusals(in_process, materials, t
     }
     assert load_examples(directory, "train").material_id.tolist() == ["m0", "m1", "m2", "m3", "m4"]
     output = capsys.readouterr().out
-    for line in ("8 records in", "train", "dropped", "refused", "form factor", "records/s"):
+    for line in (
+        "8 records in",
+        "train",
+        "dropped",
+        "refused",
+        "form factor",
+        "coarse",
+        "records/s",
+    ):
         assert line in output
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cmed_jax.data.dataset import PROVENANCE, REFUSED
-from cmed_jax.data.records import Recipe
+from cmed_jax.data.records import COARSE, Recipe
 
 Config = Literal[
     "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic", "all"
@@ -134,6 +134,8 @@ def _summary(directory: Path, seconds: float) -> str:
         f"  {'dropped':<11}{content['dropped']:>7}  (would leak a held-out material into training)",
         f"  {'refused':<11}{content['refused']:>7}  (listed in {REFUSED})",
         *(f"{count:>20}  {reason}" for reason, count in reasons.most_common(10)),
+        f"  {'coarse':<11}{content['coarse']:>7}  (of the records: the grid leaves out over "
+        f"{COARSE:.0%} of a structure factor)",
         f"  {sum(counts.values()) / seconds:.0f} records/s, {seconds:.0f} s",
     ]
     return "\n".join(lines)

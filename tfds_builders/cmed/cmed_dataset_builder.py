@@ -97,6 +97,7 @@ class Builder(FileReaderBuilder):
         self.options = options
         self.report: Callable[[int, int], None] = lambda done, total: None
         self._refused: list[Refusal] = []
+        self._coarse = 0
         super().__init__(file_format=file_format or "array_record", **kwargs)
         self._original_state["options"] = options  # pickled builders keep it
 
@@ -192,9 +193,10 @@ class Builder(FileReaderBuilder):
         lengths: dict[str, list[int]] = defaultdict(list)
         size: Counter[str] = Counter()
         with worker_pool(self.options.workers) as pool:
-            for shard, refused in zip(shards, pool.map(write, shards), strict=True):
-                self._refused += refused
-                lengths[shard.split].append(len(shard.materials) - len(refused))
+            for shard, written in zip(shards, pool.map(write, shards), strict=True):
+                self._refused += written.refused
+                self._coarse += written.coarse
+                lengths[shard.split].append(len(shard.materials) - len(written.refused))
                 size[shard.split] += shard.path.stat().length
                 done += len(shard.materials)
                 self.report(done, total)
@@ -232,6 +234,7 @@ class Builder(FileReaderBuilder):
             "part": self.options.part,
             "records": {name: split.num_examples for name, split in self.info.splits.items()},
             "refused": len(self._refused),
+            "coarse": self._coarse,
             "software": {"cmed-jax": __version__}
             | {name: version(name) for name in ("moyopy", "pymatgen", "gemmi", "jax")},
         }

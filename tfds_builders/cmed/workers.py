@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import tensorflow_datasets.public_api as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -15,7 +15,7 @@ from etils import epath
 
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import Source
-from cmed_jax.data.records import Recipe, make_records
+from cmed_jax.data.records import Recipe, is_coarse, make_records
 from cmed_jax.data.schema import FEATURES
 
 # One thread and no accelerator for each worker: results do not depend on how many there are.
@@ -44,6 +44,20 @@ class Shard:
     split: str
     path: epath.Path
     materials: Sequence[Material]
+
+
+@dataclass
+class Written:
+    """What became of the materials of a shard.
+
+    Attributes:
+        refused: materials without a record, and why.
+        coarse: number of records whose density the grid does not wholly carry
+            (`cmed_jax.data.records.is_coarse`).
+    """
+
+    refused: list[Refusal] = field(default_factory=list)
+    coarse: int = 0
 
 
 @contextmanager
@@ -75,8 +89,8 @@ class Writer(tfds.core.ExampleWriter):
 
 def write_shard(
     shard: Shard, source: Source, recipe: Recipe, writer: tfds.core.ExampleWriter
-) -> list[Refusal]:
-    """Write the records of a shard, in the order of its materials, and return what was refused.
+) -> Written:
+    """Write the records of a shard, in the order of its materials, and return what came of them.
 
     Args:
         shard: the materials, and where to write.
@@ -84,17 +98,18 @@ def write_shard(
         recipe: how to make a record.
         writer: of the format of the file.
     """
-    refused: list[Refusal] = []
+    written = Written()
 
     def examples() -> Iterator[tuple[str, bytes]]:
         for record in make_records(_with_densities(shard.materials, source, recipe), recipe):
             if isinstance(record, Refusal):
-                refused.append(record)
+                written.refused.append(record)
             else:
+                written.coarse += is_coarse(record, recipe)
                 yield record["material_id"], FEATURES.serialize_example(record)
 
     writer.write(shard.path, examples())
-    return refused
+    return written
 
 
 def _with_densities(
