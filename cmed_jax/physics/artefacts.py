@@ -318,7 +318,7 @@ def measure(
     signal, coverage = expected(lines, conditions, grid, reach)
     counted = count(key, conditions.counts * signal)
     pattern = counted * grid.conversion(conditions.instrument.mean_wavelength)
-    return pattern / _positive(pattern.max()), coverage
+    return pattern / _or_one(pattern.max()), coverage
 
 
 def expected(
@@ -337,11 +337,13 @@ def expected(
     area = jnp.where(inside, peaks.area, 0)
     highest = jnp.max(area * height(peaks.width, peaks.lorentzian))
     counted = profiles(peaks, edges, reach) + highest * background(conditions, edges, grid)
-    return coverage * counted * _calibration(conditions, edges) / _positive(jnp.max(area)), coverage
+    strongest = _or_one(jnp.max(area))
+    return coverage * counted * _calibration(conditions, edges) / strongest, coverage
 
 
-def _positive(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+def _or_one(scale: Float[Array, ""]) -> Float[Array, ""]:
+    """Return what to divide by, also where there is nothing to scale."""
+    return jnp.where(scale > 0, scale, 1.0)
 
 
 def _peaks(lines: Lines, conditions: Conditions) -> Peaks:
@@ -399,7 +401,7 @@ def count(key: PRNGKeyArray, mean: Float[Array, " bins"]) -> Float[Array, " bins
     """
     share = jax.random.uniform(key, mean.shape, mean.dtype, minval=jnp.finfo(mean.dtype).tiny)
     z = jax.scipy.special.ndtri(share)
-    many = jnp.round(mean + jnp.sqrt(_positive(mean)) * z + (z**2 - 1) / 6)
+    many = jnp.round(mean + jnp.sqrt(mean) * z + (z**2 - 1) / 6)
     return jnp.where(mean > FEW, jax.nn.relu(many), _few(share, jnp.minimum(mean, FEW)))
 
 

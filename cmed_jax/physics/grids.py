@@ -25,7 +25,8 @@ class Grid:
         stop: upper edge of the last bin.
         bins: their number.
         axis: what is divided: two-theta of `wavelength`, s, or Q.
-        wavelength: angstrom; s and Q are grids without.
+        wavelength: of the two-theta, angstrom; on every axis of the Lorentz-polarization factor to
+            which measurements are brought (`conversion`).
     """
 
     start: float

@@ -185,6 +185,17 @@ def test_patterns_are_finite_even_of_nothing(name, lines):
     assert not render(keys, nothing)[0].any()
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_gradients_are_finite_even_of_nothing(name, lines):
+    """With padding, zero intensity, and lines at 90 degrees, at backscattering and beyond reach."""
+    s = jnp.array([0.31, 2**0.5 / 1.54056, 0.0, 2 / 1.54056, 3.0, 0.7, 0.5])
+    conditions = draw(KEY, PRESETS[name])
+    gradient = jax.jit(jax.grad(lambda *x: expected(*x)[0].sum(), argnums=(0, 1)))
+    for intensity in (lines.intensity.at[5].set(0), jnp.zeros(7)):
+        found = gradient(lines._replace(s=s, intensity=intensity), conditions)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+
+
 def test_a_measurement_is_a_function_of_its_key(lines):
     one, same, other = (measured(jax.random.key(k), lines, LABORATORY)[0] for k in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
