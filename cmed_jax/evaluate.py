@@ -73,7 +73,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     shape = bench.held_out.density.shape[1:]
     plain = network_generator(network, shape)
     sampled = network_generator(network, shape, samples=options.samples, seed=options.seed)
-    model = bench.score("model", sampled)
+    model = bench.score("model", sampled, candidates=1 + options.samples)
     controls = {name: bench.score(name, plain, control) for name, control in CONTROLS.items()}
     run = {"checkpoint": str(options.run), "config": config.to_json()}
     spoilt = None if options.report is None else bench.degradation(plain)

@@ -25,7 +25,14 @@ from cmed_jax.evaluation.degradation import CONDITIONS, LINES, MATERIALS, degrad
 from cmed_jax.evaluation.examination import Examination
 from cmed_jax.evaluation.gallery import chosen_rows, entry
 from cmed_jax.evaluation.kinship import kinship
-from cmed_jax.evaluation.protocol import Control, Generator, Scores, evaluate, full_query
+from cmed_jax.evaluation.protocol import (
+    DENSITIES,
+    Control,
+    Generator,
+    Scores,
+    evaluate,
+    full_query,
+)
 from cmed_jax.evaluation.report import TABLE_WIDTH, results
 from cmed_jax.evaluation.substitution import Templates
 from cmed_jax.physics.patterns import MO_K_ALPHA
@@ -59,8 +66,15 @@ class Bench:
         self.recipe = Recipe(**{field.name: identity[field.name] for field in fields(Recipe)})
         self.crystals = load_structures(data, split)
 
-    def score(self, name: str, generator: Generator, control: Control = full_query) -> Scores:
-        """Score a generator, and show how far it is under its name."""
+    def score(
+        self,
+        name: str,
+        generator: Generator,
+        control: Control = full_query,
+        *,
+        candidates: int = 1,
+    ) -> Scores:
+        """Score a generator of so many candidates, and show how far it is under its name."""
         shown = self.console.is_terminal
         with Progress(console=self.console, transient=True, disable=not shown) as bar:
             task = bar.add_task(name, total=len(self.held_out))
@@ -70,6 +84,7 @@ class Bench:
                 control=control,
                 examine=self.examination,
                 as_published=self.as_published,
+                batch_size=max(DENSITIES // candidates, 1),
                 progress=lambda n: bar.advance(task, n),
             )
 

@@ -46,6 +46,9 @@ MISSING_PLANE = 29
 ATOM_BINS = (2, 4, 8, 16, 32)
 """Largest number of atoms in each group by size; the last group is all that is larger."""
 
+DENSITIES = 48
+"""Candidates that are generated at once: a network's memory for them is 0.5 GB at most."""
+
 Truths = Float[np.ndarray, "b na nb nc"]
 Densities = Float[Array | np.ndarray, "b k na nb nc"]
 Metrics = Mapping[str, Float[np.ndarray, " n"]]
@@ -116,7 +119,7 @@ def evaluate(
     control: Control = full_query,
     examine: Examine | None = None,
     as_published: bool = False,
-    batch_size: int = 32,
+    batch_size: int = DENSITIES,
     progress: Callable[[int], object] | None = None,
 ) -> Scores:
     """Score a generator on every material of a split.
@@ -128,8 +131,8 @@ def evaluate(
         examine: finds more than the voxels tell (`cmed_jax.evaluation.examination`).
         as_published: compute as the article's code does, with a plane of zeros and rotations of the
             array; on the grid of 50^3.
-        batch_size: materials that are asked about at once; bounds the memory, 0.5 MB for each of
-            their candidates.
+        batch_size: materials that are asked about at once; divide it by the number of candidates
+            to bound the memory.
         progress: is told how many materials are newly done, batch by batch.
 
     Raises:
