@@ -25,7 +25,6 @@ SECTIONS = {
     "distributions": "Distributions",
     "groups": "Groups",
     "ranking": "Self-consistency",
-    "errors": "Errors",
     "uncertainty": "Uncertainty",
     "degradation": "Degradation",
     "gallery": "Gallery",
