@@ -396,12 +396,14 @@ def count(key: PRNGKeyArray, mean: Float[Array, " bins"]) -> Float[Array, " bins
     """Return numbers of quanta, Poisson-distributed about their mean.
 
     Up to `FEW` quanta the distribution is inverted exactly; above, by the quantiles of Cornish and
-    Fisher, mean + sqrt(mean) z + (z^2 - 1) / 6, which are right to a fraction of a quantum. A
-    sampler that rejects would cost more than all the rest.
+    Fisher, mean + sqrt(mean) z + (z^2 - 1) / 6, which are right to a fraction of a quantum. They
+    are left fractions: rounded, the last digit of a mean, which depends on how a batch is divided
+    over devices, would decide about a quantum. A sampler that rejects would cost more than all
+    the rest.
     """
     share = jax.random.uniform(key, mean.shape, mean.dtype, minval=jnp.finfo(mean.dtype).tiny)
     z = jax.scipy.special.ndtri(share)
-    many = jnp.round(mean + jnp.sqrt(mean) * z + (z**2 - 1) / 6)
+    many = mean + jnp.sqrt(mean) * z + (z**2 - 1) / 6
     return jnp.where(mean > FEW, jax.nn.relu(many), _few(share, jnp.minimum(mean, FEW)))
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmed_jax.physics.artefacts import (
+    FEW,
     LABORATORY,
     LOGARITHMIC,
     PRESETS,
@@ -74,13 +75,13 @@ def test_every_anode_is_drawn_with_its_doublet():
 @pytest.mark.parametrize("mean", [0.0, 0.01, 0.5, 3.0, 7.9, 8.1, 30.0, 1000.0])
 def test_counts_are_those_of_poisson(mean):
     found = np.asarray(count(jax.random.key(0), jnp.full(40_000, mean)))
-    assert (found == np.round(found)).all()
+    assert mean > FEW or (found == np.round(found)).all()
     assert found.min() >= 0
     if mean == 0:
         assert not found.any()
         return
     for quanta in scipy.stats.poisson(mean).ppf([0.05, 0.3, 0.5, 0.7, 0.95]):
-        assert np.mean(found <= quanta) == pytest.approx(
+        assert np.mean(found <= quanta + 0.5) == pytest.approx(
             scipy.stats.poisson(mean).cdf(quanta), abs=0.01
         )
     assert found.mean() == pytest.approx(mean, rel=4 / np.sqrt(mean * 40_000))
