@@ -131,8 +131,8 @@ def evaluate(
         examine: finds more than the voxels tell (`cmed_jax.evaluation.examination`).
         as_published: compute as the article's code does, with a plane of zeros and rotations of the
             array; on the grid of 50^3.
-        batch_size: materials that are asked about at once; divide it by the number of candidates
-            to bound the memory.
+        batch_size: most materials that are asked about at once; divide it by the number of
+            candidates to bound the memory.
         progress: is told how many materials are newly done, batch by batch.
 
     Raises:
@@ -143,7 +143,7 @@ def evaluate(
         raise ValueError("there is no material to evaluate; choose a split that is not empty")
     query = control(examples)
     parts = []
-    for rows, new in _batches(len(examples), min(batch_size, len(examples))):
+    for rows, new in _batches(len(examples), batch_size):
         candidates = generator(Query(*(field[rows] for field in query)))
         truths = examples.densities(rows)
         _check_shape(candidates, truths)
@@ -231,8 +231,9 @@ def bootstrap_interval(values: Float[np.ndarray, " n"]) -> list[float] | None:
     return [float(interval.low), float(interval.high)]
 
 
-def _batches(n: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Rows of each batch and how many are new: the last batch is filled up with the last row."""
+def _batches(n: int, most: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Rows of batches of one size, and how many are new: the last repeats the last row."""
+    size = -(-n // -(-n // most))
     for start in range(0, n, size):
         yield np.minimum(np.arange(start, start + size), n - 1), min(size, n - start)
 
