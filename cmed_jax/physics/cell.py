@@ -37,7 +37,8 @@ def reciprocal_axes(lattice: Float[Array | np.ndarray, "3 3"]) -> Float[Array, "
 
 def cell_volume(lattice: Float[np.ndarray, "3 3"]) -> float:
     """Return the volume of a cell with rows a, b, c, angstrom^3."""
-    return float(abs(np.linalg.det(lattice)))
+    a, b, c = lattice
+    return float(abs(a @ np.cross(b, c)))
 
 
 def check_lattice(lattice: Float[np.ndarray, "3 3"]) -> None:
