@@ -1,6 +1,7 @@
 """Evaluate a run by the protocol: `python -m cmed_jax.evaluate RUN --split test`.
 
-Without a run, `python -m cmed_jax.evaluate --data DIR` shows what needs no model.
+`--report DIR` adds degradation curves and one page to look at. Without a run,
+`python -m cmed_jax.evaluate --data DIR` shows what needs no model.
 """
 
 import json
