@@ -24,7 +24,7 @@ from jaxtyping import Float
 from pymatgen.core import Composition, Lattice, Structure
 
 from cmed_jax.data.lines import padded_lines
-from cmed_jax.files.patterns import read_two_columns
+from cmed_jax.files import load_pattern
 from cmed_jax.physics.artefacts import LABORATORY, Artefacts, expected, middle
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.grids import Grid
@@ -82,7 +82,8 @@ def compare(path: Path) -> Comparison:
     Raises:
         ValueError: the manifest does not name the file, or its formula has no structure here.
     """
-    angle, intensity = read_two_columns(path)
+    pattern = load_pattern(path, "CuKa")  # as all files of the manifest are
+    angle, intensity = pattern.two_theta, pattern.intensity
     lines = crystal_lines(path)
     cosine, shift, rendered = best_shift(lines, angle, intensity, LABORATORY)
     without, _, _ = best_shift(lines, angle, intensity, CLEAN)

@@ -17,7 +17,8 @@ from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import Centring, primitive_lattice
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Query
-from cmed_jax.files.patterns import check_grid_pattern, read_two_columns, to_network_grid
+from cmed_jax.files.measured import load_pattern
+from cmed_jax.files.patterns import check_grid_pattern, to_network_grid
 from cmed_jax.files.volumes import check_output, save_volume
 from cmed_jax.model.network import Network
 from cmed_jax.physics.cell import cell_volume
@@ -99,10 +100,10 @@ def restore_and_predict(
     Args:
         checkpoint: a run's folder (its best checkpoint is taken) or a checkpoint inside it.
         pattern: 1,024 bins on the network's grid, a pair (two_theta in degrees, intensity) of peaks
-            or of a profile, or the path of a text file with these two columns.
+            or of a profile, or the path of a file that `cmed_jax.files.load_pattern` reads.
         composition: a formula, amounts by element, the elements alone (ratios unknown), or None.
-        wavelength: a radiation such as "CuKa", or angstroms; only a pattern on the network's grid
-            goes without.
+        wavelength: a radiation such as "CuKa", or angstroms; a pattern on the network's grid goes
+            without, and so does a file that says it.
         grid: points along a, b, c.
         samples: how many densities to draw from the latent beside the plain one.
         seed: of the samples.
@@ -131,7 +132,11 @@ def _shown(
     pattern: Pattern, wavelength: str | float | None, as_measured: bool
 ) -> tuple[Float[np.ndarray, "1024"], Float[np.ndarray, "1024"], list[str]]:
     if isinstance(pattern, str | Path):
-        return _shown(read_two_columns(pattern), wavelength, as_measured)
+        measured = load_pattern(pattern, wavelength)
+        columns = (measured.two_theta, measured.intensity)
+        used = measured.radiation.mean if wavelength is None else wavelength
+        shown, coverage, warnings = _shown(columns, used, as_measured)
+        return shown, coverage, [*measured.notes, *warnings]
     if not isinstance(pattern, tuple | list) or len(pattern) != 2:
         shown = check_grid_pattern(np.asarray(pattern))
         return shown, np.ones_like(shown), []
@@ -150,9 +155,10 @@ class Options:
     """Predict the electron density of the unit cell behind a measured powder pattern.
 
     Attributes:
-        pattern: a text file of two columns, two-theta in degrees and intensity.
+        pattern: a file of a measured pattern: columns of two-theta and intensity (.xy, .csv, ...),
+            .cif, .xrdml, .ras, .rasx, .brml, .raw, .uxd, .fxye, .gsas.
         checkpoint: a run's folder, or a checkpoint inside it.
-        wavelength: a radiation such as CuKa, or angstroms.
+        wavelength: a radiation such as CuKa, or angstroms; needed where the file does not say it.
         composition: a formula such as NaCl.
         elements: the elements alone, where their ratios are unknown.
         grid: points along a, b, c.
@@ -168,7 +174,7 @@ class Options:
 
     pattern: Annotated[Path, tyro.conf.Positional]
     checkpoint: Path
-    wavelength: str
+    wavelength: str | None = None
     composition: str | None = None
     elements: tuple[str, ...] = ()
     grid: tuple[int, int, int] = (50, 50, 50)

@@ -10,6 +10,7 @@ from pymatgen.core import Lattice, Structure
 import cmed_jax
 from cmed_jax.crystal.composition import SYMBOLS, Knowledge
 from cmed_jax.data.dataset import load_examples
+from cmed_jax.files import load_pattern
 from cmed_jax.model.network import predict
 from cmed_jax.predict import main, restore, restore_and_predict
 from cmed_jax.training.checkpoint import find_checkpoint
@@ -214,7 +215,8 @@ def test_the_command_answers_a_mistake_in_a_line(
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "no two columns"), ("10 -1\n", "intensity -1.0"), ("10 nan", "nan")]
+    ("text", "message"),
+    [("", "no two columns"), ("10 -1\n11 2\n", "intensity -1.0"), ("10 nan\n11 2\n", "nan")],
 )
 def test_the_command_answers_a_file_that_is_unusable(finished, tmp_path, answer, text, message):
     (tmp_path / "bad.xy").write_text(text)
@@ -230,8 +232,19 @@ def test_the_command_asks_for_the_wavelength(finished, file, tmp_path, answer):
     assert "--wavelength" in errors
 
 
+def test_a_file_that_says_its_wavelength_needs_none(ask, peaks, finished, tmp_path, answer):
+    path = tmp_path / "salt.csv"
+    np.savetxt(path, np.column_stack(peaks), header="wavelength: 1.54184 A")
+    np.testing.assert_allclose(ask(path, wavelength=None).pattern, ask().pattern, atol=1e-6)
+    found = ask(path, wavelength="CoKa")
+    assert "the file says that the wavelength is 1.54184" in found.warnings[0]
+    call = command(finished, path, tmp_path / "salt.npy", wavelength=None)
+    assert answer(*call)[0] == 0
+
+
 def test_the_package_offers_prediction_by_name():
     assert cmed_jax.restore_and_predict is restore_and_predict
+    assert cmed_jax.load_pattern is load_pattern
     assert cmed_jax.Prediction.__name__ == "Prediction"
     with pytest.raises(AttributeError, match="no attribute 'restore'"):
         _ = cmed_jax.restore

@@ -1,7 +1,4 @@
-"""Measured patterns: two columns of text, peaks or a profile, brought to the network's grid."""
-
-import re
-from pathlib import Path
+"""Measured patterns, peaks or a profile, brought to the network's grid."""
 
 import numpy as np
 import scipy.integrate
@@ -9,6 +6,7 @@ import scipy.ndimage
 import scipy.signal
 from jaxtyping import Float, Real
 
+from cmed_jax.files.readers.columns import PROFILE_POINTS
 from cmed_jax.physics.grids import PUBLISHED_GRID
 from cmed_jax.physics.patterns import (
     BINS,
@@ -19,50 +17,13 @@ from cmed_jax.physics.patterns import (
     two_theta,
 )
 
-COMMENT = "#!;%'\"/*"
-"""Characters that begin a line which holds no data."""
 BACKGROUND_WINDOW = 4.0
 """Width in degrees of the window whose lowest points are taken for the background."""
 PROMINENCE = 6.0
 """Peaks stand out of a profile by this many standard deviations of its noise."""
-PROFILE_POINTS = 200
-"""Evenly spaced points from which on two columns are a profile, and not a list of peaks."""
 
 Column = Float[np.ndarray, " n"]
 Given = Real[np.ndarray, "..."]  # what a user hands over, before it is checked
-
-
-def read_two_columns(path: str | Path) -> tuple[Column, Column]:
-    """Return two-theta (degrees) and intensity of a text file; further columns are ignored.
-
-    Columns are parted by blanks, commas or semicolons; where it is not commas that part them, a
-    comma within a number is a decimal one. Comments and headings may precede the data.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a line within the data is not two numbers (it is named), or there are no data.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no pattern at {path}: give the path of a text file")
-    rows: list[tuple[float, float]] = []
-    text = path.read_text(encoding="utf-8-sig", errors="replace")  # -sig: without Windows' mark
-    for number, line in enumerate(text.splitlines(), start=1):
-        line = line.strip()
-        if not line or line[0] in COMMENT:
-            continue
-        fields = _fields(line)
-        try:
-            rows.append((float(fields[0]), float(fields[1])))
-        except (ValueError, IndexError):
-            if rows:
-                raise ValueError(
-                    f"line {number} of {path} is not two numbers: {line[:60]!r}"
-                ) from None
-    if not rows:
-        raise ValueError(f"{path} holds no two columns of numbers (two-theta, intensity)")
-    angle, intensity = np.asarray(rows).T
-    return angle, intensity
 
 
 def to_network_grid(
@@ -172,13 +133,6 @@ def _rebinned(
     if not pattern.any():
         raise ValueError("no bin of the network's grid holds any intensity: check the wavelength")
     return (pattern / pattern.max()).astype(np.float32)
-
-
-def _fields(line: str) -> list[str]:
-    fields = re.split(r"[;\s]+", line)
-    if len(fields) > 1 and re.fullmatch(r"\d+,\d+", fields[0]):
-        return [field.replace(",", ".") for field in fields]
-    return re.split(r"[,;\s]+", line)
 
 
 def _is_profile(angle: Column) -> bool:

@@ -1,4 +1,4 @@
-"""Measured patterns: read from text, reduced to peaks, brought to the network's grid."""
+"""Measured patterns: reduced to peaks, brought to the network's grid."""
 
 import dataclasses
 
@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
@@ -16,7 +15,6 @@ from cmed_jax.data.records import make_record
 from cmed_jax.files.patterns import (
     check_grid_pattern,
     find_peaks,
-    read_two_columns,
     to_network_grid,
 )
 from cmed_jax.physics.artefacts import LABORATORY, expected, measure, middle
@@ -25,7 +23,6 @@ from cmed_jax.physics.instrument import Lines
 
 CU, MO = 1.54184, 0.71073
 BINS = 1024
-HEADINGS = ["", "# a comment", "2theta intensity", "two_theta_deg,intensity", "! 3 4", "'x' 1 2"]
 numbers = st.floats(0, 1e6).map(lambda x: round(x, 4))
 
 
@@ -50,63 +47,6 @@ def record_pattern(structure):
         space_group=225,
     )
     return np.asarray(make_record(material)["pattern"]).reshape(BINS)
-
-
-@given(
-    rows=st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8),
-    separator=st.sampled_from([" ", "\t", ",", ";", ", ", "   ", " ; "]),
-    end=st.sampled_from(["\n", "\r\n"]),
-    mark=st.sampled_from(["", "\ufeff"]),
-    headings=st.lists(st.sampled_from(HEADINGS), max_size=3),
-    further=st.sampled_from(["", "1.5", "a remark"]),
-    indent=st.sampled_from(["", "  "]),
-)
-def test_two_columns_are_read_however_they_are_written(
-    tmp_path_factory, rows, separator, end, mark, headings, further, indent
-):
-    path = tmp_path_factory.getbasetemp() / "pattern.txt"
-    columns = ((str(a), str(b), further) if further else (str(a), str(b)) for a, b in rows)
-    lines = [*headings, *(indent + separator.join(fields) for fields in columns), ""]
-    path.write_bytes((mark + end.join(lines)).encode())
-    angle, intensity = read_two_columns(path)
-    np.testing.assert_array_equal(np.column_stack([angle, intensity]), np.array(rows))
-
-
-@pytest.mark.parametrize("line", ["10,5;200,25", "10,5 200,25", "10,5\t200,25", "10,5 ; 200,25;1"])
-def test_a_comma_between_other_separators_is_a_decimal_one(tmp_path, line):
-    path = tmp_path / "pattern.txt"
-    path.write_text(f"{line}\n11;3\n")
-    angle, intensity = read_two_columns(path)
-    assert angle.tolist() == [10.5, 11]
-    assert intensity.tolist() == [200.25, 3]
-
-
-def test_comments_and_empty_lines_may_follow(tmp_path):
-    path = tmp_path / "pattern.txt"
-    path.write_text("10 1\n\n# the end\n11 2\n")
-    assert read_two_columns(str(path))[0].tolist() == [10, 11]
-
-
-@pytest.mark.parametrize("line", ["12 counts", "12", "twelve 3", "1.0D+01 3"])
-def test_a_broken_line_is_named(tmp_path, line):
-    path = tmp_path / "pattern.txt"
-    path.write_text(f"angle counts\n10 1\n{line}\n13 3\n")
-    with pytest.raises(ValueError, match=rf"line 3 of .* is not two numbers: '{line[:3]}"):
-        read_two_columns(path)
-
-
-@pytest.mark.parametrize("text", ["", "# nothing\n", "only words here\n", "1\n2\n"])
-def test_a_file_without_columns_is_an_error(tmp_path, text):
-    path = tmp_path / "pattern.txt"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="holds no two columns of numbers"):
-        read_two_columns(path)
-
-
-@pytest.mark.parametrize("name", ["nowhere.xy", "."])
-def test_a_missing_file_is_an_error(tmp_path, name):
-    with pytest.raises(FileNotFoundError, match="no pattern at"):
-        read_two_columns(tmp_path / name)
 
 
 def test_lines_of_copper_land_where_molybdenum_has_them(salt, copper_lines):

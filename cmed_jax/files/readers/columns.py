@@ -1,0 +1,171 @@
+"""Columns of text: .xy, .xye, .csv, .dat, .txt; profiles and lists of peaks."""
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from cmed_jax.files.readers.scan import MOST_POINTS, Column, Radiation, Scan, doublet
+from cmed_jax.files.readers.text import decode, numbered_lines, to_number
+
+COMMENT = "#!;%'\"/*"
+"""Characters that begin a line which holds no data."""
+PROFILE_POINTS = 200
+"""Evenly spaced points from which on two columns are a profile, and not a list of peaks."""
+NAMES = {
+    "angle": r"(2|two)[\W_]*(th|θ)|tth|^(2t|angle|pos)\b",
+    "spacing": r"^d\b|^d[-_ (]?(spacing|hkl|obs|value|å|a\b)",
+    "intensity": r"^(i|y|yobs|counts?|cps|height|area)\b|int|counts|i[-_ ]?obs",
+    "sigma": r"esd|sigma|σ|\berr|uncert|std",
+    "momentum": r"^(q|s)\b",
+}
+"""What columns are called, in lower case."""
+MOST_HEADINGS = 8
+"""Headings before the data that may name the columns."""
+WAVELENGTH = re.compile(
+    r"(?:wave[\s_-]?length|lambda|λ)[^\d\n]{0,20}?(\d+[.,]\d+)\s*(nm|pm)?", re.IGNORECASE
+)
+ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01}
+
+
+class Layout(NamedTuple):
+    """Which column is which, from 0."""
+
+    position: int = 0
+    intensity: int = 1
+    sigma: int | None = None
+    spacing: bool = False
+
+
+def read_columns(data: bytes) -> Scan:
+    """Return two-theta or d, and intensity, of columns of text.
+
+    Columns are parted by blanks, commas or semicolons; where it is not commas that part them, a
+    comma within a number is a decimal one. Comments and headings may precede the data. Where a
+    heading names as many columns as there are, they are taken by their names; else the first is
+    two-theta and the second the intensity. Further columns are ignored, unless their heading says
+    that they are standard deviations. A heading or a comment may give the wavelength.
+
+    Raises:
+        ValueError: a line within the data is not numbers (it is named), there are no data, the
+            columns are of Q, or a profile's angles go up and down.
+    """
+    return _read(data, Layout())
+
+
+def read_columns_with_sigma(data: bytes) -> Scan:
+    """Return two-theta, intensity and standard deviation: .xye, see `read_columns`."""
+    return _read(data, Layout(sigma=2))
+
+
+def _read(data: bytes, usual: Layout) -> Scan:
+    headings: deque[str] = deque(maxlen=MOST_HEADINGS)
+    rows: list[list[float]] = []
+    numbers: list[int] = []
+    radiation: Radiation | None = None
+    layout = usual
+    for number, line in numbered_lines(decode(data)):
+        if not rows or line[0] in COMMENT:
+            radiation = radiation or _radiation(line)
+        if line[0] in COMMENT:
+            headings.append(line.lstrip(COMMENT))
+            continue
+        fields = _fields(line)
+        layout = layout if rows else _layout(headings, len(fields), usual)
+        try:
+            rows.append(_row(fields, layout))
+            numbers.append(number)
+        except (ValueError, IndexError):
+            if rows:
+                raise ValueError(
+                    f"line {number} is not {_columns(layout)}: {line[:60]!r}"
+                ) from None
+            headings.append(line)
+        if len(rows) > MOST_POINTS:
+            raise ValueError(f"line {number} is beyond the {MOST_POINTS} points of any pattern")
+    if not rows:
+        raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
+    return _scan(np.array(rows), numbers, layout, radiation)
+
+
+def _scan(rows: np.ndarray, lines: list[int], layout: Layout, radiation: Radiation | None) -> Scan:
+    position, intensity = rows[:, 0], rows[:, 1]
+    _check_order(position, lines)
+    sigma = None if layout.sigma is None else rows[:, 2]
+    return Scan(position, intensity, sigma, radiation, spacing=layout.spacing)
+
+
+def _check_order(position: Column, lines: list[int]) -> None:
+    """Refuse rows of counts, whose first number is not an angle."""
+    steps = np.diff(position)
+    direction = 1 if position[-1] >= position[0] else -1
+    back = steps * direction < 0
+    if len(position) >= PROFILE_POINTS and back.any():
+        where = int(np.argmax(back)) + 1
+        raise ValueError(
+            f"line {lines[where]} goes back in the first column, from {position[where - 1]} to "
+            f"{position[where]}: give one scan, with two-theta in the first column"
+        )
+
+
+def _columns(layout: Layout) -> str:
+    return "two columns of numbers" if layout.sigma is None else "three columns of numbers"
+
+
+def _row(fields: list[str], layout: Layout) -> list[float]:
+    wanted = (layout.position, layout.intensity, layout.sigma)
+    return [to_number(fields[column]) for column in wanted if column is not None]
+
+
+def _fields(line: str) -> list[str]:
+    """Split a line; a comma is decimal where something else parts the columns."""
+    fields = [field.strip() for field in re.split(r"[;\t]", line)]
+    fields = line.split() if len(fields) == 1 else fields
+    if len(fields) > 1 and all(_is_decimal(field) for field in fields):
+        return [part for field in fields for part in field.replace(",", ".").split()]
+    return [part for part in re.split(r"[,;\s]+", line) if part]
+
+
+def _is_decimal(field: str) -> bool:
+    """Whether a comma in a field, if any, is a decimal one."""
+    commas = field.count(",")
+    return commas == 0 or (commas == 1 and "." not in field and field.strip(",") == field)
+
+
+def _layout(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
+    """Return which column is which: by the last heading that tells, or else as usual.
+
+    Raises:
+        ValueError: a heading says that there is neither two-theta nor d.
+    """
+    named = (_named(heading, columns) for heading in reversed(list(headings)))
+    short = usual.sigma is not None and columns <= usual.sigma
+    return next((layout for layout in named if layout), Layout() if short else usual)
+
+
+def _named(heading: str, columns: int) -> Layout | None:
+    split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
+    names = next((names for names in split if len(names) == columns), [])
+    names = [name.strip(" \"'").lower() for name in names]
+    found = {kind: _first(pattern, names) for kind, pattern in NAMES.items()}
+    position = found["spacing"] if found["angle"] is None else found["angle"]
+    if found["intensity"] is None:
+        return None
+    if position is None and found["momentum"] is not None:
+        raise ValueError(f"its columns are {heading[:40]!r}: give two-theta or d, not Q")
+    if position is None:
+        return None
+    return Layout(position, found["intensity"], found["sigma"], found["angle"] is None)
+
+
+def _first(pattern: str, names: list[str]) -> int | None:
+    return next((i for i, name in enumerate(names) if re.search(pattern, name)), None)
+
+
+def _radiation(line: str) -> Radiation | None:
+    if not (match := WAVELENGTH.search(line)):
+        return None
+    unit = (match.group(2) or "").lower()
+    return doublet(float(match.group(1).replace(",", ".")) * ANGSTROM[unit])
