@@ -83,11 +83,15 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
             said.append((loss > READS, f"It loses {loss:.3f} with the wrong {what}{end}"))
     if results["ranking"]:
         ranking = results["ranking"]["samples and baselines"]
+        chosen = ranking["chosen"]["mean"]
+        lead = chosen - _mean(results["baselines"][best_baseline(results)])
+        word = "above" if lead > 0 else "below"
         sentence = (
             f"Of {ranking['candidates']} candidates, its own and the baselines’, the one that "
-            f"explains the pattern best scores {ranking['chosen']['mean']:.3f}."
+            f"explains the pattern best scores {chosen:.3f}: {abs(lead):.3f} {word} the best "
+            "baseline alone."
         )
-        said.append((ranking["chosen"]["mean"] > ssim, sentence))
+        said.append((lead > 0, sentence))
     if results["uncertainty"]:
         known = results["uncertainty"]
         covered = dict(zip(known["levels"], known["coverage"], strict=True))[0.9]
