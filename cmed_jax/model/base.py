@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, Integer
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.model.network import Latent, Network
+from cmed_jax.physics.scattering import cos_sin
 
 SEGMENTS = 64
 """Parts of the pattern of which the network is told how much was measured."""
@@ -119,8 +120,8 @@ class Base(Network):
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return sqrt(density / maximum) at a coordinate; negative values stand for zero."""
-        phase = 2 * jnp.pi * (jnp.asarray(harmonics(self.config.harmonics)) @ coordinate)
-        terms = jnp.concatenate([jnp.ones(1), jnp.cos(phase), jnp.sin(phase)])
+        turns = jnp.asarray(harmonics(self.config.harmonics)) @ coordinate
+        terms = jnp.concatenate([jnp.ones(1), *cos_sin(turns)])
         return conditioning[1:] @ terms
 
     def reconstruction_loss(

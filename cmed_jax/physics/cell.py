@@ -1,4 +1,4 @@
-"""The cell of a crystal: its reciprocal lattice, and what is asked of lattice and atoms."""
+"""The cell of a crystal: its reciprocal lattice, and what is asked of lattice, atoms and B."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +8,8 @@ from cmed_jax.physics.form_factors import check_elements
 
 EDGES = (0.1, 1e4)
 """Lengths of lattice vectors, angstrom, beyond which a unit has been mistaken."""
+MOST_SHAKEN = 1000.0
+"""Largest isotropic B, angstrom^2: atoms that are spread over 3.5 angstrom."""
 FLAT = 1e-6
 """Cells under this share of the volume of a box with the same edges count as flat."""
 
@@ -71,3 +73,9 @@ def check_atoms(
         span = f"{occupancies.min()} to {occupancies.max()}"
         raise ValueError(f"occupancies go from {span}: give numbers above 0, at most 1")
     check_elements(numbers)
+
+
+def check_b_factor(b_factor: float) -> None:
+    """Raise ValueError where an isotropic B, angstrom^2, is none that atoms have."""
+    if not 0 <= b_factor <= MOST_SHAKEN:  # also for NaN
+        raise ValueError(f"b_factor is {b_factor}: give 0 to {MOST_SHAKEN:.0f} angstrom^2")

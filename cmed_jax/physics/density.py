@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from cmed_jax.physics.cell import reciprocal_axes
+from cmed_jax.physics.cell import check_b_factor, reciprocal_axes
 from cmed_jax.physics.crystal import Crystal, stack
 from cmed_jax.physics.form_factors import form_factors, gaussians
 from cmed_jax.physics.scattering import cos_sin
@@ -47,7 +47,7 @@ def electron_density(
         b_factor: isotropic B of every atom, angstrom^2.
 
     Raises:
-        ValueError: b_factor is negative, or the grid has no points.
+        ValueError: b_factor is negative or beyond all atoms, or the grid has no points.
     """
     _check(shape, b_factor)
     padded = jax.tree.map(lambda x: x[0], stack([crystal]))
@@ -132,8 +132,9 @@ def density_at(
     Raises:
         ValueError: b_factor is not positive.
     """
-    if not 0 < b_factor < np.inf:
-        raise ValueError(f"b_factor is {b_factor}: give a finite B > 0 in angstrom^2")
+    check_b_factor(b_factor)
+    if not b_factor:
+        raise ValueError("b_factor is 0: give one above, for the atoms would be points")
     reach = reach or image_reach(np.asarray(crystal.lattice), b_factor)
     return _sum_of_gaussians(crystal, jnp.asarray(points), b_factor, reach=reach)
 
@@ -190,8 +191,7 @@ def truncation(crystal: Crystal, shape: tuple[int, int, int], b_factor: float) -
 
 
 def _check(shape: tuple[int, int, int], b_factor: float) -> None:
-    if not 0 <= b_factor < np.inf:
-        raise ValueError(f"b_factor is {b_factor}: give a finite B >= 0 in angstrom^2")
+    check_b_factor(b_factor)
     if min(shape) < 1:
         raise ValueError(f"the grid is {shape}: give at least one point on each axis")
     if np.prod(shape, dtype=float) > MOST:

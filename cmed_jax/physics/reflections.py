@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from cmed_jax.physics.cell import reciprocal_lattice
+from cmed_jax.physics.cell import check_b_factor, reciprocal_lattice
 from cmed_jax.physics.crystal import Crystal, padded_size, stack
 from cmed_jax.physics.form_factors import Table, dispersion
 from cmed_jax.physics.scattering import squared_structure_factors
@@ -138,8 +138,7 @@ def reflections_of(
         ValueError: as `reflections`.
     """
     s_max = _reach(s_max, wavelength)
-    if not 0 <= b_factor < np.inf:
-        raise ValueError(f"b_factor is {b_factor}: give a finite B >= 0 in angstrom^2")
+    check_b_factor(b_factor)
     if anomalous and wavelength is None:
         raise ValueError("anomalous dispersion depends on the wavelength: give it in angstrom")
     added = wavelength if anomalous else None

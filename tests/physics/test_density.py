@@ -316,3 +316,8 @@ def test_the_powder_lines_of_a_density_are_those_of_its_atoms(crystal, density):
     squared = np.abs(f) ** 2 * np.exp(B_FACTOR * s**2 / 2)
     found = [squared[np.abs(s - line) < 1e-6].sum() for line in lines[:, 0]]
     np.testing.assert_allclose(found, lines[:, 1], atol=1e-4 * lines[:, 1].max())
+
+
+def test_point_atoms_have_no_density_that_is_summed_directly(crystal):
+    with pytest.raises(ValueError, match="b_factor is 0: give one above"):
+        density_at(Crystal.of(*crystal), np.zeros((1, 3)), b_factor=0.0)
