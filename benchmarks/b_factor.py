@@ -57,7 +57,7 @@ def contrast(crystal: Crystal, b_factor: float) -> float:
 def main() -> None:
     """Print means over the crystals of each size."""
     measures = {
-        "left at the first mode not carried": lambda c, b: truncation(c, GRID, b),
+        "left at the first mode not carried": lambda c, b: truncation(c.lattice, c.species, GRID, b),
         "ripple / maximum": ripple,
         "height at an atom / exact": height,
         "maximum / mean": contrast,

@@ -108,8 +108,7 @@ def is_coarse(record: Record, recipe: Recipe) -> bool:
     if recipe.density != "iam":
         return False
     species = record["species"].astype(int)
-    crystal = Crystal.of(record["lattice"], species, record["frac_coords"])
-    return truncation(crystal, GRID, recipe.b_factor) > COARSE
+    return truncation(record["lattice"], species, GRID, recipe.b_factor) > COARSE
 
 
 def _refusing(

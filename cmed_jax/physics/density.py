@@ -13,7 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Integer
 
 from cmed_jax.physics.cell import check_b_factor, reciprocal_axes
 from cmed_jax.physics.crystal import Crystal, stack
@@ -171,23 +171,32 @@ def _sum_of_gaussians(
     return jax.lax.map(at, points)
 
 
-def truncation(crystal: Crystal, shape: tuple[int, int, int], b_factor: float) -> float:
+def truncation(
+    lattice: Float[np.ndarray, "3 3"],
+    numbers: Integer[np.ndarray, " n"],
+    shape: tuple[int, int, int] = GRID,
+    b_factor: float = B_FACTOR,
+) -> float:
     """Return what the first mode that a grid does not carry would still hold, as a share of F(0).
 
-    The largest f(s) exp(-B s^2 / 4) / Z of the crystal's elements there. Above about 0.01 a density
-    on this grid visibly ripples about zero between the atoms, and its maxima are too low.
+    The largest f(s) exp(-B s^2 / 4) / Z of the elements there. Above about 0.01 a density on this
+    grid visibly ripples about zero between the atoms, and its maxima are too low.
 
     Args:
-        crystal: a single one.
+        lattice: rows a, b, c in angstrom.
+        numbers: atomic numbers.
         shape: points along a, b, c.
         b_factor: isotropic B of every atom, angstrom^2.
+
+    Raises:
+        ValueError: as `electron_density`.
     """
     _check(shape, b_factor)
-    first = [(n + 1) // 2 for n in shape] / np.linalg.norm(crystal.lattice, axis=1)
+    first = [(n + 1) // 2 for n in shape] / np.linalg.norm(lattice, axis=1)
     q = first.min() ** 2 / 4
-    amplitude, width = (table[crystal.species] for table in gaussians())
+    amplitude, width = (table[numbers] for table in gaussians())
     factors = np.sum(amplitude * np.exp(-width * q), axis=1)
-    return float(np.max(factors / crystal.species) * np.exp(-b_factor * q))
+    return float(np.max(factors / numbers) * np.exp(-b_factor * q))
 
 
 def _check(shape: tuple[int, int, int], b_factor: float) -> None:

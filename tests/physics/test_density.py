@@ -120,7 +120,7 @@ def test_the_density_is_the_sum_of_gaussian_atoms(crystal, density):
 def test_the_direct_sum_is_the_series_between_the_points_of_a_grid(crystal):
     # What the modes of the grid leave of these small cells is under 1e-5 of the highest density.
     ours = Crystal.of(*crystal)
-    assert truncation(ours, (50, 50, 50), B_FACTOR) < 1e-5
+    assert truncation(crystal.lattice, crystal.numbers) < 1e-5
     fine = electron_density(ours, shape=(100, 100, 100))
     points = np.random.default_rng(0).integers(0, 100, (60, 3))
     with jax.enable_x64(True):
@@ -132,11 +132,11 @@ def test_truncation_bounds_what_the_grid_leaves_out():
     long = Crystal.of(
         np.diag([30.0, 4.0, 4.0]), np.array([8, 56]), np.array([[0.0] * 3, [0.5] * 3])
     )
-    left = truncation(long, (50, 50, 50), B_FACTOR)
+    left = truncation(lattice, long.species)
     first = np.array([25 / 30 / 2]) ** 2  # q of the mode 25 of the long axis
     oxygen, barium = (atomic_factor(z, first)[0] / z for z in (8, 56))
     assert left == pytest.approx(max(oxygen, barium) * np.exp(-B_FACTOR * first[0]), rel=1e-5)
-    assert truncation(long, (100, 50, 50), B_FACTOR) < left
+    assert truncation(lattice, long.species, (100, 50, 50)) < left
     density = electron_density(long)
     assert -density.min() > 0.1 * left * density.max()  # it ripples
 
