@@ -13,7 +13,7 @@ from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.records import MAX_VOLUME
 from cmed_jax.physics import Crystal, density_at, electron_density
-from cmed_jax.physics.density import GRID, truncation
+from cmed_jax.physics.density import truncation
 
 B_FACTORS = (0.5, 1.0, 2.0, 4.0, 6.0, 8.0)
 EACH = 12
@@ -57,7 +57,9 @@ def contrast(crystal: Crystal, b_factor: float) -> float:
 def main() -> None:
     """Print means over the crystals of each size."""
     measures = {
-        "left at the first mode not carried": lambda c, b: truncation(c.lattice, c.species, GRID, b),
+        "left at the first mode not carried": lambda c, b: truncation(
+            c.lattice, c.species, b_factor=b
+        ),
         "ripple / maximum": ripple,
         "height at an atom / exact": height,
         "maximum / mean": contrast,

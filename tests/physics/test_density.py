@@ -132,11 +132,11 @@ def test_truncation_bounds_what_the_grid_leaves_out():
     long = Crystal.of(
         np.diag([30.0, 4.0, 4.0]), np.array([8, 56]), np.array([[0.0] * 3, [0.5] * 3])
     )
-    left = truncation(lattice, long.species)
+    left = truncation(long.lattice, long.species)
     first = np.array([25 / 30 / 2]) ** 2  # q of the mode 25 of the long axis
     oxygen, barium = (atomic_factor(z, first)[0] / z for z in (8, 56))
     assert left == pytest.approx(max(oxygen, barium) * np.exp(-B_FACTOR * first[0]), rel=1e-5)
-    assert truncation(lattice, long.species, (100, 50, 50)) < left
+    assert truncation(long.lattice, long.species, (100, 50, 50)) < left
     density = electron_density(long)
     assert -density.min() > 0.1 * left * density.max()  # it ripples
 
