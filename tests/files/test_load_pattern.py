@@ -257,6 +257,7 @@ TURNS = (
         ("a.xy", "# nothing\n", "holds no two columns of numbers"),
         ("a.xy", "only words here\n", "holds no two columns of numbers"),
         ("a.xy", "1\n2\n", "holds no two columns of numbers"),
+        ("a.xy", "words\n" * 10_001, "holds no two columns of numbers in 10000 lines"),
         ("a.xy", "angle counts\n10 1\n12 counts\n", "line 3 is not two columns of numbers: '12 c"),
         ("a.xy", "10 1\n\n12\n", "line 3 is not two columns of numbers: '12'"),
         ("a.xy", "10 1\n1.0D+01 3\n", "line 2 is not two"),
@@ -289,6 +290,10 @@ TURNS = (
             xrdml("2.1").replace(b"Factors>1 ", b"Factors>"),
             "beamAttenuationFactors has 250",
         ),
+        ("a.xrdml", "<xrdMeasurements>" + "<a/>" * 500_000, "has more than 500000 elements"),
+        ("a.ras", "*RAS_INT_START\n" + "1 1\n" * 10**6, "has more than 1000000 lines"),
+        ("a.ras", "*RAS_INT_START\n1 1\n*RAS_INT_END\n" * 1001, "more than 1000 scans"),
+        ("a.cif", "".join(f"data_{i}\n" for i in range(1001)), "1001 data blocks"),
         ("a.xrdml", BOMB, "declares a document type"),
         ("a.ras", ras()[:4000], "it is truncated|line .* is not an angle"),
         ("a.ras", ras().replace(b"20.0200 ", b"20.O200 "), "line 11 has '20.O200'"),
@@ -298,7 +303,7 @@ TURNS = (
         ("a.brml", b"", "it is not a whole zip archive"),
         ("a.brml", archive({"a.xml": "<a/>"}), r"holds no RawData\*.xml"),
         ("a.brml", archive({"RawData0.xml": "<a>"}), "RawData0.xml is not whole XML"),
-        ("a.brml", archive({"RawData0.xml": b"0" * 2**26}), "larger than 32 MiB"),
+        ("a.brml", archive({"RawData0.xml": b"0" * 2**26}), "larger than 16 MiB"),
         ("a.uxd", uxd(drive="THETA"), "_DRIVE is 'THETA'"),
         ("a.uxd", uxd().replace(b"\t40\r", b"\t4O\r", 1), "line 15 has '4O'"),
         ("a.uxd", "_FILEVERSION=2\n_COUNTS\n1 2 3\n", "neither angles nor _START"),
@@ -326,8 +331,8 @@ def test_what_is_broken_is_answered_in_one_sentence(read, name, data, message):
 def test_a_file_larger_than_any_pattern_is_not_opened(tmp_path):
     path = tmp_path / "large.xy"
     with path.open("wb") as file:
-        file.truncate(2**25 + 1)  # a hole
-    with pytest.raises(ValueError, match="is larger than 32 MiB"):
+        file.truncate(2**24 + 1)  # a hole
+    with pytest.raises(ValueError, match="is larger than 16 MiB"):
         load_pattern(path)
 
 

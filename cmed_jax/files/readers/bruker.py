@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from cmed_jax.files.readers.markup import MOST_SCANS, Archive, number_at, parse_xml, text_of
+from cmed_jax.files.readers.markup import Archive, number_at, parse_xml, text_of
 from cmed_jax.files.readers.scan import Column, Radiation, Scan, doublet, even_steps, together
 from cmed_jax.files.readers.text import decode, number_or_none, numbered_lines, to_numbers
 
@@ -29,9 +29,9 @@ def read_brml(data: bytes) -> Scan:
     names = sorted(name for name in archive.names if re.search(r"RawData\d*\.xml$", name))
     if not names:
         raise ValueError("the archive holds no RawData*.xml, as a scan of Bruker's does")
-    roots = ((name, parse_xml(archive.read(name), name)) for name in names[:MOST_SCANS])
-    scans = [scan for name, root in roots if (scan := _raw_data(root, name))]
-    scan = together(scans)
+    roots = ((name, parse_xml(archive.read(name), name)) for name in names)
+    scans = (_raw_data(root, name) for name, root in roots)
+    scan = together(scan for scan in scans if scan is not None)
     if scan.radiation is not None:
         return scan
     return Scan(scan.position, scan.intensity, radiation=_container(archive), notes=scan.notes)
@@ -118,7 +118,7 @@ def read_uxd(data: bytes) -> Scan:
         ValueError: a line is not numbers, a range does not say where it begins, or none is over
             two-theta.
     """
-    return together(list(_ranges(decode(data))))
+    return together(_ranges(decode(data)))
 
 
 def _ranges(text: str) -> Iterator[Scan]:

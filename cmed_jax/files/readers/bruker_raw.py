@@ -11,6 +11,7 @@ import numpy as np
 
 from cmed_jax.files.readers.scan import (
     MOST_POINTS,
+    MOST_SCANS,
     Column,
     Radiation,
     Scan,
@@ -19,7 +20,6 @@ from cmed_jax.files.readers.scan import (
     together,
 )
 
-MOST_RANGES = 100
 V4_COUPLED = ("Locked Coupled", "Unlocked Coupled", "TwoTheta", "2Theta")
 
 
@@ -69,7 +69,7 @@ def read_raw(data: bytes) -> Scan:
     """
     for magic, ranges in VERSIONS.items():
         if data.startswith(magic):
-            return together(list(ranges(Bytes(data))))
+            return together(ranges(Bytes(data)))
     raise ValueError(
         f"it begins with {data[:7]!r}, which is none of Bruker's versions 1 to 4: export it as text"
     )
@@ -156,8 +156,8 @@ def _length(file: Bytes, offset: int) -> int:
 
 
 def _ranges(count: int) -> int:
-    if not 0 < count <= MOST_RANGES:
-        raise ValueError(f"its header says {count} ranges: give 1 to {MOST_RANGES}")
+    if not 0 < count <= MOST_SCANS:
+        raise ValueError(f"its header says {count} ranges: give 1 to {MOST_SCANS}")
     return count
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cmed_jax.files.readers.scan import MOST_POINTS, Column, Radiation, Scan, doublet
+from cmed_jax.files.readers.scan import Column, Radiation, Scan, doublet
 from cmed_jax.files.readers.text import decode, numbered_lines, to_number
 
 COMMENT = "#!;%'\"/*"
@@ -22,6 +22,8 @@ NAMES = {
     "momentum": r"^(q|s)\b",
 }
 """What columns are called, in lower case."""
+LONGEST_HEADER = 10_000
+"""Lines that may precede the data."""
 MOST_HEADINGS = 8
 """Headings before the data that may name the columns."""
 WAVELENGTH = re.compile(
@@ -67,6 +69,8 @@ def _read(data: bytes, usual: Layout) -> Scan:
     radiation: Radiation | None = None
     layout = usual
     for number, line in numbered_lines(decode(data)):
+        if not rows and number > LONGEST_HEADER:
+            raise ValueError(f"it holds no two columns of numbers in {LONGEST_HEADER} lines")
         if not rows or line[0] in COMMENT:
             radiation = radiation or _radiation(line)
         if line[0] in COMMENT:
@@ -83,8 +87,6 @@ def _read(data: bytes, usual: Layout) -> Scan:
                     f"line {number} is not {_columns(layout)}: {line[:60]!r}"
                 ) from None
             headings.append(line)
-        if len(rows) > MOST_POINTS:
-            raise ValueError(f"line {number} is beyond the {MOST_POINTS} points of any pattern")
     if not rows:
         raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
     return _scan(np.array(rows), numbers, layout, radiation)

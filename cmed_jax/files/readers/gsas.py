@@ -1,13 +1,12 @@
 """GSAS' powder data: .fxye, .gsas, .gsa, .gss (GSAS manual, LAUR 86-748, "Powder data")."""
 
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from cmed_jax.files.readers.scan import MOST_POINTS, Column, Scan, even_steps
-from cmed_jax.files.readers.text import decode, to_numbers
+from cmed_jax.files.readers.scan import Column, Scan, even_steps
+from cmed_jax.files.readers.text import decode, numbered_lines, to_numbers
 
 BANK = re.compile(r"BANK\s+\d{1,9}\s+(\d{1,9})\s+\d{1,9}\s+([A-Z_]+)(.*)", re.IGNORECASE)
 FIELD = 8
@@ -43,8 +42,8 @@ def read_gsas(data: bytes) -> Scan:
 
 def _lines(text: str) -> Lines:
     """Return lines with their blanks, for columns are fixed, but without comments."""
-    lines = enumerate(io.StringIO(text, newline=None), start=1)
-    return [(i, line.rstrip()) for i, line in lines if line.strip() and not line.startswith("#")]
+    lines = numbered_lines(text, margin=True)
+    return [(number, line) for number, line in lines if not line.startswith("#")]
 
 
 def _bank(match: re.Match[str], body: Lines, number: int) -> Columns:
@@ -57,8 +56,6 @@ def _bank(match: re.Match[str], body: Lines, number: int) -> Columns:
     bins = to_numbers(rest, f"line {number}")
     if len(bins) < 2:
         raise ValueError(f"line {number} does not say where the angles begin, and their step")
-    if len(body) > MOST_POINTS:
-        raise ValueError(f"it has more than the {MOST_POINTS} lines of any pattern")
     return KINDS[kind](body, bins[0] / 100, bins[1] / 100)
 
 
@@ -101,8 +98,8 @@ def _fields(body: Lines) -> Iterator[tuple[int, str]]:
 
 
 def _numbers(fields: Iterable[tuple[int, str]]) -> Column:
-    return np.concatenate(
-        [np.empty(0), *(to_numbers([field.strip()], f"line {number}") for number, field in fields)]
+    return np.array(
+        [to_numbers([field.strip()], f"line {number}")[0] for number, field in fields], float
     )
 
 

@@ -7,14 +7,22 @@ from xml.etree import ElementTree
 
 from cmed_jax.files.readers.text import number_or_none
 
-MOST_BYTES = 2**25
-"""Of a file, and of a member of an archive, unpacked: 32 MiB, many times a powder pattern."""
-MOST_SCANS = 100
-"""Members that are read of an archive."""
+MOST_BYTES = 2**24
+"""Of a file, and of a member of an archive, unpacked: 16 MiB, many times a powder pattern."""
+MOST_ELEMENTS = 500_000
+"""Of an XML document; each takes some hundred bytes."""
 
 
-class _NoDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type, which no instrument writes, before its entities can grow."""
+class _Bounded(ElementTree.TreeBuilder):
+    """Refuses too many elements, and a document type before its entities can grow."""
+
+    elements = 0
+
+    def start(self, tag: str, attrs: dict[str, str]) -> ElementTree.Element:
+        self.elements += 1
+        if self.elements > MOST_ELEMENTS:
+            raise ValueError(f"it has more than {MOST_ELEMENTS} elements, as no pattern has")
+        return super().start(tag, attrs)
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError("it declares a document type, which no instrument writes")
@@ -30,7 +38,7 @@ def parse_xml(data: bytes, name: str) -> ElementTree.Element:
     Raises:
         ValueError: it is not well-formed; the line is named.
     """
-    parser = ElementTree.XMLParser(target=_NoDoctype())
+    parser = ElementTree.XMLParser(target=_Bounded())
     try:
         return ElementTree.fromstring(data, parser)
     except ElementTree.ParseError as error:

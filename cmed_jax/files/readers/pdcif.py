@@ -37,6 +37,7 @@ INTENSITIES = (
     "_pd_peak_pk_height",
 )
 FLIGHT = "_pd_meas_time_of_flight"
+MOST_BLOCKS = 1000
 MISSING = (".", "?")
 NUMBER = re.compile(r"([+-]?(\d+\.?(\d*)|\.(\d+))(?:[eE][+-]?\d{1,4})?)(?:\((\d{1,9})\))?")
 """A number of a CIF with its standard uncertainty, in units of the last digit."""
@@ -58,6 +59,8 @@ def read_pdcif(data: bytes) -> Scan:
         document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"it is no whole CIF: {_reason(error)}") from None
+    if len(document) > MOST_BLOCKS:
+        raise ValueError(f"it has {len(document)} data blocks: give one of them")
     blocks = [block for block in document if _intensity_tag(block)]
     if not blocks:
         raise ValueError(
@@ -82,6 +85,9 @@ def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> S
     notes = []
     if not known.all():
         notes.append(f"{np.sum(~known)} points without a value are left out")
+    promised = number_or_none(block.find_value("_pd_meas_number_of_points"))
+    if promised is not None and promised > len(intensity):
+        notes.append(f"{promised:.0f} points are promised, {len(intensity)} are there")
     if blocks > 1:
         notes.append(f"the first of {blocks} patterns is read, of block {block.name[:40]!r}")
     sigma = None if sigma is None or not np.isfinite(sigma[known]).all() else sigma[known]

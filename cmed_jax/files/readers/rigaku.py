@@ -1,10 +1,11 @@
 """Rigaku's .ras, which is text, and .rasx, which is an archive."""
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
-from cmed_jax.files.readers.markup import MOST_SCANS, Archive, number_at, parse_xml
+from cmed_jax.files.readers.markup import Archive, number_at, parse_xml
 from cmed_jax.files.readers.scan import Radiation, Scan, doublet, together
 from cmed_jax.files.readers.text import decode, number_or_none, numbered_lines, to_numbers
 
@@ -21,14 +22,17 @@ def read_ras(data: bytes) -> Scan:
     Raises:
         ValueError: a line is not numbers, the end of a scan is missing, or there is none.
     """
+    return together(_scans(decode(data)))
+
+
+def _scans(text: str) -> Iterator[Scan]:
     header: dict[str, str] = {}
-    scans: list[Scan] = []
     rows: list[np.ndarray] | None = None
-    for number, line in numbered_lines(decode(data)):
+    for number, line in numbered_lines(text):
         if line == "*RAS_INT_START":
             rows = []
         elif line == "*RAS_INT_END":
-            scans.append(_scan(rows or [], header))
+            yield _scan(rows or [], header)
             rows = None
         elif rows is not None:
             rows.append(_row(line, f"line {number}"))
@@ -36,7 +40,6 @@ def read_ras(data: bytes) -> Scan:
             header[match.group(1)] = match.group(2)
     if rows is not None:
         raise ValueError(f"it is truncated: *RAS_INT_END is missing after {len(rows)} points")
-    return together(scans)
 
 
 def read_rasx(data: bytes) -> Scan:
@@ -49,7 +52,7 @@ def read_rasx(data: bytes) -> Scan:
     profiles = [name for name in archive.names if PROFILE.fullmatch(name)]
     if not profiles:
         raise ValueError("the archive holds no Data*/Profile*.txt, as a scan of Rigaku's does")
-    return together([_profile(archive, name) for name in sorted(profiles)[:MOST_SCANS]])
+    return together(_profile(archive, name) for name in sorted(profiles))
 
 
 def _profile(archive: Archive, name: str) -> Scan:

@@ -1,7 +1,8 @@
 """What every reader returns: a scan, and the radiation that it was measured with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,7 @@ SHORTEST, LONGEST = 0.05, 10.0
 """Wavelengths of X-rays, angstrom; what lies outside is a file's way to say nothing."""
 MOST_POINTS = 1_000_000
 """More than any powder pattern holds, and few enough for the memory."""
+MOST_SCANS = 1000
 STATISTICAL_RATIO = DOUBLET[1] / DOUBLET[0]
 
 
@@ -88,14 +90,17 @@ def even_steps(start: float, step: float, points: int) -> Column:
     return start + step * np.arange(points, dtype=float)
 
 
-def together(scans: Sequence[Scan]) -> Scan:
+def together(scans: Iterable[Scan]) -> Scan:
     """Return the sum of scans over the same positions, or else the first, and say which.
 
     Raises:
-        ValueError: there is no scan.
+        ValueError: there is no scan, or there are too many.
     """
+    scans = list(islice(scans, MOST_SCANS + 1))
     if not scans:
         raise ValueError("it holds no scan over two-theta")
+    if len(scans) > MOST_SCANS:
+        raise ValueError(f"it holds more than {MOST_SCANS} scans: give one of them")
     first, *others = scans
     if not others:
         return first

@@ -2,11 +2,11 @@
 
 import codecs
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cmed_jax.files.readers.scan import Column
+from cmed_jax.files.readers.scan import MOST_POINTS, Column
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -46,11 +46,21 @@ def _utf8_or_latin(data: bytes, encoding: str) -> str:
     return encoding
 
 
-def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not empty, from 1, without blanks around; any line end will do."""
+def numbered_lines(text: str, *, margin: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not empty, from 1; any line end will do.
+
+    Args:
+        text: of any length.
+        margin: keep the blanks that a line begins with.
+
+    Raises:
+        ValueError: there are more lines than points of any pattern.
+    """
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
-        if line := line.strip():
-            yield number, line
+        if number > MOST_POINTS:
+            raise ValueError(f"it has more than {MOST_POINTS} lines, as no pattern has")
+        if stripped := line.strip():
+            yield number, line.rstrip() if margin else stripped
 
 
 def to_number(field: str) -> float:
@@ -64,7 +74,7 @@ def to_number(field: str) -> float:
     return float(field)
 
 
-def to_numbers(fields: Iterable[str], where: str) -> Column:
+def to_numbers(fields: Sequence[str], where: str) -> Column:
     """Return the numbers of fields.
 
     Args:
@@ -72,8 +82,10 @@ def to_numbers(fields: Iterable[str], where: str) -> Column:
         where: the line or the element that they stand in, for the error.
 
     Raises:
-        ValueError: one is not a number.
+        ValueError: one is not a number, or there are too many.
     """
+    if len(fields) > MOST_POINTS:
+        raise ValueError(f"{where} has {len(fields)} numbers, more than any pattern")
     numbers = []
     for field in fields:
         try:

@@ -21,9 +21,8 @@ def read_xrdml(data: bytes) -> Scan:
     """
     root = parse_xml(data, "it")
     radiation = _radiation(root)
-    points = root.findall(".//{*}scan/{*}dataPoints")
-    scans = [_scan(element, radiation) for element in points]
-    return together([scan for scan in scans if scan is not None])
+    scans = (_scan(points, radiation) for points in root.iterfind(".//{*}scan/{*}dataPoints"))
+    return together(scan for scan in scans if scan is not None)
 
 
 def _scan(points: ElementTree.Element, radiation: Radiation | None) -> Scan | None:
