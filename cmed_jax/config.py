@@ -124,10 +124,14 @@ def parse(args: list[str] | None = None) -> Config:
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Run a command and leave the process; a user's mistake is one sentence and exit code 2."""
+    """Run a command and leave the process; a mistake or a fault is one sentence and exit code 2.
+
+    Notes that an error was given on its way follow it.
+    """
     try:
         code = command()
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        notes = getattr(error, "__notes__", [])
+        print("; ".join([f"error: {error}", *notes]), file=sys.stderr)
         code = 2
     sys.exit(code)

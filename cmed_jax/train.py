@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from flax import nnx
+from jaxtyping import Shaped
 
 from cmed_jax.config import Config, parse, run_command
 from cmed_jax.data.batches import QUERIES, Rows
@@ -17,7 +18,7 @@ from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.folder import keep_identity, locked
 from cmed_jax.training.log import Log
-from cmed_jax.training.loop import Stop, fit, stop_on_signals
+from cmed_jax.training.loop import Stop, batch_named, fit, stop_on_signals
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import Table, TrainState, initial_state, make_step
@@ -31,7 +32,8 @@ def train(config: Config) -> tuple[int, Stop]:
 
     Raises:
         ValueError: an option does not fit the data or the devices, the folder holds another run or
-            is in use, or the loss diverged.
+            is in use, no checkpoint of it can be read, or the loss diverged.
+        OSError: something cannot be written.
         FileNotFoundError: there is no dataset where `config.data` says.
     """
     folder = Path(config.run)
@@ -41,7 +43,8 @@ def train(config: Config) -> tuple[int, Stop]:
 
     with locked(folder), stop_on_signals() as stop:
         lines, control = _measurements(config)
-        table = parallel.place(Table.of(load_examples(config.data, "train"), lines))
+        materials, table = _training_materials(config, lines)
+        table = parallel.place(table)
         rows = Rows(len(table.pattern), config.batch, config.seed)
         held_out = load_examples(config.data, "validation").spread(config.loop.validation_materials)
         # Last: options that do not fit the data do not begin a run.
@@ -71,7 +74,8 @@ def train(config: Config) -> tuple[int, Stop]:
         with Checkpoints(folder, config.to_json()) as checkpoints:
             restored = checkpoints.restore(parallel.abstract(abstract))
             first, state = restored or (0, parallel.create(lambda: begin()[1]))
-            with Log(folder, first, config.steps, config.batch * QUERIES) as log:
+            log = Log(folder, first, config.steps, config.batch * QUERIES)
+            with log, batch_named(rows, materials):
                 reached = fit(
                     parallel.compile(step),
                     state,
@@ -86,6 +90,14 @@ def train(config: Config) -> tuple[int, Stop]:
                     stop=stop,
                 )
     return reached, stop
+
+
+def _training_materials(
+    config: Config, lines: Lines | None
+) -> tuple[Shaped[np.ndarray, " n"], Table]:
+    """The ids of the materials to train on, and their examples, which are in memory once."""
+    examples = load_examples(config.data, "train")
+    return examples.material_id, Table.of(examples, lines)
 
 
 def _measurements(config: Config) -> tuple[Lines | None, Control]:

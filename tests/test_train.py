@@ -1,7 +1,9 @@
 """The command that trains: a run that was stopped ends as one that was not, bit for bit."""
 
+import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,10 +16,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from cmed_jax.data.batches import Rows
+from cmed_jax.data.dataset import load_examples
 from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.predict import main as predict
 from cmed_jax.predict import restore, restore_and_predict
 from cmed_jax.train import main
+from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint
 from cmed_jax.training.folder import locked
+
+# Orbax leaves its coroutines behind where a file is damaged.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 ROOT = Path(__file__).parents[1]
 STEPS = 16
@@ -150,10 +159,10 @@ def test_training_lowers_the_loss(finished):
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 
 
-def test_the_best_and_the_latest_are_kept_and_the_best_is_restored(finished):
+def test_the_best_and_the_two_latest_are_kept_and_the_best_is_restored(finished):
     scores = {n["step"]: n["validation/ssim"] for n in lines(finished) if "loss" not in n}
     best = max(scores, key=lambda step: (scores[step], step))
-    assert set(steps_saved(finished)) == {best, STEPS}
+    assert set(steps_saved(finished)) == {best, STEPS - 1, STEPS}
     one, other = weights(finished), weights(finished / "checkpoints" / str(best))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
@@ -268,16 +277,139 @@ def test_a_missing_dataset_is_answered_with_how_to_build_it(tiny, answer, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_diverges_names_the_step_and_keeps_what_was_saved(tiny, answer, tmp_path):
+def test_a_run_that_diverges_names_step_and_materials_and_what_is_left(
+    tiny, dataset, answer, tmp_path
+):
     wild = ("--optimizer.learning-rate", "1e35", "--loop.checkpoint-every", "1")
     code, _, err = answer(main, "demo", *tiny, "--run", tmp_path, *wild)
     assert code == 2
     step = lines(tmp_path)[-1]["step"] + 1
     assert f" of step {step} is " in err
     assert "lower learning rate" in err
+    materials = load_examples(dataset, "train").material_id[Rows(20, 8, 0)[step - 1]]
+    assert f"; its batch was {', '.join(materials)}; " in err
+    assert err.endswith(f"the last good checkpoint is {tmp_path / 'checkpoints' / str(step - 1)}\n")
     assert max(steps_saved(tmp_path)) == step - 1
     for value in jax.tree.leaves(weights(tmp_path)):
         assert np.isfinite(value).all()
+
+
+def damage(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    file.write_bytes(content)
+
+
+def largest(folder, pattern):
+    return max(folder.glob(pattern), key=lambda path: path.stat().st_size)
+
+
+def no_room(folder):
+    """Files may not grow as large as a checkpoint's: what a full disk does, without filling one."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
+
+
+def room_again(folder):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def put_away(folder):
+    """A file takes the folder's place: not even the superuser can write there."""
+    (folder / "checkpoints").rename(folder / "elsewhere")
+    (folder / "checkpoints").touch()
+
+
+def put_back(folder):
+    (folder / "checkpoints").unlink()
+    (folder / "elsewhere").rename(folder / "checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("fault", "repair", "reason"),
+    [
+        pytest.param(no_room, room_again, "File too large", id="no room"),
+        pytest.param(put_away, put_back, "Not a directory", id="not writable"),
+    ],
+)
+def test_a_run_that_cannot_save_says_so_and_goes_on_once_it_can(
+    tiny, answer, finished, tmp_path, monkeypatch, fault, repair, reason
+):
+    save = Checkpoints.save
+
+    def save_until_the_fault(self, step, *rest):
+        if step == 10:
+            self.wait()
+            fault(tmp_path)
+        save(self, step, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_until_the_fault)
+        code, _, err = answer(main, "demo", *tiny, "--run", tmp_path)
+    repair(tmp_path)
+    folder = tmp_path / "checkpoints"
+    assert code == 2
+    assert err.startswith(f"error: cannot write a checkpoint in {folder} (")
+    assert reason in err
+    assert "start the same command again" in err
+    assert err.count("\n") == 1
+    assert sorted(steps_saved(tmp_path)) == [5, 6]
+    assert answer(main, "demo", *tiny, "--run", tmp_path)[0] == 0
+    jax.tree.map(np.testing.assert_array_equal, weights(folder / "16"), weights(finished))
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    tiny, answer, finished, tmp_path
+):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    latest = tmp_path / "checkpoints" / str(STEPS)
+    damage(largest(latest, "optimizer/**/d/*"))
+    code, out, err = answer(main, "demo", *tiny, "--run", tmp_path)
+    assert code == 0
+    assert err.startswith(f"warning: {latest} ")
+    assert err.endswith(f"; the run continues from step {STEPS - 1}\n")
+    assert f"step {STEPS}/{STEPS}" in out
+    assert f"step {STEPS - 1}/{STEPS}" not in out
+    there = weights(finished / "checkpoints" / str(STEPS))
+    jax.tree.map(np.testing.assert_array_equal, weights(latest), there)
+    assert what_was_learned(tmp_path) == what_was_learned(finished)
+
+
+def test_a_prediction_from_damaged_weights_is_refused(finished, answer, tmp_path):
+    shutil.copytree(finished / "checkpoints", tmp_path / "checkpoints")
+    best = find_checkpoint(tmp_path)
+    damage(largest(best, "model/**/d/*"))
+    (tmp_path / "pattern.txt").write_text("30 1\n40 2\n")
+    options = ("--checkpoint", tmp_path, "--wavelength", "CuKa", "--out", tmp_path / "out.npz")
+    code, _, err = answer(predict, tmp_path / "pattern.txt", *options)
+    assert code == 2
+    assert err.startswith(f"error: {best} ")
+    assert f"give another one: {tmp_path / 'checkpoints'}" in err
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_damaged_record_is_named(tiny, answer, dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "data")
+    damage(largest(tmp_path / "data", "*train*"))
+    options = ("--data", tmp_path / "data", "--run", tmp_path / "run")
+    code, _, err = answer(main, "demo", *tiny, *options)
+    assert code == 2
+    assert err.startswith(f"error: a record of split 'train' in {tmp_path / 'data'} cannot be read")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_damaged_config_is_named(finished, tiny, answer, tmp_path):
+    (tmp_path / "config.json").write_text('{"config": {')
+    code, _, err = answer(main, "demo", *tiny, "--run", tmp_path)
+    assert code == 2
+    assert err.startswith(f"error: {tmp_path / 'config.json'} is damaged (")
+
+
+def test_a_clock_that_jumps_changes_nothing(tiny, answer, finished, tmp_path, monkeypatch):
+    now, hours = time.time, itertools.cycle([0, 30_000, -30_000])
+    monkeypatch.setattr(time, "time", lambda: now() + 3600 * next(hours))
+    assert answer(main, "demo", *tiny, "--run", tmp_path)[0] == 0
+    assert what_was_learned(tmp_path) == what_was_learned(finished)
+    assert all(line.get("voxel_queries_per_second", 1) > 0 for line in lines(tmp_path))
 
 
 def test_the_training_path_needs_neither_pymatgen_nor_tensorflow():

@@ -106,10 +106,16 @@ def read_records(directory: str | Path, split: str) -> Iterator[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
-        ValueError: the dataset has no such split.
+        ValueError: the dataset has no such split, or a record of it cannot be read.
     """
-    for source in _data_sources(directory, split):
-        yield from source
+    try:
+        for source in _data_sources(directory, split):
+            yield from source
+    except RuntimeError as error:  # whatever is wrong with a file of array records
+        raise ValueError(
+            f"a record of split {split!r} in {directory} cannot be read ({error}): "
+            "build the dataset again in an empty folder"
+        ) from error
 
 
 def provenance(directory: str | Path) -> dict[str, Any]:

@@ -2,13 +2,26 @@
 
 A run's folder holds `checkpoints/STEP/` with two items, `model` (parameters and batch statistics)
 and `optimizer`, and the run's configuration as metadata, so that one checkpoint suffices for a
-prediction. The latest one and the best on the validation materials are kept.
+prediction. The two latest and the best on the validation materials are kept: should the latest be
+damaged, a run goes on from the one before. Each takes about 12 bytes for a parameter, and one more
+is on the disk while it is written.
 """
 
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
+from types import TracebackType
 from typing import Any
 
-from jaxtyping import PyTree
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree, UInt32
 from orbax.checkpoint import v1 as ocp
 
 from cmed_jax.training.step import TrainState
@@ -18,8 +31,19 @@ SCORE = "ssim"
 """The validation figure, larger is better, by which the best checkpoint is kept."""
 
 
+class Damaged(ValueError):
+    """A checkpoint cannot be read, or does not hold what was saved."""
+
+
+class Unsaved(OSError):
+    """A checkpoint cannot be written."""
+
+
 class Checkpoints:
-    """The checkpoints of one run, written while training goes on."""
+    """The checkpoints of one run, written while training goes on.
+
+    An error that leaves the context is given a note that names the last good checkpoint.
+    """
 
     def __init__(self, run: Path, config: dict[str, Any]):
         policies = ocp.training.preservation_policies
@@ -29,47 +53,84 @@ class Checkpoints:
             keep_checkpoints_without_metrics=False,
         )
         self._config = config
+        self._folder = (run / FOLDER).absolute()
+        for score in _unreadable_scores(self._folder):
+            _warn(f"{score} is damaged: its checkpoint counts as one that was not validated")
+            _set_aside(score)
         self._checkpointer = ocp.training.Checkpointer(
-            (run / FOLDER).absolute(),
-            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
+            self._folder,
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(2), best]),
             cleanup_tmp_directories=True,
         )
 
     def save(self, step: int, state: TrainState, metrics: dict[str, float] | None) -> None:
-        """Write the state after `step` steps in the background; `metrics` if it was validated."""
-        items = {
-            "model": {"parameters": state.parameters, "statistics": state.statistics},
-            "optimizer": state.optimizer,
-        }
-        self._checkpointer.save_checkpointables_async(
-            step,
-            items,
-            force=True,
-            metrics=dict(metrics) if metrics else None,
-            custom_metadata={"config": self._config},
-        )
+        """Write the state after `step` steps in the background; `metrics` if it was validated.
+
+        Raises:
+            Unsaved: this checkpoint, or the one before, cannot be written.
+        """
+        items = _items(state)
+        sums = {name: int(checksum(item)) for name, item in items.items()}
+        with _unsaved(self._folder):
+            _check_writable(self._folder)
+            self._checkpointer.save_checkpointables_async(
+                step,
+                items,
+                force=True,
+                metrics=dict(metrics) if metrics else None,
+                custom_metadata={"config": self._config, "checksums": sums},
+            )
 
     def restore(self, abstract: TrainState) -> tuple[int, TrainState] | None:
-        """Return the latest step and its state, or None where nothing was saved yet."""
-        latest = self._checkpointer.latest
-        if latest is None:
-            return None
-        target = {
-            "model": {"parameters": abstract.parameters, "statistics": abstract.statistics},
-            "optimizer": abstract.optimizer,
-        }
-        items = self._checkpointer.load_checkpointables(latest.step, target)
-        return latest.step, TrainState(**items["model"], optimizer=items["optimizer"])
+        """Return the latest whole step and its state, or None where nothing was saved yet.
+
+        Damaged checkpoints that came after it are named on stderr and renamed to STEP.damaged.
+
+        Raises:
+            Damaged: there are checkpoints, and none is whole; they are left as they are.
+        """
+        faults: dict[Path, Damaged] = {}
+        for saved in reversed(self._checkpointer.checkpoints):
+            path = self._folder / str(saved.step)
+            try:
+                items = _load(path, _items(abstract))
+            except Damaged as fault:
+                faults[path] = fault
+                continue
+            for damaged, fault in faults.items():
+                _warn(f"{fault}; the run continues from step {saved.step}")
+                _set_aside(damaged)
+            self._checkpointer.reload()
+            return saved.step, TrainState(**items["model"], optimizer=items["optimizer"])
+        if faults:
+            raise Damaged("; ".join(map(str, faults.values())) + "; train in a new folder")
+        return None
 
     def wait(self) -> None:
-        """Return when all that was to be written is written."""
-        self._checkpointer.wait()
+        """Return when all that was to be written is written.
+
+        Raises:
+            Unsaved: it cannot be.
+        """
+        with _unsaved(self._folder):
+            self._checkpointer.wait()
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._checkpointer.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._checkpointer.close()
+        except Exception:  # of a save in the background; what ended the run matters more
+            if error is None:
+                raise
+        if error is not None:
+            error.add_note(_last_finished(self._folder))
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -77,6 +138,7 @@ def find_checkpoint(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: there is neither a checkpoint nor a run with one.
+        Damaged: the score of a checkpoint cannot be read.
     """
     path = Path(path).absolute()
     if (path / "model").is_dir():
@@ -86,6 +148,8 @@ def find_checkpoint(path: str | Path) -> Path:
         raise FileNotFoundError(
             f"no checkpoint at {path}: give the folder of a run, or a folder checkpoints/STEP in it"
         )
+    for score in _unreadable_scores(folder):
+        raise Damaged(f"{score} is damaged: give the folder of a checkpoint in {folder}")
     with ocp.training.Checkpointer(folder) as checkpointer:
         saved = list(checkpointer.checkpoints)
     if not saved:
@@ -101,12 +165,136 @@ def run_folder(path: Path) -> Path:
 
 
 def read_config(checkpoint: Path) -> dict[str, Any]:
-    """Return the configuration that a checkpoint was saved with, as JSON values."""
-    return ocp.checkpointables_metadata(checkpoint).custom_metadata["config"]
+    """Return the configuration that a checkpoint was saved with, as JSON values.
+
+    Raises:
+        Damaged: it cannot be read; other checkpoints of the run are named.
+    """
+    with _others_named(checkpoint):
+        return _metadata(checkpoint)["config"]
 
 
 def load_model(checkpoint: Path, parameters: PyTree, statistics: PyTree) -> tuple[PyTree, PyTree]:
-    """Return parameters and statistics of a checkpoint, given their abstract trees."""
-    target = {"model": {"parameters": parameters, "statistics": statistics}}
-    model = ocp.load_checkpointables(checkpoint, target)["model"]
+    """Return parameters and statistics of a checkpoint, given their abstract trees.
+
+    Raises:
+        Damaged: they cannot be read, or are not what was saved; other checkpoints of the run are
+            named.
+    """
+    with _others_named(checkpoint):
+        target = {"model": {"parameters": parameters, "statistics": statistics}}
+        model = _load(checkpoint, target)["model"]
     return model["parameters"], model["statistics"]
+
+
+@jax.jit
+def checksum(tree: PyTree) -> UInt32[Array, ""]:
+    """Return a sum of all words of a tree's arrays, each times an odd number of its own.
+
+    A word that changes alone always changes the sum, modulo 2^32. Integers sum to the same in any
+    order, so that it does not depend on the devices.
+    """
+    total = jnp.uint32(0)
+    for leaf in jax.tree.leaves(tree):
+        words = leaf.view(f"uint{8 * leaf.dtype.itemsize}").ravel().astype(jnp.uint32)
+        odd = 2 * jnp.arange(words.size, dtype=jnp.uint32) + 1
+        total = 31 * total + jnp.sum(odd * words, dtype=jnp.uint32)
+    return total
+
+
+def _items(state: TrainState) -> dict[str, PyTree]:
+    model = {"parameters": state.parameters, "statistics": state.statistics}
+    return {"model": model, "optimizer": state.optimizer}
+
+
+def _load(checkpoint: Path, target: dict[str, PyTree]) -> dict[str, PyTree]:
+    """Return the items of a checkpoint, given their abstract trees; Damaged where they are not."""
+    sums = _metadata(checkpoint).get("checksums")  # the first checkpoints had none
+    try:
+        items = ocp.load_checkpointables(checkpoint, target)
+    except Exception as error:
+        raise Damaged(f"{checkpoint} cannot be read ({_reason(error)})") from error
+    if sums and any(int(checksum(items[name])) != sums[name] for name in target):
+        raise Damaged(f"{checkpoint} is damaged (it does not hold what was saved)")
+    return items
+
+
+def _metadata(checkpoint: Path) -> dict[str, Any]:
+    try:
+        metadata = ocp.checkpointables_metadata(checkpoint).custom_metadata
+    except Exception as error:
+        raise Damaged(f"{checkpoint} cannot be read ({_reason(error)})") from error
+    if not metadata:  # of a damaged file Orbax says no more
+        raise Damaged(f"{checkpoint} is damaged (its metadata cannot be read)")
+    return metadata
+
+
+def _unreadable_scores(folder: Path) -> list[Path]:
+    """Return the files of scores that Orbax would stumble over."""
+
+    def readable(path: Path) -> bool:
+        try:
+            return SCORE in json.loads(path.read_bytes())
+        except ValueError:
+            return False
+
+    return [path for path in folder.glob("*/metrics/metrics") if not readable(path)]
+
+
+def _set_aside(path: Path) -> None:
+    aside = path.with_suffix(".damaged")
+    shutil.rmtree(aside, ignore_errors=True)  # an earlier one of the same step
+    path.rename(aside)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise OSError where nothing can be made in a folder: Orbax would wait for five minutes."""
+    probe = folder / ".probe"
+    probe.mkdir(exist_ok=True)
+    probe.rmdir()
+
+
+def _finished(folder: Path) -> list[int]:
+    """Return the steps of the checkpoints that were finished."""
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+
+
+def _last_finished(folder: Path) -> str:
+    steps = _finished(folder)
+    return f"the last good checkpoint is {folder / str(steps[-1])}" if steps else "none was saved"
+
+
+@contextmanager
+def _others_named(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except Damaged as fault:
+        steps = _finished(checkpoint.parent) if checkpoint.parent.name == FOLDER else []
+        others = [str(checkpoint.with_name(str(step))) for step in steps]
+        others = [path for path in others if path != str(checkpoint)]
+        advice = f"give another one: {' or '.join(others)}" if others else "there is no other one"
+        raise Damaged(f"{fault}; {advice}") from fault
+
+
+@contextmanager
+def _unsaved(folder: Path) -> Iterator[None]:
+    """Say of what Orbax raises, of whatever type, that a checkpoint cannot be written."""
+    try:
+        yield
+    except Exception as error:
+        raise Unsaved(
+            f"cannot write a checkpoint in {folder} ({_reason(error)}): "
+            "see to it and start the same command again"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong first; in the operating system's words where it was the one."""
+    while cause := error.__cause__:
+        error = cause
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(number[1])) if number else shorten(str(error), 100)
+
+
+def _warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr, flush=True)

@@ -48,7 +48,12 @@ def keep_identity(folder: Path, config: Mapping[str, Any], identity: Mapping[str
         partial.write_text(text + "\n")
         partial.replace(path)  # a kill leaves the whole file or none
         return
-    begun = _flat(json.loads(path.read_text())["identity"])
+    try:
+        begun = _flat(json.loads(path.read_text())["identity"])
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error!r}): remove it and start with the same options to continue"
+        ) from error
     different = differences(begun, _flat(json.loads(json.dumps(identity))))
     if different:
         raise ValueError(

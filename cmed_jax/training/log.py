@@ -15,7 +15,9 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from cmed_jax.training.folder import METRICS
 
@@ -31,7 +33,7 @@ class Log:
         partial.write_text("".join(kept))
         partial.replace(path)
         self._file = path.open("a")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+        self._board = _Board(folder / "tensorboard", first + 1)
         self._queries = queries_per_step
         self._first, self._steps = first, steps
         self._began, self._paused = time.monotonic(), 0.0
@@ -61,8 +63,7 @@ class Log:
         """Record metrics of a step; they are printed if `show`, or where there is no terminal."""
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         self._file.flush()
-        for name, value in metrics.items():
-            self._board.add_scalar(name, value, step)
+        self._board.write(step, metrics)
         if show or not self._bar.console.is_terminal:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             line = f"step {step}/{self._steps}  {shown}"
@@ -76,6 +77,29 @@ class Log:
         """Return the voxel queries answered per second of training, up to `step`."""
         seconds = time.monotonic() - self._began - self._paused
         return (step - self._first) * self._queries / max(seconds, 1e-9)
+
+
+class _Board:
+    """Metrics for TensorBoard.
+
+    They are written at once: the usual writer has a thread that a full disk ends and a jump of the
+    clock holds up, and training would wait for it without end.
+    """
+
+    def __init__(self, folder: Path, purge_step: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = EventsWriter(str(folder / "events"))
+        start = SessionLog(status=SessionLog.START)  # forget what came at and after this step
+        self._writer.write_event(Event(step=purge_step, session_log=start))
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            event = Event(step=step, wall_time=time.time(), summary=scalar(name, value))
+            self._writer.write_event(event)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 def _bar() -> Progress:
@@ -96,10 +120,10 @@ def _lines_until(path: Path, step: int) -> list[str]:
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text(errors="replace").splitlines(keepends=True):
         try:
             if json.loads(line)["step"] <= step:
                 lines.append(line)
-        except json.JSONDecodeError:  # the line that a kill cut short
+        except json.JSONDecodeError:  # the line that a kill cut short, or a damaged one
             break
     return lines

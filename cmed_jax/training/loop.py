@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, Shaped
 
 from cmed_jax.data.batches import Rows
 from cmed_jax.training.checkpoint import Checkpoints
@@ -41,13 +42,32 @@ class LoopConfig:
 
 
 class Diverged(ValueError):
-    """The loss or its gradient is no longer a number."""
+    """The loss or its gradient is no longer a number.
+
+    Attributes:
+        step: the number of the step, counted from 1, whose batch it was.
+    """
+
+    def __init__(self, name: str, value: float, step: int):
+        advice = "train in a new folder with a lower learning rate"
+        super().__init__(f"the {name} of step {step} is {value}: {advice}")
+        self.step = step
 
 
 class Stop:
     """Whether the process was asked to end: by SIGTERM, or by Ctrl-C."""
 
     signal: int | None = None
+
+
+@contextmanager
+def batch_named(rows: Rows, materials: Shaped[np.ndarray, " n"]) -> Iterator[None]:
+    """Let the error of a run that diverges name the materials of its batch."""
+    try:
+        yield
+    except Diverged as fault:
+        fault.add_note(f"its batch was {', '.join(materials[rows[fault.step - 1]])}")
+        raise
 
 
 @contextmanager
@@ -119,10 +139,7 @@ def _report(done: int, metrics: dict[str, Array], config: LoopConfig, log: Log) 
     numbers = {name: float(value) for name, value in metrics.items()}
     for name in ("loss", "gradient_norm"):  # the loss is of the state before, the norm of the step
         if not math.isfinite(numbers[name]):
-            raise Diverged(
-                f"the {name} of step {done} is {numbers[name]}: "
-                "train in a new folder with a lower learning rate"
-            )
+            raise Diverged(name, numbers[name], done)
     log.advance(done, numbers["loss"])
     if done % config.log_every == 0:
         log.write(done, numbers | {"voxel_queries_per_second": log.rate(done)})

@@ -41,8 +41,18 @@ class Table(NamedTuple):
 
     @classmethod
     def of(cls, examples: Examples, lines: Lines | None = None) -> "Table":
-        """Return the table of a split; densities stay float16, in units of `scale`."""
+        """Return the table of a split; densities stay float16, in units of `scale`.
+
+        Raises:
+            ValueError: numbers are not finite; their materials are named.
+        """
         stored = (examples.pattern, examples.composition, examples.density, examples.density_scale)
+        finite = [all(np.isfinite(x).all() for x in row) for row in zip(*stored, strict=True)]
+        if not all(finite):
+            raise ValueError(
+                f"the records of {', '.join(examples.material_id[~np.array(finite)])} hold numbers "
+                "that are not finite: build the dataset again without these materials"
+            )
         return cls(*stored, lines)
 
 

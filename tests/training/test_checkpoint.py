@@ -1,15 +1,27 @@
-"""Checkpoints hold the state of their step, are found again, and survive what a kill leaves."""
+"""Checkpoints hold the state of their step, are found again, and survive kills and bad disks."""
 
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint, load_model, read_config
+from cmed_jax.training.checkpoint import (
+    Checkpoints,
+    Damaged,
+    Unsaved,
+    checksum,
+    find_checkpoint,
+    load_model,
+    read_config,
+)
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import TrainState
+
+# Orbax leaves its coroutines behind where a file is damaged.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 CONFIG = {"network": {"width": 16}, "seed": 3, "none": None}
 ONE = DataParallel(devices=jax.devices()[:1])
@@ -80,9 +92,9 @@ def test_a_run_that_saved_nothing_has_nothing_to_restore(tmp_path):
         assert checkpoints.restore(abstract()) is None
 
 
-def test_the_latest_and_the_best_are_kept(tmp_path):
+def test_the_two_latest_and_the_best_are_kept(tmp_path):
     fill(tmp_path, {1: None, 2: 0.5, 3: 0.8, 4: 0.7, 5: None, 6: None})
-    assert steps_in(tmp_path) == {3, 6}
+    assert steps_in(tmp_path) == {3, 5, 6}
 
 
 @pytest.mark.parametrize(
@@ -131,3 +143,113 @@ def test_a_missing_checkpoint_is_answered_with_what_to_give(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(FileNotFoundError, match="has not saved a checkpoint yet"):
         find_checkpoint(tmp_path)
+
+
+def restored(run):
+    with Checkpoints(run, CONFIG) as checkpoints:
+        step, state = checkpoints.restore(abstract())
+    return step, numbers(state)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+def test_whichever_file_is_damaged_no_state_is_restored_that_was_not_saved(tmp_path, damage):
+    fill(tmp_path / "run", {4: None, 7: None})
+    names = [p.relative_to(tmp_path / "run") for p in (tmp_path / "run").rglob("*") if p.is_file()]
+    latest = [name for name in names if "7" in name.parts]
+    assert len(latest) > 15
+    before = set()
+    for name in latest:
+        run = tmp_path / "damaged"
+        shutil.copytree(tmp_path / "run", run)
+        damage(run / name)
+        step, found = restored(run)
+        assert found == {step}, name
+        before |= {name.parts[2]} if step == 4 else set()
+        shutil.rmtree(run)
+    assert before == {"_CHECKPOINT_METADATA", "model", "optimizer"}
+
+
+@pytest.mark.parametrize("item", ["model", "optimizer"])
+def test_the_one_before_is_used_and_the_fault_named(tmp_path, item, capsys):
+    fill(tmp_path, {4: None, 7: None})
+    folder = tmp_path / "checkpoints"
+    for _ in range(2):  # what was set aside does not stand in the way of the next
+        shutil.rmtree(folder / "7" / item)
+        assert restored(tmp_path) == (4, {4})
+        warning = capsys.readouterr().err
+        assert warning.startswith(f"warning: {folder / '7'} cannot be read (")
+        assert warning.endswith("); the run continues from step 4\n")
+        assert not (folder / "7").exists()
+        assert (folder / "7.damaged").is_dir()
+        fill(tmp_path, {7: None})
+    assert restored(tmp_path) == (7, {7})
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_without_a_whole_checkpoint_is_not_begun_again_in_silence(tmp_path):
+    fill(tmp_path, {4: None, 7: None})
+    for path in (tmp_path / "checkpoints").glob("*/model/_METADATA"):
+        cut(path)
+    for _ in range(2):
+        with pytest.raises(Damaged, match=r"7 cannot be read .*4 cannot be read .*new folder"):
+            restored(tmp_path)
+
+
+def test_a_damaged_best_checkpoint_is_refused_and_others_are_named(tmp_path):
+    """A figure of another checkpoint is not to be taken for that of the best."""
+    fill(tmp_path, {4: 0.5, 6: None, 7: None})
+    best = find_checkpoint(tmp_path)
+    cut(best / "model" / "manifest.ocdbt")
+    others = f"give another one: {best.with_name('6')} or {best.with_name('7')}"
+    with pytest.raises(Damaged, match=f"{best} cannot be read .*; {others}"):
+        load_model(best, abstract().parameters, abstract().statistics)
+    (best / "_CHECKPOINT_METADATA").write_bytes(b"{")
+    with pytest.raises(Damaged, match=f"metadata cannot be read.*; {others}"):
+        read_config(best)
+
+
+def test_a_damaged_score_costs_the_score_and_no_weights(tmp_path, capsys):
+    fill(tmp_path, {4: 0.5, 7: 0.4})
+    score = tmp_path / "checkpoints" / "4" / "metrics" / "metrics"
+    score.write_bytes(b"\xff{")
+    with pytest.raises(Damaged, match=f"{score} is damaged: give the folder of a checkpoint"):
+        find_checkpoint(tmp_path)
+    assert restored(tmp_path) == (7, {7})
+    assert f"warning: {score} is damaged" in capsys.readouterr().err
+    assert find_checkpoint(tmp_path) == score.parents[2] / "7"
+
+
+def test_a_checksum_is_that_of_the_words_and_differs_for_each():
+    tree = {"a": jnp.array([[1.5, -2.0, 3.0]]), "b": jnp.int32(7)}
+    words = np.array([1.5, -2, 3], np.float32).view(np.uint32).tolist()
+    first = sum(word * odd for word, odd in zip(words, (1, 3, 5), strict=True))
+    assert int(checksum(tree)) == (31 * first + 7) % 2**32
+    swapped = tree | {"a": tree["a"][:, ::-1]}
+    negated = tree | {"a": tree["a"] * jnp.array([1, 1, -1])}
+    assert len({int(checksum(other)) for other in (tree, swapped, negated)}) == 3
+
+
+def test_what_cannot_be_written_is_said_with_what_is_left(tmp_path):
+    """A file in the place of the folder: the superuser, too, is refused to write there."""
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(tmp_path, CONFIG) as checkpoints:
+        checkpoints.save(4, at(4), None)
+        checkpoints.wait()
+        folder.rename(tmp_path / "elsewhere")
+        folder.touch()
+        message = rf"cannot write a checkpoint in {folder} \(.*Not a directory.*same command again"
+        with pytest.raises(Unsaved, match=message):
+            checkpoints.save(5, at(5), None)
+        folder.unlink()
+        (tmp_path / "elsewhere").rename(folder)
+    assert restored(tmp_path) == (4, {4})
