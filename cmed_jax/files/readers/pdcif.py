@@ -37,6 +37,7 @@ INTENSITIES = (
     "_pd_peak_pk_height",
 )
 FLIGHT = "_pd_meas_time_of_flight"
+BLOCK = re.compile(r"(?<!\S)data_", re.IGNORECASE)
 MOST_BLOCKS = 1000
 MISSING = (".", "?")
 NUMBER = re.compile(r"([+-]?(\d+\.?(\d*)|\.(\d+))(?:[eE][+-]?\d{1,4})?)(?:\((\d{1,9})\))?")
@@ -55,20 +56,20 @@ def read_pdcif(data: bytes) -> Scan:
             neutrons or of time of flight, or an item is not numbers.
     """
     text = decode(data)
+    if (blocks := len(BLOCK.findall(text))) > MOST_BLOCKS:
+        raise ValueError(f"it has {blocks} data blocks: give one of them")
     try:
         document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"it is no whole CIF: {_reason(error)}") from None
-    if len(document) > MOST_BLOCKS:
-        raise ValueError(f"it has {len(document)} data blocks: give one of them")
-    blocks = [block for block in document if _intensity_tag(block)]
-    if not blocks:
+    patterns = [block for block in document if _intensity_tag(block)]
+    if not patterns:
         raise ValueError(
             "no data block holds intensities of a powder pattern (_pd_meas_, _pd_proc_)"
         )
-    radiations = (_radiation(block) for block in [blocks[0], *document])
+    radiations = (_radiation(block) for block in [patterns[0], *document])
     radiation = next((found for found in radiations if found), None)
-    return _scan(blocks[0], radiation, len(blocks))
+    return _scan(patterns[0], radiation, len(patterns))
 
 
 def _reason(error: Exception) -> str:
