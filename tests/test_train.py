@@ -1,6 +1,5 @@
 """The command that trains: a run that was stopped ends as one that was not, bit for bit."""
 
-import itertools
 import json
 import os
 import resource
@@ -402,14 +401,6 @@ def test_a_damaged_config_is_named(finished, tiny, answer, tmp_path):
     code, _, err = answer(main, "demo", *tiny, "--run", tmp_path)
     assert code == 2
     assert err.startswith(f"error: {tmp_path / 'config.json'} is damaged (")
-
-
-def test_a_clock_that_jumps_changes_nothing(tiny, answer, finished, tmp_path, monkeypatch):
-    now, hours = time.time, itertools.cycle([0, 30_000, -30_000])
-    monkeypatch.setattr(time, "time", lambda: now() + 3600 * next(hours))
-    assert answer(main, "demo", *tiny, "--run", tmp_path)[0] == 0
-    assert what_was_learned(tmp_path) == what_was_learned(finished)
-    assert all(line.get("voxel_queries_per_second", 1) > 0 for line in lines(tmp_path))
 
 
 def test_the_training_path_needs_neither_pymatgen_nor_tensorflow():

@@ -97,8 +97,8 @@ class Checkpoints:
             except Damaged as fault:
                 faults[path] = fault
                 continue
-            for damaged, fault in faults.items():
-                _warn(f"{fault}; the run continues from step {saved.step}")
+            for damaged, reason in faults.items():
+                _warn(f"{reason}; the run continues from step {saved.step}")
                 _set_aside(damaged)
             self._checkpointer.reload()
             return saved.step, TrainState(**items["model"], optimizer=items["optimizer"])

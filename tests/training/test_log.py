@@ -1,8 +1,10 @@
 """Metrics of a run that stopped and went on: every step once, in JSON lines and on the board."""
 
 import io
+import itertools
 import json
 import sys
+import time
 
 import pytest
 
@@ -52,6 +54,17 @@ def test_the_rate_counts_the_queries_of_this_process_and_leaves_pauses_out(tmp_p
         clock.now += 6
         run.pause(4.0)
         assert run.rate(110) == pytest.approx(10 * 1000 / 2)
+
+
+def test_a_clock_that_jumps_holds_nothing_up(tmp_path, monkeypatch):
+    """The thread of the usual writer waits by the wall clock, and its queue fills."""
+    now, hours = time.time, itertools.cycle([0, 30_000, -30_000])
+    monkeypatch.setattr(time, "time", lambda: now() + 3600 * next(hours))
+    with Log(tmp_path, 0, 50, 1000) as run:
+        for step in range(1, 51):
+            run.write(step, {"loss": 1.0, "voxel_queries_per_second": run.rate(step)})
+    assert [line["step"] for line in lines(tmp_path)] == list(range(1, 51))
+    assert all(line["voxel_queries_per_second"] > 0 for line in lines(tmp_path))
 
 
 def test_without_a_terminal_a_step_is_one_line(tmp_path, capsys):
