@@ -1,5 +1,6 @@
 """A step trains on what it says, and draws the same numbers however the batch is divided."""
 
+import dataclasses
 from functools import cache
 
 import jax
@@ -162,3 +163,13 @@ def test_densities_are_asked_for_where_they_were_stored(shared):
     for number in range(3):
         _, metrics = step(state, table, *batch([4, 0, 5, 2]), number)
         assert metrics["reconstruction"] < 0.01  # the precision of float16
+
+
+@pytest.mark.parametrize("column", ["pattern", "composition", "density", "density_scale"])
+def test_records_that_are_not_finite_are_named(dataset, column):
+    examples = load_examples(dataset, "train")
+    spoilt = getattr(examples, column).copy()
+    spoilt[[3, 5]] = np.nan
+    first, second = examples.material_id[[3, 5]]
+    with pytest.raises(ValueError, match=f"the records of {first}, {second} hold numbers that are"):
+        Table.of(dataclasses.replace(examples, **{column: spoilt}))
