@@ -1,7 +1,7 @@
 """Bruker's and Siemens' binary .raw, versions 1 to 4.
 
-The formats are not published; the offsets are what is publicly known of them, and were tried on files
-of our own making alone. All numbers are little-endian.
+The formats are not published; the offsets are what is publicly known of them, and were tried on
+files of our own making alone. All numbers are little-endian.
 """
 
 import struct
