@@ -226,9 +226,9 @@ def test_a_volume_is_all_that_is_left(tmp_path, density, turned, name):
 @pytest.fixture
 def ready(monkeypatch, blob):
     """The command without its network."""
-    nothing = np.zeros(1024, np.float32), np.zeros(119, np.float32)
+    bins, elements = np.zeros(1024, np.float32), np.zeros(119, np.float32)
     config = PRESETS["demo"][1]
-    prediction = cmed_jax.Prediction(blob, None, None, *nothing, config, ())
+    prediction = cmed_jax.Prediction(blob, None, None, bins, bins, elements, config, ())
     monkeypatch.setattr(predict, "restore_and_predict", lambda *args, **options: prediction)
     return prediction
 
