@@ -69,9 +69,9 @@ def padded_size(crystal: Crystal) -> tuple[int, int]:
     return max(1 << (sites - 1).bit_length(), 4), -(-species // 4) * 4
 
 
-def stack(crystals: Sequence[Crystal]) -> Crystal:
-    """Return crystals as one batch, each padded as the largest."""
-    sites, species = map(max, zip(*map(padded_size, crystals), strict=True))
+def stack(crystals: Sequence[Crystal], least: int = 1) -> Crystal:
+    """Return crystals as one batch, each padded as the largest, and to at least so many sites."""
+    sites, species = map(max, zip((least, 1), *map(padded_size, crystals), strict=True))
     count = len(crystals)
     batch = Crystal(
         np.zeros((count, 3, 3)),

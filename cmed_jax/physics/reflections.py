@@ -6,8 +6,9 @@ coincide in s, so the multiplicity is in it and the Lorentz-polarization factor 
 Reflections are listed, sorted and merged on the host, in float64, as sorting is cheap there; what
 the atoms scatter is computed on the device, many crystals in a call. Crystals of every size share
 the work without the largest deciding its cost: a call treats crystals whose sites and species pad
-to the same numbers, the reflections of each in rows of `ROW` that only the last one does not fill,
-and as many rows as the work of a call allows. Several threads treat a load of crystals each.
+to the same numbers, the reflections of each in rows of `ROW` that only the last one does not fill.
+The sum over sites goes block by block as far as there are sites, so that one program serves nearly
+all sizes. Several threads treat a load of crystals each.
 
 Of reflections that the symmetry of a crystal relates one is computed for all. Friedel's law halves
 them in any case; who knows the Laue class of a cubic crystal computes a twentieth.
@@ -20,13 +21,14 @@ from itertools import chain
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from cmed_jax.physics.cell import check_b_factor, reciprocal_lattice
 from cmed_jax.physics.crystal import Crystal, padded_size, stack
 from cmed_jax.physics.form_factors import Table, dispersion
-from cmed_jax.physics.scattering import squared_structure_factors
+from cmed_jax.physics.scattering import combined, site_sums
 
 COINCIDENCE = 1e-7
 """Lines closer than this in s (1/angstrom) are one line, at their centroid.
@@ -41,11 +43,13 @@ LARGEST = 1000.0
 """Largest s_max, 1/angstrom: of gamma rays."""
 ROW = 256
 """Reflections in a row."""
-WORK = {"cpu": 2**18}
-"""Reflections times sites in a call: a few milliseconds, out of a core's own cache."""
-WORK_OF_ACCELERATORS = 2**24
-FORM_FACTORS = 10
-"""What the form factors of a reflection cost, in sites."""
+ROWS = {"cpu": 64}
+"""Rows in a call: a millisecond or a few, out of a core's own cache."""
+ROWS_OF_ACCELERATORS = 4096
+BLOCK = 4
+"""Sites whose sums are taken at once."""
+CAPACITY = 64
+"""Least number of sites that a program is compiled for; it treats only those that are there."""
 
 
 FRIEDEL = np.stack([np.eye(3, dtype=int), -np.eye(3, dtype=int)])
@@ -276,13 +280,12 @@ def _loads(
     rows = np.ceil(sphere * volumes / [ROW * len(group) for group in laue] + 0.5)
     for size in sorted(set(sizes)):
         members = np.flatnonzero([each == size for each in sizes])
-        load = np.cumsum(rows[members]) // _rows_of_a_call(size[0])
+        load = np.cumsum(rows[members]) // _rows_of_a_call()
         yield from (part.tolist() for part in np.split(members, np.flatnonzero(np.diff(load)) + 1))
 
 
-def _rows_of_a_call(sites: int) -> int:
-    work = WORK.get(jax.default_backend(), WORK_OF_ACCELERATORS)
-    return max(work // (ROW * (sites + FORM_FACTORS)), 1)
+def _rows_of_a_call() -> int:
+    return ROWS.get(jax.default_backend(), ROWS_OF_ACCELERATORS)
 
 
 def _scatter(
@@ -294,13 +297,14 @@ def _scatter(
     dtype: type[np.floating],
 ) -> list[Float[np.ndarray, " _"]]:
     """Return |F|^2 of the reflections of each of some crystals of one padded size."""
-    call = _rows_of_a_call(padded_size(crystals[0])[0])
+    call = _rows_of_a_call()
+    blocks = -(-max(crystal.frac_coords.shape[0] for crystal in crystals) // BLOCK)
     rows = [-(-len(one.s) // ROW) for one in orbits]
     hkl = np.zeros((max(-(-sum(rows) // call), 1) * call, ROW, 3), np.int16)
     for one, mine in zip(orbits, np.split(hkl, np.cumsum(rows)), strict=False):
         mine.reshape(-1, 3)[: len(one.hkl)] = one.hkl
     owner = np.resize(np.repeat(np.arange(len(crystals)), rows), len(hkl))  # some rows are empty
-    lattice, species, occupancy, frac_coords = stack(crystals)
+    lattice, species, occupancy, frac_coords = stack(crystals, CAPACITY)
     floats = [lattice, occupancy, frac_coords]
     if wavelength is not None:
         floats.append(np.stack([dispersion(each, wavelength) for each in species]))
@@ -308,7 +312,9 @@ def _scatter(
     with jax.enable_x64(dtype == np.float64):
         parts = (slice(first, first + call) for first in range(0, len(hkl), call))
         squared = [
-            _squared(table, dtype(b_factor), hkl[part], *(x[owner[part]] for x in arguments))
+            _squared(
+                table, blocks, dtype(b_factor), hkl[part], *(x[owner[part]] for x in arguments)
+            )
             for part in parts
         ]
     found = np.split(np.concatenate(squared), np.cumsum(rows))
@@ -318,6 +324,7 @@ def _scatter(
 @partial(jax.jit, static_argnums=0)
 def _squared(
     table: Table,
+    blocks: Integer[Array, ""] | int,
     b_factor: Float[Array, ""],
     hkl: Integer[Array, "b m 3"],
     species: Integer[Array, "b k"],
@@ -326,9 +333,18 @@ def _squared(
     frac_coords: Float[Array, "b n 3"],
     added: Float[Array, "b 2 k"] | None = None,
 ) -> Float[Array, "b m"]:
+    """Return |F|^2, the sum over sites taken block by block: one program for any number of them."""
+    h = jnp.moveaxis(hkl, -1, 1).astype(lattice.dtype)
+
+    def add(block: Array, sums: Array) -> Array:
+        part = partial(jax.lax.dynamic_slice_in_dim, start_index=block * BLOCK, slice_size=BLOCK)
+        return sums + jax.vmap(site_sums)(part(occupancy, axis=2), part(frac_coords, axis=1), h)
+
+    nothing = jnp.zeros((len(h), 2, species.shape[1], h.shape[2]), h.dtype)
+    sums = jax.lax.fori_loop(0, blocks, add, nothing)
     crystals = Crystal(lattice, species, occupancy, frac_coords)
-    scatter = partial(squared_structure_factors, table=table)
-    return jax.vmap(scatter, in_axes=(0, 0, None, 0))(crystals, hkl, b_factor, added)[1]
+    combine = partial(combined, table=table)
+    return jax.vmap(lambda c, h, s, d: combine(c, h, s, b_factor, d))(crystals, h, sums, added)[1]
 
 
 def _merge(

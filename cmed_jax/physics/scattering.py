@@ -41,20 +41,40 @@ def squared_structure_factors(
         dispersion: f' and f'' of each species, electrons (`form_factors.dispersion`), or none.
         table: the form factors.
     """
-    lattice, species, occupancy, frac_coords = crystal
-    h = jnp.asarray(hkl, lattice.dtype).T
-    x, y, z = reciprocal_axes(lattice).T
+    h = jnp.asarray(hkl, crystal.lattice.dtype).T
+    sums = site_sums(crystal.occupancy, crystal.frac_coords, h)
+    return combined(crystal, h, sums, b_factor, dispersion, table)
+
+
+def site_sums(
+    occupancy: Float[Array | np.ndarray, "k n"],
+    frac_coords: Float[Array | np.ndarray, "n 3"],
+    h: Float[Array, "3 m"],
+) -> Float[Array, "2 k m"]:
+    """Return sum_j o_j cos(2 pi h.x_j) and the same of sines, for each species."""
+    return jnp.stack([jnp.asarray(occupancy) @ part for part in cos_sin(frac_coords @ h)])
+
+
+def combined(
+    crystal: Crystal,
+    h: Float[Array, "3 m"],
+    sums: Float[Array, "2 k m"],
+    b_factor: Float[Array | np.ndarray, ""] | float,
+    dispersion: Float[Array | np.ndarray, "2 k"] | None,
+    table: Table,
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    """Return s and |F|^2 from the sums over the sites of each species."""
+    x, y, z = reciprocal_axes(crystal.lattice).T
     squared = (x @ h) ** 2 + (y @ h) ** 2 + (z @ h) ** 2
-    cosines, sines = (occupancy @ part for part in cos_sin(frac_coords @ h))
-    factors = form_factors(species, squared / 4, table)
+    factors = form_factors(crystal.species, squared / 4, table)
     parts = []
     if dispersion is not None:
         real, imaginary = dispersion
         factors += real[:, None]
         # With F = sum (f + f' + i f'') (C + i S) the terms f'' C and f'' S mix with the others in
         # |F(h)|^2, with opposite signs in |F(-h)|^2: in the mean they stand alone.
-        parts = [imaginary @ part for part in (cosines, sines)]
-    parts += [jnp.einsum("km,km->m", factors, part) for part in (cosines, sines)]
+        parts = [imaginary @ part for part in sums]
+    parts += [jnp.einsum("km,km->m", factors, part) for part in sums]
     return _root(squared), jnp.exp(-b_factor * squared / 2) * sum(part**2 for part in parts)
 
 

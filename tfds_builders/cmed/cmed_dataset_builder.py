@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -163,11 +164,12 @@ class Builder(FileReaderBuilder):
         """
         del args, kwargs  # nothing is downloaded
         directory = Path(self.data_dir)
-        with _locked(directory):
+        with _locked(directory), worker_pool(self.options.workers) as pool:
+            pool.submit(os.getpid)  # workers start while the materials are read
             _remove_leftovers(directory)
             members = self._materials()
             shards = [shard for split in SPLITS for shard in self._shards(split, members[split])]
-            self.info.set_splits(tfds.core.SplitDict(self._write(shards)))
+            self.info.set_splits(tfds.core.SplitDict(self._write(shards, pool)))
         if not self.info.splits.total_num_examples:
             raise self._nothing_usable()
         lines = (json.dumps(dataclasses.asdict(refusal)) + "\n" for refusal in self._refused)
@@ -184,7 +186,7 @@ class Builder(FileReaderBuilder):
             for i, start in enumerate(starts)
         ]
 
-    def _write(self, shards: list[Shard]) -> list[tfds.core.SplitInfo]:
+    def _write(self, shards: list[Shard], pool: Executor) -> list[tfds.core.SplitInfo]:
         """Write the shards, note what is refused, and return what there is of each split."""
         writer = Writer(self.info.file_format)
         write = partial(write_shard, source=self.source, recipe=self.options.recipe, writer=writer)
@@ -192,14 +194,13 @@ class Builder(FileReaderBuilder):
         done = 0
         lengths: dict[str, list[int]] = defaultdict(list)
         size: Counter[str] = Counter()
-        with worker_pool(self.options.workers) as pool:
-            for shard, written in zip(shards, pool.map(write, shards), strict=True):
-                self._refused += written.refused
-                self._coarse += written.coarse
-                lengths[shard.split].append(len(shard.materials) - len(written.refused))
-                size[shard.split] += shard.path.stat().length
-                done += len(shard.materials)
-                self.report(done, total)
+        for shard, written in zip(shards, pool.map(write, shards), strict=True):
+            self._refused += written.refused
+            self._coarse += written.coarse
+            lengths[shard.split].append(len(shard.materials) - len(written.refused))
+            size[shard.split] += shard.path.stat().length
+            done += len(shard.materials)
+            self.report(done, total)
         template = self._get_filename_template
         return [
             tfds.core.SplitInfo(split, counts, size[split], template(split))
