@@ -11,7 +11,7 @@ The sum over sites goes block by block as far as there are sites, so that one pr
 all sizes. Several threads treat a load of crystals each.
 
 Of reflections that the symmetry of a crystal relates one is computed for all. Friedel's law halves
-them in any case; who knows the Laue class of a cubic crystal computes a twentieth.
+them in any case; in the class m-3m one stands for up to 48.
 """
 
 from collections.abc import Iterator, Sequence
