@@ -8,13 +8,13 @@ __all__ = ["Prediction", "load_pattern", "primitive_lattice", "restore_and_predi
 if TYPE_CHECKING:
     from cmed_jax.crystal.lattice import primitive_lattice
     from cmed_jax.files.measured import load_pattern
-    from cmed_jax.predict import Prediction, restore_and_predict
+    from cmed_jax.prediction import Prediction, restore_and_predict
 
 
 def __getattr__(name: str) -> Any:
     # Resolved on use: a dataset worker that needs the physics alone does not wait for the network.
     if name in __all__:
-        from cmed_jax import predict
+        from cmed_jax import prediction
 
-        return getattr(predict, name)
+        return getattr(prediction, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.page import page
 from cmed_jax.evaluation.pictures import plot_materials
 from cmed_jax.evaluation.report import print_report
-from cmed_jax.predict import restore
+from cmed_jax.prediction import restore
 from cmed_jax.training.checkpoint import run_folder
 
 

@@ -12,7 +12,8 @@ from cmed_jax.crystal.composition import SYMBOLS, Knowledge
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.files import load_pattern
 from cmed_jax.model.network import predict
-from cmed_jax.predict import main, restore, restore_and_predict
+from cmed_jax.predict import main
+from cmed_jax.prediction import restore, restore_and_predict
 from cmed_jax.training.checkpoint import find_checkpoint
 
 GRID = (6, 5, 4)

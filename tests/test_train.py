@@ -20,7 +20,7 @@ from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.physics.artefacts import LABORATORY
 from cmed_jax.predict import main as predict
-from cmed_jax.predict import restore, restore_and_predict
+from cmed_jax.prediction import restore, restore_and_predict
 from cmed_jax.train import main
 from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint
 from cmed_jax.training.folder import locked

@@ -62,11 +62,11 @@ def to_network_grid(
             "180 degrees of Mo K-alpha that the network was trained on; what lies beyond is "
             "read as empty"
         )
-    begin = angle[0] if _is_profile(angle) else 0.0
+    begin = angle[0] if is_profile(angle) else 0.0
     coverage = np.asarray(PUBLISHED_GRID.coverage(begin, angle[-1], wavelength))
-    if _is_profile(angle) and as_measured:
+    if is_profile(angle) and as_measured:
         return _rebinned(angle, intensity, wavelength, coverage), coverage, warnings
-    if _is_profile(angle):
+    if is_profile(angle):
         angle, intensity = find_peaks(angle, intensity)
     target = two_theta(s_of_two_theta(angle, wavelength), MO_K_ALPHA)
     reached = target < 180 - 1e-6  # false for NaN: beyond the reach of Mo K-alpha
@@ -135,8 +135,11 @@ def _rebinned(
     return (pattern / pattern.max()).astype(np.float32)
 
 
-def _is_profile(angle: Column) -> bool:
-    """Even steps, but for a few gaps, and for rounding, which may halve or double them."""
+def is_profile(angle: Column) -> bool:
+    """Whether angles are those of a profile, not of peaks.
+
+    Even steps, but for a few gaps, and for rounding, which may halve or double them.
+    """
     steps = np.diff(angle)
     return len(angle) >= PROFILE_POINTS and bool(np.mean(steps < 2.5 * np.median(steps)) > 0.95)
 
