@@ -7,10 +7,12 @@ handed over in Cartesian coordinates.
 
 import base64
 import io
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 from jaxtyping import Float, Integer
 from matplotlib import colormaps
 from PIL import Image
@@ -89,27 +91,42 @@ def entry(
 
 
 def surface(
-    density: Float[np.ndarray, "a b c"], level: float, lattice: Float[np.ndarray, "3 3"]
+    density: Float[np.ndarray, "a b c"],
+    level: float,
+    lattice: Float[np.ndarray, "3 3"],
+    doubt: Float[np.ndarray, "a b c"] | None = None,
 ) -> dict[str, Any]:
     """Return the surface of a level as a mesh, in base64; empty where the density has no such.
+
+    Args:
+        density: in the unit of the level.
+        level: where the surface lies.
+        lattice: rows a, b, c in angstrom.
+        doubt: 0 to 1 at each voxel, from which the surface is coloured.
 
     Returns:
         origin and size: of the box (angstrom) in which positions are given as 16-bit integers.
         positions: little endian, x, y, z of each corner. faces: little endian, 32-bit, three
-        corners each.
+        corners each. values: the doubt at each corner as an 8-bit integer, where there is any.
     """
     closed = np.pad(np.pad(density, (0, 1), mode="wrap"), 1, constant_values=-1e6)
     if not closed.min() < level < closed.max():
         return {"origin": [0, 0, 0], "size": 1, "positions": "", "faces": ""}
     corners, faces = _triangles(closed, level)
-    points = np.clip((corners - 1) / density.shape, 0, 1) @ lattice
+    places = np.clip((corners - 1) / density.shape, 0, 1)
+    points = places @ lattice
     origin, size = points.min(axis=0), float(np.ptp(points, axis=0).max())
-    return {
+    mesh = {
         "origin": origin.tolist(),
         "size": size,
         "positions": _base64(np.rint((points - origin) / size * 65535).astype("<u2")),
         "faces": _base64(faces.astype("<u4")),
     }
+    if doubt is not None:
+        at = (places * density.shape).T
+        values = scipy.ndimage.map_coordinates(doubt, at, order=1, mode="grid-wrap")
+        mesh["values"] = _base64(np.rint(255 * np.clip(values, 0, 1)).astype("u1"))
+    return mesh
 
 
 def slices(
@@ -125,17 +142,27 @@ def slices(
     """
     density, signed = shared_colours(truth, prediction)
     densest = np.array(np.unravel_index(truth.argmax(), truth.shape))
-    volumes = {"truth": truth, "prediction": prediction, "difference": prediction - truth}
-    cuts = {name: planes(volume, densest) for name, volume in volumes.items()}
+    volumes = {
+        "truth": (truth, density),
+        "prediction": (prediction, density),
+        "difference": (prediction - truth, signed),
+    }
+    return cuts(volumes, densest, lattice)
+
+
+def cuts(
+    volumes: Mapping[str, tuple[Float[np.ndarray, "a b c"], Colours]],
+    voxel: Integer[np.ndarray, "3"],
+    lattice: Float[np.ndarray, "3 3"],
+) -> list[dict[str, Any]]:
+    """Return two planes of each volume through a voxel, as `slices` describes them."""
+    found = {name: planes(volume, voxel) for name, (volume, _) in volumes.items()}
     a, b, c = lattice
     return [
         {
-            "equation": cuts["truth"][i].equation,
+            "equation": next(iter(found.values()))[i].equation,
             **_in_plane(across, up),
-            **{
-                name: _picture(cuts[name][i], signed if name == "difference" else density)
-                for name in volumes
-            },
+            **{name: _picture(found[name][i], colours) for name, (_, colours) in volumes.items()},
         }
         for i, (across, up) in enumerate([(a, b), (a + b, c)])
     ]

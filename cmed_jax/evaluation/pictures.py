@@ -33,7 +33,7 @@ class Plane(NamedTuple):
     equation: str
     across: str
     up: str
-    values: Float[np.ndarray, "n n"]
+    values: Float[np.ndarray, "m n"]
 
 
 def plot_materials(
@@ -103,7 +103,7 @@ def plot_material(
 
 
 def shared_colours(
-    truth: Float[np.ndarray, "n n n"], prediction: Float[np.ndarray, "n n n"]
+    truth: Float[np.ndarray, "a b c"], prediction: Float[np.ndarray, "a b c"]
 ) -> tuple[Colours, Colours]:
     """Return the colours of densities, and those of differences, that truth and prediction share.
 
@@ -119,19 +119,20 @@ def shared_colours(
 
 
 def planes(
-    volume: Float[np.ndarray, "n n n"], voxel: Integer[np.ndarray, "3"]
+    volume: Float[np.ndarray, "a b c"], voxel: Integer[np.ndarray, "3"]
 ) -> tuple[Plane, Plane]:
     """The planes of constant z and of constant y - x through a voxel.
 
     The diagonal one meets the atoms at the centre of the cell and of its edges, and on its body
-    diagonal, where simple structures hold them.
+    diagonal, where simple structures hold them; between the points of b it takes the nearest.
     """
-    n, x = len(volume), np.arange(len(volume))
-    shift, height = (voxel[1] - voxel[0]) % n, voxel[2]
-    line = f"y = x + {shift / n:.2f}" if shift else "y = x"
+    shape, x = volume.shape, np.arange(len(volume))
+    shift = (voxel[1] / shape[1] - voxel[0] / shape[0]) % 1
+    y = np.rint((x / shape[0] + shift) * shape[1]).astype(int) % shape[1]
+    line = f"y = x + {shift:.2f}" if shift else "y = x"
     return (
-        Plane(f"z = {height / n:.2f}", "x", "y", volume[:, :, height]),
-        Plane(line, "x", "z", volume[x, (x + shift) % n]),
+        Plane(f"z = {voxel[2] / shape[2]:.2f}", "x", "y", volume[:, :, voxel[2]]),
+        Plane(line, "x", "z", volume[x, y]),
     )
 
 

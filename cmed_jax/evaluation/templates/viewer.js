@@ -1,35 +1,43 @@
-// Draws the isosurfaces of the gallery. One WebGL context serves all canvases: each view is drawn
-// into it and copied. Dragging, or the arrow keys, turn truth and prediction of a material together.
+// Draws isosurfaces in their cells. One WebGL context serves all canvases: each view is drawn into
+// it and copied. Dragging, or the arrow keys, turn all views of a material together. A canvas shows
+// the surface that its data-kind names; radio buttons of the material choose another.
 "use strict";
 
 const gallery = JSON.parse(document.getElementById("gallery-data").textContent);
 const palette = ["#c2573a", "#4a7d55", "#7b5ea7", "#b8862b", "#3f7f93", "#a04a6b"];
-const surfaceColours = { truth: "#8d99a6", prediction: "#3b6ea5" };
+const surfaceColours = { truth: "#8d99a6" };
+const plainColour = "#3b6ea5";
 const sheet = document.createElement("canvas");
 const gl = sheet.getContext("webgl", { antialias: true, alpha: false });
 
 const vertexSource = `
   attribute vec3 position, normal;
+  attribute float value;
   uniform mat3 turn;
   uniform vec3 centre, offset;
   uniform float scale, size;
   varying vec3 facing;
+  varying float doubt;
   void main() {
     vec3 seen = turn * (position * size + offset - centre) * scale;
     gl_Position = vec4(seen.xy, -0.5 * seen.z, 1.0);
     facing = turn * normal;
+    doubt = value;
   }`;
 const fragmentSource = `
   precision mediump float;
   uniform vec4 colour;
   uniform float lit;
   varying vec3 facing;
+  varying float doubt;
+  const vec3 medium = vec3(0.85, 0.66, 0.28), large = vec3(0.71, 0.29, 0.23);
   void main() {
+    vec3 hue = mix(mix(colour.rgb, medium, min(2.0 * doubt, 1.0)), large, max(2.0 * doubt - 1.0, 0.0));
     vec3 n = normalize(facing);
     float light = abs(dot(n, normalize(vec3(0.3, 0.5, 0.8))));
     float gleam = pow(abs(dot(n, normalize(vec3(0.15, 0.3, 0.95)))), 24.0);
-    vec3 shaded = colour.rgb * (0.45 + 0.6 * light) + 0.12 * gleam;
-    gl_FragColor = vec4(mix(colour.rgb, shaded, lit), colour.a);
+    vec3 shaded = hue * (0.45 + 0.6 * light) + 0.12 * gleam;
+    gl_FragColor = vec4(mix(hue, shaded, lit), colour.a);
   }`;
 
 function bytes(text) {
@@ -57,7 +65,9 @@ function surfaceMesh(surface) {
   const packed = new Uint16Array(bytes(surface.positions));
   const positions = Float32Array.from(packed, (value, i) =>
     surface.origin[i % 3] + (value / 65535) * surface.size);
-  return upload(positions, new Uint32Array(bytes(surface.faces)));
+  const faces = new Uint32Array(bytes(surface.faces));
+  const values = surface.values && Float32Array.from(new Uint8Array(bytes(surface.values)), (x) => x / 255);
+  return upload(positions, faces, normalsOf(positions, faces), values);
 }
 
 function sphereMesh(rings, sectors) {
@@ -89,7 +99,7 @@ function cellMesh(lattice) {
   return { ...mesh, mode: gl.LINES };
 }
 
-function upload(positions, faces, normals = normalsOf(positions, faces)) {
+function upload(positions, faces, normals, values = new Float32Array(positions.length / 3)) {
   const buffer = (target, data) => {
     const made = gl.createBuffer();
     gl.bindBuffer(target, made);
@@ -99,6 +109,7 @@ function upload(positions, faces, normals = normalsOf(positions, faces)) {
   return {
     positions: buffer(gl.ARRAY_BUFFER, positions),
     normals: buffer(gl.ARRAY_BUFFER, normals),
+    values: buffer(gl.ARRAY_BUFFER, values),
     faces: buffer(gl.ELEMENT_ARRAY_BUFFER, faces),
     count: faces.length,
     mode: gl.TRIANGLES,
@@ -120,7 +131,7 @@ function startProgram() {
   gl.blendFunc(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA);
   const names = ["turn", "centre", "offset", "scale", "size", "colour", "lit"];
   const uniforms = Object.fromEntries(names.map((name) => [name, gl.getUniformLocation(program, name)]));
-  const attributes = ["position", "normal"].map((name) => gl.getAttribLocation(program, name));
+  const attributes = ["position", "normal", "value"].map((name) => gl.getAttribLocation(program, name));
   attributes.forEach((place) => gl.enableVertexAttribArray(place));
   return { uniforms, attributes };
 }
@@ -131,9 +142,9 @@ function drawMesh(mesh, colour, { lit = 1, size = 1, offset = [0, 0, 0] } = {}) 
   gl.uniform1f(uniforms.lit, lit);
   gl.uniform1f(uniforms.size, size);
   gl.uniform3fv(uniforms.offset, offset);
-  [mesh.positions, mesh.normals].forEach((buffer, i) => {
+  [mesh.positions, mesh.normals, mesh.values].forEach((buffer, i) => {
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
-    gl.vertexAttribPointer(attributes[i], 3, gl.FLOAT, false, 0, 0);
+    gl.vertexAttribPointer(attributes[i], i < 2 ? 3 : 1, gl.FLOAT, false, 0, 0);
   });
   gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, mesh.faces);
   gl.drawElements(mesh.mode, mesh.count, gl.UNSIGNED_INT, 0);
@@ -166,7 +177,12 @@ class Material {
     this.corner = corner;
     const elements = [...new Set(entry.atoms.map((atom) => atom.element))];
     this.colour = (element) => palette[elements.indexOf(element) % palette.length];
+    this.meshes = {};
     this.canvases.forEach((canvas) => this.listen(canvas));
+    figure.querySelectorAll("input[type=radio]").forEach((choice) => choice.addEventListener("change", () => {
+      this.canvases.forEach((canvas) => (canvas.dataset.kind = choice.value));
+      this.draw();
+    }));
   }
 
   listen(canvas) {
@@ -195,12 +211,13 @@ class Material {
   }
 
   draw() {
-    this.meshes ??= {
-      cell: cellMesh(this.entry.lattice),
-      truth: surfaceMesh(this.entry.surfaces.truth),
-      prediction: surfaceMesh(this.entry.surfaces.prediction),
-    };
+    this.cell ??= cellMesh(this.entry.lattice);
     this.canvases.forEach((canvas) => this.drawInto(canvas));
+  }
+
+  mesh(kind) {
+    this.meshes[kind] ??= surfaceMesh(this.entry.surfaces[kind]);
+    return this.meshes[kind];
   }
 
   drawInto(canvas) {
@@ -215,7 +232,7 @@ class Material {
     gl.uniform1f(program.uniforms.scale, this.scale);
     const kind = canvas.dataset.kind;
     gl.disable(gl.BLEND);
-    drawMesh(this.meshes.cell, rgba("#55606c", 1), { lit: 0 });
+    drawMesh(this.cell, rgba("#55606c", 1), { lit: 0 });
     for (const atom of this.entry.atoms) {
       drawMesh(sphere, rgba(this.colour(atom.element), 1), { size: 0.28, offset: atom.at });
     }
@@ -224,7 +241,7 @@ class Material {
     gl.depthMask(false);
     for (const side of [gl.FRONT, gl.BACK]) {
       gl.cullFace(side);
-      drawMesh(this.meshes[kind], rgba(surfaceColours[kind], 0.5));
+      drawMesh(this.mesh(kind), rgba(surfaceColours[kind] ?? plainColour, 0.5));
     }
     gl.disable(gl.CULL_FACE);
     const pen = canvas.getContext("2d");
@@ -260,7 +277,7 @@ if (gl) {
       mark.style.background = material.colour(mark.dataset.element);
     });
   });
-  window.addEventListener("resize", () => materials.forEach((material) => material.meshes && material.draw()));
+  window.addEventListener("resize", () => materials.forEach((material) => material.cell && material.draw()));
 } else {
   document.body.classList.add("no-webgl");
 }
