@@ -100,6 +100,33 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
     return said
 
 
+def slice_figure(cut: Mapping[str, Any], name: str, caption: str) -> str:
+    """Return a picture of a slice, sheared into the true shape of its plane; `up` points up."""
+    (ax, _), (bx, by) = cut["across"], cut["up"]
+    left, width = min(0, bx), ax + abs(bx)
+    matrix = f"matrix({ax:.4f} 0 {bx:.4f} {-by:.4f} {-left:.4f} {by:.4f})"
+    picture = f'<image href="{cut[name]}" width="1" height="1" preserveAspectRatio="none"'
+    caption = escape(caption)
+    return (
+        f'<figure><svg viewBox="0 0 {width:.4f} {by:.4f}" role="img" aria-label="{caption}">'
+        f'{picture} transform="{matrix}"/></svg><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def definitions(values: Mapping[str, Any]) -> str:
+    """Return the entries of a list of definitions; what is None is left out."""
+    return "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(_words(value))}</dd>"
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+def formula(text: str) -> str:
+    """Return a formula with its numbers set low."""
+    return re.sub(r"([0-9.]+)", r"<sub>\1</sub>", escape(text))
+
+
 def _summary(results: Results) -> dict[str, str]:
     """What stands above the first chart."""
     model, run, best = results["model"], results["run"], best_baseline(results)
@@ -151,8 +178,8 @@ def _charts(results: Results, absent: Sequence[str]) -> dict[str, str]:
 
 def _method(results: Results) -> dict[str, str]:
     return {
-        "protocol": _definitions(results["protocol"]),
-        "machine": _definitions(results["machine"]),
+        "protocol": definitions(results["protocol"]),
+        "machine": definitions(results["machine"]),
         "config": escape(json.dumps(results["run"].get("config"), indent=1)),
     }
 
@@ -229,29 +256,20 @@ def _material(entry: Mapping[str, Any], place: int, scores: Mapping[str, Mapping
         f'{kind}, turned by arrow keys"></canvas><figcaption>{kind}</figcaption></figure>'
         for kind in SLICES[:2]
     )
-    slices = "".join(_slice(cut, name) for cut in entry["slices"] for name in SLICES)
+    slices = "".join(
+        slice_figure(cut, name, f"{name}, {cut['equation']}" if name == "truth" else name)
+        for cut in entry["slices"]
+        for name in SLICES
+    )
     level = f"surface at {entry['level']:.2g} e/Å³"
     return (
         f'<article class="card material" data-entry="{place}"><header>'
-        f"<h3>{_formula(entry['formula'])}</h3><span>{escape(entry['space_group'])}</span>"
+        f"<h3>{formula(entry['formula'])}</h3><span>{escape(entry['space_group'])}</span>"
         f"<span>{escape(entry['material_id'])}</span>"
         f'<span class="said">{" · ".join(said)}</span></header>'
         f'<div class="views"><div><div class="pair">{views}</div>'
         f'<div class="elements">{legend}<span>{level}</span></div></div>'
         f'<div class="slices">{slices}</div></div>{_patterns(entry["sticks"])}</article>'
-    )
-
-
-def _slice(cut: Mapping[str, Any], name: str) -> str:
-    """A picture sheared into the true shape of its plane; `up` points up."""
-    (ax, _), (bx, by) = cut["across"], cut["up"]
-    left, width = min(0, bx), ax + abs(bx)
-    matrix = f"matrix({ax:.4f} 0 {bx:.4f} {-by:.4f} {-left:.4f} {by:.4f})"
-    picture = f'<image href="{cut[name]}" width="1" height="1" preserveAspectRatio="none"'
-    caption = escape(f"{name}, {cut['equation']}") if name == "truth" else name
-    return (
-        f'<figure><svg viewBox="0 0 {width:.4f} {by:.4f}" role="img" aria-label="{caption}">'
-        f'{picture} transform="{matrix}"/></svg><figcaption>{caption}</figcaption></figure>'
     )
 
 
@@ -293,14 +311,6 @@ def _track(ssim: Mapping[str, Any], low: float) -> str:
     )
 
 
-def _definitions(values: Mapping[str, Any]) -> str:
-    return "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(_words(value))}</dd>"
-        for name, value in values.items()
-        if value is not None
-    )
-
-
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{name}: {words}" for name, words in value.items())
@@ -314,7 +324,3 @@ def _interval(found: Mapping[str, Any]) -> str:
 
 def _mean(scores: Mapping[str, Any]) -> float:
     return scores["plain"]["ssim"]["mean"]
-
-
-def _formula(formula: str) -> str:
-    return re.sub(r"([0-9.]+)", r"<sub>\1</sub>", escape(formula))
