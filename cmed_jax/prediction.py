@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Float, Real
+from matplotlib.figure import Figure
 
 from cmed_jax.config import Config
 from cmed_jax.crystal.composition import parse_composition
@@ -20,6 +22,7 @@ from cmed_jax.files.measured import load_pattern
 from cmed_jax.files.patterns import check_grid_pattern, to_network_grid
 from cmed_jax.files.preparation import Prepared
 from cmed_jax.files.volumes import save_volume
+from cmed_jax.files.whole import write_text
 from cmed_jax.model.network import Network
 from cmed_jax.physics.patterns import wavelength_in_angstrom
 from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config
@@ -82,8 +85,42 @@ class Prediction:
         """
         save_volume(path, self.density, self.std, self.lattice if lattice is None else lattice)
 
+    # What is told of a prediction is resolved on use: who only predicts loads no drawing.
 
-def restore(checkpoint: str | Path) -> tuple[Config, Network]:
+    def results(self) -> dict[str, Any]:
+        """Return its figures as JSON values (`cmed_jax.report.results`)."""
+        from cmed_jax.report.results import results
+
+        return results(self)
+
+    def plot(self) -> Figure:
+        """Return a matplotlib figure: slices, and the patterns (`cmed_jax.report.plot`)."""
+        from cmed_jax.report.plot import plot
+
+        return plot(self)
+
+    def report(self, path: str | Path) -> None:
+        """Write one page to look at, which opens without a network (`cmed_jax.report.page`).
+
+        Args:
+            path: of the HTML file.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+        """
+        from cmed_jax.report.page import page
+
+        write_text(path, page(self))
+
+
+class Restored(NamedTuple):
+    """A trained network, and the configuration of its run."""
+
+    config: Config
+    network: Network
+
+
+def restore(checkpoint: str | Path) -> Restored:
     """Return the configuration and the network of a run's folder or of a checkpoint in it.
 
     Raises:
@@ -94,11 +131,12 @@ def restore(checkpoint: str | Path) -> tuple[Config, Network]:
     abstract = nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0)))
     graph, *trees = nnx.split(abstract, nnx.Param, ...)
     one_device = DataParallel(devices=jax.devices()[:1])
-    return config, nnx.merge(graph, *load_model(found, *one_device.abstract(tuple(trees))))
+    trees = load_model(found, *one_device.abstract(tuple(trees)))
+    return Restored(config, nnx.merge(graph, *trees))
 
 
 def restore_and_predict(
-    checkpoint: str | Path,
+    checkpoint: str | Path | Restored,
     pattern: Pattern,
     composition: Composition = None,
     *,
@@ -110,7 +148,8 @@ def restore_and_predict(
     """Predict the electron density of the unit cell behind a powder pattern.
 
     Args:
-        checkpoint: a run's folder (its best checkpoint is taken) or a checkpoint inside it.
+        checkpoint: a run's folder (its best checkpoint is taken) or a checkpoint inside it; or what
+            `restore` made of it, for many patterns.
         pattern: 1,024 bins on the network's grid, a pair (two_theta in degrees, intensity) of peaks
             or of a profile, or the path of a file that `cmed_jax.files.load_pattern` reads.
         composition: a formula, amounts by element, the elements alone (ratios unknown), or None.
@@ -129,7 +168,7 @@ def restore_and_predict(
     if samples < 0:
         raise ValueError(f"samples is {samples}: give 0 or more")
     told, knowledge = parse_composition(composition)
-    config, network = restore(checkpoint)
+    config, network = checkpoint if isinstance(checkpoint, Restored) else restore(checkpoint)
     as_measured = config.step.augmentation.artefacts is not None
     shown, coverage, warnings = _shown(pattern, wavelength, as_measured)
     generator = network_generator(network, grid, samples=samples, seed=seed)

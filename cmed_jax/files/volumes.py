@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.files.whole import whole
 from cmed_jax.physics.cell import cell_volume, reciprocal_lattice
 
 BOHR = 0.529177210544
@@ -84,17 +85,13 @@ def save_volume(
     check_output(path, lattice)
     path = Path(path)
     suffix = _suffix(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole(path) as partial:
         if lattice is not None and suffix in _VOLUMES:
             _VOLUMES[suffix](partial, density, lattice)
         elif suffix == ".npz":
             _write_npz(partial, density=density, std=std, lattice=lattice)
         else:
             _write_npy(partial, density)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _suffix(path: Path) -> str:

@@ -1,0 +1,33 @@
+"""Files that are written whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to, which takes the place of `path` once all has been written.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path.name!r}: there is no folder {path.parent}")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text in UTF-8.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What is told of a prediction: its figures, its page, and its plot."""

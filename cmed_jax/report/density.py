@@ -1,0 +1,84 @@
+"""What the page draws of a density: its surfaces, coloured by doubt, and slices through it."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import colormaps
+from PIL import Image
+
+from cmed_jax.evaluation.gallery import cuts, surface
+from cmed_jax.evaluation.pictures import Colours, shared_colours
+from cmed_jax.prediction import Prediction
+
+OUTSIDE = (0.8, 0.9, 0.97)
+"""Shares of the cell that lie outside the surfaces among which the reader chooses."""
+
+MOST_DOUBT = 0.5
+"""Deviation at the end of the surface's colours, as a share of the density there."""
+
+UNKNOWN_CELL = 5 * np.eye(3)
+"""Where the cell is not known, its fractional coordinates are drawn as a cube."""
+
+
+def scene(prediction: Prediction) -> dict[str, Any]:
+    """Return what the viewer draws, as JSON values: the cell, and surfaces by the share outside."""
+    lattice = _drawn_lattice(prediction)
+    return {
+        "lattice": lattice.tolist(),
+        "atoms": [],
+        "surfaces": {
+            f"{share:.0%}": surface(
+                prediction.density, level, lattice, _doubt(prediction.std, level)
+            )
+            for share, level in levels(prediction.density).items()
+        },
+    }
+
+
+def levels(density: Float[np.ndarray, "a b c"]) -> dict[float, float]:
+    """Return where the surfaces lie (e/angstrom^3), by the share of the cell outside."""
+    return dict(zip(OUTSIDE, np.quantile(density, OUTSIDE).tolist(), strict=True))
+
+
+def volumes(
+    prediction: Prediction,
+) -> dict[str, tuple[Float[np.ndarray, "a b c"], Colours]]:
+    """Return the "density" and, where it is known, its "deviation", each with its colours."""
+    named = {"density": prediction.density, "deviation": prediction.std}
+    return {
+        name: (volume, shared_colours(volume, volume)[0])
+        for name, volume in named.items()
+        if volume is not None
+    }
+
+
+def slices(prediction: Prediction) -> list[dict[str, Any]]:
+    """Return two planes of all volumes through the densest voxel (`gallery.slices`)."""
+    density = prediction.density
+    densest = np.array(np.unravel_index(density.argmax(), density.shape))
+    return cuts(volumes(prediction), densest, _drawn_lattice(prediction))
+
+
+def colour_bar(colours: Colours) -> tuple[str, dict[float, float]]:
+    """Return a bar of the colours as a data URL, and where round values lie on it, 0 to 1."""
+    ramp = colormaps[colours.map](np.linspace(0, 1, 256)[None], bytes=True)[..., :3]
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(ramp)).save(file, format="png", optimize=True)
+    top = float(colours.norm.vmax or 1)
+    decades = 10.0 ** np.arange(np.ceil(np.log10(colours.norm.linear_width)), np.log10(top))
+    places = {float(x): float(colours.norm(x)) for x in (0.0, *decades)}
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), places
+
+
+def _doubt(
+    std: Float[np.ndarray, "a b c"] | None, level: float
+) -> Float[np.ndarray, "a b c"] | None:
+    """The deviation as a share of the surface's own density, from 0 to 1 at `MOST_DOUBT`."""
+    return None if std is None else np.clip(std / max(MOST_DOUBT * level, 1e-30), 0, 1)
+
+
+def _drawn_lattice(prediction: Prediction) -> Float[np.ndarray, "3 3"]:
+    return UNKNOWN_CELL if prediction.lattice is None else prediction.lattice

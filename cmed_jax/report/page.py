@@ -1,0 +1,233 @@
+"""The page of a prediction: one HTML file that opens without a network.
+
+It shows the density in its cell, the measured pattern with what was found in it, the pattern that
+the density implies, and how to repeat the prediction. Style and viewer are those of the evaluation's
+page (`cmed_jax.evaluation.page`); sections for which nothing is known are left out.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any
+
+from cmed_jax.evaluation.page import definitions, formula, slice_figure
+from cmed_jax.evaluation.pictures import Colours
+from cmed_jax.prediction import Prediction
+from cmed_jax.report.density import colour_bar, levels, scene, slices, volumes
+from cmed_jax.report.patterns import measured_patterns, shown_pattern
+from cmed_jax.report.results import results
+
+Results = Mapping[str, Any]
+
+FIRST = "90%"
+"""The surface that is shown first."""
+
+
+def page(prediction: Prediction, command: str | None = None) -> str:
+    """Return the page of a prediction.
+
+    Args:
+        prediction: what is shown.
+        command: by which it is repeated, where there is one.
+    """
+    found = results(prediction)
+    text = _template("prediction.html")
+    for key in _absent(found):
+        text = re.sub(f'<section id="{key}">.*?</section>\n\n?', "", text, flags=re.DOTALL)
+    return Template(text).substitute(
+        _head(found) | _density(prediction) | _patterns(prediction, found) | _tables(found),
+        command=f'<pre class="command">{escape(command)}</pre>' if command else "",
+        method=definitions(_method(found)),
+        results=escape(json.dumps(found, indent=1)),
+        scene=json.dumps(scene(prediction)),
+        style=_template("page.css", "evaluation") + _template("prediction.css"),
+        script=_template("viewer.js", "evaluation") + _template("strips.js"),
+    )
+
+
+def _template(name: str, room: str = "report") -> str:
+    folder = resources.files(f"cmed_jax.{room}") / "templates"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _absent(found: Results) -> list[str]:
+    known = {
+        "patterns": found["measured"],
+        "cells": found["cells"],
+        "peaks": found["measured"] and found["measured"]["peaks"],
+    }
+    return [key for key, value in known.items() if not value]
+
+
+def _head(found: Results) -> dict[str, str]:
+    measured, composition = found["measured"], found["composition"]
+    source = "a pattern on the network’s grid" if measured is None else measured["file"]
+    name = "An unknown compound" if composition is None else composition
+    warnings = found["warnings"] or ["There is nothing to warn of."]
+    kind = "bad" if found["warnings"] else "good"
+    return {
+        "title": escape(f"{name} from {source}"),
+        "heading": f"{formula(name)} from {escape(source)}",
+        "measurement": escape(_measurement(measured)),
+        "tiles": "".join(_tile(*tile) for tile in _facts(found)),
+        "warnings": "".join(f'<li class="{kind}">{escape(_sentence(w))}</li>' for w in warnings),
+    }
+
+
+def _measurement(measured: Results | None) -> str:
+    said = "A density predicted by a network, not refined."
+    if measured is None:
+        return said
+    wavelengths = " and ".join(f"{x:.5g}" for x in measured["wavelengths"])
+    return (
+        f"{said} {measured['points']:,} points of two-theta {measured['first']:.4g} to "
+        f"{measured['last']:.4g} degrees, wavelength {wavelengths} Å, read as {measured['format']}."
+    )
+
+
+def _facts(found: Results) -> list[tuple[str, str, str]]:
+    """Figure, label and remark of each tile."""
+    cell, density, implied = found["cell"], found["density"], found["implied"]
+    facts = []
+    if implied is not None:
+        remark = f"cosine {implied['cosine']:.3f}"
+        facts.append((f"{implied['rwp']:.2f}", "Rwp of implied and measured pattern", remark))
+    if cell is not None:
+        lengths, angles = cell["parameters"][:3], cell["parameters"][3:]
+        edges, corners = (" ".join(f"{x:.4g}" for x in part) for part in (lengths, angles))
+        remark = f"{edges} Å, {corners}°"
+        facts.append((f"{cell['volume']:.2f}", "volume of the cell, Å³", remark))
+        units = cell["formula_units"]
+        remark = "" if units is None else f"{units:.2f} formula units of {found['composition']}"
+        facts.append((f"{cell['electrons']:.1f}", "electrons in the cell", remark))
+    else:
+        facts.append(("–", "cell not known", "drawn in fractional coordinates"))
+    remark = f"{density['maximum']:.3g} at most"
+    facts.append((f"{density['mean']:.3g}", "mean density, e/Å³", remark))
+    if density["deviation"] is not None:
+        remark = "of the samples, beside the mean density"
+        facts.append((f"± {100 * density['deviation']:.1f} %", "mean deviation", remark))
+    return facts
+
+
+def _tile(figure: str, label: str, remark: str) -> str:
+    return (
+        f'<div class="card tile"><b>{escape(figure)}</b><span>{escape(label)}</span>'
+        f"<small>{escape(remark)}</small></div>"
+    )
+
+
+def _sentence(text: str) -> str:
+    """A warning with a capital and a full stop."""
+    return text[:1].upper() + text[1:].removesuffix(".") + "."
+
+
+def _density(prediction: Prediction) -> dict[str, str]:
+    where = "its cell" if prediction.lattice is not None else "fractional coordinates"
+    return {
+        "kind": FIRST,
+        "drawn": f"Surfaces of the predicted density in {where}, and slices through its densest "
+        "point, in true angles, on scales that are linear near zero and logarithmic beyond.",
+        "levels": _level_choices(prediction),
+        "doubt": "" if prediction.std is None else _DOUBT,
+        "slices": _slices(prediction),
+    }
+
+
+def _slices(prediction: Prediction) -> str:
+    """Slices of each volume above the bar of its colours."""
+    cuts = slices(prediction)
+    return "".join(
+        "<div>"
+        + "".join(slice_figure(cut, name, f"{name}, {cut['equation']}") for cut in cuts)
+        + _bar(colours)
+        + "</div>"
+        for name, (_, colours) in volumes(prediction).items()
+    )
+
+
+_DOUBT = (
+    '<div class="ramp"><div class="bar doubt"></div><div class="marks"><i style="left:0">0</i>'
+    '<i style="left:50%">25 %</i><i style="left:100%">50 %</i></div><p>deviation of the samples, '
+    "as a share of the density at the surface</p></div>"
+)
+
+
+def _level_choices(prediction: Prediction) -> str:
+    return "".join(
+        f'<label title="{share:.0%} of the cell lies outside"><input type="radio" name="level" '
+        f'value="{share:.0%}"{" checked" if f"{share:.0%}" == FIRST else ""}>{level:.2g}</label>'
+        for share, level in levels(prediction.density).items()
+    )
+
+
+def _bar(colours: Colours) -> str:
+    picture, places = colour_bar(colours)
+    marks = "".join(f'<i style="left:{100 * at:.1f}%">{x:g}</i>' for x, at in places.items())
+    return (
+        f'<div class="ramp"><div class="bar" style="background-image:url({picture})"></div>'
+        f'<div class="marks">{marks}</div><p>e/Å³</p></div>'
+    )
+
+
+def _patterns(prediction: Prediction, found: Results) -> dict[str, str]:
+    parts = {"shown": shown_pattern(prediction), "agreement": "", "patterns": ""}
+    if prediction.prepared is not None:
+        parts["patterns"] = measured_patterns(prediction.prepared, prediction.implied)
+        parts["agreement"] = _agreement(found["implied"])
+    return parts
+
+
+def _agreement(implied: Results | None) -> str:
+    if implied is None:
+        return "Without a cell the density implies no pattern that could be set beside this one."
+    return (
+        "Below the measured pattern, the one that the density implies in its cell: nothing was "
+        f"fitted but scale and widths. R<sub>wp</sub> {implied['rwp']:.3f}, cosine "
+        f"{implied['cosine']:.3f}."
+    )
+
+
+def _tables(found: Results) -> dict[str, str]:
+    measured = found["measured"] or {"peaks": []}
+    peaks = [[row["two_theta"], row["d"], row["area"], row["width"]] for row in measured["peaks"]]
+    heads = ("", "2θ / °", "d / Å", "area", "width / °")
+    cells = [
+        [f"{x:g}" for x in row["parameters"]] + [f"{row['merit']:.3f}"] for row in found["cells"]
+    ]
+    names = [row["lattice_type"] for row in found["cells"]]
+    cell_heads = ("", "a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "merit")
+    return {
+        "count": str(len(peaks)),
+        "peaks": _table(heads, [str(i + 1) for i in range(len(peaks))], peaks),
+        "cells": _table(cell_heads, names, cells),
+    }
+
+
+def _table(heads: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    head = "".join(f"<th>{escape(word)}</th>" for word in heads)
+    body = "".join(
+        f"<tr><th>{escape(name)}</th>{''.join(f'<td>{_cell(x)}</td>' for x in row)}</tr>"
+        for name, row in zip(names, rows, strict=True)
+    )
+    return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _cell(value: Any) -> str:
+    return "–" if value is None else escape(str(value))
+
+
+def _method(found: Results) -> dict[str, Any]:
+    """What stands beside the command."""
+    measured = found["measured"] or {"preparation": None, "shift": None}
+    shift = measured["shift"]
+    return {
+        "Preparation": measured["preparation"],
+        "Shift": shift and f"{shift['zero']:.4f}° of the zero, {shift['displacement']:.2e} of the "
+        "radius by displacement",
+        "Network": f"{found['network']['run']}, trained on {found['network']['data']}",
+        "Software": found["software"],
+    }

@@ -1,0 +1,95 @@
+"""The plot of a prediction: for notebooks and papers."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from cmed_jax.evaluation.pictures import Colours, Plane, planes
+from cmed_jax.files.implied import Implied
+from cmed_jax.files.preparation import Prepared
+from cmed_jax.physics.patterns import BINS
+from cmed_jax.prediction import Prediction
+from cmed_jax.report.density import volumes
+
+COLOURS = {"measured": "#1f2933", "background": "#b8862b", "implied": "#3b6ea5", "peaks": "#b5493a"}
+
+
+def plot(prediction: Prediction) -> Figure:
+    """Return a figure: slices of density and deviation above the measured and implied pattern.
+
+    The slices pass through the densest voxel, in fractional coordinates.
+    """
+    drawn = volumes(prediction)
+    figure = Figure(figsize=(10, 8 if len(drawn) == 1 else 10), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[3 * len(drawn), 4])
+    densest = np.unravel_index(prediction.density.argmax(), prediction.density.shape)
+    for row, (name, (volume, colours)) in zip(
+        above.subplots(len(drawn), 2, squeeze=False), drawn.items(), strict=True
+    ):
+        for ax, plane in zip(row, planes(volume, np.array(densest)), strict=True):
+            _draw_plane(ax, plane, colours, name)
+        mappable = ScalarMappable(colours.norm, colours.map)
+        above.colorbar(mappable, ax=row.tolist(), label="e/Å³", format="%g")
+    _draw_patterns(below.subplots(), prediction)
+    return figure
+
+
+def _draw_plane(ax: Axes, plane: Plane, colours: Colours, name: str) -> None:
+    """Draw voxels as they are; index n, which is index 0 again, closes the cell."""
+    across, up = (0.5 / n for n in plane.values.shape)
+    ax.imshow(
+        np.pad(plane.values, (0, 1), mode="wrap").T,
+        origin="lower",
+        extent=(-across, 1 + across, -up, 1 + up),
+        cmap=colours.map,
+        norm=colours.norm,
+    )
+    ax.set(title=f"{name}, {plane.equation}", xlabel=plane.across, ylabel=plane.up)
+    ax.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+
+
+def _draw_patterns(ax: Axes, prediction: Prediction) -> None:
+    prepared, implied = prediction.prepared, prediction.implied
+    if prepared is None:
+        angle = (np.arange(BINS) + 0.5) * 180 / BINS
+        ax.vlines(angle, 0, prediction.pattern, COLOURS["measured"], linewidth=0.8)
+        ax.set(xlabel="2θ / degrees (Mo Kα)", ylabel="intensity", xlim=(0, 180))
+    elif prepared.is_profile:
+        _draw_profile(ax, prepared, implied)
+    else:
+        _draw_list(ax, prepared, implied)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_profile(ax: Axes, prepared: Prepared, implied: Implied | None) -> None:
+    angle, intensity = prepared.measured.two_theta, prepared.measured.intensity
+    ax.plot(angle, intensity, COLOURS["measured"], linewidth=0.8, label="measured")
+    ax.plot(angle, prepared.background, COLOURS["background"], linewidth=0.8, label="background")
+    low = -0.06 * intensity.max()
+    ax.vlines(
+        prepared.peaks.two_theta, low, low / 3, COLOURS["peaks"], linewidth=1, label="peaks found"
+    )
+    if implied is not None:
+        label = f"implied, Rwp {implied.rwp:.2f}"
+        ax.plot(angle, implied.intensity, COLOURS["implied"], linewidth=1, label=label)
+        difference = intensity - implied.intensity
+        offset = 1.5 * low - difference.max()
+        ax.plot(angle, difference + offset, "#7d8894", linewidth=0.8, label="difference")
+    ax.set(xlabel="2θ / degrees", ylabel="intensity", xlim=(angle[0], angle[-1]))
+    ax.legend(frameon=False)
+
+
+def _draw_list(ax: Axes, prepared: Prepared, implied: Implied | None) -> None:
+    """Measured lines upwards, implied ones downwards."""
+    measured = prepared.measured
+    ax.vlines(
+        measured.two_theta, 0, measured.intensity, COLOURS["measured"], linewidth=1, label="measured"
+    )
+    if implied is not None:
+        angle, area = implied.lines.T
+        label = f"implied, Rwp {implied.rwp:.2f}"
+        ax.vlines(angle, -area, 0, COLOURS["implied"], linewidth=1, label=label)
+    ax.axhline(0, color="#e3e1da", linewidth=0.8)
+    ax.set(xlabel="2θ / degrees", ylabel="intensity")
+    ax.legend(frameon=False)

@@ -1,0 +1,155 @@
+"""The figures of a prediction as JSON values: all that is known of it but the arrays.
+
+`results` holds
+
+composition
+    as the network was told: a formula, elements with commas between them, or None.
+density
+    shape; minimum, maximum and mean, e/angstrom^3; deviation of the samples as a share of the mean
+    density, None without samples.
+cell
+    None where it is not known; else parameters of the cell that the density fills (a, b, c in
+    angstrom, alpha, beta, gamma in degrees), its volume (angstrom^3), the electrons in it, and the
+    formula units that they make up, None without a formula.
+cells
+    what the search found, the best first: lattice_type, parameters of the conventional cell, merit.
+measured
+    None for a pattern on the network's grid; else file, format, points, first and last two-theta
+    (degrees), wavelengths (angstrom) and their weights, the options of the preparation, shift (zero
+    in degrees, displacement as a share of the radius; None where the pattern does not tell them),
+    and peaks: two_theta (degrees), d (angstrom), area, and width (degrees; None in a list of peaks).
+implied
+    cosine and rwp of the pattern that the density implies; None without a cell.
+warnings
+    in sentences.
+network
+    the folder of its run, its dataset, and what decides its weights.
+software
+    versions.
+"""
+
+import dataclasses
+import platform
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+import cmed_jax
+from cmed_jax.crystal.composition import SYMBOLS
+from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.files.cell_search import CellCandidate
+from cmed_jax.files.preparation import PeakList, Prepared
+from cmed_jax.physics.cell import cell_volume
+from cmed_jax.prediction import Prediction
+
+
+def results(prediction: Prediction) -> dict[str, Any]:
+    """Return the figures of a prediction, as the module describes them."""
+    config, implied = prediction.config, prediction.implied
+    return {
+        "composition": told(prediction.composition),
+        "density": _density(prediction),
+        "cell": _cell(prediction),
+        "cells": [_candidate(cell) for cell in prediction.cells],
+        "measured": None if prediction.prepared is None else _measured(prediction.prepared),
+        "implied": None if implied is None else {"cosine": implied.cosine, "rwp": implied.rwp},
+        "warnings": list(prediction.warnings),
+        "network": {"run": config.run, "data": config.data} | config.identity(),
+        "software": {
+            "cmed_jax": cmed_jax.__version__,
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def told(composition: Float[np.ndarray, "119"]) -> str | None:
+    """Return what a network was told of a composition, as a user writes it.
+
+    Args:
+        composition: atom fractions by atomic number; ones where the ratios are unknown.
+    """
+    from pymatgen.core import Composition
+
+    amounts = {SYMBOLS[z]: float(composition[z]) for z in np.flatnonzero(composition).tolist()}
+    if not amounts:
+        return None
+    if sum(amounts.values()) > 1.5:
+        return ", ".join(amounts)
+    return Composition(amounts).get_integer_formula_and_factor(max_denominator=200)[0]
+
+
+def _density(prediction: Prediction) -> dict[str, Any]:
+    density, std = prediction.density, prediction.std
+    return {
+        "shape": list(density.shape),
+        "minimum": float(density.min()),
+        "maximum": float(density.max()),
+        "mean": float(density.mean()),
+        "deviation": None if std is None else float(std.mean() / density.mean()),
+    }
+
+
+def _cell(prediction: Prediction) -> dict[str, Any] | None:
+    if prediction.lattice is None:
+        return None
+    volume = cell_volume(prediction.lattice)
+    electrons = float(prediction.density.mean() * volume)
+    unit = _electrons(told(prediction.composition))
+    return {
+        "parameters": _rounded(cell_parameters(prediction.lattice)),
+        "volume": round(float(volume), 4),
+        "electrons": electrons,
+        "formula_units": None if unit is None else electrons / unit,
+    }
+
+
+def _electrons(formula: str | None) -> float | None:
+    """Electrons of a formula unit."""
+    from pymatgen.core import Composition
+
+    if formula is None or "," in formula:
+        return None
+    return float(Composition(formula).total_electrons)
+
+
+def _candidate(cell: CellCandidate) -> dict[str, Any]:
+    return {
+        "lattice_type": cell.lattice_type,
+        "parameters": _rounded(cell.parameters),
+        "merit": float(cell.merit),
+    }
+
+
+def _measured(prepared: Prepared) -> dict[str, Any]:
+    measured, shift = prepared.measured, prepared.shift
+    return {
+        "file": measured.path.name,
+        "format": measured.format,
+        "points": len(measured.two_theta),
+        "first": float(measured.two_theta[0]),
+        "last": float(measured.two_theta[-1]),
+        "wavelengths": _rounded(prepared.radiation.wavelengths, 6),
+        "weights": _rounded(prepared.radiation.weights, 6),
+        "preparation": dataclasses.asdict(prepared.options),
+        "shift": None if shift is None else {k: float(x) for k, x in shift._asdict().items()},
+        "peaks": _peaks(prepared.peaks),
+    }
+
+
+def _peaks(peaks: PeakList) -> list[dict[str, float | None]]:
+    return [
+        {
+            "two_theta": round(angle, 4),
+            "d": round(1 / s, 5),
+            "area": float(f"{area:.5g}"),
+            "width": round(width, 4) if np.isfinite(width) else None,
+        }
+        for angle, s, area, width in zip(*(column.tolist() for column in peaks), strict=True)
+    ]
+
+
+def _rounded(values: Float[np.ndarray, " n"], digits: int = 4) -> list[float]:
+    return np.round(np.asarray(values, float), digits).tolist()

@@ -1,0 +1,118 @@
+"""Strips: plots over two-theta that fill any width and are spread out along it, text apart.
+
+The drawing stretches with the page while lines keep their width; ticks and labels are text of the
+page, so that they stay legible at every width. Strips of one stack share their axis and are
+scrolled together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from cmed_jax.evaluation.charts import Axis, Values
+
+ACROSS, UP = 20_000, 2_000
+"""Of a drawing, in its own units."""
+
+ZOOMS = (1, 2, 4, 8)
+"""By which a stack can be spread out."""
+
+
+@dataclass
+class Strip:
+    """A drawing that grows mark by mark, in the order in which they are given.
+
+    Attributes:
+        x: two-theta.
+        y: what is drawn over it.
+        height: on the page, pixels.
+        marks: what has been drawn.
+    """
+
+    x: Axis
+    y: Axis
+    height: int
+    marks: list[str] = field(default_factory=list)
+
+    def line(self, x: Values, y: Values, name: str) -> "Strip":
+        """Add a line through points, of a class of the style sheet."""
+        first, *rest = (f"{a} {b}" for a, b in zip(self._across(x), self._down(y), strict=True))
+        self.marks.append(f'<path class="{name}" d="M{first}L{" ".join(rest)}"/>')
+        return self
+
+    def sticks(self, x: Values, low: Values, high: Values, name: str) -> "Strip":
+        """Add upright lines from low to high."""
+        ends = zip(self._across(x), self._down(low), self._down(high), strict=True)
+        lines = "".join(f"M{a} {b}V{c}" for a, b, c in ends)
+        self.marks.append(f'<path class="{name}" d="{lines}"/>')
+        return self
+
+    def span(self, start: float, stop: float, name: str) -> "Strip":
+        """Add a ground of full height between two values of x."""
+        a, b = self._across([start, stop])
+        self.marks.append(f'<rect class="{name}" x="{a}" width="{b - a}" height="{UP}"/>')
+        return self
+
+    def html(self, title: str) -> str:
+        """Return the strip; the title is read to those who cannot see it."""
+        rules = "".join(f"M0 {b}H{ACROSS}" for b in self._down(self.y.ticks))
+        scale = "".join(
+            f'<i style="bottom:{100 * place:.1f}%">{value:,.6g}</i>'
+            for place, value in zip(self.y.place(self.y.ticks), self.y.ticks, strict=True)
+        )
+        return (
+            f'<div class="strip" style="height:{self.height}px"><div class="scale">'
+            f"<b>{escape(self.y.label)}</b>{scale}</div>"
+            f'<svg viewBox="0 0 {ACROSS} {UP}" preserveAspectRatio="none" role="img" '
+            f'aria-label="{escape(title)}"><path class="grid" d="{rules}"/>'
+            f"{''.join(self.marks)}</svg></div>"
+        )
+
+    def _across(self, x: Values) -> list[int]:
+        return np.rint(ACROSS * self.x.place(x)).astype(int).tolist()
+
+    def _down(self, y: Values) -> list[int]:
+        return np.rint(UP * (1 - self.y.place(y))).astype(int).tolist()
+
+
+def stack(name: str, strips: Mapping[str, Strip]) -> str:
+    """Return strips by their titles, above the axis that they share.
+
+    Args:
+        name: of the stack, another than those of the page's other ones.
+        strips: from the top; all have the same axis of x.
+    """
+    axis = next(iter(strips.values())).x
+    fine = round_values(axis.low, axis.high, 40)
+    coarse = set(axis.ticks)
+    ticks = "".join(
+        f'<i style="left:{100 * place:.2f}%"{"" if value in coarse else " class=fine"}>'
+        f"{value:g}</i>"
+        for place, value in zip(axis.place(fine), fine, strict=True)
+    )
+    choices = "".join(
+        f'<label><input type="radio" name="{name}" value="{zoom}"'
+        f"{' checked' if zoom == 1 else ''}>{zoom}×</label>"
+        for zoom in ZOOMS
+    )
+    return (
+        f'<div class="stack-of-strips"><div class="choice">zoom {choices}</div>'
+        f'<div class="scroller"><div class="spread">'
+        f"{''.join(strip.html(title) for title, strip in strips.items())}"
+        f'<div class="strip ticks"><div class="scale"></div><div class="angles">{ticks}</div></div>'
+        f'</div></div><div class="axis">{escape(axis.label)}</div></div>'
+    )
+
+
+def angle_axis(low: float, high: float, label: str) -> Axis:
+    """Return an axis of two-theta."""
+    return Axis(label, low, high, round_values(low, high, 8))
+
+
+def round_values(low: float, high: float, most: int) -> list[float]:
+    """Return at most so many round values from low to high, at even distances."""
+    values = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(x) for x in values if low <= x <= high]

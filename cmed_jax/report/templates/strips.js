@@ -1,0 +1,12 @@
+// Spreads stacks of strips out along their axis, about the middle of what is seen.
+"use strict";
+
+for (const stack of document.querySelectorAll(".stack-of-strips")) {
+  const [scroller, spread] = [stack.querySelector(".scroller"), stack.querySelector(".spread")];
+  stack.querySelector(".choice").addEventListener("change", (event) => {
+    const middle = (scroller.scrollLeft + scroller.clientWidth / 2) / scroller.scrollWidth;
+    spread.style.width = `${100 * event.target.value}%`;
+    stack.classList.toggle("wide", event.target.value > 2);
+    scroller.scrollLeft = middle * scroller.scrollWidth - scroller.clientWidth / 2;
+  });
+}
