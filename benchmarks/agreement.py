@@ -5,8 +5,10 @@ double and in single precision.
 
 pymatgen joins what falls into one of its bins of 1e-5 degrees and drops what is weaker than 1e-5 of
 the strongest. To compare arithmetic and not habits, its bins are made narrower and its cut taken
-away, and lines of both closer than 3e-7 1/angstrom count as one, at their centroid. A line that one
-of the two lacks is a difference in intensity.
+away, and lines of both closer than 3e-7 1/angstrom count as one. It stands at their centroid in s,
+weighted by |F|^2 times multiplicity: towards 180 degrees neither two-theta nor the
+Lorentz-polarization factor is linear over even so short a way. A line that one of the two lacks is
+a difference in intensity.
 """
 
 import multiprocessing
@@ -30,7 +32,12 @@ from rich.table import Table
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.physics import Crystal, reflections_of
-from cmed_jax.physics.patterns import RADIATIONS, powder_lines
+from cmed_jax.physics.patterns import (
+    RADIATIONS,
+    lorentz_polarization,
+    powder_lines,
+    two_theta,
+)
 
 RADIATION = ("MoKa", "CuKa")
 PRECISION = {"float64": np.float64, "float32": np.float32}
@@ -86,11 +93,13 @@ def differences(
     weight = np.where(owner == np.array([[0], [1]]), strength, 0)[:, order]
     s = 2 * np.sin(np.radians(angle[order]) / 2) / wavelength
     first = np.flatnonzero(np.diff(s, prepend=-1) > TOGETHER)
-    total = np.add.reduceat(weight, first, axis=1)
-    moment = np.add.reduceat(weight * angle[order], first, axis=1)
+    squared = weight / lorentz_polarization(angle[order])
+    total, mass, moment = (
+        np.add.reduceat(x, first, axis=1) for x in (weight, squared, squared * s)
+    )
     intensity = total / total.max(axis=1, keepdims=True)
     seen = intensity.min(axis=0) > STRONG
-    position = moment[:, seen] / total[:, seen]
+    position = two_theta(moment[:, seen] / mass[:, seen], wavelength)
     return np.abs(np.diff(position, axis=0)).max(), np.abs(np.diff(intensity, axis=0)).max()
 
 
