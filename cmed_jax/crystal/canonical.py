@@ -268,15 +268,14 @@ def _symmetrized(
     direction.
     """
     edges = np.linalg.cholesky(metric)
+    images = coords @ group.rotations.mT + group.translations[:, None] / _STEPS
     ideal = coords.copy()
     for number in np.unique(numbers):
-        atoms = coords[numbers == number]
-        images = atoms @ group.rotations.mT + group.translations[:, None] / _STEPS
-        gaps = images[:, :, None] - atoms
+        same = np.flatnonzero(numbers == number)
+        gaps = images[:, same, None] - coords[same]
         gaps -= np.rint(gaps)
-        squares = np.sum(np.tensordot(gaps, edges, 1) ** 2, axis=-1)
-        nearest = np.argmin(squares, axis=1)[:, None, :, None]
-        ideal[numbers == number] += np.take_along_axis(gaps, nearest, axis=1)[:, 0].mean(axis=0)
+        nearest = np.argmin(np.sum((gaps @ edges) ** 2, axis=-1), axis=1)[:, None, :, None]
+        ideal[same] += np.take_along_axis(gaps, nearest, axis=1)[:, 0].mean(axis=0)
     return ideal
 
 
