@@ -18,10 +18,11 @@ from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.folder import keep_identity, locked
 from cmed_jax.training.log import Log
-from cmed_jax.training.loop import Stop, batch_named, fit, stop_on_signals
+from cmed_jax.training.loop import batch_named, fit
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import Table, TrainState, initial_state, make_step
+from cmed_jax.training.stop import Stop, stop_on_signals
 
 
 def train(config: Config) -> tuple[int, Stop]:

@@ -1,7 +1,6 @@
 """The loop, in the order in which it goes: step, log, validate, save, stop."""
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.log import Log
 from cmed_jax.training.parallel import Compiled
 from cmed_jax.training.step import Table, TrainState
+from cmed_jax.training.stop import Stop
 
 Validate = Callable[[TrainState], dict[str, float]]
 
@@ -54,12 +54,6 @@ class Diverged(ValueError):
         self.step = step
 
 
-class Stop:
-    """Whether the process was asked to end: by SIGTERM, or by Ctrl-C."""
-
-    signal: int | None = None
-
-
 @contextmanager
 def batch_named(rows: Rows, materials: Shaped[np.ndarray, " n"]) -> Iterator[None]:
     """Let the error of a run that diverges name the materials of its batch."""
@@ -68,26 +62,6 @@ def batch_named(rows: Rows, materials: Shaped[np.ndarray, " n"]) -> Iterator[Non
     except Diverged as fault:
         fault.add_note(f"its batch was {', '.join(materials[rows[fault.step - 1]])}")
         raise
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Turn SIGTERM and SIGINT into a request that the loop answers after its step.
-
-    A second one of the same kind does what it does without us: some steps wait for a compilation.
-    """
-    stop = Stop()
-
-    def ask(number: int, frame: object) -> None:
-        stop.signal = number
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def fit(
@@ -123,7 +97,7 @@ def fit(
         pending = (done, metrics)
 
         to_validate = done % config.validate_every == 0 or done == steps
-        stopping = stop.signal is not None  # asked once: the signal may come at any moment
+        stopping = stop.asked()  # once: the signal may come at any moment
         if to_validate or done % config.checkpoint_every == 0 or stopping:
             _report(*pending, config, log)  # first: a state that has diverged is not saved
             pending = None

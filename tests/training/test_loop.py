@@ -9,8 +9,9 @@ import pytest
 from cmed_jax.data.batches import Rows
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.log import Log
-from cmed_jax.training.loop import Diverged, LoopConfig, Stop, fit, stop_on_signals
+from cmed_jax.training.loop import Diverged, LoopConfig, fit
 from cmed_jax.training.step import Table, TrainState
+from cmed_jax.training.stop import Stop
 
 EVERY = LoopConfig(log_every=2, validate_every=4, checkpoint_every=3)
 TABLE = Table(jnp.ones((9, 1024)), jnp.ones((9, 119)), jnp.ones((9, 5, 5, 5), "f2"), jnp.ones(9))
@@ -122,17 +123,6 @@ def test_a_state_that_has_diverged_is_not_saved(run, monkeypatch):
             then=lambda n, m: m | {"gradient_norm": jnp.float32(1 if n < 3 else jnp.nan)},
         )
     assert saved == [1, 2, 3]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_are_remembered_and_handlers_put_back(number):
-    before = signal.getsignal(number)
-    with stop_on_signals() as stop:
-        assert stop.signal is None
-        signal.raise_signal(number)
-        assert stop.signal == number
-        assert signal.getsignal(number) is before  # the next one ends the process at once
-    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize(
