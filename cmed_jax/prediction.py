@@ -18,13 +18,12 @@ from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Query
 from cmed_jax.files.cell_search import CellCandidate
 from cmed_jax.files.implied import Implied
-from cmed_jax.files.measured import load_pattern
-from cmed_jax.files.patterns import check_grid_pattern, to_network_grid
-from cmed_jax.files.preparation import Prepared
+from cmed_jax.files.measured import load_pattern, pattern_of_columns
+from cmed_jax.files.patterns import check_grid_pattern
+from cmed_jax.files.preparation import Preparation, Prepared, prepare
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
 from cmed_jax.model.network import Network
-from cmed_jax.physics.patterns import wavelength_in_angstrom
 from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config
 from cmed_jax.training.parallel import DataParallel
 
@@ -99,18 +98,19 @@ class Prediction:
 
         return plot(self)
 
-    def report(self, path: str | Path) -> None:
+    def report(self, path: str | Path, command: str | None = None) -> None:
         """Write one page to look at, which opens without a network (`cmed_jax.report.page`).
 
         Args:
             path: of the HTML file.
+            command: by which the prediction is repeated, where there is one.
 
         Raises:
             FileNotFoundError: there is no such folder.
         """
         from cmed_jax.report.page import page
 
-        write_text(path, page(self))
+        write_text(path, page(self, command))
 
 
 class Restored(NamedTuple):
@@ -141,6 +141,7 @@ def restore_and_predict(
     composition: Composition = None,
     *,
     wavelength: str | float | None = None,
+    preparation: Preparation = Preparation(),
     grid: tuple[int, int, int] = (50, 50, 50),
     samples: int = 0,
     seed: int = 0,
@@ -155,6 +156,7 @@ def restore_and_predict(
         composition: a formula, amounts by element, the elements alone (ratios unknown), or None.
         wavelength: a radiation such as "CuKa", or angstroms; a pattern on the network's grid goes
             without, and so does a file that says it.
+        preparation: which steps lead from a measured pattern to the network's.
         grid: points along a, b, c.
         samples: how many densities to draw from the latent beside the plain one.
         seed: of the samples.
@@ -170,32 +172,36 @@ def restore_and_predict(
     told, knowledge = parse_composition(composition)
     config, network = checkpoint if isinstance(checkpoint, Restored) else restore(checkpoint)
     as_measured = config.step.augmentation.artefacts is not None
-    shown, coverage, warnings = _shown(pattern, wavelength, as_measured)
+    prepared = _prepared(pattern, wavelength, preparation, as_measured)
+    if prepared is None:
+        shown = check_grid_pattern(np.asarray(pattern))
+        coverage = np.ones_like(shown)
+    else:
+        shown, coverage = prepared.pattern, prepared.coverage
+    warnings = () if prepared is None else prepared.warnings
     generator = network_generator(network, grid, samples=samples, seed=seed)
     query = Query(shown[None], told[None], np.array([knowledge], np.int32), coverage[None])
     densities = np.asarray(generator(query)[0])
     candidates = densities[1:] if samples else None
     std = None if candidates is None else candidates.std(axis=0)
-    return Prediction(densities[0], std, candidates, shown, coverage, told, config, tuple(warnings))
+    return Prediction(
+        densities[0], std, candidates, shown, coverage, told, config, warnings, prepared
+    )
 
 
-def _shown(
-    pattern: Pattern, wavelength: str | float | None, as_measured: bool
-) -> tuple[Float[np.ndarray, "1024"], Float[np.ndarray, "1024"], list[str]]:
+def _prepared(
+    pattern: Pattern, wavelength: str | float | None, options: Preparation, as_measured: bool
+) -> Prepared | None:
+    """Return what is found in a pattern; None where it is on the network's grid already."""
     if isinstance(pattern, str | Path):
-        measured = load_pattern(pattern, wavelength)
-        columns = (measured.two_theta, measured.intensity)
-        used = measured.radiation.mean if wavelength is None else wavelength
-        shown, coverage, warnings = _shown(columns, used, as_measured)
-        return shown, coverage, [*measured.notes, *warnings]
+        return prepare(load_pattern(pattern, wavelength), options, as_measured=as_measured)
     if not isinstance(pattern, tuple | list) or len(pattern) != 2:
-        shown = check_grid_pattern(np.asarray(pattern))
-        return shown, np.ones_like(shown), []
+        return None
     if wavelength is None:
         raise ValueError(
             "the wavelength is missing: give a radiation such as CuKa, or angstroms, "
             "for the angles mean nothing without it"
         )
-    angle, intensity = (np.asarray(column, float) for column in pattern)
-    angstrom = wavelength_in_angstrom(wavelength)
-    return to_network_grid(angle, intensity, angstrom, as_measured=as_measured)
+    columns = (np.asarray(column, float) for column in pattern)
+    measured = pattern_of_columns(*columns, wavelength)
+    return prepare(measured, options, as_measured=as_measured)

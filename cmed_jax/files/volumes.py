@@ -55,6 +55,11 @@ def check_output(path: str | Path, lattice: Lattice | None = None) -> None:
         raise FileNotFoundError(f"cannot write {path.name!r}: there is no folder {path.parent}")
 
 
+def needs_cell(suffix: str) -> bool:
+    """Return whether a format, told by its suffix without the dot, holds the cell."""
+    return f".{suffix}" in _VOLUMES
+
+
 def save_volume(
     path: str | Path,
     density: Density,

@@ -30,9 +30,7 @@ def scene(prediction: Prediction) -> dict[str, Any]:
         "lattice": lattice.tolist(),
         "atoms": [],
         "surfaces": {
-            f"{share:.0%}": surface(
-                prediction.density, level, lattice, _doubt(prediction.std, level)
-            )
+            f"{share:.0%}": surface(prediction.density, level, lattice, _doubt(prediction, level))
             for share, level in levels(prediction.density).items()
         },
     }
@@ -73,11 +71,12 @@ def colour_bar(colours: Colours) -> tuple[str, dict[float, float]]:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), places
 
 
-def _doubt(
-    std: Float[np.ndarray, "a b c"] | None, level: float
-) -> Float[np.ndarray, "a b c"] | None:
-    """The deviation as a share of the surface's own density, from 0 to 1 at `MOST_DOUBT`."""
-    return None if std is None else np.clip(std / max(MOST_DOUBT * level, 1e-30), 0, 1)
+def _doubt(prediction: Prediction, level: float) -> Float[np.ndarray, "a b c"] | None:
+    """The deviation as a share of the density on and in a surface, 1 at `MOST_DOUBT`."""
+    if prediction.std is None:
+        return None
+    share = prediction.std / np.maximum(prediction.density, max(level, 1e-30))
+    return np.clip(share / MOST_DOUBT, 0, 1)
 
 
 def _drawn_lattice(prediction: Prediction) -> Float[np.ndarray, "3 3"]:

@@ -1,8 +1,8 @@
 """The page of a prediction: one HTML file that opens without a network.
 
 It shows the density in its cell, the measured pattern with what was found in it, the pattern that
-the density implies, and how to repeat the prediction. Style and viewer are those of the evaluation's
-page (`cmed_jax.evaluation.page`); sections for which nothing is known are left out.
+the density implies, and how to repeat the prediction. Style and viewer are shared with the page of
+an evaluation (`cmed_jax.evaluation.page`); sections for which nothing is known are left out.
 """
 
 import json
@@ -152,7 +152,7 @@ def _slices(prediction: Prediction) -> str:
 _DOUBT = (
     '<div class="ramp"><div class="bar doubt"></div><div class="marks"><i style="left:0">0</i>'
     '<i style="left:50%">25 %</i><i style="left:100%">50 %</i></div><p>deviation of the samples, '
-    "as a share of the density at the surface</p></div>"
+    "as a share of the density</p></div>"
 )
 
 
@@ -226,7 +226,8 @@ def _method(found: Results) -> dict[str, Any]:
     shift = measured["shift"]
     return {
         "Preparation": measured["preparation"],
-        "Shift": shift and f"{shift['zero']:.4f}° of the zero, {shift['displacement']:.2e} of the "
+        "Shift": shift
+        and f"{shift['zero']:.4f}° of the zero, {shift['displacement']:.2e} of the "
         "radius by displacement",
         "Network": f"{found['network']['run']}, trained on {found['network']['data']}",
         "Software": found["software"],

@@ -82,10 +82,8 @@ def _draw_profile(ax: Axes, prepared: Prepared, implied: Implied | None) -> None
 
 def _draw_list(ax: Axes, prepared: Prepared, implied: Implied | None) -> None:
     """Measured lines upwards, implied ones downwards."""
-    measured = prepared.measured
-    ax.vlines(
-        measured.two_theta, 0, measured.intensity, COLOURS["measured"], linewidth=1, label="measured"
-    )
+    angle, intensity = prepared.measured.two_theta, prepared.measured.intensity
+    ax.vlines(angle, 0, intensity, COLOURS["measured"], linewidth=1, label="measured")
     if implied is not None:
         angle, area = implied.lines.T
         label = f"implied, Rwp {implied.rwp:.2f}"

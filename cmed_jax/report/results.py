@@ -17,15 +17,15 @@ measured
     None for a pattern on the network's grid; else file, format, points, first and last two-theta
     (degrees), wavelengths (angstrom) and their weights, the options of the preparation, shift (zero
     in degrees, displacement as a share of the radius; None where the pattern does not tell them),
-    and peaks: two_theta (degrees), d (angstrom), area, and width (degrees; None in a list of peaks).
+    and peaks: two_theta (degrees), d (angstrom), area, width (degrees; None in a list of peaks).
 implied
     cosine and rwp of the pattern that the density implies; None without a cell.
-warnings
-    in sentences.
 network
     the folder of its run, its dataset, and what decides its weights.
 software
     versions.
+
+and the warnings, in sentences.
 """
 
 import dataclasses
@@ -147,7 +147,7 @@ def _peaks(peaks: PeakList) -> list[dict[str, float | None]]:
             "area": float(f"{area:.5g}"),
             "width": round(width, 4) if np.isfinite(width) else None,
         }
-        for angle, s, area, width in zip(*(column.tolist() for column in peaks), strict=True)
+        for angle, s, area, width in zip(*(column.tolist() for column in peaks[:4]), strict=True)
     ]
 
 
