@@ -8,35 +8,31 @@ is on the disk while it is written.
 """
 
 import json
-import os
-import re
-import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from textwrap import shorten
 from types import TracebackType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, PyTree, UInt32
+from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
+from cmed_jax.training.damage import (
+    Damaged,
+    checksum,
+    last_finished,
+    others_named,
+    reason,
+    set_aside,
+    unsaved,
+    warn,
+)
+from cmed_jax.training.folder import CHECKPOINTS
+from cmed_jax.training.hosts import agreed, leads
 from cmed_jax.training.step import TrainState
 
-FOLDER = "checkpoints"
 SCORE = "ssim"
 """The validation figure, larger is better, by which the best checkpoint is kept."""
-
-
-class Damaged(ValueError):
-    """A checkpoint cannot be read, or does not hold what was saved."""
-
-
-class Unsaved(OSError):
-    """A checkpoint cannot be written."""
+CENTURY = 100 * 365 * 86_400
+"""Seconds that Orbax waits for a save. It goes by the clock on the wall, which may jump."""
 
 
 class Checkpoints:
@@ -53,12 +49,14 @@ class Checkpoints:
             keep_checkpoints_without_metrics=False,
         )
         self._config = config
-        self._folder = (run / FOLDER).absolute()
-        for score in _unreadable_scores(self._folder):
-            _warn(f"{score} is damaged: its checkpoint counts as one that was not validated")
-            _set_aside(score)
+        self._folder = (run / CHECKPOINTS).absolute()
+        with agreed():
+            for score in _unreadable_scores(self._folder) if leads() else ():
+                warn(f"{score} is damaged: its checkpoint counts as one that was not validated")
+                set_aside(score)
         self._checkpointer = ocp.training.Checkpointer(
             self._folder,
+            context=_context(),
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(2), best]),
             cleanup_tmp_directories=True,
         )
@@ -71,8 +69,7 @@ class Checkpoints:
         """
         items = _items(state)
         sums = {name: int(checksum(item)) for name, item in items.items()}
-        with _unsaved(self._folder):
-            _check_writable(self._folder)
+        with unsaved(self._folder):
             self._checkpointer.save_checkpointables_async(
                 step,
                 items,
@@ -89,17 +86,19 @@ class Checkpoints:
         Raises:
             Damaged: there are checkpoints, and none is whole; they are left as they are.
         """
-        faults: dict[Path, Damaged] = {}
+        faults: dict[Path, ValueError] = {}
         for saved in reversed(self._checkpointer.checkpoints):
             path = self._folder / str(saved.step)
             try:
-                items = _load(path, _items(abstract))
-            except Damaged as fault:
+                with agreed():
+                    items = _load(path, _items(abstract))
+            except ValueError as fault:
                 faults[path] = fault
                 continue
-            for damaged, reason in faults.items():
-                _warn(f"{reason}; the run continues from step {saved.step}")
-                _set_aside(damaged)
+            with agreed():
+                for damaged, fault in faults.items() if leads() else ():
+                    warn(f"{fault}; the run continues from step {saved.step}")
+                    set_aside(damaged)
             self._checkpointer.reload()
             return saved.step, TrainState(**items["model"], optimizer=items["optimizer"])
         if faults:
@@ -112,7 +111,7 @@ class Checkpoints:
         Raises:
             Unsaved: it cannot be.
         """
-        with _unsaved(self._folder):
+        with unsaved(self._folder):
             self._checkpointer.wait()
 
     def __enter__(self) -> "Checkpoints":
@@ -130,7 +129,7 @@ class Checkpoints:
             if error is None:
                 raise
         if error is not None:
-            error.add_note(_last_finished(self._folder))
+            error.add_note(last_finished(self._folder))
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -143,7 +142,7 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path).absolute()
     if (path / "model").is_dir():
         return path
-    folder = path / FOLDER
+    folder = path / CHECKPOINTS
     if not folder.is_dir():
         raise FileNotFoundError(
             f"no checkpoint at {path}: give the folder of a run, or a folder checkpoints/STEP in it"
@@ -161,7 +160,7 @@ def find_checkpoint(path: str | Path) -> Path:
 
 def run_folder(path: Path) -> Path:
     """Return the folder of a run, given it or a checkpoint inside it."""
-    return path.parents[1] if path.parent.name == FOLDER else path
+    return path.parents[1] if path.parent.name == CHECKPOINTS else path
 
 
 def read_config(checkpoint: Path) -> dict[str, Any]:
@@ -170,7 +169,7 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
     Raises:
         Damaged: it cannot be read; other checkpoints of the run are named.
     """
-    with _others_named(checkpoint):
+    with others_named(checkpoint):
         return _metadata(checkpoint)["config"]
 
 
@@ -181,25 +180,18 @@ def load_model(checkpoint: Path, parameters: PyTree, statistics: PyTree) -> tupl
         Damaged: they cannot be read, or are not what was saved; other checkpoints of the run are
             named.
     """
-    with _others_named(checkpoint):
+    with others_named(checkpoint):
         target = {"model": {"parameters": parameters, "statistics": statistics}}
         model = _load(checkpoint, target)["model"]
     return model["parameters"], model["statistics"]
 
 
-@jax.jit
-def checksum(tree: PyTree) -> UInt32[Array, ""]:
-    """Return a sum of all words of a tree's arrays, each times an odd number of its own.
-
-    A word that changes alone always changes the sum, modulo 2^32. Integers sum to the same in any
-    order, so that it does not depend on the devices.
-    """
-    total = jnp.uint32(0)
-    for leaf in jax.tree.leaves(tree):
-        words = leaf.view(f"uint{8 * leaf.dtype.itemsize}").ravel().astype(jnp.uint32)
-        odd = 2 * jnp.arange(words.size, dtype=jnp.uint32) + 1
-        total = 31 * total + jnp.sum(odd * words, dtype=jnp.uint32)
-    return total
+def _context() -> ocp.Context:
+    """Return how Orbax writes: whatever the clock does, and where it cannot, it says so at once."""
+    context = ocp.Context()
+    context.asynchronous.timeout_secs = CENTURY
+    context.asynchronous.create_directories_asynchronously = False
+    return context
 
 
 def _items(state: TrainState) -> dict[str, PyTree]:
@@ -213,7 +205,7 @@ def _load(checkpoint: Path, target: dict[str, PyTree]) -> dict[str, PyTree]:
     try:
         items = ocp.load_checkpointables(checkpoint, target)
     except Exception as error:
-        raise Damaged(f"{checkpoint} cannot be read ({_reason(error)})") from error
+        raise Damaged(f"{checkpoint} cannot be read ({reason(error)})") from error
     if sums and any(int(checksum(items[name])) != sums[name] for name in target):
         raise Damaged(f"{checkpoint} is damaged (it does not hold what was saved)")
     return items
@@ -223,7 +215,7 @@ def _metadata(checkpoint: Path) -> dict[str, Any]:
     try:
         metadata = ocp.checkpointables_metadata(checkpoint).custom_metadata
     except Exception as error:
-        raise Damaged(f"{checkpoint} cannot be read ({_reason(error)})") from error
+        raise Damaged(f"{checkpoint} cannot be read ({reason(error)})") from error
     if not metadata:  # of a damaged file Orbax says no more
         raise Damaged(f"{checkpoint} is damaged (its metadata cannot be read)")
     return metadata
@@ -239,62 +231,3 @@ def _unreadable_scores(folder: Path) -> list[Path]:
             return False
 
     return [path for path in folder.glob("*/metrics/metrics") if not readable(path)]
-
-
-def _set_aside(path: Path) -> None:
-    aside = path.with_suffix(".damaged")
-    shutil.rmtree(aside, ignore_errors=True)  # an earlier one of the same step
-    path.rename(aside)
-
-
-def _check_writable(folder: Path) -> None:
-    """Raise OSError where nothing can be made in a folder: Orbax would wait for five minutes."""
-    probe = folder / ".probe"
-    probe.mkdir(exist_ok=True)
-    probe.rmdir()
-
-
-def _finished(folder: Path) -> list[int]:
-    """Return the steps of the checkpoints that were finished."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
-
-
-def _last_finished(folder: Path) -> str:
-    steps = _finished(folder)
-    return f"the last good checkpoint is {folder / str(steps[-1])}" if steps else "none was saved"
-
-
-@contextmanager
-def _others_named(checkpoint: Path) -> Iterator[None]:
-    try:
-        yield
-    except Damaged as fault:
-        steps = _finished(checkpoint.parent) if checkpoint.parent.name == FOLDER else []
-        others = [str(checkpoint.with_name(str(step))) for step in steps]
-        others = [path for path in others if path != str(checkpoint)]
-        advice = f"give another one: {' or '.join(others)}" if others else "there is no other one"
-        raise Damaged(f"{fault}; {advice}") from fault
-
-
-@contextmanager
-def _unsaved(folder: Path) -> Iterator[None]:
-    """Say of what Orbax raises, of whatever type, that a checkpoint cannot be written."""
-    try:
-        yield
-    except Exception as error:
-        raise Unsaved(
-            f"cannot write a checkpoint in {folder} ({_reason(error)}): "
-            "see to it and start the same command again"
-        ) from error
-
-
-def _reason(error: BaseException) -> str:
-    """Return what went wrong first; in the operating system's words where it was the one."""
-    while cause := error.__cause__:
-        error = cause
-    number = re.search(r"os_error_code='(\d+)'", str(error))
-    return os.strerror(int(number[1])) if number else shorten(str(error), 100)
-
-
-def _warn(sentence: str) -> None:
-    print(f"warning: {sentence}", file=sys.stderr, flush=True)

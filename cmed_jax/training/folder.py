@@ -11,6 +11,7 @@ from cmed_jax.data.dataset import differences
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Checkpoints hold the state of their step, are found again, and survive kills and bad disks."""
 
 import gc
+import itertools
 import shutil
+import time
 from pathlib import Path
 
 import jax
@@ -9,15 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cmed_jax.training.checkpoint import (
-    Checkpoints,
-    Damaged,
-    Unsaved,
-    checksum,
-    find_checkpoint,
-    load_model,
-    read_config,
-)
+from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint, load_model, read_config
+from cmed_jax.training.damage import Damaged, Unsaved, checksum
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import TrainState
 
@@ -144,6 +139,20 @@ def test_what_a_kill_left_of_a_save_is_passed_over_and_removed(tmp_path):
         checkpoints.wait()
         assert checkpoints.restore(abstract())[0] == 5
     assert not half.exists()
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_clock_that_jumps_during_a_save_does_no_harm(tmp_path, monkeypatch, days):
+    """Each look at the clock on the wall shows another day."""
+    looks, today = itertools.count(), time.time()
+    with Checkpoints(tmp_path, CONFIG) as checkpoints, monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: today + 86_400 * days * next(looks))
+        for step, score in ((4, 0.5), (5, None), (6, None)):
+            checkpoints.save(step, at(step), score and {"ssim": score})
+        checkpoints.wait()
+    assert next(looks) > 100
+    assert steps_in(tmp_path) == {4, 5, 6}
+    assert restored(tmp_path) == (6, {6})
 
 
 def test_a_missing_checkpoint_is_answered_with_what_to_give(tmp_path):

@@ -1,0 +1,95 @@
+"""What can be wrong with a checkpoint: how it is noticed, and in which words it is said."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import shorten
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree, UInt32
+
+from cmed_jax.training.folder import CHECKPOINTS
+
+
+class Damaged(ValueError):
+    """A checkpoint cannot be read, or does not hold what was saved."""
+
+
+class Unsaved(OSError):
+    """A checkpoint cannot be written."""
+
+
+@jax.jit
+def checksum(tree: PyTree) -> UInt32[Array, ""]:
+    """Return a sum of all words of a tree's arrays, each times an odd number of its own.
+
+    A word that changes alone always changes the sum, modulo 2^32. Integers sum to the same in any
+    order, so that it does not depend on the devices.
+    """
+    total = jnp.uint32(0)
+    for leaf in jax.tree.leaves(tree):
+        words = leaf.view(f"uint{8 * leaf.dtype.itemsize}").ravel().astype(jnp.uint32)
+        odd = 2 * jnp.arange(words.size, dtype=jnp.uint32) + 1
+        total = 31 * total + jnp.sum(odd * words, dtype=jnp.uint32)
+    return total
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged file or folder, so that it stands in nobody's way."""
+    aside = path.with_suffix(".damaged")
+    shutil.rmtree(aside, ignore_errors=True)  # an earlier one of the same step
+    path.rename(aside)
+
+
+def _finished(folder: Path) -> list[int]:
+    """Return the steps of the checkpoints that were finished."""
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+
+
+def last_finished(folder: Path) -> str:
+    """Say which checkpoint of a folder is the latest that was finished."""
+    steps = _finished(folder)
+    return f"the last good checkpoint is {folder / str(steps[-1])}" if steps else "none was saved"
+
+
+@contextmanager
+def others_named(checkpoint: Path) -> Iterator[None]:
+    """Let what says that a checkpoint is damaged name the others of the run."""
+    try:
+        yield
+    except Damaged as fault:
+        steps = _finished(checkpoint.parent) if checkpoint.parent.name == CHECKPOINTS else []
+        others = [str(checkpoint.with_name(str(step))) for step in steps]
+        others = [path for path in others if path != str(checkpoint)]
+        advice = f"give another one: {' or '.join(others)}" if others else "there is no other one"
+        raise Damaged(f"{fault}; {advice}") from fault
+
+
+@contextmanager
+def unsaved(folder: Path) -> Iterator[None]:
+    """Say of what Orbax raises, of whatever type, that a checkpoint cannot be written."""
+    try:
+        yield
+    except Exception as error:
+        raise Unsaved(
+            f"cannot write a checkpoint in {folder} ({reason(error)}): "
+            "see to it and start the same command again"
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """Return what went wrong first; in the operating system's words where it was the one."""
+    while cause := error.__cause__:
+        error = cause
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(number[1])) if number else shorten(str(error), 100)
+
+
+def warn(sentence: str) -> None:
+    """Print a warning on stderr."""
+    print(f"warning: {sentence}", file=sys.stderr, flush=True)

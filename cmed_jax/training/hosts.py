@@ -1,0 +1,161 @@
+"""Several processes of one run: how they find each other, agree, and end when one is gone.
+
+Each process runs the same command on its own devices and takes its share of every batch. Process 0
+alone writes the log and the configuration; all take part in checkpoints, so the run's folder has to
+be one that all of them see.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+SENTENCE = 1000
+"""Bytes of what a process can say to the others."""
+
+
+@dataclass(frozen=True)
+class HostsConfig:
+    """How the processes of a run find each other, where there are several.
+
+    Tasks of SLURM and of Open MPI and the machines of a TPU pod find each other by themselves.
+    Elsewhere each process is told; what is not given here is taken from the environment:
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID.
+
+    Attributes:
+        coordinator: HOST:PORT of process 0, a port that is free there.
+        processes: how many there are.
+        process: which of them this one is, counted from 0.
+        timeout: seconds of silence after which a process counts as dead, and the others end.
+    """
+
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+    timeout: int = 60
+
+    def __post_init__(self):
+        if self.timeout < 1:
+            raise ValueError(f"timeout is {self.timeout}: give at least 1 second")
+        given = (self.coordinator, self.processes, self.process)
+        if self.coordinator and None in given:
+            raise ValueError("a coordinator is given: give processes and process, too")
+        if None not in given and not 0 <= self.process < self.processes:
+            raise ValueError(
+                f"process is {self.process}: of {self.processes} processes, count from 0"
+            )
+
+
+@contextmanager
+def joined(config: HostsConfig) -> Iterator[None]:
+    """Be one of the processes of a run, and print in process 0 alone; do nothing where it is one.
+
+    JAX ends a process that cannot reach the others for `config.timeout` seconds. So no process
+    hangs when another one is gone; a sentence after JAX's own report says how to go on.
+    """
+    if not _is_one_of_several(config):
+        yield
+        return
+    with _sentence_at_a_sudden_end():
+        jax.distributed.initialize(
+            config.coordinator,
+            _given(config.processes, "JAX_NUM_PROCESSES"),
+            _given(config.process, "JAX_PROCESS_ID"),
+            heartbeat_timeout_seconds=config.timeout,
+            shutdown_timeout_seconds=config.timeout,
+        )
+        with contextlib.ExitStack() as muted:
+            if jax.process_index():
+                nowhere = muted.enter_context(open(os.devnull, "w"))  # noqa: PTH123
+                muted.enter_context(contextlib.redirect_stdout(nowhere))
+            yield
+        jax.distributed.shutdown()  # not after an error, which is to be printed before all wait
+
+
+def leads() -> bool:
+    """Return whether this process is the first, which writes what is written once."""
+    return jax.process_index() == 0
+
+
+@contextmanager
+def agreed() -> Iterator[None]:
+    """Let an error of one process, ValueError or OSError, be one of all, so that none waits."""
+    fault: ValueError | OSError | None = None
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        fault = error
+    said = said_by_all(str(fault or ""))
+    if fault:
+        raise fault
+    for process, sentence in enumerate(said):
+        if sentence:
+            raise ValueError(f"process {process} of {len(said)} cannot go on: {sentence}")
+
+
+def said_by_all(sentence: str) -> list[str]:
+    """Return what each process says; all have to ask."""
+    if jax.process_count() == 1:
+        return [sentence]
+    words = np.zeros(SENTENCE, np.uint8)
+    spoken = sentence.encode()[:SENTENCE]
+    words[: len(spoken)] = np.frombuffer(spoken, np.uint8)
+    heard = multihost_utils.process_allgather(words)
+    return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in heard]
+
+
+def check_alike(begun_with: dict[str, Any]) -> None:
+    """Raise ValueError where processes were started with different JSON values."""
+    digest = hashlib.sha256(json.dumps(begun_with, sort_keys=True).encode()).hexdigest()
+    said = said_by_all(digest)
+    if different := [str(process) for process, one in enumerate(said) if one != said[0]]:
+        raise ValueError(
+            f"process {', '.join(different)} of {len(said)} has other options, or another dataset, "
+            "than process 0: start all with the same"
+        )
+
+
+def _is_one_of_several(config: HostsConfig) -> bool:
+    """Return whether the options or the environment speak of several processes."""
+    explicit = config.coordinator or "JAX_COORDINATOR_ADDRESS" in os.environ
+    # JAX would take a single task in a larger allocation for one of many, and wait for the others.
+    tasks = [os.environ.get(name, "1") for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")]
+    tpu = "TPU_ML_PLATFORM" in os.environ  # JAX sets it on the machines of a TPU, one or many
+    return bool(explicit) or tasks != ["1", "1"] or tpu
+
+
+def _given(option: int | None, variable: str) -> int | None:
+    value = os.environ.get(variable)
+    return option if option is not None or value is None else int(value)
+
+
+@contextmanager
+def _sentence_at_a_sudden_end() -> Iterator[None]:
+    """Have a sentence printed should this process be ended: by JAX, which aborts it, or a kill.
+
+    Nothing can be printed from within then; a shell does it that waits for the end of a pipe.
+    """
+    sentence = (
+        f"error: the process of the run on {socket.gethostname()} was ended before the run: it was "
+        "killed, or another one is gone (its own output, or JAX's above, says why); start all of "
+        "them again, and the run continues from its last checkpoint"
+    )
+    shell = subprocess.Popen(
+        ["sh", "-c", 'read -r done || printf "%s\\n" "$1" >&2', "sh", sentence],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is not for it
+    )
+    try:
+        yield
+    finally:  # an error says for itself what it is
+        shell.communicate(b"done\n")
