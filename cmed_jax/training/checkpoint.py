@@ -96,8 +96,8 @@ class Checkpoints:
                 faults[path] = fault
                 continue
             with agreed():
-                for damaged, fault in faults.items() if leads() else ():
-                    warn(f"{fault}; the run continues from step {saved.step}")
+                for damaged, why in faults.items() if leads() else ():
+                    warn(f"{why}; the run continues from step {saved.step}")
                     set_aside(damaged)
             self._checkpointer.reload()
             return saved.step, TrainState(**items["model"], optimizer=items["optimizer"])
