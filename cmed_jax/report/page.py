@@ -64,7 +64,9 @@ def _absent(found: Results) -> list[str]:
 
 def _head(found: Results) -> dict[str, str]:
     measured, composition = found["measured"], found["composition"]
-    source = "a pattern on the network’s grid" if measured is None else measured["file"]
+    source = (
+        "a pattern on the network’s grid" if measured is None else measured["file"] or "columns"
+    )
     name = "An unknown compound" if composition is None else composition
     warnings = found["warnings"] or ["There is nothing to warn of."]
     kind = "bad" if found["warnings"] else "good"
@@ -185,9 +187,9 @@ def _agreement(implied: Results | None) -> str:
     if implied is None:
         return "Without a cell the density implies no pattern that could be set beside this one."
     return (
-        "Below the measured pattern, the one that the density implies in its cell: nothing was "
-        f"fitted but scale and widths. R<sub>wp</sub> {implied['rwp']:.3f}, cosine "
-        f"{implied['cosine']:.3f}."
+        "Below the measured pattern, the one that the density implies in its cell; its scale and "
+        f"one isotropic B are fitted. R<sub>wp</sub> {implied['rwp']:.3f}, cosine "
+        f"{implied['cosine']:.3f}, of the intensities without background."
     )
 
 

@@ -39,7 +39,7 @@ def shown_pattern(prediction: Prediction) -> str:
     """Return the bins that the network was shown, on a ground where nothing was measured."""
     angle = (np.arange(BINS) + 0.5) * 180 / BINS
     strip = Strip(
-        angle_axis(0, 180, "2θ / degrees, Mo Kα"),
+        angle_axis(0.0, 180.0, "2θ / degrees, Mo Kα"),
         Axis("intensity", 0, 1 + ROOM, [0, 0.5, 1]),
         LOWEST_HEIGHT + 60,
     )
@@ -53,7 +53,7 @@ def shown_pattern(prediction: Prediction) -> str:
     return stack("shown", {"the pattern that the network was shown": strip}) + key(names)
 
 
-def thinned(x: Column, y: Column) -> tuple[Column, Column]:
+def thinned(x: Column, y: Column) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Return a profile of at most `MOST_POINTS` that looks the same: each stretch's extremes."""
     if len(x) <= MOST_POINTS:
         return x, y
@@ -119,7 +119,7 @@ def _with_room(values: Column) -> Axis:
     """An axis of intensities from zero."""
     top = float(values.max()) or 1.0
     low = min(0.0, float(values.min()))
-    return Axis("intensity", low, (1 + ROOM) * top, round_values(0, top, 4))
+    return Axis("intensity", low, (1 + ROOM) * top, round_values(0.0, top, 4))
 
 
 def _with_room_below(values: Column) -> Axis:

@@ -14,10 +14,11 @@ cell
 cells
     what the search found, the best first: lattice_type, parameters of the conventional cell, merit.
 measured
-    None for a pattern on the network's grid; else file, format, points, first and last two-theta
-    (degrees), wavelengths (angstrom) and their weights, the options of the preparation, shift (zero
-    in degrees, displacement as a share of the radius; None where the pattern does not tell them),
-    and peaks: two_theta (degrees), d (angstrom), area, width (degrees; None in a list of peaks).
+    None for a pattern on the network's grid; else file (None for columns), format, points, first
+    and last two-theta (degrees), wavelengths (angstrom) and their weights, the options of the
+    preparation, shift (zero in degrees, displacement as a share of the radius; None where the
+    pattern does not tell them), and peaks: two_theta (degrees), d (angstrom), area, and width
+    (degrees; None in a list of peaks).
 implied
     cosine and rwp of the pattern that the density implies; None without a cell.
 network
@@ -126,7 +127,7 @@ def _candidate(cell: CellCandidate) -> dict[str, Any]:
 def _measured(prepared: Prepared) -> dict[str, Any]:
     measured, shift = prepared.measured, prepared.shift
     return {
-        "file": measured.path.name,
+        "file": measured.path.name if measured.path else None,
         "format": measured.format,
         "points": len(measured.two_theta),
         "first": float(measured.two_theta[0]),

@@ -3,11 +3,11 @@
 import dataclasses
 import json
 import re
-from html.parser import HTMLParser
 
 import jax
 import numpy as np
 import pytest
+from outline import Outline
 
 from cmed_jax.evaluation.charts import Axis, Chart
 from cmed_jax.evaluation.page import SECTIONS, page, verdict
@@ -55,31 +55,6 @@ def report():
     kin = np.resize([0, 1], N).astype(np.int32)
     run = {"checkpoint": "runs/<demo>", "split": "test", "config": {"steps": 3}}
     return results(scores(0.8, 0), baselines, controls, run, kin, DEGRADATION)
-
-
-class Outline(HTMLParser):
-    """The ids of sections, all addresses, and whether tags are closed in the order of opening."""
-
-    VOID = ("meta", "link", "br", "image")
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.sections, self.addresses = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        values = dict(attributes)
-        self.addresses += [values[name] for name in ("src", "href") if name in values]
-        if tag == "section":
-            self.sections.append(values["id"])
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.addresses += [value for name, value in attributes if name in ("src", "href")]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def test_it_asks_for_nothing_from_outside(report):

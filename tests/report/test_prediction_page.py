@@ -1,0 +1,110 @@
+"""The page of a prediction: whole without a network, true to its figures, whatever is known."""
+
+import base64
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+from outline import Outline
+
+from cmed_jax.report.density import MOST_DOUBT, levels, scene
+from cmed_jax.report.page import page
+
+SECTIONS = {
+    "profile": ["density", "patterns", "shown", "peaks", "method"],
+    "peaks": ["density", "patterns", "shown", "peaks", "method"],
+    "bins": ["density", "shown", "method"],
+}
+
+
+@pytest.fixture(params=SECTIONS)
+def kind(request):
+    return request.param
+
+
+def test_it_asks_for_nothing_from_outside(kind, request):
+    text = page(request.getfixturevalue(kind), "python -m cmed_jax.predict '<a>.xy'")
+    outline = Outline(text)
+    assert not outline.open
+    assert all(address.startswith("data:") for address in outline.addresses)
+    assert "http" not in text.replace("http://www.w3.org", "")
+    assert "$" not in re.sub(r"<script>.*</script>", "", text, flags=re.DOTALL)
+    assert len(text) < 3e6
+
+
+def test_it_has_a_section_for_all_that_is_known(kind, request):
+    assert Outline(page(request.getfixturevalue(kind))).sections == SECTIONS[kind]
+
+
+def test_names_warnings_and_the_command_are_escaped_and_whole(profile):
+    outline = Outline(page(profile, "python -m cmed_jax.predict '<halite>.xy' --samples 2"))
+    assert "".join(outline.texts["h1"]) == "NaCl from <halite>.xy"
+    assert "".join(outline.texts["li"]) == "The pattern ends at <60> degrees."
+    assert "python -m cmed_jax.predict '<halite>.xy' --samples 2" in outline.texts["pre"]
+    assert any("runs/<demo>" in text for text in outline.texts["dd"])
+
+
+def test_the_figures_of_the_agreement_are_shown(profile, peaks):
+    text = page(profile)
+    assert "0.432" in text
+    assert "cosine 0.870" in text
+    assert "implies no pattern" in page(dataclasses.replace(profile, implied=None))
+    assert "difference" in Outline(text).classes
+    assert "difference" not in Outline(page(peaks)).classes
+
+
+def test_the_pattern_is_drawn_where_it_was_measured(profile):
+    """The highest point of the drawn line, from its path, is the strongest line."""
+    text = page(profile)
+    (first, *_) = re.findall(r'<path class="given" d="M([^"]*)"', text)
+    numbers = np.array(re.findall(r"\d+", first), int).reshape(-1, 2)
+    measured = profile.prepared.measured
+    assert len(numbers) == len(measured.two_theta)
+    assert numbers[:, 1].argmin() == measured.intensity.argmax()
+    steps = np.diff(numbers[:, 0])
+    np.testing.assert_allclose(steps, steps.mean(), atol=1)
+
+
+def test_the_scene_holds_surfaces_in_the_cell_coloured_by_the_deviation(profile):
+    found = scene(profile)
+    np.testing.assert_array_equal(found["lattice"], profile.lattice)
+    assert len(found["surfaces"]) == len(levels(profile.density)) == 3
+    for surface in found["surfaces"].values():
+        values = np.frombuffer(base64.b64decode(surface["values"]), "u1")
+        corners = np.frombuffer(base64.b64decode(surface["positions"]), "<u2").reshape(-1, 3)
+        assert len(values) == len(corners)
+        # A deviation of a tenth of the density everywhere has one colour.
+        np.testing.assert_allclose(values / 255 * MOST_DOUBT, 0.1, atol=0.02)
+
+
+def test_levels_part_the_cell_as_they_say(profile):
+    for share, level in levels(profile.density).items():
+        assert np.mean(profile.density <= level) == pytest.approx(share, abs=0.01)
+
+
+def test_without_a_cell_it_says_so_and_draws_a_cube(bins):
+    text = page(bins)
+    assert "fractional coordinates" in text
+    assert "There is nothing to warn of." in text
+    lattice = np.array(
+        json.loads(re.search(r'gallery-data">\[(.*?)\]</script>', text)[1])["lattice"]
+    )
+    np.testing.assert_allclose(lattice, lattice[0, 0] * np.eye(3))
+
+
+def test_a_long_profile_is_thinned_without_losing_its_peaks(profile):
+    angle = np.linspace(10, 90, 100_000)
+    intensity = np.ones(len(angle))
+    intensity[[1234, 77_777]] = 50, 100
+    measured = dataclasses.replace(profile.prepared.measured, two_theta=angle, intensity=intensity)
+    long = dataclasses.replace(
+        profile.prepared, measured=measured, background=0 * angle, net=intensity
+    )
+    text = page(dataclasses.replace(profile, prepared=long, implied=None))
+    (line,) = (x for x in re.findall(r'<path class="given" d="M([^V"]*)"', text) if "L" in x)
+    numbers = np.array(re.findall(r"\d+", line), int).reshape(-1, 2)
+    assert len(numbers) < 7000
+    heights = np.sort(numbers[:, 1].max() - numbers[:, 1])
+    assert heights[-2] / heights[-1] == pytest.approx(49 / 99, abs=0.01)
