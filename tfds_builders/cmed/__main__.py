@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections import Counter
@@ -41,6 +42,8 @@ class Job:
         max_atoms: materials with more atoms in the cell are refused.
         workers: processes.
         part: K/N builds part K of N alone; built apart, the parts are read as one dataset.
+        beam_options: of a pipeline of Apache Beam, in one string, such as
+            "--runner=DirectRunner --direct_num_workers=4": its workers take the place of processes.
     """
 
     data_dir: Path
@@ -52,6 +55,7 @@ class Job:
     max_atoms: int = Recipe.max_atoms
     workers: int = os.cpu_count() or 1
     part: str | None = None
+    beam_options: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,9 +85,9 @@ def build(job: Job) -> None:
 
     from tfds_builders.cmed.cmed_dataset_builder import Builder, Options
 
-    options = Options(
-        job.materials, _recipe(job), _at_least_one("workers", job.workers), _part(job)
-    )
+    workers = _at_least_one("workers", job.workers)
+    beam = None if job.beam_options is None else tuple(shlex.split(job.beam_options))
+    options = Options(job.materials, _recipe(job), workers, _part(job), beam)
     builder = Builder(data_dir=job.data_dir.expanduser(), config=job.config, options=options)
     if builder.is_built():
         print(f"{builder.data_dir} is complete already")

@@ -7,8 +7,7 @@ import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +23,7 @@ from cmed_jax.crystal.splits import DROPPED, assign_splits
 from cmed_jax.data import schema
 from cmed_jax.data.dataset import PROVENANCE, REFUSED, differences, part_name
 from cmed_jax.data.records import Recipe
-from tfds_builders.cmed.workers import Shard, Writer, worker_pool, write_shard
+from tfds_builders.cmed.workers import Pool, Shard, Writer, worker_pool, write_shard
 
 SHARD = 128
 """Materials of a shard, whose physics a worker computes at once: about a second of its time."""
@@ -48,12 +47,14 @@ class Options:
         recipe: how a material becomes a record.
         workers: processes.
         part: (k, n) builds part k = 1 ... n alone, into a folder of its own.
+        beam: options of a pipeline of Apache Beam, whose workers then do what processes would.
     """
 
     materials: str | None = None
     recipe: Recipe = Recipe()  # noqa: RUF009
     workers: int = 1
     part: tuple[int, int] | None = None
+    beam: tuple[str, ...] | None = None
 
 
 class Builder(FileReaderBuilder):
@@ -164,8 +165,7 @@ class Builder(FileReaderBuilder):
         """
         del args, kwargs  # nothing is downloaded
         directory = Path(self.data_dir)
-        with _locked(directory), worker_pool(self.options.workers) as pool:
-            pool.submit(os.getpid)  # workers start while the materials are read
+        with _locked(directory), self._pool(directory) as pool:
             _remove_leftovers(directory)
             members = self._materials()
             shards = [shard for split in SPLITS for shard in self._shards(split, members[split])]
@@ -177,6 +177,17 @@ class Builder(FileReaderBuilder):
         provenance = self._provenance() | {"dropped": len(members[DROPPED])}
         (directory / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
 
+    def _pool(self, directory: Path) -> AbstractContextManager[Pool]:
+        if self.options.beam is None:
+            return worker_pool(self.options.workers)
+        try:
+            from tfds_builders.cmed.beam import beam_pool
+        except ImportError as error:
+            raise ValueError(
+                f"options for Apache Beam need its package ({error}): pip install 'cmed-jax[beam]'"
+            ) from error
+        return beam_pool(self.options.beam, directory)
+
     def _shards(self, split: str, materials: list[Material]) -> list[Shard]:
         """Return the materials of a split, cut into shards."""
         starts = range(0, len(materials), SHARD)
@@ -186,7 +197,7 @@ class Builder(FileReaderBuilder):
             for i, start in enumerate(starts)
         ]
 
-    def _write(self, shards: list[Shard], pool: Executor) -> list[tfds.core.SplitInfo]:
+    def _write(self, shards: list[Shard], pool: Pool) -> list[tfds.core.SplitInfo]:
         """Write the shards, note what is refused, and return what there is of each split."""
         writer = Writer(self.info.file_format)
         write = partial(write_shard, source=self.source, recipe=self.options.recipe, writer=writer)

@@ -4,10 +4,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import tensorflow_datasets.public_api as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -60,12 +61,20 @@ class Written:
     coarse: int = 0
 
 
+class Pool(Protocol):
+    """What writes shards: processes of this machine, or the workers of Apache Beam."""
+
+    def map(self, write: Callable[[Shard], Written], shards: Sequence[Shard]) -> Iterator[Written]:
+        """Write all shards and yield what came of each, in their order."""
+
+
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of single-threaded processes that end with the one that started them."""
     context = multiprocessing.get_context("spawn")
     with _environment(_ENVIRONMENT):
         pool = ProcessPoolExecutor(workers, context, initializer=_follow_parent)
+        pool.submit(os.getpid)  # they start while the materials are read
         try:
             yield pool
         finally:
