@@ -1,6 +1,8 @@
 """The scripts of launch/, run with stand-ins for what only a cluster has."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import time
@@ -19,11 +21,13 @@ def stand_ins(tmp_path):
 
     def add(name, body=""):
         command = folder / name
-        command.write_text(f'#!/usr/bin/env bash\necho "{name} $*" >> {tmp_path}/calls\n{body}\n')
+        command.write_text(f'#!/usr/bin/env bash\necho "{name} $*" >> {add.file}\n{body}\n')
         command.chmod(0o755)
 
     add.environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
-    add.calls = lambda: (tmp_path / "calls").read_text().splitlines()
+    add.file = tmp_path / "calls"
+    add.file.touch()
+    add.calls = lambda: add.file.read_text().splitlines()
     return add
 
 
@@ -63,25 +67,115 @@ def test_a_task_of_an_array_builds_its_part(stand_ins):
     assert stand_ins.calls() == ["python -m tfds_builders.cmed --config all --part 3/8 --workers 4"]
 
 
-@pytest.mark.parametrize("code", [0, 2])
-def test_a_run_that_ends_by_itself_is_not_queued_again(stand_ins, code):
+def test_a_job_on_beam_gets_the_options_of_the_pipeline_in_one(stand_ins):
+    stand_ins("python")
+    pipeline = ["--runner=FlinkRunner", "--job_name=two words"]
+    arguments = ("--config", "all", "--", *pipeline)
+    assert run("dataset_beam.sh", *arguments, environment=stand_ins.environment) == 0
+    (call,) = stand_ins.calls()
+    job, _, options = call.partition(" --beam_options=")
+    assert job == "python -m tfds_builders.cmed --config all"
+    assert shlex.split(options) == pipeline
+
+
+def test_a_job_on_beam_without_options_of_the_pipeline_is_refused(stand_ins):
+    stand_ins("python")
+    assert run("dataset_beam.sh", "--config", "all", environment=stand_ins.environment) == 2
+    assert stand_ins.calls() == []
+
+
+ON_A_CLUSTER = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "16"}
+SRUN = "srun --kill-on-bad-exit=1 --cpus-per-task=16 python -m cmed_jax.train base"
+
+
+@pytest.mark.parametrize(
+    ("code", "restarts", "queued"),
+    [(0, 0, False), (2, 0, False), (143, 30, True), (137, 19, True), (137, 20, False)],
+)
+def test_a_job_goes_on_after_its_time_limit_and_after_a_crash(stand_ins, code, restarts, queued):
+    stand_ins("srun", f"exit {code}")
+    stand_ins("scontrol")
+    environment = stand_ins.environment | ON_A_CLUSTER | {"SLURM_RESTART_COUNT": str(restarts)}
+    ended = run("slurm_train.sbatch", "base", environment=environment)
+    assert ended == (0 if queued else code)
+    assert stand_ins.calls() == [SRUN, *(["scontrol requeue 7"] if queued else [])]
+
+
+def test_a_process_of_a_job_has_all_accelerators_of_its_node(stand_ins):
+    stand_ins("srun", f'echo "$JAX_LOCAL_DEVICE_IDS" >> {stand_ins.file}')
+    environment = stand_ins.environment | ON_A_CLUSTER | {"SLURM_GPUS_ON_NODE": "4"}
+    assert run("slurm_train.sbatch", "base", environment=environment) == 0
+    assert stand_ins.calls() == [SRUN, "0,1,2,3"]
+
+
+def test_slurm_asks_the_processes_to_stop_before_the_time_limit():
+    script = (LAUNCH / "slurm_train.sbatch").read_text()
+    assert "#SBATCH --signal=TERM@120" in script
+
+
+def test_every_machine_of_a_pod_runs_the_command(stand_ins):
+    stand_ins("gcloud", 'for word; do echo "$word"; done | tail -1 >> ' + str(stand_ins.file))
+    arguments = ("pod", "base", "--run", "/shared/a run")
+    assert run("tpu_train.sh", *arguments, environment=stand_ins.environment, ZONE="here") == 0
+    call, command = stand_ins.calls()
+    assert call.startswith("gcloud compute tpus tpu-vm ssh pod --worker=all --zone=here --command=")
+    words = shlex.split(command.partition("=")[2])
+    assert words == ["python", "-m", "cmed_jax.train", "base", "--run", "/shared/a run"]
+
+
+def test_a_run_that_is_killed_is_started_again(stand_ins):
+    stand_ins("python", f"(($(wc -l < {stand_ins.file}) < 3)) && kill -KILL $$; exit 0")
+    assert run("train.sh", "base", environment=stand_ins.environment) == 0
+    assert stand_ins.calls() == ["python -m cmed_jax.train base"] * 3
+
+
+@pytest.mark.parametrize(("code", "starts"), [(0, 1), (2, 1), (137, 3)])
+def test_a_run_is_not_started_again_for_ever_nor_for_a_mistake(stand_ins, code, starts):
     stand_ins("python", f"exit {code}")
-    stand_ins("scontrol")
-    ended = run("slurm_train.sbatch", "base", environment=stand_ins.environment, SLURM_JOB_ID="7")
+    ended = run("train.sh", "base", environment=stand_ins.environment, RESTARTS="2")
     assert ended == code
-    assert stand_ins.calls() == ["python -m cmed_jax.train base"]
+    assert len(stand_ins.calls()) == starts
 
 
-def test_a_run_that_saved_itself_before_the_time_limit_is_queued_again(stand_ins, tmp_path):
+def asked_to_stop(script, *arguments, stand_ins, calls=1):
+    """Start a script, send it SIGTERM once it made its calls, and return its exit code."""
     stand_ins("python", "trap 'sleep 1; exit 143' TERM; while :; do sleep 0.1; done")
-    stand_ins("scontrol")
-    job = subprocess.Popen(
-        [LAUNCH / "slurm_train.sbatch", "base"],
-        env=stand_ins.environment | {"SLURM_JOB_ID": "7"},
-    )
-    while not (tmp_path / "calls").exists():
+    job = subprocess.Popen([LAUNCH / script, *arguments], env=stand_ins.environment)
+    while len(stand_ins.calls()) < calls:
         time.sleep(0.05)
-    time.sleep(0.5)  # both traps are set right after the call
+    time.sleep(0.5)  # the traps are set right after the calls
     job.send_signal(signal.SIGTERM)
-    assert job.wait(timeout=30) == 0
-    assert stand_ins.calls() == ["python -m cmed_jax.train base", "scontrol requeue 7"]
+    return job.wait(timeout=30)
+
+
+def test_a_run_that_is_asked_to_stop_saves_itself_first(stand_ins):
+    assert asked_to_stop("train.sh", "base", stand_ins=stand_ins) == 143
+    assert len(stand_ins.calls()) == 1
+
+
+def test_processes_that_are_asked_to_stop_save_themselves_first(stand_ins):
+    assert asked_to_stop("train_processes.sh", "2", "base", stand_ins=stand_ins, calls=2) == 143
+
+
+def test_processes_are_told_where_to_meet(stand_ins):
+    told = "$JAX_COORDINATOR_ADDRESS $JAX_PROCESS_ID/$JAX_NUM_PROCESSES $JAX_LOCAL_DEVICE_IDS"
+    stand_ins("python", f'echo "{told}" >> {stand_ins.file}')
+    environment = stand_ins.environment | {"PORT": "12345"}
+    assert run("train_processes.sh", "2", "base", environment=environment) == 0
+    place = "127.0.0.1:12345"
+    calls = ["python -m cmed_jax.train base"] * 2
+    assert sorted(stand_ins.calls()) == [f"{place} 0/2 0", f"{place} 1/2 1", *calls]
+
+
+def test_where_one_process_is_killed_the_others_are_ended(stand_ins, capfd):
+    stand_ins("python", "((JAX_PROCESS_ID)) && kill -KILL $$; exec sleep 60")
+    assert run("train_processes.sh", "3", "base", environment=stand_ins.environment) == 137
+    said = capfd.readouterr().err
+    assert re.search("process [12] of 3 ended with exit code 137, and with it the others", said)
+
+
+def test_the_image_holds_what_there_is():
+    lines = (LAUNCH / "Containerfile").read_text().splitlines()
+    copied = [name for line in lines if line.startswith("COPY") for name in line.split()[1:-1]]
+    assert {"pyproject.toml", "cmed_jax", "tfds_builders"} <= set(copied)
+    assert all((LAUNCH.parent / name).exists() for name in copied)
