@@ -75,7 +75,8 @@ def main() -> None:
     for number in range(options.steps + 1):
         for name, (step, state) in runs.items():
             began = time.perf_counter(), time.process_time()
-            state, _ = jax.block_until_ready(step(state, table, rows[number], number))
+            batch = parallel.divide(rows[number][None])
+            state, _ = jax.block_until_ready(step(state, table, batch, number))
             wall[name].append(time.perf_counter() - began[0])
             processor[name].append(time.process_time() - began[1])
             runs[name] = step, state

@@ -9,6 +9,7 @@ import tyro
 
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.model.presets import KINDS, BaseConfig, NetworkConfig, PublishedConfig
+from cmed_jax.training.inputs import InputMode
 from cmed_jax.training.loop import LoopConfig
 from cmed_jax.training.optimizer import OptimizerConfig
 from cmed_jax.training.parallel import Mode
@@ -24,12 +25,15 @@ class Config:
         run: folder of the run; started again with the same options, it continues.
         network: the architecture.
         optimizer: the optimizer and its schedule.
-        step: what a step draws.
+        step: what a step draws, and how it computes.
         loop: how often to log, validate and save.
         steps: length of the training.
         batch: crystals in a step, over all devices.
         seed: of everything that is random.
         parallel: how several devices share the batch.
+        input: resident puts the training split on the devices once, streaming reads it from the
+            disk all along; auto is resident where it takes at most half of a device's memory.
+        profile: write a trace of so many steps into the run's folder, for TensorBoard and Perfetto.
     """
 
     data: str
@@ -42,10 +46,16 @@ class Config:
     batch: int = 128
     seed: int = 0
     parallel: Mode = "jit"
+    input: InputMode = "auto"
+    profile: int = 0
 
     def __post_init__(self):
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}: give at least 1")
+        if self.profile < 0:
+            raise ValueError(
+                f"profile is {self.profile}: give a number of steps, or 0 for no trace"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as JSON values."""
@@ -54,7 +64,7 @@ class Config:
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the weights; a run continues only where it is the same."""
-        operational = ("data", "run", "loop", "parallel")
+        operational = ("data", "run", "loop", "parallel", "input", "profile")
         return {name: part for name, part in self.to_json().items() if name not in operational}
 
     @classmethod

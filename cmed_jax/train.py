@@ -5,10 +5,9 @@ from pathlib import Path
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Shaped
 
 from cmed_jax.config import Config, parse, run_command
-from cmed_jax.data.batches import QUERIES, Rows
+from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import fingerprint, load_examples, spread_rows
 from cmed_jax.data.lines import load_lines
 from cmed_jax.evaluation.measured import measured_query
@@ -16,12 +15,17 @@ from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Control, evaluate, full_query
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
+from cmed_jax.training.compilation import programs_kept
+from cmed_jax.training.cost import flops_per_step, peak_flops
 from cmed_jax.training.folder import keep_identity, locked
+from cmed_jax.training.inputs import open_inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.loop import batch_named, fit
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
-from cmed_jax.training.step import Table, TrainState, initial_state, make_step
+from cmed_jax.training.profile import traced
+from cmed_jax.training.speed import Speed
+from cmed_jax.training.step import TrainState, initial_state, make_step
 from cmed_jax.training.stop import Stop, stop_on_signals
 
 
@@ -42,11 +46,9 @@ def train(config: Config) -> tuple[int, Stop]:
     parallel.check_batch(config.batch)
     identity = config.identity() | {"dataset": fingerprint(config.data)}
 
-    with locked(folder), stop_on_signals() as stop:
+    with locked(folder), stop_on_signals() as stop, programs_kept(folder):
         lines, control = _measurements(config)
-        materials, table = _training_materials(config, lines)
-        table = parallel.place(table)
-        rows = Rows(len(table.pattern), config.batch, config.seed)
+        inputs = open_inputs(config.data, config.input, lines, parallel, config.batch, config.seed)
         held_out = load_examples(config.data, "validation").spread(config.loop.validation_materials)
         # Last: options that do not fit the data do not begin a run.
         keep_identity(folder, config.to_json(), identity)
@@ -60,11 +62,18 @@ def train(config: Config) -> tuple[int, Stop]:
         graph, abstract = nnx.eval_shape(begin)
         parameters = sum(array.size for array in jax.tree.leaves(abstract.parameters))
         print(
-            f"{parameters:,} parameters, {len(table.pattern):,} materials to train on, "
+            f"{parameters:,} parameters, {len(inputs.material_id):,} materials to train on, "
             f"{len(held_out):,} to validate on",
             flush=True,
         )
         step = make_step(graph, optimizer, config.step, config.seed, parallel.axis_name)
+        flops = flops_per_step(config.network, optimizer, config.step, config.batch, lines)
+        peak = peak_flops(config.step.precision, parallel.devices)
+        print(
+            f"a step takes {flops:.3g} floating-point operations; in a second the devices could do "
+            f"{'an unknown number' if peak is None else format(peak, '.3g')}",
+            flush=True,
+        )
 
         def validate(state: TrainState) -> dict[str, float]:
             network = nnx.merge(graph, state.parameters, state.statistics, copy=True)
@@ -75,13 +84,16 @@ def train(config: Config) -> tuple[int, Stop]:
         with Checkpoints(folder, config.to_json()) as checkpoints:
             restored = checkpoints.restore(parallel.abstract(abstract))
             first, state = restored or (0, parallel.create(lambda: begin()[1]))
-            log = Log(folder, first, config.steps, config.batch * QUERIES)
-            with log, batch_named(rows, materials):
+            speed = Speed(first, config.batch * QUERIES, flops, peak)
+            with (
+                Log(folder, first, config.steps, speed) as log,
+                traced(parallel.compile(step), config.profile, folder) as compiled,
+                batch_named(inputs.rows, inputs.material_id),
+            ):
                 reached = fit(
-                    parallel.compile(step),
+                    compiled,
                     state,
-                    table,
-                    rows,
+                    inputs,
                     first=first,
                     steps=config.steps,
                     config=config.loop,
@@ -91,14 +103,6 @@ def train(config: Config) -> tuple[int, Stop]:
                     stop=stop,
                 )
     return reached, stop
-
-
-def _training_materials(
-    config: Config, lines: Lines | None
-) -> tuple[Shaped[np.ndarray, " n"], Table]:
-    """The ids of the materials to train on, and their examples, which are in memory once."""
-    examples = load_examples(config.data, "train")
-    return examples.material_id, Table.of(examples, lines)
 
 
 def _measurements(config: Config) -> tuple[Lines | None, Control]:

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -83,7 +84,42 @@ def load_examples(directory: str | Path, split: str) -> Examples:
     """
     records = [_example(record) for record in read_records(directory, split)]
     records.sort(key=itemgetter("material_id"))
-    return Examples(**{field.name: _column(records, field.name) for field in fields(Examples)})
+    return _examples(records)
+
+
+class Records:
+    """A split on the disk, of which examples are read by row: the rows of `load_examples`.
+
+    Attributes:
+        material_id: of every row.
+    """
+
+    def __init__(self, directory: str | Path, split: str):
+        """Read every record once, for their order.
+
+        Raises:
+            FileNotFoundError: there is no dataset, or a part of it is missing.
+            ValueError: the dataset has no such split, or a record of it cannot be read.
+        """
+        self._directory, self._split = directory, split
+        with _readable(directory, split):
+            places = [
+                (record["material_id"].decode(), source, place)
+                for source in _data_sources(directory, split)
+                for place, record in enumerate(source)
+            ]
+        self._places = sorted(places, key=itemgetter(0))
+        self.material_id = np.array([name for name, *_ in self._places])
+
+    def read(self, rows: Integer[np.ndarray, " k"]) -> Examples:
+        """Return the examples of some rows.
+
+        Raises:
+            ValueError: a record cannot be read.
+        """
+        with _readable(self._directory, self._split):
+            places = (self._places[row] for row in rows)
+            return _examples([_example(source[place]) for _, source, place in places])
 
 
 def load_structures(directory: str | Path, split: str) -> list[Material]:
@@ -108,14 +144,29 @@ def read_records(directory: str | Path, split: str) -> Iterator[dict[str, Any]]:
         FileNotFoundError: there is no dataset, or a part of it is missing.
         ValueError: the dataset has no such split, or a record of it cannot be read.
     """
-    try:
+    with _readable(directory, split):
         for source in _data_sources(directory, split):
             yield from source
+
+
+@contextmanager
+def _readable(directory: str | Path, split: str) -> Iterator[None]:
+    try:
+        yield
     except RuntimeError as error:  # whatever is wrong with a file of array records
         raise ValueError(
             f"a record of split {split!r} in {directory} cannot be read ({error}): "
             "build the dataset again in an empty folder"
         ) from error
+
+
+def number_of_records(directory: str | Path, split: str) -> int:
+    """Return how many records a split has, without reading one.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+    """
+    return provenance(directory)["records"].get(split, 0)
 
 
 def provenance(directory: str | Path) -> dict[str, Any]:
@@ -225,6 +276,10 @@ def _example(record: dict[str, Any]) -> dict[str, Any]:
         "pattern": record["pattern"][0],
         **{name: record[name] for name in ("composition", "density")},
     }
+
+
+def _examples(records: list[dict[str, Any]]) -> Examples:
+    return Examples(**{field.name: _column(records, field.name) for field in fields(Examples)})
 
 
 def _structure(record: dict[str, Any], split: str) -> Material:

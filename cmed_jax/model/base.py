@@ -25,10 +25,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Integer
 
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.model.network import Latent, Network
+from cmed_jax.model.network import BLOCK, Latent, Network
 from cmed_jax.physics.scattering import cos_sin
 
 SEGMENTS = 64
@@ -158,7 +159,7 @@ class ResidualBlock(nnx.Module):
         self.outer = nnx.Linear(width, width, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
 
     def __call__(self, x: Float[Array, "b width"]) -> Float[Array, "b width"]:
-        return x + self.outer(nnx.gelu(self.inner(self.norm(x))))
+        return checkpoint_name(x + self.outer(nnx.gelu(self.inner(self.norm(x)))), BLOCK)
 
 
 @lru_cache

@@ -20,7 +20,11 @@ from flax import nnx
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 CHUNK = 5000
-"""Coordinates decoded at once over a full grid: bounds the memory of a prediction."""
+"""Most coordinates that are decoded at once over a full grid."""
+QUERIES = 48 * CHUNK
+"""Most voxel queries that are decoded at once: bounds the memory of a prediction."""
+BLOCK = "block"
+"""Name (`jax.ad_checkpoint.checkpoint_name`) of what is kept where memory is saved in training."""
 
 
 class Latent(NamedTuple):
@@ -91,7 +95,8 @@ def density_on_grid(
     """Return the density of each latent on a full grid i/n, e/angstrom^3, in bounded memory."""
     conditioning = network.condition(latent)
     points = grid_coordinates(shape)
-    filled = np.resize(points, (-(-len(points) // CHUNK), CHUNK, 3))  # the last chunk repeats some
+    size = min(CHUNK, max(1, QUERIES // len(latent)))
+    filled = np.resize(points, (-(-len(points) // size), size, 3))  # the last chunk repeats some
     graph, state = nnx.split(network)  # a module must not cross into the loop's trace
 
     def chunk(coordinates: Float[Array, "p 3"]) -> Float[Array, "b p"]:

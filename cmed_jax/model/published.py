@@ -14,9 +14,10 @@ from functools import lru_cache, partial
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Integer
 
-from cmed_jax.model.network import Latent, Network
+from cmed_jax.model.network import BLOCK, Latent, Network
 
 HALF = 512
 """Width of one branch's latent, of the position encoding and of the decoder."""
@@ -134,7 +135,7 @@ class DenseBlock(nnx.Module):
     def __call__(self, x: Float[Array, "b length into"]) -> Float[Array, "b length out"]:
         for block in self.blocks:
             x = jnp.concatenate([x, block(x)], axis=-1)
-        return x
+        return checkpoint_name(x, BLOCK)
 
 
 class PatternEncoder(nnx.Module):
@@ -180,7 +181,7 @@ class Perceptron(nnx.Module):
     def __call__(self, x: Float[Array, "*b into"]) -> Float[Array, "*b out"]:
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = nnx.relu(norm(layer(x)))
-        return x
+        return checkpoint_name(x, BLOCK)
 
 
 class FilmNetwork(Perceptron):

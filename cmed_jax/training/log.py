@@ -20,12 +20,13 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
 from cmed_jax.training.folder import METRICS
+from cmed_jax.training.speed import Speed
 
 
 class Log:
     """The metrics of one run; a run that continues goes on where its checkpoint stands."""
 
-    def __init__(self, folder: Path, first: int, steps: int, queries_per_step: int):
+    def __init__(self, folder: Path, first: int, steps: int, speed: Speed):
         """Begin after step `first` of `steps`; later lines of an earlier process are dropped."""
         path = folder / METRICS
         kept = _lines_until(path, first)
@@ -34,9 +35,8 @@ class Log:
         partial.replace(path)
         self._file = path.open("a")
         self._board = _Board(folder / "tensorboard", first + 1)
-        self._queries = queries_per_step
-        self._first, self._steps = first, steps
-        self._began, self._paused = time.monotonic(), 0.0
+        self.speed = speed
+        self._steps = steps
         self._bar = _bar()
         self._task = self._bar.add_task("", total=steps, completed=first, loss="", rate="")
 
@@ -56,7 +56,7 @@ class Log:
 
     def advance(self, step: int, loss: float) -> None:
         """Show that `step` steps are done."""
-        rate = f"{self.rate(step):.3g} voxel queries/s"
+        rate = f"{self.speed.rate:.3g} voxel queries/s"
         self._bar.update(self._task, completed=step, loss=f"loss {loss:.4f}", rate=rate)
 
     def write(self, step: int, metrics: Mapping[str, float], *, show: bool = False) -> None:
@@ -68,15 +68,6 @@ class Log:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             line = f"step {step}/{self._steps}  {shown}"
             self._bar.console.print(line, highlight=False, soft_wrap=True)
-
-    def pause(self, seconds: float) -> None:
-        """Leave time that was not spent on training out of the rate."""
-        self._paused += seconds
-
-    def rate(self, step: int) -> float:
-        """Return the voxel queries answered per second of training, up to `step`."""
-        seconds = time.monotonic() - self._began - self._paused
-        return (step - self._first) * self._queries / max(seconds, 1e-9)
 
 
 class _Board:

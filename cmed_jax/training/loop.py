@@ -1,19 +1,20 @@
 """The loop, in the order in which it goes: step, log, validate, save, stop."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 from jaxtyping import Array, Shaped
 
 from cmed_jax.data.batches import Rows
 from cmed_jax.training.checkpoint import Checkpoints
+from cmed_jax.training.inputs import Inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.parallel import Compiled
-from cmed_jax.training.step import Table, TrainState
+from cmed_jax.training.step import TrainState
 from cmed_jax.training.stop import Stop
 
 Validate = Callable[[TrainState], dict[str, float]]
@@ -28,12 +29,15 @@ class LoopConfig:
         validate_every: steps between two validations on full grids.
         validation_materials: how many materials of the validation split these take.
         checkpoint_every: steps between two checkpoints; a validation is always saved.
+        steps_per_dispatch: steps that the device takes without the host; more than one where a step
+            takes the device less than some milliseconds.
     """
 
     log_every: int = 50
     validate_every: int = 1000
     validation_materials: int = 64
     checkpoint_every: int = 500
+    steps_per_dispatch: int = 1
 
     def __post_init__(self):
         for name, value in vars(self).items():
@@ -67,8 +71,7 @@ def batch_named(rows: Rows, materials: Shaped[np.ndarray, " n"]) -> Iterator[Non
 def fit(
     step: Compiled,
     state: TrainState,
-    table: Table,
-    rows: Rows,
+    inputs: Inputs,
     *,
     first: int,
     steps: int,
@@ -86,15 +89,16 @@ def fit(
         Diverged: the loss or its gradient is not finite; the checkpoints are left as they are.
     """
     done = first
-    pending: tuple[int, dict[str, Array]] | None = None
-    for number in range(first, steps):
-        state, metrics = step(state, table, rows[number], number)
-        done = number + 1
+    pending: tuple[range, dict[str, Array]] | None = None
+    spans = dispatches(first, steps, config)
+    for span, batches in zip(spans, log.speed.waiting(inputs.batches(spans)), strict=True):
+        state, metrics = step(state, inputs.table, batches, span.start)
+        done = span.stop
 
-        # The numbers of the step before are fetched while the device works on this one.
+        # The numbers of the dispatch before are fetched while the device works on this one.
         if pending:
             _report(*pending, config, log)
-        pending = (done, metrics)
+        pending = (span, metrics)
 
         to_validate = done % config.validate_every == 0 or done == steps
         stopping = stop.asked()  # once: the signal may come at any moment
@@ -109,20 +113,38 @@ def fit(
     return done
 
 
-def _report(done: int, metrics: dict[str, Array], config: LoopConfig, log: Log) -> None:
-    numbers = {name: float(value) for name, value in metrics.items()}
-    for name in ("loss", "gradient_norm"):  # the loss is of the state before, the norm of the step
-        if not math.isfinite(numbers[name]):
-            raise Diverged(name, numbers[name], done)
-    log.advance(done, numbers["loss"])
-    if done % config.log_every == 0:
-        log.write(done, numbers | {"voxel_queries_per_second": log.rate(done)})
+def dispatches(first: int, steps: int, config: LoopConfig) -> list[range]:
+    """Divide the steps from `first` to `steps` into dispatches.
+
+    Each has `config.steps_per_dispatch` steps, or fewer where a validation, a checkpoint or the end
+    is due.
+    """
+    spans = []
+    while first < steps:
+        due = [every - first % every for every in (config.validate_every, config.checkpoint_every)]
+        stop = min(steps, first + min(config.steps_per_dispatch, *due))
+        spans.append(range(first, stop))
+        first = stop
+    return spans
+
+
+def _report(span: range, metrics: dict[str, Array], config: LoopConfig, log: Log) -> None:
+    columns = jax.device_get(metrics)
+    logged = span.stop // config.log_every > span.start // config.log_every
+    speed = log.speed.lap(span.stop) if logged else {}
+    for place, number in enumerate(span):
+        numbers = {name: float(column[place]) for name, column in columns.items()}
+        for name in ("loss", "gradient_norm"):  # the loss is of the state before, not the norm
+            if not math.isfinite(numbers[name]):
+                raise Diverged(name, numbers[name], number + 1)
+        log.advance(number + 1, numbers["loss"])
+        if (number + 1) % config.log_every == 0:
+            log.write(number + 1, numbers | speed)
 
 
 def _validated(validate: Validate, state: TrainState, done: int, log: Log) -> dict[str, float]:
-    began = time.monotonic()
-    scores = validate(state)
-    log.pause(time.monotonic() - began)
+    with log.speed.paused():
+        scores = validate(state)
     named = {f"validation/{name}": value for name, value in scores.items()}
     log.write(done, named, show=True)
     return scores

@@ -1,6 +1,6 @@
 """Data parallelism: the one file that knows of devices.
 
-The state and the table of examples are whole on every device; the batch's rows are divided. Two
+The state and the resident table of examples are whole on every device; batches are divided. Two
 ways lead to the same numbers: `jit` over a one-axis mesh, in which the compiler sees the global
 batch (the default, for any number of hosts), and `pmap`, in which each device sees its own share.
 """
@@ -11,14 +11,14 @@ from typing import Literal
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Integer, PyTree
+from jaxtyping import Array, PyTree, Shaped
 
-from cmed_jax.training.step import Step, Table, TrainState
+from cmed_jax.training.step import Batches, Step, Steps, Table, TrainState, several
 
 AXIS = "data"
 Mode = Literal["jit", "pmap"]
 Compiled = Callable[
-    [TrainState, Table, Integer[np.ndarray, " b"], int], tuple[TrainState, dict[str, Array]]
+    [TrainState, Table | None, Batches, int], tuple[TrainState, dict[str, Shaped[Array, " k"]]]
 ]
 
 
@@ -30,7 +30,7 @@ class DataParallel:
         self.devices = jax.devices() if devices is None else devices
         self.mesh = Mesh(np.asarray(self.devices), (AXIS,))
         self.whole = NamedSharding(self.mesh, PartitionSpec())
-        self.divided = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        self.divided = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
 
     @property
     def axis_name(self) -> str | None:
@@ -49,6 +49,16 @@ class DataParallel:
         """Return arrays whole on every device."""
         return jax.device_put(tree, self.whole)
 
+    def share(self, size: int) -> slice:
+        """Return the places of a batch of `size` that the devices of this process take."""
+        shares = self.divided.addressable_devices_indices_map((1, size))
+        bounds = [index[1].indices(size)[:2] for index in shares.values() if index]
+        return slice(min(start for start, _ in bounds), max(stop for _, stop in bounds))
+
+    def divide(self, batches: PyTree) -> PyTree:
+        """Return this process's share of some batches (k b ...), divided over its devices."""
+        return jax.tree.map(self._divide, batches)
+
     def create(self, make: Callable[[], PyTree]) -> PyTree:
         """Return what `make` returns, made on the devices: its buffers may be donated."""
         return jax.jit(make, out_shardings=self.whole)()
@@ -60,39 +70,40 @@ class DataParallel:
         )
 
     def compile(self, step: Step) -> Compiled:
-        """Return the step as a function of (state, table, rows of the global batch, number)."""
-        return self._compile_pmap(step) if self.mode == "pmap" else self._compile_jit(step)
+        """Return steps(state, table, batches, first): one for each batch, divided as they are.
 
-    def _compile_jit(self, step: Step) -> Compiled:
-        whole, divided = self.whole, self.divided
-        compiled = jax.jit(
-            step,
-            in_shardings=(whole, whole, divided, divided, whole),
-            out_shardings=whole,
+        The state's buffers are given up to the state that is returned.
+        """
+        steps = several(step, self.axis_name)
+        compiled = self._pmap(steps) if self.mode == "pmap" else self._jit(steps)
+
+        def run(
+            state: TrainState, table: Table | None, batches: Batches, first: int
+        ) -> tuple[TrainState, dict[str, Array]]:
+            return compiled(state, table, batches, self.place(np.int32(first)))
+
+        return run
+
+    def _jit(self, steps: Steps) -> Callable:
+        return jax.jit(
+            steps,
+            in_shardings=(self.whole, self.whole, self.divided, self.whole),
+            out_shardings=self.whole,
             donate_argnums=0,
         )
 
-        def run(state: TrainState, table: Table, rows: Integer[np.ndarray, " b"], number: int):
-            places = np.arange(len(rows), dtype=np.int32)
-            batch = jax.device_put((rows, places), divided)
-            return compiled(state, table, *batch, jax.device_put(np.int32(number), whole))
-
-        return run
-
-    def _compile_pmap(self, step: Step) -> Compiled:
-        compiled = jax.pmap(
-            step,
+    def _pmap(self, steps: Steps) -> Callable:
+        return jax.pmap(
+            steps,
             axis_name=AXIS,
-            in_axes=(None, None, 0, 0, None),
+            in_axes=(None, None, 1, None),
             out_axes=None,
             devices=self.devices,
+            donate_argnums=0,
         )
 
-        def run(state: TrainState, table: Table, rows: Integer[np.ndarray, " b"], number: int):
-            per_device = (len(self.devices), -1)
-            places = np.arange(len(rows), dtype=np.int32)
-            return compiled(
-                state, table, rows.reshape(per_device), places.reshape(per_device), np.int32(number)
-            )
-
-        return run
+    def _divide(self, array: Shaped[np.ndarray, "k b *rest"]) -> Shaped[Array, "k ..."]:
+        if self.mode == "pmap":  # which has an axis of devices
+            steps, _, *rest = array.shape
+            array = array.reshape(steps, len(self.devices), -1, *rest)
+        return jax.make_array_from_process_local_data(self.divided, array)

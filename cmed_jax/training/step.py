@@ -1,21 +1,24 @@
-"""One step of training, a pure function of the state, the data, and the step's number."""
+"""One step of training, a pure function of the state, the data, and the step's number.
+
+Several steps make one program (`several`), so that a fast device need not wait for the host.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Float16, Integer, PyTree
+from jaxtyping import Array, Float, Float16, Integer, PRNGKeyArray, PyTree
 
 from cmed_jax.data.augmentation import AugmentationConfig, augment
 from cmed_jax.data.batches import draw_voxels, to_coordinates
 from cmed_jax.data.dataset import Examples
-from cmed_jax.model.network import Network
+from cmed_jax.model.network import BLOCK, Network
 from cmed_jax.physics.instrument import Lines
 
 
@@ -56,23 +59,40 @@ class Table(NamedTuple):
         return cls(*stored, lines)
 
 
+Batches = Integer[Array | np.ndarray, "k b"] | Table
+"""What k steps train on: rows of a table that lies on the devices, or examples (k b ...)."""
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
+"""What JAX calls the precision of products of float32 matrices."""
+BLOCKS_SAVED = jax.checkpoint_policies.save_only_these_names(BLOCK)
+
+
 @dataclass(frozen=True)
 class StepConfig:
-    """What a step draws.
+    """What a step draws, and how it computes.
 
     Attributes:
         augmentation: artefacts and hidden knowledge.
         shared_voxels: all crystals of a batch are asked at the same voxels, so that what depends
             on the coordinate alone is computed once; else each draws its own (published).
+        precision: of the arithmetic; parameters are float32 in every case. tf32 rounds the factors
+            of matrix products where the device can, bfloat16 all that the layers compute.
+        remat: compute the insides of blocks again on the way back, in less memory and more time.
     """
 
     augmentation: AugmentationConfig = AugmentationConfig()
     shared_voxels: bool = True
+    precision: Precision = "float32"
+    remat: bool = False
 
 
 Step = Callable[
     [TrainState, Table, Integer[Array, " b"], Integer[Array, " b"], Integer[Array, ""]],
     tuple[TrainState, dict[str, Array]],
+]
+Steps = Callable[
+    [TrainState, Table | None, Batches, Integer[Array, ""]], tuple[TrainState, dict[str, Array]]
 ]
 
 
@@ -114,11 +134,14 @@ def make_step(
         def loss(parameters: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
             network = nnx.merge(graph, parameters, state.statistics, copy=True)
             network.train()
+            compute_in(network, config.precision)
             terms = _losses(network, table, rows, places, key, config)
             total = jnp.sum(jnp.stack(list(terms.values())))
             return total, (nnx.state(network, nnx.Not(nnx.Param)), {"loss": total, **terms})
 
-        gradient, (statistics, metrics) = jax.grad(loss, has_aux=True)(state.parameters)
+        kept = jax.checkpoint(loss, policy=BLOCKS_SAVED) if config.remat else loss
+        with jax.default_matmul_precision(MATMUL[config.precision]):
+            gradient, (statistics, metrics) = jax.grad(kept, has_aux=True)(state.parameters)
         gradient, metrics = average(gradient), average(metrics)
         updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
@@ -128,32 +151,59 @@ def make_step(
     return step
 
 
+def several(step: Step, axis_name: str | None = None) -> Steps:
+    """Return steps(state, table, batches, first) -> (state, metrics), one program for all of them.
+
+    `batches` are rows of the table, or examples where there is none. Their arrays and those of the
+    metrics have an axis of steps in front; `first` is the number of the first step.
+    """
+
+    def steps(
+        state: TrainState, table: Table | None, batches: Batches, first: Integer[Array, ""]
+    ) -> tuple[TrainState, dict[str, Array]]:
+        count, size = jax.tree.leaves(batches)[0].shape[:2]
+        places = jnp.arange(size)
+        if axis_name:
+            places += size * jax.lax.axis_index(axis_name)
+
+        def one(
+            state: TrainState, now: tuple[PyTree, Integer[Array, ""]]
+        ) -> tuple[TrainState, dict[str, Array]]:
+            batch, number = now
+            if table is None:  # a batch of examples is a table of its own, all of whose rows count
+                return step(state, batch, jnp.arange(size), places, number)
+            return step(state, table, batch, places, number)
+
+        return jax.lax.scan(one, state, (batches, first + jnp.arange(count)))
+
+    return steps
+
+
 def _losses(
     network: Network,
     table: Table,
     rows: Integer[Array, " b"],
     places: Integer[Array, " b"],
-    key: Array,
+    key: PRNGKeyArray,
     config: StepConfig,
 ) -> dict[str, Array]:
     """Return the mean of each term of the loss over the batch."""
     keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(key, place), 3))(places)
+    _, *shape = table.density.shape
+    if config.shared_voxels:
+        # A place that no example has: the voxels' key is the same on every device.
+        voxels = draw_voxels(jax.random.fold_in(key, 2**31 - 1), shape)
+    else:
+        voxels = jax.vmap(lambda k: draw_voxels(k, shape))(keys[:, 1])
+    scale = table.scale[rows]
+    density = table.density[rows[:, None], *jnp.moveaxis(voxels, -1, 0)]
+    density = density.astype(scale.dtype) * scale[:, None]
+
     lines = jax.tree.map(lambda column: column[rows], table.lines)
     disturbed = jax.vmap(partial(augment, config=config.augmentation))
     pattern, coverage, composition, knowledge = disturbed(
         keys[:, 0], table.pattern[rows], lines, table.composition[rows]
     )
-    _, *shape = table.density.shape
-    if config.shared_voxels:
-        # A place that no example has: the voxels' key is the same on every device.
-        voxels = draw_voxels(jax.random.fold_in(key, 2**31 - 1), shape)
-        where = (rows[:, None], *voxels.T)
-    else:
-        voxels = jax.vmap(lambda k: draw_voxels(k, shape))(keys[:, 1])
-        where = (rows[:, None], *jnp.moveaxis(voxels, -1, 0))
-    scale = table.scale[rows]
-    density = table.density[where].astype(scale.dtype) * scale[:, None]
-
     latent = network.encode(pattern, composition, knowledge, coverage)
     noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
     conditioning = network.condition(latent.mean + noise * latent.deviation)
@@ -163,3 +213,14 @@ def _losses(
         "reconstruction": jnp.mean(reconstruction),
         "latent": jnp.mean(network.latent_loss(latent)),
     }
+
+
+def compute_in(network: Network, precision: Precision) -> None:
+    """Let the layers of a network compute in bfloat16 where that is asked for.
+
+    Sums over features and batches, the parameters and their gradients stay float32.
+    """
+    if precision == "bfloat16":
+        for _, module in nnx.iter_modules(network):
+            if hasattr(module, "dtype"):
+                module.dtype = jnp.bfloat16

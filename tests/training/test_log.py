@@ -8,8 +8,13 @@ import time
 
 import pytest
 
-from cmed_jax.training import log
+from cmed_jax.training import speed as module
 from cmed_jax.training.log import Log
+from cmed_jax.training.speed import Speed
+
+
+def speed(first=0):
+    return Speed(first, queries=1000, flops=1e9, peak=None)
 
 
 def lines(folder):
@@ -23,12 +28,12 @@ def clock(monkeypatch):
     class Clock:
         now = 100.0
 
-    monkeypatch.setattr(log.time, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(module.time, "monotonic", lambda: Clock.now)
     return Clock
 
 
 def test_each_write_is_a_line_at_once(tmp_path):
-    with Log(tmp_path, 0, 10, 1000) as run:
+    with Log(tmp_path, 0, 10, speed()) as run:
         run.write(1, {"loss": 0.5})
         assert lines(tmp_path) == [{"step": 1, "loss": 0.5}]
         run.write(2, {"loss": 0.25, "validation/ssim": 0.75})
@@ -37,38 +42,31 @@ def test_each_write_is_a_line_at_once(tmp_path):
 
 
 def test_a_run_that_goes_on_drops_what_came_after_its_checkpoint(tmp_path):
-    with Log(tmp_path, 0, 10, 1000) as run:
+    with Log(tmp_path, 0, 10, speed()) as run:
         for step in range(1, 7):
             run.write(step, {"loss": 1.0})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 7, "lo')  # a kill
-    with Log(tmp_path, 4, 10, 1000) as run:
+    with Log(tmp_path, 4, 10, speed()) as run:
         for step in range(5, 9):
             run.write(step, {"loss": 2.0})
     found = [(line["step"], line["loss"]) for line in lines(tmp_path)]
     assert found == [(n, 1.0) for n in range(1, 5)] + [(n, 2.0) for n in range(5, 9)]
 
 
-def test_the_rate_counts_the_queries_of_this_process_and_leaves_pauses_out(tmp_path, clock):
-    with Log(tmp_path, 100, 200, 1000) as run:
-        clock.now += 6
-        run.pause(4.0)
-        assert run.rate(110) == pytest.approx(10 * 1000 / 2)
-
-
 def test_a_clock_that_jumps_holds_nothing_up(tmp_path, monkeypatch):
     """The thread of the usual writer waits by the wall clock, and its queue fills."""
     now, hours = time.time, itertools.cycle([0, 30_000, -30_000])
     monkeypatch.setattr(time, "time", lambda: now() + 3600 * next(hours))
-    with Log(tmp_path, 0, 50, 1000) as run:
+    with Log(tmp_path, 0, 50, speed()) as run:
         for step in range(1, 51):
-            run.write(step, {"loss": 1.0, "voxel_queries_per_second": run.rate(step)})
+            run.write(step, {"loss": 1.0} | run.speed.lap(step))
     assert [line["step"] for line in lines(tmp_path)] == list(range(1, 51))
     assert all(line["voxel_queries_per_second"] > 0 for line in lines(tmp_path))
 
 
 def test_without_a_terminal_a_step_is_one_line(tmp_path, capsys):
-    with Log(tmp_path, 0, 10, 1000) as run:
+    with Log(tmp_path, 0, 10, speed()) as run:
         run.advance(3, 0.5)
         run.write(3, {"loss": 0.5})
         run.write(3, {"validation/ssim": 0.5, "validation/psnr": 30.0}, show=True)
@@ -85,8 +83,9 @@ def test_on_a_terminal_a_bar_shows_step_loss_rate_and_time(tmp_path, clock, monk
     for name, value in {"TERM": "xterm", "COLUMNS": "160"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stdout", Terminal())
-    with Log(tmp_path, 0, 10, 1000) as run:
+    with Log(tmp_path, 0, 10, speed()) as run:
         clock.now += 2
+        run.speed.lap(5)
         run.advance(5, 0.1234)
         run.write(5, {"loss": 0.1234})
         run.write(5, {"validation/ssim": 0.5}, show=True)

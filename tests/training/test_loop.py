@@ -1,20 +1,28 @@
 """The order of the loop: what is logged, validated and saved, and when it stops."""
 
+import dataclasses
 import json
 import signal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from cmed_jax.data.batches import Rows
 from cmed_jax.training.checkpoint import Checkpoints
+from cmed_jax.training.inputs import Inputs
 from cmed_jax.training.log import Log
-from cmed_jax.training.loop import Diverged, LoopConfig, fit
-from cmed_jax.training.step import Table, TrainState
+from cmed_jax.training.loop import Diverged, LoopConfig, dispatches, fit
+from cmed_jax.training.parallel import DataParallel
+from cmed_jax.training.speed import Speed
+from cmed_jax.training.step import TrainState
 from cmed_jax.training.stop import Stop
 
 EVERY = LoopConfig(log_every=2, validate_every=4, checkpoint_every=3)
-TABLE = Table(jnp.ones((9, 1024)), jnp.ones((9, 119)), jnp.ones((9, 5, 5, 5), "f2"), jnp.ones(9))
+
+
+INPUTS = Inputs(np.array([]), Rows(9, 2, 0), None, lambda rows: rows, DataParallel())
 
 
 class Recorder(Checkpoints):
@@ -35,20 +43,24 @@ def run(tmp_path):
     """Run the loop over a state that counts its steps."""
 
     def run(*, first=0, steps=10, config=EVERY, stop=None, then=lambda number, metrics: metrics):
-        checkpoints, log = Recorder(), Log(tmp_path, first, steps, 1)
+        speed = Speed(first, queries=1, flops=1.0, peak=None)
+        checkpoints, log = Recorder(), Log(tmp_path, first, steps, speed)
 
-        def step(state, table, rows, number):
+        def step(state, table, batches, number):
             assert state.parameters == number
-            assert (rows == Rows(9, 2, 0)[number]).all()
-            metrics = {"loss": jnp.float32(number + 0.5), "gradient_norm": jnp.float32(1)}
-            return TrainState(number + 1, {}, {}), then(number, metrics)
+            metrics = []
+            for rows in batches:
+                assert (rows == INPUTS.rows[number]).all()
+                found = {"loss": jnp.float32(number + 0.5), "gradient_norm": jnp.float32(1)}
+                metrics.append(then(number, found))
+                number += 1
+            return TrainState(number, {}, {}), jax.tree.map(lambda *x: jnp.stack(x), *metrics)
 
         with log:
             reached = fit(
                 step,
                 TrainState(first, {}, {}),
-                TABLE,
-                Rows(9, 2, 0),
+                INPUTS,
                 first=first,
                 steps=steps,
                 config=config,
@@ -69,6 +81,20 @@ def test_it_validates_and_saves_every_so_often_and_at_the_end(run):
     assert reached == 10
     scores = {4: {"ssim": 0.4}, 8: {"ssim": 0.8}, 10: {"ssim": 1.0}}
     assert saved == [(n, n, scores.get(n)) for n in (3, 4, 6, 8, 9, 10)] + ["waited"]
+
+
+@pytest.mark.parametrize("number", [2, 3, 7, 100])
+def test_several_steps_in_a_dispatch_change_nothing_of_it(run, number):
+    once, alone = run(), [line["step"] for line in run.lines()]
+    config = dataclasses.replace(EVERY, steps_per_dispatch=number)
+    assert run(config=config) == once
+    assert [line["step"] for line in run.lines()] == alone
+
+
+def test_dispatches_end_where_something_is_due():
+    config = LoopConfig(validate_every=10, checkpoint_every=4, steps_per_dispatch=3)
+    ends = [span.stop for span in dispatches(5, 21, config)]
+    assert ends == [8, 10, 12, 15, 16, 19, 20, 21]
 
 
 def test_it_logs_every_so_often_with_the_number_of_steps_done(run):
@@ -126,7 +152,14 @@ def test_a_state_that_has_diverged_is_not_saved(run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["log_every", "validate_every", "validation_materials", "checkpoint_every"]
+    "name",
+    [
+        "log_every",
+        "validate_every",
+        "validation_materials",
+        "checkpoint_every",
+        "steps_per_dispatch",
+    ],
 )
 def test_intervals_are_at_least_one(name):
     with pytest.raises(ValueError, match=f"{name} is 0: give at least 1"):

@@ -59,8 +59,8 @@ def trained(network, optimizer, config, parallel, steps, dtype=np.float32):
     losses = []
     for number in range(steps):
         rows = np.random.default_rng(number).permutation(16)[:8].astype(np.int32)
-        state, metrics = step(state, table, rows, number)
-        losses.append(float(metrics["loss"]))
+        state, metrics = step(state, table, parallel.divide(rows[None]), number)
+        losses.append(float(metrics["loss"][0]))
     weights = nnx.to_pure_dict(state.parameters), nnx.to_pure_dict(state.statistics)
     return {"losses": losses, "weights": jax.tree.map(np.asarray, weights)}
 

@@ -1,0 +1,97 @@
+"""What a step costs in floating-point operations, and what the devices could do in a second."""
+
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from cmed_jax.model.presets import NetworkConfig
+from cmed_jax.physics.instrument import Lines
+from cmed_jax.training.step import Precision, StepConfig, Table, initial_state, make_step
+
+PEAKS: dict[str, tuple[float, float, float]] = {
+    "NVIDIA B200": (75, 1125, 2250),
+    "NVIDIA H200": (67, 495, 989),
+    "NVIDIA GH200": (67, 495, 989),
+    "NVIDIA H100 PCIe": (51, 378, 756),
+    "NVIDIA H100": (67, 495, 989),
+    "NVIDIA A100": (19.5, 156, 312),
+    "NVIDIA L40S": (91.6, 183, 362),
+    "NVIDIA L4": (30.3, 60, 121),
+    "TPU v6 lite": (153, 306, 918),
+    "TPU v5 lite": (32.8, 65.7, 197),
+    "TPU v5": (76.5, 153, 459),
+    "TPU v4": (45.8, 91.7, 275),
+}
+"""TFLOP/s of a device in float32, tf32 and bfloat16, dense, as the vendors' data sheets give them.
+
+The first name that a device's kind begins with counts. TPUs multiply in bfloat16 and take six
+passes for float32, and three for what JAX calls tf32.
+"""
+SIZE, TIMES = 1024, 8
+"""Of the matrices, and products of them, by which the peak of a CPU is measured."""
+
+
+def flops_per_step(
+    network: NetworkConfig,
+    optimizer: optax.GradientTransformation,
+    config: StepConfig,
+    batch: int,
+    lines: Lines | None = None,
+) -> float:
+    """Return the floating-point operations of a step, over all devices, as XLA counts them.
+
+    Args:
+        network: the architecture.
+        optimizer: that of the run.
+        config: what a step draws, and how it computes.
+        batch: crystals in a step.
+        lines: those of the training split, where patterns are measured afresh.
+    """
+
+    def shapes(*shape: int, dtype: type = jnp.float32) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    graph, state = nnx.eval_shape(lambda: initial_state(network.build(nnx.Rngs(0)), optimizer))
+    examples = Table(
+        shapes(batch, 1024),
+        shapes(batch, 119),
+        shapes(batch, 50, 50, 50, dtype=jnp.float16),
+        shapes(batch),
+        jax.tree.map(lambda column: shapes(batch, *column.shape[1:], dtype=column.dtype), lines),
+    )
+    step = make_step(graph, optimizer, config, seed=0)
+    rows = shapes(batch, dtype=jnp.int32)
+    lowered = jax.jit(step).lower(state, examples, rows, rows, shapes(dtype=jnp.int32))
+    counts: Any = lowered.cost_analysis()
+    return counts["flops"]
+
+
+def peak_flops(precision: Precision, devices: list[jax.Device]) -> float | None:
+    """Return the operations that devices could do in a second; None where that is not known.
+
+    That of CPUs is measured, by products of matrices.
+    """
+    kind = devices[0].device_kind
+    if devices[0].platform == "cpu":
+        return _measured_peak()
+    column = ("float32", "tf32", "bfloat16").index(precision)
+    for name, peaks in PEAKS.items():
+        if kind.startswith(name):
+            return peaks[column] * 1e12 * len(devices)
+    return None
+
+
+def _measured_peak() -> float:
+    matrix = jnp.ones((SIZE, SIZE))
+    product = jax.jit(jnp.matmul)
+    product(matrix, matrix).block_until_ready()  # compiled
+    seconds = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        product(matrix, matrix).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return 2 * SIZE**3 / min(seconds)

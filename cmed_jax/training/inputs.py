@@ -1,0 +1,113 @@
+"""What a run trains on: a split that lies on the devices, or examples that are read as it goes.
+
+Either way a batch is the same function of the seed and the step, and is made in threads a few
+dispatches ahead, so that it lies on the devices when its turn comes.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import grain
+import jax
+import numpy as np
+from jaxtyping import Int32, PyTree, Shaped
+
+from cmed_jax.data.batches import Rows
+from cmed_jax.data.dataset import Records, load_examples, number_of_records
+from cmed_jax.physics.instrument import Lines
+from cmed_jax.training.parallel import DataParallel
+from cmed_jax.training.step import Batches, Table
+
+InputMode = Literal["auto", "resident", "streaming"]
+EXAMPLE = 4 * 1024 + 4 * 119 + 2 * 50**3 + 4
+"""Bytes of an example without lines."""
+SHARE = 0.5
+"""A split that takes at most this share of a device's memory lies there whole."""
+AHEAD = 4
+"""Dispatches whose batches are made ahead, each by a thread."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The batches of a run.
+
+    Attributes:
+        material_id: of every row of the training split.
+        rows: which of them each step trains on.
+        table: the split on the devices; None where batches hold the examples themselves.
+        read: makes batches (k b ...) of rows (k b).
+        parallel: divides them over the devices.
+    """
+
+    material_id: Shaped[np.ndarray, " n"]
+    rows: Rows
+    table: Table | None
+    read: Callable[[Int32[np.ndarray, "k b"]], Batches]
+    parallel: DataParallel
+
+    def batches(self, dispatches: Sequence[range]) -> Iterator[Batches]:
+        """Return an iterator over the batches of some dispatches, each of one or more steps."""
+        ahead = grain.MapDataset.source(dispatches).map(self._batches)
+        options = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)
+        return iter(ahead.to_iter_dataset(options))
+
+    def _batches(self, steps: range) -> Batches:
+        rows = np.stack([self.rows[step] for step in steps])
+        return self.parallel.divide(self.read(rows[:, self.parallel.share(rows.shape[1])]))
+
+
+def open_inputs(
+    directory: str,
+    mode: InputMode,
+    lines: Lines | None,
+    parallel: DataParallel,
+    batch: int,
+    seed: int,
+) -> Inputs:
+    """Return the batches of the training split.
+
+    Args:
+        directory: of the dataset.
+        mode: resident, streaming, or auto: resident where the split takes at most half of the
+            memory of a device (of the machine, where that is the device).
+        lines: of every material, where patterns are measured afresh; they stay in memory.
+        parallel: the devices.
+        batch: crystals in a step, over all devices.
+        seed: of the order.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+        ValueError: a record cannot be read or is not finite, or the batch is larger than the split.
+    """
+    fits = _fits(number_of_records(directory, "train"), lines)
+    if mode == "resident" or (mode == "auto" and fits):
+        examples = load_examples(directory, "train")
+        names, table = examples.material_id, parallel.place(Table.of(examples, lines))
+        return Inputs(names, Rows(len(names), batch, seed), table, lambda rows: rows, parallel)
+    records = Records(directory, "train")
+    names = records.material_id
+    return Inputs(names, Rows(len(names), batch, seed), None, _reader(records, lines), parallel)
+
+
+def _reader(records: Records, lines: Lines | None) -> Callable[[Int32[np.ndarray, "k b"]], Table]:
+    def read(rows: Int32[np.ndarray, "k b"]) -> Table:
+        def of_rows(columns: PyTree) -> PyTree:
+            return jax.tree.map(lambda column: column[rows.ravel()], columns)
+
+        table = Table.of(records.read(rows.ravel()), of_rows(lines))
+        return jax.tree.map(lambda column: column.reshape(*rows.shape, *column.shape[1:]), table)
+
+    return read
+
+
+def _fits(examples: int, lines: Lines | None) -> bool:
+    of_lines = sum(column.nbytes for column in jax.tree.leaves(lines))
+    return examples * EXAMPLE + of_lines <= SHARE * _memory()
+
+
+def _memory() -> int:
+    """Return the bytes of a device; CPUs use the memory of the machine, and do not say how much."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    return statistics.get("bytes_limit", os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

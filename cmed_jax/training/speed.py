@@ -1,0 +1,58 @@
+"""How fast a run trains, and how much of that is waiting for input."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+Input = TypeVar("Input")
+
+
+class Speed:
+    """A clock of laps: it stands still while a run does something else than training."""
+
+    def __init__(self, first: int, queries: int, flops: float, peak: float | None):
+        """Begin the first lap.
+
+        Args:
+            first: steps that are done already.
+            queries: voxel queries of a step.
+            flops: floating-point operations of a step.
+            peak: what the devices could do in a second; None where that is not known.
+        """
+        self.rate = 0.0
+        """Voxel queries a second in the last lap."""
+        self._queries, self._flops, self._peak = queries, flops, peak
+        self._done, self._began = first, time.monotonic()
+        self._paused = self._waited = 0.0
+
+    def lap(self, done: int) -> dict[str, float]:
+        """Return the speed since the last lap, after step `done`, and begin the next.
+
+        Voxel queries a second, the share of the peak where that is known, and the share of the time
+        that was spent on waiting for input.
+        """
+        now = time.monotonic()
+        seconds = max(now - self._began - self._paused, 1e-9)
+        steps_per_second = (done - self._done) / seconds
+        self.rate = steps_per_second * self._queries
+        lap = {"voxel_queries_per_second": self.rate, "share_waiting": self._waited / seconds}
+        if self._peak:
+            lap["share_of_peak"] = steps_per_second * self._flops / self._peak
+        self._done, self._began, self._paused, self._waited = done, now, 0.0, 0.0
+        return lap
+
+    def waiting(self, inputs: Iterable[Input]) -> Iterator[Input]:
+        """Yield the inputs, and count the time for which each is waited."""
+        began = time.monotonic()
+        for one in inputs:
+            self._waited += time.monotonic() - began
+            yield one
+            began = time.monotonic()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave what is done in the context out of the lap."""
+        began = time.monotonic()
+        yield
+        self._paused += time.monotonic() - began
