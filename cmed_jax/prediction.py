@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 
 from cmed_jax.config import Config
 from cmed_jax.crystal.composition import parse_composition
-from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.crystal.lattice import CellParameters, primitive_lattice
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Query
-from cmed_jax.files.cell_search import CellCandidate
-from cmed_jax.files.implied import Implied
+from cmed_jax.files.cell_search import CellCandidate, MeasuredLines, find_cell
+from cmed_jax.files.implied import Implied, imply
 from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import check_grid_pattern
-from cmed_jax.files.preparation import Preparation, Prepared, prepare
+from cmed_jax.files.preparation import EVERY_STEP, Preparation, Prepared, prepare
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
 from cmed_jax.model.network import Network
@@ -141,7 +141,9 @@ def restore_and_predict(
     composition: Composition = None,
     *,
     wavelength: str | float | None = None,
-    preparation: Preparation = Preparation(),
+    preparation: Preparation = EVERY_STEP,
+    cell: CellParameters | Literal["auto"] | None = None,
+    centring: str = "P",
     grid: tuple[int, int, int] = (50, 50, 50),
     samples: int = 0,
     seed: int = 0,
@@ -157,6 +159,9 @@ def restore_and_predict(
         wavelength: a radiation such as "CuKa", or angstroms; a pattern on the network's grid goes
             without, and so does a file that says it.
         preparation: which steps lead from a measured pattern to the network's.
+        cell: a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell; or "auto",
+            which seeks cubic, hexagonal and rhombohedral cells (`cmed_jax.files.find_cell`).
+        centring: of a cell that is given (`primitive_lattice`).
         grid: points along a, b, c.
         samples: how many densities to draw from the latent beside the plain one.
         seed: of the samples.
@@ -184,9 +189,45 @@ def restore_and_predict(
     densities = np.asarray(generator(query)[0])
     candidates = densities[1:] if samples else None
     std = None if candidates is None else candidates.std(axis=0)
+    lattice, cells, implied = _cell(densities[0], prepared, cell, centring)
     return Prediction(
-        densities[0], std, candidates, shown, coverage, told, config, warnings, prepared
+        densities[0],
+        std,
+        candidates,
+        shown,
+        coverage,
+        told,
+        config,
+        warnings,
+        prepared,
+        lattice,
+        cells,
+        implied,
     )
+
+
+def _cell(
+    density: Float[np.ndarray, "a b c"],
+    prepared: Prepared | None,
+    cell: CellParameters | Literal["auto"] | None,
+    centring: str,
+) -> tuple[Float[np.ndarray, "3 3"] | None, tuple[CellCandidate, ...], Implied | None]:
+    """Return the lattice that is given or found, all that were found, and what is implied in it."""
+    if cell is None:
+        return None, (), None
+    if not isinstance(cell, str):
+        lattice = primitive_lattice(cell, centring)
+        return lattice, (), None if prepared is None else imply(density, lattice, prepared)
+    if prepared is None:
+        raise ValueError(
+            "the cell cannot be sought from a pattern on the network's grid: "
+            "give the measured pattern, or the cell"
+        )
+    cells = find_cell(density, MeasuredLines.of(prepared))
+    if not cells:
+        return None, (), None
+    best = cells[0]
+    return best.lattice, cells, imply(density, best.lattice, prepared, best.shift)
 
 
 def _prepared(
@@ -202,6 +243,6 @@ def _prepared(
             "the wavelength is missing: give a radiation such as CuKa, or angstroms, "
             "for the angles mean nothing without it"
         )
-    columns = (np.asarray(column, float) for column in pattern)
-    measured = pattern_of_columns(*columns, wavelength)
+    angle, intensity = (np.asarray(column, float) for column in pattern)
+    measured = pattern_of_columns(angle, intensity, wavelength)
     return prepare(measured, options, as_measured=as_measured)

@@ -97,16 +97,28 @@ def implied_patterns(
         lattice: rows a, b, c in angstrom.
         b_factor: isotropic B of the densities, angstrom^2; it is divided out.
     """
+    s, intensity = implied_lines(densities, lattice)
+    angle = np.asarray(two_theta(s, MO_K_ALPHA))
+    factor = np.asarray(lorentz_polarization(angle)) * np.exp(b_factor * s**2 / 2)
+    return np.stack([stick_pattern(angle, sticks) for sticks in factor * intensity])
+
+
+def implied_lines(
+    densities: Float[Array | np.ndarray, "k a b c"], lattice: Float[np.ndarray, "3 3"]
+) -> tuple[Float[np.ndarray, " lines"], Float[np.ndarray, "k lines"]]:
+    """Return s, 1/angstrom, and |F|^2 with multiplicity of the lines of densities, up to the limit.
+
+    Args:
+        densities: e/angstrom^3.
+        lattice: rows a, b, c in angstrom.
+    """
     lines = carried_lines(lattice, densities.shape[1:])
     factors = structure_factors(densities, cell_volume(lattice))
     amplitudes = np.abs(factors).reshape(len(densities), -1)
     electrons = amplitudes[:, amplitudes.shape[1] // 2, None]  # h = 0, in the middle
     amplitudes = np.where(amplitudes > ROUNDING * electrons, amplitudes, 0)
     squared = amplitudes[:, lines.modes] ** 2
-    angle = np.asarray(two_theta(lines.s, MO_K_ALPHA))
-    factor = np.asarray(lorentz_polarization(angle)) * np.exp(b_factor * lines.s**2 / 2)
-    intensity = factor * np.add.reduceat(squared, lines.first, axis=1)
-    return np.stack([stick_pattern(angle, sticks) for sticks in intensity])
+    return lines.s, np.add.reduceat(squared, lines.first, axis=1)
 
 
 def carried_lines(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> Lines:

@@ -1,9 +1,33 @@
-"""The pattern that a predicted density implies, on the points of the measured one."""
+"""The pattern that a predicted density implies, on the points of the measured one.
+
+The density's lines in its cell are drawn with the widths of the measured peaks, over the background
+that was found. Two numbers are fitted, by which no density can hide: the scale, and one isotropic B
+for all atoms.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
+
+from cmed_jax.evaluation.consistency import FLOOR, implied_lines
+from cmed_jax.files.indexing import UNSHIFTED, Shift
+from cmed_jax.files.peaks import FittedLines, shapes
+from cmed_jax.files.preparation import Prepared
+from cmed_jax.files.readers.scan import Radiation
+from cmed_jax.physics.density import B_FACTOR
+from cmed_jax.physics.patterns import lorentz_polarization, two_theta
+
+THERMAL = np.arange(0.0, 6.1, 0.5)
+"""Isotropic B that are tried, angstrom^2."""
+NEGLIGIBLE = 1e-5
+"""Lines below this share of the strongest are not drawn."""
+BEYOND = 1.0
+"""Lines this far outside the measured range, degrees, are drawn for their tails."""
+WIDTH = 0.2
+"""FWHM, degrees, of the profiles that lists of peaks are compared by."""
+
+Column = Float[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,11 +37,11 @@ class Implied:
     Attributes:
         two_theta: degrees; the points of the measured pattern.
         intensity: at these points, background included, on the measured pattern's scale; of a list
-            of peaks, the lines next to it.
+            of peaks, the implied lines next to each together.
         lines: two-theta (degrees, for the mean wavelength, shifted as the pattern is) and area of
             each implied line, in the unit of the measured peaks' areas.
         cosine: of the angle between the implied and the measured net intensity, 0 to 1.
-        rwp: weighted profile R factor of implied against measured intensity, 0 to 1.
+        rwp: weighted profile R factor of implied against measured net intensity, 0 to 1.
     """
 
     two_theta: Float[np.ndarray, " n"]
@@ -25,3 +49,87 @@ class Implied:
     lines: Float[np.ndarray, "m 2"]
     cosine: float
     rwp: float
+
+
+def imply(
+    density: Float[Array | np.ndarray, "a b c"],
+    lattice: Float[np.ndarray, "3 3"],
+    prepared: Prepared,
+    shift: Shift | None = None,
+    b_factor: float = B_FACTOR,
+) -> Implied:
+    """Return the pattern of a density in its cell, as it would have been measured.
+
+    Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that makes it
+    smallest and the weight 1 / (y + background) of counting (Young, The Rietveld Method, 1993,
+    chapter 1); counts below 1 % of the highest weigh like it.
+
+    Args:
+        density: e/angstrom^3.
+        lattice: rows a, b, c in angstrom of the cell that it fills.
+        prepared: the measured pattern.
+        shift: of its lines; None takes what was found in preparation.
+        b_factor: isotropic B of the density, angstrom^2; it is divided out.
+    """
+    s, intensity = implied_lines(np.asarray(density)[None], lattice)
+    used = prepared.radiation.mean
+    angle = np.nan_to_num(two_theta(s, used), nan=180.0)
+    points, net, level = _compared(prepared)
+    near = (angle > points[0] - BEYOND) & (angle < min(points[-1] + BEYOND, 179))
+    near &= intensity[0] > NEGLIGIBLE * intensity[0].max()
+    s, angle = s[near], angle[near]
+    # Lines are drawn from where they are measured.
+    moved = angle + (shift or prepared.shift or UNSHIFTED).at(angle)
+    strength = intensity[0, near] * lorentz_polarization(angle)
+    drawn = shapes(points, _like_measured(moved, prepared), _radiation(prepared))
+    weight = 1 / np.maximum(net + level, FLOOR * (net + level).max())
+    fits = []
+    for b in THERMAL:
+        area = strength * np.exp((b_factor - b) * s**2 / 2)
+        fits.append((*_scaled(area @ drawn, net, weight), area))
+    rwp, scale, area = min(fits, key=lambda fit: fit[0])
+    areas, fitted = scale * area, scale * area @ drawn
+    lengths = np.linalg.norm(fitted) * np.linalg.norm(net)
+    cosine = float(np.clip(fitted @ net / lengths, 0, 1)) if lengths else 0.0
+    shown = prepared.measured.two_theta
+    at_points = prepared.background + fitted
+    if not prepared.is_profile:
+        at_points = (np.abs(shown[:, None] - moved) < WIDTH) @ areas
+    return Implied(shown, at_points, np.stack([moved, areas], axis=1), cosine, rwp)
+
+
+def _compared(prepared: Prepared) -> tuple[Column, Column, Column]:
+    """Return the angles at which patterns are compared, the net intensity, and the background."""
+    measured = prepared.measured.two_theta
+    if prepared.is_profile:
+        return measured, prepared.net, np.maximum(prepared.background, 0)
+    angle = np.arange(measured[0] - 1, measured[-1] + 1, WIDTH / 8)
+    lines = _like_measured(measured, prepared)
+    return angle, prepared.peaks.area @ shapes(angle, lines, _radiation(prepared)), 0 * angle
+
+
+def _radiation(prepared: Prepared) -> Radiation:
+    """Return the components that each line shows."""
+    if prepared.is_profile:
+        return prepared.radiation
+    return Radiation(np.array([prepared.radiation.mean]), np.ones(1))
+
+
+def _like_measured(angle: Column, prepared: Prepared) -> FittedLines:
+    """Return lines of area 1 at angles, as wide as the measured ones are thereabouts."""
+    ones, peaks = np.ones_like(angle), prepared.peaks
+    if not prepared.is_profile:
+        return FittedLines(angle, ones, WIDTH * ones, 0 * ones)
+    weight = np.sqrt(peaks.area)
+    slope = 1 if len(peaks.area) > 3 else 0
+    trend = np.polynomial.Polynomial.fit(peaks.two_theta, peaks.width, slope, w=weight)
+    width = np.clip(trend(angle), peaks.width.min(), peaks.width.max())
+    return FittedLines(angle, ones, width, np.average(peaks.lorentzian, weights=weight) * ones)
+
+
+def _scaled(drawn: Column, net: Column, weight: Column) -> tuple[float, float]:
+    """Return Rwp with the scale that makes it smallest, and that scale."""
+    across, own = (weight * net) @ drawn, (weight * drawn) @ drawn
+    scale = max(float(across / own), 0.0) if own > 0 else 0.0
+    left = net - scale * drawn
+    return float(np.sqrt((weight * left) @ left / ((weight * net) @ net))), scale

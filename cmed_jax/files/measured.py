@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from cmed_jax.files.readers.bruker import read_brml, read_uxd
 from cmed_jax.files.readers.bruker_raw import read_raw
@@ -37,7 +37,7 @@ class MeasuredPattern:
             where a background was taken off.
         sigma: standard deviation of the intensity, in its unit; None where the file has none.
         radiation: wavelengths (angstrom) and weights, as given, or else as the file says.
-        path: where it was read.
+        path: where it was read; None where it came as columns.
         format: the name of the file's format.
         notes: what the user should know, in sentences.
     """
@@ -46,7 +46,7 @@ class MeasuredPattern:
     intensity: Float[np.ndarray, " n"]
     sigma: Float[np.ndarray, " n"] | None
     radiation: Radiation
-    path: Path
+    path: Path | None
     format: str
     notes: tuple[str, ...]
 
@@ -112,6 +112,36 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
         raise ValueError(f"cannot read {path} as {form.name}: {error}") from None
 
 
+def pattern_of_columns(
+    angle: Real[np.ndarray, "..."],
+    intensity: Real[np.ndarray, "..."],
+    wavelength: str | float,
+) -> MeasuredPattern:
+    """Return the pattern of two columns, in any order.
+
+    Args:
+        angle: two-theta in degrees, of peaks or of a profile.
+        intensity: in any unit.
+        wavelength: a radiation such as "CuKa", or angstroms.
+
+    Raises:
+        ValueError: the columns are unequal, angles or intensities are unusable, or the wavelength
+            is not one of X-rays.
+    """
+    if angle.ndim != 1 or angle.shape != intensity.shape:
+        raise ValueError(
+            f"two_theta has shape {angle.shape} and intensity {intensity.shape}: "
+            "give two columns of the same length"
+        )
+    if not len(angle):
+        raise ValueError("the pattern is empty: give at least one peak")
+    _check(angle, intensity, None)
+    order = np.argsort(angle, kind="stable")
+    used = Radiation(*radiation(wavelength))
+    columns = angle[order].astype(float), intensity[order].astype(float)
+    return MeasuredPattern(*columns, None, used, None, "columns", ())
+
+
 def _format(data: bytes, suffix: str) -> Format:
     head = data if data.startswith(b"PK") else _narrow(data[:HEAD])
     *known, columns = FORMATS
@@ -141,6 +171,8 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
         notes.append(f"{np.sum(beyond)} points at or below 0 degrees are left out")
         angle, intensity = angle[~beyond], intensity[~beyond]
         sigma = None if sigma is None else sigma[~beyond]
+    if len(angle) < LEAST_POINTS:
+        raise ValueError(f"it holds {len(angle)} points: give {LEAST_POINTS} or more")
     _check(angle, intensity, sigma)
     order = np.argsort(angle, kind="stable")
     sigma = None if sigma is None else sigma[order]
@@ -170,8 +202,6 @@ def _two_theta(scan: Scan, used: Radiation) -> Column:
 
 
 def _check(angle: Column, intensity: Column, sigma: Column | None) -> None:
-    if len(angle) < LEAST_POINTS:
-        raise ValueError(f"it holds {len(angle)} points: give {LEAST_POINTS} or more")
     inside = (angle > 0) & (angle <= 180)
     if not inside.all():
         raise ValueError(

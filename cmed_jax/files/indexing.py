@@ -1,0 +1,175 @@
+"""Lattices of one or two free numbers under the lines of a pattern.
+
+For cubic, tetragonal and hexagonal axes s^2 = 1/d^2 is linear in one or two numbers: of a cubic
+lattice s^2 = (h^2 + k^2 + l^2) / a^2, of a hexagonal one (h^2 + h k + k^2) 4 / (3 a^2) + l^2 / c^2.
+The integers are called forms here, the numbers metric. Two lines whose forms are guessed give a
+metric; how well it explains the others says whether the guess was right.
+"""
+
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Num
+
+from cmed_jax.physics.patterns import two_theta
+
+Axes = Literal["cubic", "tetragonal", "hexagonal"]
+EDGES = (2.0, 25.0)
+"""Lengths of cell edges that are tried, angstrom."""
+NEAR = 0.15
+"""Lines match that are this near, degrees, before anything is refined."""
+MATCHED = 0.06
+"""And afterwards."""
+
+Column = Float[np.ndarray, " k"]
+
+
+class Shift(NamedTuple):
+    """By how much lines are displaced from Bragg's law: zero - 2 displacement cos(theta) radians.
+
+    Attributes:
+        zero: of the scale, degrees of two-theta.
+        displacement: of the sample, as a share of the goniometer's radius.
+    """
+
+    zero: float = 0.0
+    displacement: float = 0.0
+
+    def at(self, angle: Num[np.ndarray, "*k"]) -> Float[np.ndarray, "*k"]:
+        """Return the shift at two-theta, degrees (International Tables H, section 2.1)."""
+        return self.zero - np.degrees(2 * self.displacement) * np.cos(np.radians(angle) / 2)
+
+    def correct(self, angle: Num[np.ndarray, "*k"]) -> Float[np.ndarray, "*k"]:
+        """Return where unshifted lines stand, degrees, of those that are measured at angles."""
+        return angle - self.at(angle - self.at(angle))
+
+
+UNSHIFTED = Shift()
+
+
+class Indexed(NamedTuple):
+    """A metric and a shift that explain lines, with standard deviations of the shift.
+
+    Attributes:
+        metric: coefficients of s^2, 1/angstrom^2.
+        shift: of the lines.
+        deviation: of the shift's two numbers; zero where one was not fitted, infinite where it
+            cannot be told.
+        matched: which lines are explained.
+    """
+
+    metric: Float[np.ndarray, " p"]
+    shift: Shift
+    deviation: Shift
+    matched: Bool[np.ndarray, " k"]
+
+
+def quadratic_forms(axes: Axes, hkl: Num[np.ndarray, "m 3"]) -> Float[np.ndarray, "m p"]:
+    """Return the integers that s^2 is linear in, for reflections of the conventional cell."""
+    h, k, ell = hkl.T.astype(float)
+    if axes == "cubic":
+        return (h**2 + k**2 + ell**2)[:, None]
+    base = h**2 + k**2 + (h * k if axes == "hexagonal" else 0)
+    return np.stack([base, ell**2], axis=1)
+
+
+def edges_of(axes: Axes, metric: Float[np.ndarray, "*t p"]) -> Float[np.ndarray, "*t 3"]:
+    """Return a, b, c, angstrom, of metrics."""
+    a = np.sqrt((4 / 3 if axes == "hexagonal" else 1) / metric[..., 0])
+    c = a if axes == "cubic" else 1 / np.sqrt(metric[..., 1])
+    return np.stack([a, a, c], axis=-1)
+
+
+def guessed_metrics(
+    axes: Axes, forms: Float[np.ndarray, "m p"], squared: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "t p"]:
+    """Return the metrics that give some of the lines some of the forms, with usual edges.
+
+    Args:
+        axes: of the lattice.
+        forms: what a line may be.
+        squared: s^2 of the lines, 1/angstrom^2.
+    """
+    if forms.shape[1] == 1:
+        found = (squared[:, None] / forms[:, 0]).reshape(-1, 1)
+    else:
+        lines = np.array(list(combinations(range(len(squared)), 2)))
+        pairs = np.array([(i, j) for i in range(len(forms)) for j in range(len(forms)) if i != j])
+        matrices = forms[pairs]
+        matrices = matrices[np.abs(np.linalg.det(matrices)) > 0.5]
+        found = (np.linalg.inv(matrices)[:, None] @ squared[lines][..., None]).reshape(-1, 2)
+    found = found[(found > 1e-6).all(axis=1)]
+    edges = edges_of(axes, found)
+    return found[((edges > EDGES[0]) & (edges < EDGES[1])).all(axis=1)]
+
+
+def refine(
+    metric: Float[np.ndarray, " p"],
+    forms: Float[np.ndarray, "m p"],
+    angle: Column,
+    wavelength: float,
+    shift: Shift = UNSHIFTED,
+    *,
+    free: Literal["metric", "zero", "both"] = "zero",
+) -> Indexed:
+    """Return the metric and the shift under which lines lie best, by least squares.
+
+    Args:
+        metric: to begin with.
+        forms: of the lines that the lattice has.
+        angle: two-theta of the lines, degrees, as measured.
+        wavelength: angstrom.
+        shift: to begin with.
+        free: what is fitted beside the metric: nothing, the zero shift, or displacement as well.
+    """
+    shifts = {"metric": 0, "zero": 1, "both": 2}[free]
+    deviation, matched = np.full(2, np.inf), np.zeros(len(angle), bool)
+    for near in (NEAR, NEAR, MATCHED, MATCHED, MATCHED):
+        mine, gap = nearest_forms(metric, forms, angle, wavelength, shift)
+        matched = np.abs(gap) < near
+        if matched.sum() <= len(metric) + shifts:
+            return Indexed(metric, shift, Shift(np.inf, np.inf), matched)
+        design = _derivatives(metric, mine[matched], wavelength)[:, : len(metric) + shifts]
+        step, left, rank, _ = np.linalg.lstsq(design, gap[matched])
+        if rank < design.shape[1]:
+            return Indexed(metric, shift, Shift(np.inf, np.inf), matched)
+        metric = metric + step[: len(metric)]
+        if not (metric > 0).all():
+            return Indexed(np.abs(metric), shift, Shift(np.inf, np.inf), np.zeros_like(matched))
+        zero, displacement = np.pad(step[len(metric) :], (0, 2 - shifts))
+        shift = Shift(shift.zero + zero, shift.displacement + displacement)
+        free_points = matched.sum() - design.shape[1]
+        variance = (left.sum() + 1e-6) / max(free_points, 1) * np.linalg.inv(design.T @ design)
+        deviation = np.pad(np.sqrt(np.diag(variance))[len(metric) :], (0, 2 - shifts))
+    return Indexed(metric, shift, Shift(*deviation.tolist()), matched)
+
+
+def nearest_forms(
+    metric: Float[np.ndarray, " p"],
+    forms: Float[np.ndarray, "m p"],
+    angle: Column,
+    wavelength: float,
+    shift: Shift,
+) -> tuple[Float[np.ndarray, "k p"], Column]:
+    """Return the forms of the line next to each angle, and how far it is measured above it."""
+    angles = shown(forms @ metric, wavelength)
+    angles = angles + shift.at(angles)
+    nearest = np.abs(angle[:, None] - angles).argmin(axis=1)
+    return forms[nearest], angle - angles[nearest]
+
+
+def shown(squared: Float[np.ndarray, "*m"], wavelength: float) -> Float[np.ndarray, "*m"]:
+    """Return two-theta of lines by their s^2; far off where the wavelength does not reach."""
+    return np.nan_to_num(two_theta(np.sqrt(squared), wavelength), nan=1e3)
+
+
+def _derivatives(
+    metric: Float[np.ndarray, " p"], forms: Float[np.ndarray, "k p"], wavelength: float
+) -> Float[np.ndarray, "k q"]:
+    """Return the derivatives of two-theta by the metric, the zero and the displacement, degrees."""
+    squared = forms @ metric
+    theta = np.radians(shown(squared, wavelength)) / 2
+    # sin(theta) = wavelength sqrt(s^2) / 2, so that d(2 theta)/d(s^2) = tan(theta) / s^2.
+    by_metric = np.degrees(np.tan(theta) / squared)[:, None] * forms
+    return np.column_stack([by_metric, np.ones_like(theta), -np.degrees(2 * np.cos(theta))])
