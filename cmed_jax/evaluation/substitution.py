@@ -57,11 +57,17 @@ STEP = 0.002
 S_MIN = 0.05
 """Where the grid of ln s begins, 1/angstrom: no line of a cell under 20 angstrom lies below."""
 
+STEPS = round(np.log(S_MAX / S_MIN) / STEP) + 1
+"""Of the grid, up to `S_MAX`."""
+
 WIDTH = 2.0
 """Standard deviation of the Gaussian that profiles are compared under, in steps."""
 
 ALIKE = 0.02
 """Coordinates, and cells of unit volume, that round to the same multiples of this are alike."""
+
+LEAST_SEEN = 0.01
+"""Share of a profile's squared length that cannot be left unmeasured for a chance agreement."""
 
 Profile = Float[np.ndarray, " m"]
 
@@ -100,7 +106,7 @@ class Templates:
             crystals,
             np.array([anonymous_formula(composition) for composition in training.composition]),
             np.stack([_profile_of_pattern(pattern) for pattern in training.pattern]),
-            [_kind(crystal) for crystal in crystals],
+            [crystal_kind(crystal) for crystal in crystals],
             recipe,
         )
 
@@ -155,7 +161,7 @@ def ranked(
     for crystal in islice(templates.substituted(composition, target), TRIALS):
         atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
         lines = reflections(atoms, s_max=S_MAX)
-        (scale,), _ = fit_scales(_profile(*lines.T)[None], target)
+        (scale,), _ = fit_scales(profile_of_lines(*lines.T)[None], target)
         crystals.append(replace(crystal, lattice=crystal.lattice * scale))
         patterns.append(published_pattern(lines / [scale, 1]))
     if not crystals:
@@ -183,18 +189,23 @@ def assignments(
 
 
 def fit_scales(
-    profiles: Float[np.ndarray, "n m"], target: Profile
+    profiles: Float[np.ndarray, "n m"], target: Profile, measured: Profile | None = None
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Return the scale of the cell at which each profile agrees best, and the cosine there.
 
     Args:
         profiles: of unit length, over the grid of ln s.
         target: of the pattern that they are to agree with.
+        measured: 1 where the pattern was measured, else 0: what lies elsewhere does not count. None
+            where all of it was.
     """
     reach = round(REACH / STEP)
     # Row k is the target moved down by k - reach steps: where a cell grows, its lines move down.
     moved = sliding_window_view(np.pad(target, reach), len(target))
     agreement = profiles @ moved.T
+    if measured is not None:
+        seen = sliding_window_view(np.pad(measured, reach), len(measured))
+        agreement /= np.sqrt(np.maximum(profiles**2 @ seen.T, LEAST_SEEN))
     best = agreement.argmax(axis=1)
     rows = np.arange(len(profiles))
     below, top, above = (agreement[rows, np.clip(best + k, 0, 2 * reach)] for k in (-1, 0, 1))
@@ -207,24 +218,29 @@ def _profile_of_pattern(pattern: Float[np.ndarray, "1024"]) -> Profile:
     """Return |F|^2 over ln s of the sticks of a pattern."""
     peaks = np.flatnonzero(pattern)
     angle = (peaks + 0.5) * 180 / BINS
-    return _profile(s_of_two_theta(angle, MO_K_ALPHA), pattern[peaks] / lorentz_polarization(angle))
+    intensity = pattern[peaks] / lorentz_polarization(angle)
+    return profile_of_lines(s_of_two_theta(angle, MO_K_ALPHA), intensity)
 
 
-def _profile(s: Float[np.ndarray, " k"], intensity: Float[np.ndarray, " k"]) -> Profile:
+def profile_of_lines(s: Float[np.ndarray, " k"], intensity: Float[np.ndarray, " k"]) -> Profile:
     """Return lines as peaks on the grid of ln s, of unit length together.
 
     A peak is |F| / s high: the root of |F|^2 times what the Lorentz-polarization factor is at small
     angles. So neither the strongest lines decide alone nor the crowd at large s.
     """
-    size = round(np.log(S_MAX / S_MIN) / STEP) + 1
-    steps = np.rint(np.log(s / S_MIN) / STEP).astype(int)
-    inside = (steps >= 0) & (steps < size)
-    sticks = np.bincount(steps[inside], (np.sqrt(intensity) / s)[inside], size)
+    steps = profile_steps(s)
+    inside = (steps >= 0) & (steps < STEPS)
+    sticks = np.bincount(steps[inside], (np.sqrt(intensity) / s)[inside], STEPS)
     smooth = gaussian_filter1d(sticks, WIDTH, mode="constant")
     return (smooth / max(np.linalg.norm(smooth), 1e-30)).astype(np.float32)
 
 
-def _kind(crystal: Material) -> Hashable:
+def profile_steps(s: Float[np.ndarray, " k"]) -> Integer[np.ndarray, " k"]:
+    """Return the places of lines on the grid of ln s."""
+    return np.rint(np.log(s / S_MIN) / STEP).astype(int)
+
+
+def crystal_kind(crystal: Material) -> Hashable:
     """Return what crystals have in common that differ in elements and size alone."""
     _, first, place = np.unique(crystal.numbers, return_index=True, return_inverse=True)
     labels = np.argsort(np.argsort(first))[place]  # elements by their first atom

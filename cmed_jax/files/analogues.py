@@ -1,0 +1,284 @@
+"""Analogues: known crystals with the elements of the composition, in cells that fit the lines.
+
+What an expert would try first, and what a predicted density has to beat. Every known crystal of the
+same anonymous formula is a template; the elements take the places of its own in every way that
+keeps the amounts, and the cell follows the measured lines. `cmed_jax.evaluation.substitution` does
+so for the patterns of a dataset, which are whole and exact. Here lines were measured, over a part
+of the range, and the axes change apart from each other.
+
+Templates are scaled as a whole, and those with one main axis stretched along it, until their lines
+agree best over ln s with the measured ones; of those whose three axes are free the best are
+stretched along all. The cells of the best are refined: s^2 = h G* h is linear in what the space
+group leaves free of the reciprocal metric tensor G*. They are ranked by how the amplitudes of their
+lines agree with the measured ones at the angles where these lie.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Integer
+from scipy.ndimage import gaussian_filter1d
+
+from cmed_jax.crystal.canonical import canonical_cell, space_group
+from cmed_jax.crystal.composition import anonymous_formula, composition_vector
+from cmed_jax.crystal.material import Material, Refusal, crystal_system
+from cmed_jax.data.records import MAX_EDGES
+from cmed_jax.evaluation.substitution import (
+    REACH,
+    Profile,
+    assignments,
+    crystal_kind,
+    fit_scales,
+    profile_of_lines,
+    profile_steps,
+)
+from cmed_jax.files.cell_search import MeasuredLines
+from cmed_jax.files.indexing import UNSHIFTED
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import GRID, electron_density
+from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
+from cmed_jax.physics.reflections import reflections_of, unique_reflections
+
+NO_AXIS = np.zeros((1, 3))
+MAIN_AXIS = np.arange(-6, 7)[:, None] / 100 * [-0.5, -0.5, 1]
+ALL_AXES = np.array([(x, y, -x - y) for x in range(-3, 4) for y in range(-3, 4)]) / 75
+"""Changes of ln x, ln y and ln z at constant volume that are tried."""
+STRETCHED = 48
+"""Most crystals that are stretched along all axes."""
+REFINED = 24
+"""Most crystals whose cells are refined."""
+NEAR = (0.01, 0.006, 0.004)
+"""Lines match that lie so near in ln s, in one round of the refinement after the other."""
+WEAK = 1e-3
+"""Lines below this share of the strongest match none."""
+STEP, WIDTH = 0.05, 2.0
+"""Of the grid on which lines are compared, degrees; of a line on it, steps (standard deviation)."""
+FREEDOM = 0.005
+"""By so much the merit has to rise for each number that is free in the cell: more fit by chance."""
+
+
+class Analogue(NamedTuple):
+    """A known crystal with other elements, in a cell that fits.
+
+    Attributes:
+        crystal: in its canonical cell; its id is the known crystal's.
+        template: formula of the known crystal.
+        merit: cosine of the angle between the amplitudes of its lines and the measured ones, 0-1.
+    """
+
+    crystal: Material
+    template: str
+    merit: float
+
+    def density(self, shape: tuple[int, int, int] = GRID) -> Float[np.ndarray, "a b c"]:
+        """Return the density of its independent atoms (`cmed_jax.physics.electron_density`)."""
+        return electron_density(_atoms(self.crystal), shape=shape)
+
+
+class _Observed(NamedTuple):
+    """Measured lines: s (1/angstrom), |F|^2 with multiplicity, and the range of s."""
+
+    s: Float[np.ndarray, " k"]
+    squared: Float[np.ndarray, " k"]
+    span: tuple[float, float]
+    wavelength: float
+
+    @classmethod
+    def of(cls, lines: MeasuredLines) -> "_Observed":
+        angle = (lines.shift or UNSHIFTED).correct(lines.angle)
+        start, stop = s_of_two_theta(np.array([lines.start, lines.stop]), lines.wavelength)
+        squared = lines.area / lorentz_polarization(angle)
+        s = s_of_two_theta(angle, lines.wavelength)
+        return cls(s, squared, (float(start), float(stop)), lines.wavelength)
+
+
+def find_analogues(
+    lines: MeasuredLines,
+    composition: Float[np.ndarray, "119"],
+    known: Iterable[Material | Refusal],
+    most: int = 5,
+) -> list[Analogue]:
+    """Return the known crystals that explain measured lines best, the best first.
+
+    Args:
+        lines: as measured.
+        composition: atom fractions, known in full.
+        known: crystals in any cells.
+        most: how many to return.
+    """
+    observed = _Observed.of(lines)
+    trials = [
+        Analogue(replace(template, numbers=numbers), template.formula, 0.0)
+        for template in _templates(known, anonymous_formula(composition))
+        for numbers in assignments(template.numbers, composition)
+    ]
+    fixed, main, free = (
+        [trial for trial in trials if _free_axes(trial.crystal) == count] for count in (1, 2, 3)
+    )
+    likely = _fitted(free, NO_AXIS, observed)[:STRETCHED]
+    fitted = [
+        *_fitted(fixed, NO_AXIS, observed),
+        *_fitted(main, MAIN_AXIS, observed),
+        *_fitted(likely, ALL_AXES, observed),
+    ]
+    refined = [_refined(analogue, observed) for analogue in _best_first(fitted)[:REFINED]]
+    return list(islice(_canonical(_best_first(_judged(refined, observed))), most))
+
+
+def _best_first(analogues: Iterable[Analogue]) -> list[Analogue]:
+    return sorted(analogues, key=lambda each: FREEDOM * _free_axes(each.crystal) - each.merit)
+
+
+def _free_axes(crystal: Material) -> int:
+    """Return how many lengths are free in the cell of a crystal."""
+    system = crystal_system(crystal.space_group)
+    return {"cubic": 1, "tetragonal": 2, "trigonal": 2, "hexagonal": 2}.get(system, 3)
+
+
+def _templates(known: Iterable[Material | Refusal], formula: str) -> Iterator[Material]:
+    """Yield the crystals of an anonymous formula that differ in more than elements and size."""
+    seen = set()
+    for material in known:
+        if isinstance(material, Refusal):
+            continue
+        if anonymous_formula(composition_vector(material.numbers)) != formula:
+            continue
+        try:
+            crystal = canonical_cell(material)
+        except ValueError:  # atoms coincide: it lends itself to no other crystal
+            continue
+        if np.prod(np.linalg.norm(crystal.lattice, axis=1)) > MAX_EDGES:  # too oblique
+            continue
+        if (kind := crystal_kind(crystal)) not in seen:
+            seen.add(kind)
+            yield crystal
+
+
+def _fitted(
+    trials: Sequence[Analogue], changes: Float[np.ndarray, "c 3"], observed: _Observed
+) -> list[Analogue]:
+    """Return crystals of the shape and size that agree best with the lines, the best first.
+
+    Args:
+        trials: with lattices that stand as canonical ones do: a main axis along z.
+        changes: of ln x, ln y and ln z that are tried; they keep the symmetry.
+        observed: the lines.
+    """
+    if not trials:
+        return []
+    variants = [
+        replace(trial.crystal, lattice=trial.crystal.lattice * factors)
+        for trial in trials
+        for factors in np.exp(changes)
+    ]
+    target = profile_of_lines(observed.s, observed.squared)
+    measured = np.zeros_like(target)
+    measured[slice(*profile_steps(np.array(observed.span)))] = 1
+    lines = _lines(variants, observed.span[1] * np.exp(REACH))
+    profiles = np.stack([profile_of_lines(*each.T) for each in lines])
+    scales, agreement = fit_scales(profiles, target, measured)
+    first = np.arange(0, len(variants), len(changes))
+    best = first + agreement.reshape(-1, len(changes)).argmax(axis=1)
+    return _best_first(
+        Analogue(
+            replace(variants[i], lattice=variants[i].lattice * scales[i]),
+            trial.template,
+            float(agreement[i]),
+        )
+        for i, trial in zip(best, trials, strict=True)
+    )
+
+
+def _refined(analogue: Analogue, observed: _Observed) -> Analogue:
+    """Return a crystal in the cell of its space group that puts its lines next to the measured."""
+    crystal = analogue.crystal
+    group = space_group(crystal.space_group)
+    reach = observed.span[1] * np.exp(NEAR[0])
+    hkl = _strong_reflections(crystal, reach).astype(float)
+    free = _free_metrics(group.rotations)
+    forms = np.einsum("mi,pij,mj->mp", hkl, free, hkl)
+    metric = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
+    for near in NEAR:
+        squared = np.einsum("mi,ij,mj->m", hkl, metric, hkl)
+        gap = np.abs(np.log(squared) / 2 - np.log(observed.s)[:, None])
+        matched = gap.min(axis=1, initial=np.inf) < near
+        if not matched.any():
+            break
+        s, form = observed.s[matched], forms[gap[matched].argmin(axis=1)]
+        # Weighted with 1 / s^2, so that equal errors of ln s count equally.
+        free_numbers, _, rank, _ = np.linalg.lstsq(form / s[:, None] ** 2, np.ones_like(s))
+        found = np.tensordot(free_numbers, free, 1)
+        if rank < len(free) or np.linalg.eigvalsh(found).min() <= 0:
+            break
+        metric = found
+    to_primitive = np.linalg.inv(group.cell)
+    edges = np.linalg.cholesky(to_primitive.T @ np.linalg.inv(metric) @ to_primitive)
+    return analogue._replace(crystal=replace(crystal, lattice=group.cell.T @ edges))
+
+
+def _strong_reflections(crystal: Material, s_max: float) -> Integer[np.ndarray, "m 3"]:
+    """Return one of all reflections that symmetry relates, without the absent and the weak."""
+    (lines,) = _lines([crystal], s_max)
+    s = lines[lines[:, 1] > WEAK * lines[:, 1].max(initial=0), 0]
+    orbits = unique_reflections(crystal.lattice, s_max, space_group(crystal.space_group).laue)
+    return orbits.hkl[np.abs(orbits.s[:, None] - s).min(axis=1, initial=np.inf) < 1e-6]
+
+
+def _free_metrics(rotations: Integer[np.ndarray, "m 3 3"]) -> Float[np.ndarray, "p 3 3"]:
+    """Return a basis of the reciprocal metric tensors that a point group leaves as they are."""
+    units = np.zeros((6, 3, 3))
+    for unit, i, j in zip(units, *np.triu_indices(3), strict=True):
+        unit[i, j] = unit[j, i] = 1
+    invariant = np.mean(rotations @ units[:, None] @ rotations.mT, axis=1)
+    _, size, basis = np.linalg.svd(invariant.reshape(6, 9))
+    return basis[: (size > 1e-9).sum()].reshape(-1, 3, 3)
+
+
+def _judged(analogues: Sequence[Analogue], observed: _Observed) -> list[Analogue]:
+    """Return analogues with their merit."""
+    target = _over_two_theta(observed.s, observed.squared, observed)
+    lines = _lines([each.crystal for each in analogues], observed.span[1])
+    return [
+        each._replace(merit=float(_over_two_theta(s, squared, observed) @ target))
+        for each, (s, squared) in zip(analogues, (columns.T for columns in lines), strict=True)
+    ]
+
+
+def _over_two_theta(
+    s: Float[np.ndarray, " k"], squared: Float[np.ndarray, " k"], observed: _Observed
+) -> Profile:
+    """Return amplitudes over two-theta, in the measured range, of unit length together."""
+    first, last = two_theta(np.array(observed.span), observed.wavelength)
+    inside = (s >= observed.span[0]) & (s <= observed.span[1])
+    steps = np.rint((two_theta(s[inside], observed.wavelength) - first) / STEP).astype(int)
+    # |F| / s, as in profiles over ln s: neither the strongest lines decide alone nor the crowd.
+    height = np.sqrt(squared[inside]) / s[inside]
+    smooth = gaussian_filter1d(
+        np.bincount(steps, height, round((last - first) / STEP) + 2), WIDTH, mode="constant"
+    )
+    return smooth / max(np.linalg.norm(smooth), 1e-30)
+
+
+def _canonical(analogues: Iterable[Analogue]) -> Iterator[Analogue]:
+    """Yield analogues in the description that their elements ask for, each crystal once."""
+    seen = set()
+    for each in analogues:
+        with suppress(ValueError):  # the cell became so small that atoms coincide
+            crystal = canonical_cell(each.crystal)
+            kind = (crystal_kind(crystal), crystal.numbers.tobytes())
+            if kind not in seen:
+                seen.add(kind)
+                yield each._replace(crystal=crystal)
+
+
+def _lines(crystals: Sequence[Material], s_max: float) -> list[Float[np.ndarray, "_ 2"]]:
+    laue = [space_group(crystal.space_group).laue for crystal in crystals]
+    return reflections_of([_atoms(crystal) for crystal in crystals], s_max=s_max, laue=laue)
+
+
+def _atoms(crystal: Material) -> Crystal:
+    return Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
