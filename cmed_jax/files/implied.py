@@ -92,8 +92,9 @@ def imply(
     lengths = np.linalg.norm(fitted) * np.linalg.norm(net)
     cosine = float(np.clip(fitted @ net / lengths, 0, 1)) if lengths else 0.0
     shown = prepared.measured.two_theta
-    at_points = prepared.background + fitted
-    if not prepared.is_profile:
+    if prepared.is_profile:
+        at_points = prepared.background + fitted
+    else:
         at_points = (np.abs(shown[:, None] - moved) < WIDTH) @ areas
     return Implied(shown, at_points, np.stack([moved, areas], axis=1), cosine, rwp)
 
