@@ -1,104 +1,131 @@
-"""Predict a density: `python -m cmed_jax.predict FILE --checkpoint RUN --wavelength CuKa ...`."""
+"""Predict densities: `python -m cmed_jax.predict FILE --checkpoint RUN --wavelength CuKa ...`."""
 
+import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any, get_args
 
-import numpy as np
 import tyro
-from jaxtyping import Float
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
 from cmed_jax.config import run_command
-from cmed_jax.crystal.lattice import Centring, primitive_lattice
-from cmed_jax.files.volumes import check_output
-from cmed_jax.physics.cell import cell_volume
-from cmed_jax.prediction import restore_and_predict
+from cmed_jax.files.whole import write_text
+from cmed_jax.jobs import Format, Job, Known, Settings, command_line, run
+from cmed_jax.manifest import check_names, pattern_files, read_manifest
+from cmed_jax.prediction import Restored, restore
+
+Outcome = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Predict the electron density of the unit cell behind a measured powder pattern.
+    """Predict the electron density of the unit cell behind measured powder patterns.
 
     Attributes:
-        pattern: a file of a measured pattern: columns of two-theta and intensity (.xy, .csv, ...),
-            .cif, .xrdml, .ras, .rasx, .brml, .raw, .uxd, .fxye, .gsas.
-        checkpoint: a run's folder, or a checkpoint inside it.
-        wavelength: a radiation such as CuKa, or angstroms; needed where the file does not say it.
-        composition: a formula such as NaCl.
-        elements: the elements alone, where their ratios are unknown.
-        grid: points along a, b, c.
-        samples: densities to draw beside the plain one; their deviation is saved in .npz.
-        seed: of the samples.
-        cell: a b c (angstrom) alpha beta gamma (degrees) of the conventional cell, for the formats
-            that hold one.
-        centring: of that cell; the density is written in its primitive cell. R means hexagonal
-            axes, P takes the cell as primitive already.
-        out: a file to write, .npy, .npz, .cube, .xsf, .ccp4, .map, .mrc, .chgcar, .vasp or CHGCAR*;
-            density.npz where none is given.
+        patterns: files of measured patterns, or folders of them: columns of two-theta and intensity
+            (.xy, .csv, ...), .cif, .xrdml, .ras, .rasx, .brml, .raw, .uxd, .fxye, .gsas.
+        settings: of every prediction.
+        known: of every pattern.
+        manifest: a CSV file with a pattern in each row: file, and any of composition, elements,
+            wavelength, cell, centring.
+        out: the folder to write to: of halite.xy the densities, such as halite.npz, and the page
+            halite.html; and results.json, of all.
     """
 
-    pattern: Annotated[Path, tyro.conf.Positional]
-    checkpoint: Path
-    wavelength: str | None = None
-    composition: str | None = None
-    elements: tuple[str, ...] = ()
-    grid: tuple[int, int, int] = (50, 50, 50)
-    samples: int = 0
-    seed: int = 0
-    cell: tuple[float, float, float, float, float, float] | None = None
-    centring: Centring = "P"
-    out: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    patterns: tyro.conf.Positional[tuple[Path, ...]]
+    settings: tyro.conf.OmitArgPrefixes[Settings]
+    known: tyro.conf.OmitArgPrefixes[Known]
+    manifest: Path | None = None
+    out: Path = Path("predictions")
 
-    def lattice(self) -> Float[np.ndarray, "3 3"] | None:
-        """Return the lattice that the density fills, where the cell is known.
+    def jobs(self) -> list[Job]:
+        """Return what is asked.
 
         Raises:
-            ValueError: the cell is none, or is missing where the centring is not.
+            FileNotFoundError: a folder or the manifest is missing or empty.
+            ValueError: nothing is asked, what is known of all patterns is unusable, the manifest
+                cannot be read, or two patterns have the same name.
         """
-        if self.cell is not None:
-            return primitive_lattice(self.cell, self.centring)
-        if self.centring != "P":
-            raise ValueError(f"centring {self.centring} is of no cell: give --cell as well")
-        return None
+        self.known.check()
+        jobs = [Job(file, self.known) for file in pattern_files(self.patterns)]
+        if self.manifest is not None:
+            jobs += read_manifest(self.manifest, self.known)
+        if not jobs:
+            raise ValueError("there is no pattern: give files, a folder, or --manifest")
+        check_names(jobs)
+        return jobs
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the command."""
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.predict")
-    outputs = options.out or (Path("density.npz"),)
-    lattice = options.lattice()
-    for output in outputs:
-        check_output(output, lattice)
-    if options.composition and options.elements:
-        raise ValueError("give either --composition or --elements, not both")
-    prediction = restore_and_predict(
-        options.checkpoint,
-        options.pattern,
-        options.composition or list(options.elements) or None,
-        wavelength=options.wavelength,
-        grid=options.grid,
-        samples=options.samples,
-        seed=options.seed,
-    )
-    for output in outputs:
-        prediction.save(output, lattice)
-    for warning in prediction.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"{', '.join(map(str, outputs))}: {_summary(prediction.density, lattice)}")
-    return 0
+    _check_out(options.out)
+    jobs = options.jobs()
+    restored = restore(options.settings.checkpoint)
+    options.out.mkdir(parents=True, exist_ok=True)
+    outcomes: list[Outcome] = []
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        for job in progress.track(jobs, description="predicting"):
+            outcomes.append(_attempt(job, options.settings, restored, options.out))
+            _say(outcomes[-1])
+            write_text(options.out / "results.json", json.dumps(outcomes, indent=1))
+    Console().print(_table(outcomes))
+    return 2 if any("error" in outcome for outcome in outcomes) else 0
 
 
-def _summary(density: Float[np.ndarray, "a b c"], lattice: Float[np.ndarray, "3 3"] | None) -> str:
-    voxels = " x ".join(map(str, density.shape))
-    mean = density.mean()
-    summary = (
-        f"{voxels} voxels, {density.min():.3g} to {density.max():.3g} e/angstrom^3, mean {mean:.3g}"
-    )
-    if lattice is None:
-        return summary
-    volume = cell_volume(lattice)
-    return f"{summary}; {mean * volume:.4g} electrons in a cell of {volume:.4g} angstrom^3"
+def _check_out(out: Path) -> None:
+    """What was once a file to write is now said by --formats."""
+    form = out.suffix.removeprefix(".")
+    if form in get_args(Format):
+        raise ValueError(
+            f"--out is a folder, and {out} looks like a file: give --out {out.parent} "
+            f"--formats {form}"
+        )
+
+
+def _attempt(job: Job, settings: Settings, restored: Restored, out: Path) -> Outcome:
+    try:
+        return run(job, settings, restored, out, command_line(job, settings, out))
+    except (ValueError, OSError) as error:
+        return {"file": str(job.file), "error": str(error)}
+
+
+def _say(outcome: Outcome) -> None:
+    """Say what the user should know, a sentence a line."""
+    name = Path(outcome["file"]).name
+    for warning in outcome.get("warnings", ()):
+        print(f"warning: {name}: {warning}", file=sys.stderr)
+    if "error" in outcome:
+        print(f"error: {name}: {outcome['error']}", file=sys.stderr)
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("file", no_wrap=True)
+    table.add_column("told")
+    for heading in ("volume / Å³", "electrons", "cosine", "Rwp", "warnings"):
+        table.add_column(heading, justify="right")
+    for outcome in outcomes:
+        table.add_row(Path(outcome["file"]).name, *_row(outcome))
+    return table
+
+
+def _row(outcome: Outcome) -> list[str]:
+    if "error" in outcome:
+        return ["failed"]
+    cell, implied = outcome["cell"], outcome["implied"]
+    return [
+        outcome["composition"] or "–",
+        *(["–", "–"] if cell is None else [f"{cell['volume']:.2f}", f"{cell['electrons']:.1f}"]),
+        *(["–", "–"] if implied is None else [f"{implied[x]:.3f}" for x in ("cosine", "rwp")]),
+        str(len(outcome["warnings"])),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,191 +1,145 @@
-"""Prediction: from every form of a pattern, and with an answer to every mistake."""
+"""The command that predicts: what it writes, what it says, and what it refuses."""
 
-import jax
-import jax.numpy as jnp
+import html
+import json
+import shlex
+
 import numpy as np
 import pytest
-from pymatgen.analysis.diffraction.xrd import XRDCalculator
-from pymatgen.core import Lattice, Structure
+from pymatgen.io.common import VolumetricData
+from pymatgen.io.vasp import Chgcar
 
-import cmed_jax
-from cmed_jax.crystal.composition import SYMBOLS, Knowledge
-from cmed_jax.data.dataset import load_examples
-from cmed_jax.files import load_pattern
-from cmed_jax.model.network import predict
 from cmed_jax.predict import main
 from cmed_jax.prediction import restore, restore_and_predict
-from cmed_jax.training.checkpoint import find_checkpoint
 
 GRID = (6, 5, 4)
 
 
-@pytest.fixture(scope="module")
-def peaks():
-    """Copper lines of rock salt, from pymatgen."""
-    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
-    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], sites)
-    lines = XRDCalculator(wavelength=1.54184).get_pattern(salt)
-    return lines.x, lines.y
+LINES = [[27.37, 9], [31.70, 100], [45.44, 65], [56.47, 20], [66.22, 8], [75.29, 13]]
+"""Of rock salt: two-theta (degrees, copper K-alpha) and intensity."""
 
 
 @pytest.fixture
-def file(peaks, tmp_path):
+def file(tmp_path):
     path = tmp_path / "salt.xy"
-    np.savetxt(path, np.column_stack(peaks), header="two_theta intensity")
+    np.savetxt(path, LINES)
     return path
 
 
-@pytest.fixture(scope="module")
-def ask(finished, peaks):
-    """Predict with what differs from a plain prediction of rock salt."""
+@pytest.fixture
+def predict(finished, file, tmp_path, answer):
+    """Run the command for files, by default for that of rock salt, with what differs."""
 
-    def ask(pattern=peaks, composition="NaCl", checkpoint=finished, **options):
-        options = {"wavelength": "CuKa", "grid": GRID} | options
-        return restore_and_predict(checkpoint, pattern, composition, **options)
+    def predict(*files, out=tmp_path / "out", **options):
+        files = files or ([] if "manifest" in options else [file])
+        plain = {"checkpoint": finished, "wavelength": "CuKa", "composition": "NaCl", "samples": 2}
+        given = {name: x for name, x in (plain | options).items() if x is not None}
+        words = [str(word) for name, x in given.items() for word in (f"--{name}", *wrapped(x))]
+        return answer(main, *files, "--grid", *GRID, "--out", out, *words)
 
-    return ask
-
-
-def test_a_record_is_predicted_as_the_network_decodes_it(finished, dataset):
-    examples = load_examples(dataset, "test")
-    amounts = {SYMBOLS[z]: float(x) for z, x in enumerate(examples.composition[0]) if x}
-    found = restore_and_predict(finished, examples.pattern[0], amounts)
-    assert found.density.shape == (50, 50, 50)
-    assert found.density.dtype == np.float32
-    assert found.density.min() >= 0
-    _, network = restore(finished)
-    network.eval()
-    known, whole = np.array([Knowledge.FULL], np.int32), np.ones((1, 1024), np.float32)
-    query = (examples.pattern[:1], examples.composition[:1], known, whole)
-    key = jax.random.key(0)
-    expected = predict(network, *map(jnp.asarray, query), shape=(50, 50, 50), key=key)
-    np.testing.assert_allclose(found.density, expected[0, 0], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.composition, examples.composition[0], rtol=1e-6)
-    np.testing.assert_allclose(found.pattern, examples.pattern[0], rtol=1e-6)
+    return predict
 
 
-def test_a_pair_a_path_and_the_grid_are_the_same_pattern(ask, peaks, file):
-    pair = ask()
-    columns = ask([list(peaks[0]), list(peaks[1])])
-    for same in (columns, ask(file), ask(str(file)), ask(pair.pattern, wavelength=None)):
-        np.testing.assert_allclose(same.pattern, pair.pattern, atol=1e-6)
-        np.testing.assert_allclose(same.density, pair.density, rtol=1e-3, atol=1e-3)
+def wrapped(value):
+    return value if isinstance(value, tuple | list) else [value]
 
 
-@pytest.mark.parametrize("wavelength", [1.54184, "1.54184"])
-def test_a_wavelength_is_a_name_or_a_number(ask, wavelength):
-    np.testing.assert_array_equal(ask(wavelength=wavelength).pattern, ask().pattern)
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
 
 
-def test_another_wavelength_is_another_pattern(ask):
-    assert (ask(wavelength="CoKa").pattern != ask().pattern).any()
+CELL = (5.64, 5.64, 5.64, 90, 90, 90)
 
 
-@pytest.mark.parametrize(
-    ("composition", "sodium"),
-    [("NaCl", 0.5), ({"Na": 2, "Cl": 2}, 0.5), (["Na", "Cl"], 1), (None, 0)],
-)
-def test_a_composition_is_told_as_it_is_known(ask, composition, sodium):
-    expected = np.zeros(119, np.float32)
-    expected[[11, 17]] = sodium
-    np.testing.assert_array_equal(ask(composition=composition).composition, expected)
-
-
-def test_samples_are_candidates_and_their_deviation(ask):
-    found = ask(samples=3, seed=1)
-    assert found.candidates.shape == (3, *GRID)
-    np.testing.assert_allclose(found.std, found.candidates.std(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(found.density, ask().density, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(found.candidates, ask(samples=3, seed=1).candidates)
-    assert (found.candidates != ask(samples=3, seed=2).candidates).any()
-    assert ask().candidates is None
-    assert ask().std is None
-
-
-def test_a_prediction_knows_its_run_and_its_limits(ask, dataset):
-    found = ask()
-    assert found.config.data == str(dataset)
-    assert found.config.network.width == 16
-    assert any("read as empty" in warning for warning in found.warnings)
-    assert 0 < found.coverage.mean() < 1
-    assert ask(found.pattern, wavelength=None).warnings == ()
-
-
-def test_a_checkpoint_is_as_good_as_its_run(ask, finished):
-    np.testing.assert_array_equal(ask(checkpoint=find_checkpoint(finished)).density, ask().density)
-
-
-def test_a_prediction_is_saved(ask, tmp_path):
-    found = ask(samples=2)
-    found.save(tmp_path / "salt.npz")
-    with np.load(tmp_path / "salt.npz") as saved:
-        np.testing.assert_array_equal(saved["density"], found.density)
-        np.testing.assert_array_equal(saved["std"], found.std)
-    with pytest.raises(ValueError, match=r"cannot write 'salt\.cube': .* \.npy, \.npz"):
-        found.save(tmp_path / "salt.cube")
-
-
-ONE = np.array([20.0]), np.array([1.0])
-MISTAKES = [
-    pytest.param({"composition": "NaXq"}, "Xq", id="formula"),
-    pytest.param({"composition": ["Na", "Xq"]}, "unknown element 'Xq'", id="element"),
-    pytest.param({"composition": {"Na": -1.0}}, "amount -1.0 of Na", id="amount"),
-    pytest.param({"composition": []}, "list of elements is empty", id="no element"),
-    pytest.param({"pattern": (ONE[0], -ONE[1])}, r"intensity -1\.0", id="negative"),
-    pytest.param({"pattern": (ONE[0], np.nan * ONE[1])}, "intensity nan", id="nan"),
-    pytest.param({"pattern": (ONE[0][:0], ONE[1][:0])}, "the pattern is empty", id="empty"),
-    pytest.param({"pattern": ([], [])}, "the pattern is empty", id="empty lists"),
-    pytest.param({"pattern": (ONE[0], np.ones(2))}, r"shape \(1,\) and .* \(2,\)", id="unequal"),
-    pytest.param({"pattern": np.ones(1000)}, r"shape \(1000,\) is not on", id="length"),
-    pytest.param({"wavelength": None}, "the wavelength is missing", id="no wavelength"),
-    pytest.param({"wavelength": "CuKx"}, "unknown radiation 'CuKx'", id="radiation"),
-    pytest.param({"wavelength": 1542.0}, r"wavelength 1542\.0 is not one of X-rays", id="nm"),
-    pytest.param({"wavelength": float("nan")}, "wavelength nan", id="nan wavelength"),
-    pytest.param(
-        {"pattern": (9 * ONE[0], ONE[1]), "wavelength": 0.3}, "wavelength 0.3", id="range"
-    ),
-    pytest.param({"samples": -1}, "samples is -1", id="samples"),
-    pytest.param({"grid": (0, 5, 5)}, r"grid is \(0, 5, 5\)", id="grid"),
-]
-
-
-@pytest.mark.parametrize(("mistake", "message"), MISTAKES)
-def test_a_mistake_is_answered_with_the_value(ask, mistake, message):
-    with pytest.raises(ValueError, match=message):
-        ask(**mistake)
-
-
-def test_a_missing_checkpoint_or_file_is_named(ask, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nowhere"):
-        ask(checkpoint=tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"no pattern at .*nowhere\.xy"):
-        ask(tmp_path / "nowhere.xy")
-
-
-def command(checkpoint, file, output, **options):
-    plain = {"checkpoint": checkpoint, "wavelength": "CuKa", "composition": "NaCl", "out": output}
-    given = {name: x for name, x in (plain | options).items() if x is not None}
-    words = [word for name, x in given.items() for word in (f"--{name}", x)]
-    return main, file, "--grid", *GRID, *words
-
-
-def test_the_command_writes_what_python_returns(ask, finished, file, tmp_path, answer):
-    out = tmp_path / "salt.npz"
-    code, printed, errors = answer(*command(finished, file, out, samples=2, seed=3))
+def test_the_command_writes_what_python_returns(finished, file, predict, tmp_path):
+    code, printed, errors = predict(samples=3, seed=2)
     assert code == 0
-    assert f"{out}: 6 x 5 x 4 voxels" in printed
-    assert errors.startswith("warning: the pattern ends at")
-    expected = ask(samples=2, seed=3)
-    with np.load(out) as saved:
+    assert "salt.xy" in printed
+    options = {"wavelength": "CuKa", "grid": GRID, "samples": 3, "seed": 2}
+    expected = restore_and_predict(finished, file, "NaCl", **options)
+    assert errors.startswith("warning: salt.xy: ")
+    assert errors.count("\n") == len(expected.warnings)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "results.json", "salt.html", "salt.npz",
+    ]  # fmt: skip
+    with np.load(tmp_path / "out" / "salt.npz") as saved:
         np.testing.assert_allclose(saved["density"], expected.density, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(saved["std"], expected.std, rtol=1e-3, atol=1e-4)
+    (found,) = results(tmp_path / "out")
+    assert found["composition"] == "NaCl"
+    assert found["files"] == ["salt.html", "salt.npz"]
 
 
-def test_the_command_takes_elements_without_ratios(finished, file, tmp_path, answer):
-    out = tmp_path / "salt.npy"
-    call = command(finished, file, out, composition=None)
-    assert answer(*call, "--elements", "Na", "Cl")[0] == 0
-    assert np.load(out).shape == GRID
+def test_volumes_hold_the_electrons_that_the_results_name(predict, tmp_path):
+    code, _, errors = predict(formats=("cube", "vasp"), cell=CELL, centring="F")
+    assert code == 0, errors
+    cell = results(tmp_path / "out")[0]["cell"]
+    cube = VolumetricData.from_cube(tmp_path / "out" / "salt.cube")
+    chgcar = Chgcar.from_file(tmp_path / "out" / "salt.vasp")
+    assert chgcar.data["total"].mean() == pytest.approx(cell["electrons"], rel=1e-4)
+    bohr = 0.529177249  # pymatgen's
+    in_cube = cube.data["total"].mean() / bohr**3 * cube.structure.volume
+    assert in_cube == pytest.approx(cell["electrons"], rel=1e-4)
+    assert chgcar.structure.volume == pytest.approx(5.64**3 / 4, rel=1e-5)
+
+
+def test_the_command_of_the_results_repeats_them(predict, tmp_path, answer):
+    assert predict(seed=3, cell=CELL, centring="F", formats=("npy",))[0] == 0
+    (first,) = results(tmp_path / "out")
+    before = (tmp_path / "out" / "salt.npy").read_bytes()
+    (tmp_path / "out" / "salt.npy").unlink()
+    python, _, module, *words = shlex.split(first["command"])
+    assert (python, module) == ("python", "cmed_jax.predict")
+    assert answer(main, *words)[0] == 0
+    assert results(tmp_path / "out") == [first]
+    assert (tmp_path / "out" / "salt.npy").read_bytes() == before
+    assert html.escape(first["command"]) in (tmp_path / "out" / "salt.html").read_text()
+
+
+def test_one_bad_file_does_not_stop_the_rest(predict, file, tmp_path, monkeypatch):
+    folder = tmp_path / "patterns"
+    folder.mkdir()
+    for name in ("a.xy", "c.xy"):
+        (folder / name).write_bytes(file.read_bytes())
+    (folder / "b.xy").write_text("10 nan\n11 2\n")
+    restored = []
+    monkeypatch.setattr(
+        "cmed_jax.predict.restore", lambda run: restored.append(run) or restore(run)
+    )
+    code, printed, errors = predict(folder)
+    assert code == 2
+    assert len(restored) == 1
+    assert [("error" in row) for row in results(tmp_path / "out")] == [False, True, False]
+    (error,) = (line for line in errors.splitlines() if line.startswith("error: "))
+    assert "b.xy" in error
+    assert "nan" in error
+    assert "failed" in printed
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"a.html", "a.npz", "c.html", "c.npz", "results.json"}
+
+
+def test_a_manifest_says_what_is_known_of_each(predict, file, tmp_path):
+    (tmp_path / "b.xy").write_bytes(file.read_bytes())
+    manifest = tmp_path / "all.csv"
+    manifest.write_text("file,composition,cell\nsalt.xy,,\nb.xy,KCl,5 5 5 90 90 90\n")
+    code, printed, _ = predict(manifest=manifest)
+    assert code == 0
+    first, second = results(tmp_path / "out")
+    assert [row["composition"] for row in (first, second)] == ["NaCl", "KCl"]
+    assert first["cell"] is None
+    assert second["cell"]["volume"] == pytest.approx(125)
+    assert "125.00" in printed
+
+
+def test_the_command_takes_elements_without_ratios(predict, tmp_path):
+    assert predict(composition=None, elements=("Na", "Cl"))[0] == 0
+    assert results(tmp_path / "out")[0]["composition"] == "Na, Cl"
+
+
+def test_a_file_that_says_its_wavelength_needs_none(predict, tmp_path):
+    path = tmp_path / "said.csv"
+    np.savetxt(path, LINES, header="wavelength: 1.54184 A")
+    assert predict(path, wavelength=None)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -193,59 +147,42 @@ def test_the_command_takes_elements_without_ratios(finished, file, tmp_path, ans
     [
         ({"checkpoint": "nowhere"}, "no checkpoint at"),
         ({"wavelength": "CuKx"}, "unknown radiation 'CuKx'"),
-        ({"wavelength": "0.2"}, "outside the network's range"),
         ({"composition": "NaXq"}, "Xq"),
         ({"composition": "Xq"}, "Xq"),
         ({"elements": "Cl"}, "either --composition or --elements"),
-        ({"out": "salt.cube"}, "cannot write 'salt.cube'"),
-        ({"samples": "-1"}, "samples is -1"),
+        ({"centring": "F"}, "centring F is of no cell"),
+        ({"cell": (1, 1, 1, 90, 90, 900)}, "cell"),
+        ({"manifest": "nowhere.csv"}, "no manifest at"),
+        ({"out": "salt.cube"}, "give --out . --formats cube"),
     ],
 )
-def test_the_command_answers_a_mistake_in_a_line(
-    finished, tmp_path, answer, options, message, monkeypatch
+def test_a_mistake_about_all_is_answered_in_a_line(
+    predict, tmp_path, options, message, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "far.xy").write_text("60 1\n90 2\n")
-    run = options.pop("checkpoint", finished)
-    code, _, errors = answer(*command(run, "far.xy", "salt.npz", **options))
+    code, _, errors = predict(**options)
     assert code == 2
     assert errors.startswith("error: ")
     assert message in errors
     assert errors.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["far.xy"]
+    assert [path.name for path in tmp_path.iterdir()] == ["salt.xy"]
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [("", "no two columns"), ("10 -1\n11 2\n", "intensity -1.0"), ("10 nan\n11 2\n", "nan")],
+    ("text", "options", "message"),
+    [
+        ("", {}, "no two columns"),
+        ("10 nan\n11 2\n", {}, "nan"),
+        ("60 1\n90 2\n", {"wavelength": "0.2"}, "outside the network's range"),
+        ("10 1\n11 2\n", {"wavelength": None}, "--wavelength"),
+        ("10 1\n11 2\n", {"formats": "cube"}, "the format holds the cell"),
+        ("10 1\n11 2\n", {"samples": -1}, "samples is -1"),
+    ],
 )
-def test_the_command_answers_a_file_that_is_unusable(finished, tmp_path, answer, text, message):
+def test_a_mistake_about_one_file_is_answered_in_a_line(predict, tmp_path, text, options, message):
     (tmp_path / "bad.xy").write_text(text)
-    code, _, errors = answer(*command(finished, tmp_path / "bad.xy", tmp_path / "bad.npz"))
+    code, _, errors = predict(tmp_path / "bad.xy", **options)
     assert (code, errors.count("\n")) == (2, 1)
+    assert errors.startswith("error: bad.xy: ")
     assert message in errors
-    assert not (tmp_path / "bad.npz").exists()
-
-
-def test_the_command_asks_for_the_wavelength(finished, file, tmp_path, answer):
-    code, _, errors = answer(*command(finished, file, tmp_path / "a.npz", wavelength=None))
-    assert code == 2
-    assert "--wavelength" in errors
-
-
-def test_a_file_that_says_its_wavelength_needs_none(ask, peaks, finished, tmp_path, answer):
-    path = tmp_path / "salt.csv"
-    np.savetxt(path, np.column_stack(peaks), header="wavelength: 1.54184 A")
-    np.testing.assert_allclose(ask(path, wavelength=None).pattern, ask().pattern, atol=1e-6)
-    found = ask(path, wavelength="CoKa")
-    assert "the file says that the wavelength is 1.54184" in found.warnings[0]
-    call = command(finished, path, tmp_path / "salt.npy", wavelength=None)
-    assert answer(*call)[0] == 0
-
-
-def test_the_package_offers_prediction_by_name():
-    assert cmed_jax.restore_and_predict is restore_and_predict
-    assert cmed_jax.load_pattern is load_pattern
-    assert cmed_jax.Prediction.__name__ == "Prediction"
-    with pytest.raises(AttributeError, match="no attribute 'restore'"):
-        _ = cmed_jax.restore
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]

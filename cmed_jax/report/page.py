@@ -25,6 +25,9 @@ Results = Mapping[str, Any]
 FIRST = "90%"
 """The surface that is shown first."""
 
+CELLS = 10
+"""Candidates that are shown, of those in the results."""
+
 
 def page(prediction: Prediction, command: str | None = None) -> str:
     """Return the page of a prediction.
@@ -100,7 +103,7 @@ def _facts(found: Results) -> list[tuple[str, str, str]]:
     if cell is not None:
         lengths, angles = cell["parameters"][:3], cell["parameters"][3:]
         edges, corners = (" ".join(f"{x:.4g}" for x in part) for part in (lengths, angles))
-        remark = f"{edges} Å, {corners}°"
+        remark = f"{edges} Å, {corners}°" + "".join(_found_as(found["cells"][:1]))
         facts.append((f"{cell['volume']:.2f}", "volume of the cell, Å³", remark))
         units = cell["formula_units"]
         remark = "" if units is None else f"{units:.2f} formula units of {found['composition']}"
@@ -113,6 +116,11 @@ def _facts(found: Results) -> list[tuple[str, str, str]]:
         remark = "of the samples, beside the mean density"
         facts.append((f"± {100 * density['deviation']:.1f} %", "mean deviation", remark))
     return facts
+
+
+def _found_as(best: Sequence[Results]) -> list[str]:
+    """The conventional cell that was found."""
+    return [f"; found as {row['lattice_type']}, a {row['parameters'][0]:.4g} Å" for row in best]
 
 
 def _tile(figure: str, label: str, remark: str) -> str:
@@ -197,10 +205,9 @@ def _tables(found: Results) -> dict[str, str]:
     measured = found["measured"] or {"peaks": []}
     peaks = [[row["two_theta"], row["d"], row["area"], row["width"]] for row in measured["peaks"]]
     heads = ("", "2θ / °", "d / Å", "area", "width / °")
-    cells = [
-        [f"{x:g}" for x in row["parameters"]] + [f"{row['merit']:.3f}"] for row in found["cells"]
-    ]
-    names = [row["lattice_type"] for row in found["cells"]]
+    best = found["cells"][:CELLS]
+    cells = [[f"{x:g}" for x in row["parameters"]] + [f"{row['merit']:.3f}"] for row in best]
+    names = [row["lattice_type"] for row in best]
     cell_heads = ("", "a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "merit")
     return {
         "count": str(len(peaks)),

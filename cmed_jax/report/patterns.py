@@ -17,6 +17,9 @@ HEIGHT, LOWEST_HEIGHT = 210, 60
 MOST_POINTS = 6_000
 """A longer profile is drawn by the lowest and the highest point of each stretch."""
 
+EDGE = 0.03
+"""Kept free at both ends, as a share of the range."""
+
 ROOM = 0.05
 """Kept free above and below, as a share of the highest value."""
 
@@ -26,10 +29,8 @@ Column = Float[np.ndarray, " n"]
 def measured_patterns(prepared: Prepared, implied: Implied | None) -> str:
     """Return what was measured and found in it, and what the density implies, over two-theta."""
     angle = prepared.measured.two_theta
-    edge = 0.03 * float(np.ptp(angle))
-    axis = angle_axis(
-        max(float(angle[0]) - edge, 0.0), float(angle[-1]) + edge, "2θ / degrees, as measured"
-    )
+    edge = EDGE * float(np.ptp(angle))
+    axis = angle_axis(float(angle[0]) - edge, float(angle[-1]) + edge, "2θ / degrees, as measured")
     draw = _profiles if prepared.is_profile else _lists
     strips, names = draw(prepared, implied, axis)
     return stack("measured", strips) + key(names)
@@ -39,7 +40,7 @@ def shown_pattern(prediction: Prediction) -> str:
     """Return the bins that the network was shown, on a ground where nothing was measured."""
     angle = (np.arange(BINS) + 0.5) * 180 / BINS
     strip = Strip(
-        angle_axis(0.0, 180.0, "2θ / degrees, Mo Kα"),
+        angle_axis(-EDGE * 180, (1 + EDGE) * 180, "2θ / degrees, Mo Kα"),
         Axis("intensity", 0, 1 + ROOM, [0, 0.5, 1]),
         LOWEST_HEIGHT + 60,
     )

@@ -21,6 +21,10 @@ measured
     (degrees; None in a list of peaks).
 implied
     cosine and rwp of the pattern that the density implies; None without a cell.
+analogues
+    known crystals that explain the pattern, the best first: id and formula of the known crystal,
+    number of the space_group, parameters of the conventional cell, volume of the primitive one
+    (angstrom^3), merit, cosine and rwp.
 network
     the folder of its run, its dataset, and what decides its weights.
 software
@@ -40,6 +44,7 @@ from jaxtyping import Float
 import cmed_jax
 from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.files.analogues import Analogue
 from cmed_jax.files.cell_search import CellCandidate
 from cmed_jax.files.preparation import PeakList, Prepared
 from cmed_jax.physics.cell import cell_volume
@@ -56,6 +61,7 @@ def results(prediction: Prediction) -> dict[str, Any]:
         "cells": [_candidate(cell) for cell in prediction.cells],
         "measured": None if prediction.prepared is None else _measured(prediction.prepared),
         "implied": None if implied is None else {"cosine": implied.cosine, "rwp": implied.rwp},
+        "analogues": [_analogue(analogue) for analogue in prediction.analogues],
         "warnings": list(prediction.warnings),
         "network": {"run": config.run, "data": config.data} | config.identity(),
         "software": {
@@ -121,6 +127,20 @@ def _candidate(cell: CellCandidate) -> dict[str, Any]:
         "lattice_type": cell.lattice_type,
         "parameters": _rounded(cell.parameters),
         "merit": float(cell.merit),
+    }
+
+
+def _analogue(analogue: Analogue) -> dict[str, Any]:
+    crystal, implied = analogue.crystal, analogue.implied
+    return {
+        "id": crystal.material_id,
+        "formula": analogue.template,
+        "space_group": crystal.space_group,
+        "parameters": _rounded(analogue.parameters),
+        "volume": round(crystal.volume, 4),
+        "merit": analogue.merit,
+        "cosine": None if implied is None else implied.cosine,
+        "rwp": None if implied is None else implied.rwp,
     }
 
 

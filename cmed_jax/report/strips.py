@@ -109,7 +109,7 @@ def stack(name: str, strips: Mapping[str, Strip]) -> str:
 
 def angle_axis(low: float, high: float, label: str) -> Axis:
     """Return an axis of two-theta."""
-    return Axis(label, low, high, round_values(low, high, 8))
+    return Axis(label, low, high, round_values(low, high, 10))
 
 
 def round_values(low: float, high: float, most: int) -> list[float]:

@@ -1,0 +1,91 @@
+"""Serve the local page: `python -m cmed_jax.app runs/demo`, then open http://127.0.0.1:8000."""
+
+import importlib.util
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from cmed_jax.app.desk import Desk, Predict
+from cmed_jax.config import run_command
+from cmed_jax.jobs import Job, Settings, command_line, run
+from cmed_jax.prediction import restore
+
+HOST = "127.0.0.1"
+"""This machine alone can reach it."""
+
+VOLUMES = ("npz", "cube", "vasp", "xsf", "ccp4")
+"""Formats that are offered where the cell is known."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Serve a page on this machine that predicts densities from patterns.
+
+    Attributes:
+        checkpoint: a run's folder, or a checkpoint inside it.
+        port: of the address; 0 takes a free one.
+        samples: densities to draw beside the plain one; surfaces are coloured by their deviation.
+    """
+
+    checkpoint: tyro.conf.Positional[Path]
+    port: int = 8000
+    samples: int = 8
+
+
+def predictor(settings: Settings) -> Predict:
+    """Return what answers the desk's jobs: a network that is restored once.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+    """
+    restored = restore(settings.checkpoint)
+
+    def predict(job: Job, folder: Path) -> Mapping[str, Any]:
+        formats = VOLUMES if job.known.cell is not None else VOLUMES[:1]
+        asked = replace(settings, formats=formats)
+        named = Job(Path(job.file.name), job.known)
+        return run(job, asked, restored, folder, command_line(named, asked, Path("predictions")))
+
+    return predict
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command."""
+    options = tyro.cli(Options, args=args, prog="python -m cmed_jax.app")
+    _check_installed()
+    predict = predictor(Settings(options.checkpoint, samples=options.samples))
+    with (
+        socket.create_server((HOST, options.port)) as listening,
+        tempfile.TemporaryDirectory(prefix="cmed_jax-") as folder,
+    ):
+        print(f"open http://{HOST}:{listening.getsockname()[1]}; Ctrl-C ends", flush=True)
+        serve(Desk(predict, Path(folder)), listening)
+    return 0
+
+
+def serve(desk: Desk, listening: socket.socket) -> None:
+    """Serve the page until it is stopped."""
+    import uvicorn
+
+    from cmed_jax.app.server import application
+
+    try:
+        config = uvicorn.Config(application(desk), log_level="warning")
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        desk.close()
+
+
+def _check_installed() -> None:
+    for name in ("starlette", "uvicorn"):
+        if importlib.util.find_spec(name) is None:
+            raise ValueError(f"{name} is not installed: pip install 'cmed-jax[app]'")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,185 @@
+"""Patterns in files to densities in files: what is asked of each, and how it is written.
+
+Everything that is written of a pattern bears its name: `halite.html`, `halite.npz`, `halite.cube`.
+"""
+
+import dataclasses
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.lattice import Centring, primitive_lattice
+from cmed_jax.files.preparation import EVERY_STEP, Preparation
+from cmed_jax.files.volumes import needs_cell
+from cmed_jax.physics.instrument import radiation
+from cmed_jax.prediction import Prediction, Restored, restore_and_predict
+from cmed_jax.report.results import results
+
+Cell = tuple[float, float, float, float, float, float] | Literal["auto"]
+Format = Literal["npz", "npy", "cube", "xsf", "ccp4", "map", "mrc", "chgcar", "vasp"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a pattern.
+
+    Attributes:
+        wavelength: a radiation such as CuKa, or angstroms; needed where a file does not say it.
+        composition: a formula such as NaCl.
+        elements: the elements alone, where their ratios are unknown.
+        cell: a b c (angstrom) alpha beta gamma (degrees) of the conventional cell; or auto, which
+            finds that of cubic and trigonal lattices by agreement with the pattern.
+        centring: of the cell that is given; the density is that of its primitive cell. R means
+            hexagonal axes, P takes the cell as primitive already.
+    """
+
+    wavelength: str | None = None
+    composition: str | None = None
+    elements: tuple[str, ...] = ()
+    cell: Cell | None = None
+    centring: Centring = "P"
+
+    def check(self) -> None:
+        """Check it before anything is computed.
+
+        Raises:
+            ValueError: wavelength, composition, elements or cell are unusable, or contradict.
+        """
+        if self.composition and self.elements:
+            raise ValueError("give either --composition or --elements, not both")
+        parse_composition(self.told)
+        if self.wavelength is not None:
+            radiation(self.wavelength)
+        if isinstance(self.cell, tuple):
+            primitive_lattice(self.cell, self.centring)
+        elif self.centring != "P":
+            raise ValueError(f"centring {self.centring} is of no cell: give --cell as well")
+
+    @property
+    def told(self) -> str | list[str] | None:
+        """What the network is told of the composition."""
+        return self.composition or list(self.elements) or None
+
+
+class Job(NamedTuple):
+    """A file of a pattern, and what is known of it."""
+
+    file: Path
+    known: Known
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How every pattern is predicted, and what is written.
+
+    Attributes:
+        checkpoint: a run's folder, or a checkpoint inside it.
+        formats: of the density; all but npz and npy hold the cell, and need it.
+        samples: densities to draw beside the plain one; the surface is coloured by their deviation.
+        seed: of the samples.
+        grid: points along a, b, c.
+        preparation: which steps the pattern is prepared by.
+    """
+
+    checkpoint: Path
+    formats: tuple[Format, ...] = ("npz",)
+    samples: int = 8
+    seed: int = 0
+    grid: tuple[int, int, int] = (50, 50, 50)
+    preparation: Preparation = EVERY_STEP
+
+
+def run(
+    job: Job, settings: Settings, restored: Restored, out: Path, command: str
+) -> dict[str, Any]:
+    """Predict the density behind one pattern, and write it, and a page of it, into a folder.
+
+    Every file is written whole or not at all.
+
+    Args:
+        job: the pattern.
+        settings: how.
+        restored: the network of the settings' checkpoint.
+        out: the folder.
+        command: that repeats it, such as `command_line` gives it.
+
+    Returns:
+        The figures of the prediction (`cmed_jax.report.results`) with the "file", the "command",
+        and the names of the "files" that were written, the page first.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the pattern or what is known of it is unusable, or a format needs a cell.
+    """
+    file, known = job
+    known.check()
+    _check_formats(job, settings.formats)
+    prediction = restore_and_predict(
+        restored,
+        file,
+        known.told,
+        wavelength=known.wavelength,
+        cell=known.cell,
+        centring=known.centring,
+        preparation=settings.preparation,
+        grid=settings.grid,
+        samples=settings.samples,
+        seed=settings.seed,
+    )
+    files = _write(prediction, out / file.stem, settings.formats, command)
+    found = {"file": str(file), "command": command, "files": files}
+    return found | results(prediction)
+
+
+def command_line(job: Job, settings: Settings, out: Path) -> str:
+    """Return the command that repeats a job."""
+    words = [str(job.file)]
+    for name, value in (_changed(settings) | _changed(job.known) | {"out": out}).items():
+        words += _option(name, value)
+    return shlex.join(["python", "-m", "cmed_jax.predict", *words])
+
+
+def _check_formats(job: Job, formats: tuple[Format, ...]) -> None:
+    wanting = [form for form in formats if needs_cell(form)]
+    if wanting and job.known.cell is None:
+        raise ValueError(
+            f"cannot write {job.file.stem}.{wanting[0]}: the format holds the cell, so give it "
+            "(--cell), or write npz or npy, which go without"
+        )
+
+
+def _write(
+    prediction: Prediction, stem: Path, formats: tuple[Format, ...], command: str
+) -> list[str]:
+    """Write the page and the formats; those that hold a cell only where one was found."""
+    report = stem.with_name(stem.name + ".html")
+    prediction.report(report, command)
+    written = [report.name]
+    for form in formats:
+        if prediction.lattice is not None or not needs_cell(form):
+            volume = stem.with_name(f"{stem.name}.{form}")
+            prediction.save(volume)
+            written.append(volume.name)
+    return written
+
+
+def _changed(options: Any) -> dict[str, Any]:
+    """The fields of a dataclass, and of those in it, that are not as they are by default."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= _changed(value)
+        elif value != field.default:
+            found[field.name] = value
+    return found
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """The words by which a command is told of a value."""
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [f"--{name}", *map(str, values)]

@@ -1,0 +1,74 @@
+"""The command that serves the page: a network that is restored once, a port of this machine."""
+
+import importlib.util
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmed_jax.app import __main__ as command
+from cmed_jax.jobs import Job, Known, Settings
+
+CELL = (5.64, 5.64, 5.64, 90.0, 90.0, 90.0)
+
+
+@pytest.fixture(scope="module")
+def predict(finished):
+    return command.predictor(Settings(finished, samples=2, grid=(6, 5, 4)))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "salt.xy"
+    np.savetxt(path, [[27.4, 10], [31.7, 100], [45.4, 60], [56.5, 20]])
+    return path
+
+
+def test_a_known_cell_is_answered_with_every_format(predict, file, tmp_path):
+    found = predict(Job(file, Known("CuKa", "NaCl", cell=CELL, centring="F")), tmp_path)
+    names = ["salt.html", *(f"salt.{form}" for form in command.VOLUMES)]
+    assert found["files"] == names
+    assert {path.name for path in tmp_path.iterdir()} == {"salt.xy", *names}
+    assert found["cell"]["volume"] == pytest.approx(5.64**3 / 4, rel=1e-5)
+
+
+def test_without_a_cell_the_arrays_are_written(predict, file, tmp_path):
+    assert predict(Job(file, Known("CuKa")), tmp_path)["files"] == ["salt.html", "salt.npz"]
+
+
+def test_the_command_that_repeats_it_names_the_file_as_its_owner_does(predict, file, tmp_path):
+    words = predict(Job(file, Known("CuKa", "NaCl")), tmp_path)["command"].split()
+    assert words[:4] == ["python", "-m", "cmed_jax.predict", "salt.xy"]
+    assert str(tmp_path) not in words
+
+
+def test_it_listens_on_this_machine_alone_and_ends_in_order(finished, answer, monkeypatch):
+    served = []
+
+    def serve(desk, listening):
+        served.append(listening.getsockname())
+        assert Path(desk._folder).is_dir()
+        desk.close()
+
+    monkeypatch.setattr(command, "serve", serve)
+    code, printed, _ = answer(command.main, finished, "--port", 0)
+    ((host, port),) = served
+    assert (code, host) == (0, "127.0.0.1")
+    assert f"http://127.0.0.1:{port}" in printed
+
+
+def test_a_port_that_is_taken_is_said_in_a_line(finished, answer):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code, _, errors = answer(command.main, finished, "--port", other.getsockname()[1])
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "in use" in errors
+
+
+def test_a_missing_checkpoint_or_library_is_said_in_a_line(finished, answer, monkeypatch):
+    code, _, errors = answer(command.main, "nowhere")
+    assert (code, "no checkpoint at" in errors) == (2, True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    code, _, errors = answer(command.main, finished)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "pip install 'cmed-jax[app]'" in errors

@@ -1,0 +1,218 @@
+"""Prediction: from every form of a pattern, and with an answer to every mistake."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice, Structure
+
+import cmed_jax
+from cmed_jax.crystal.composition import SYMBOLS, Knowledge
+from cmed_jax.data.dataset import load_examples
+from cmed_jax.files import load_pattern
+from cmed_jax.model.network import predict
+from cmed_jax.prediction import restore, restore_and_predict
+from cmed_jax.training.checkpoint import find_checkpoint
+
+GRID = (6, 5, 4)
+
+
+@pytest.fixture(scope="module")
+def peaks():
+    """Copper lines of rock salt, from pymatgen."""
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], sites)
+    lines = XRDCalculator(wavelength=1.54184).get_pattern(salt)
+    return lines.x, lines.y
+
+
+@pytest.fixture
+def file(peaks, tmp_path):
+    path = tmp_path / "salt.xy"
+    np.savetxt(path, np.column_stack(peaks), header="two_theta intensity")
+    return path
+
+
+@pytest.fixture(scope="module")
+def ask(finished, peaks):
+    """Predict with what differs from a plain prediction of rock salt."""
+
+    def ask(pattern=peaks, composition="NaCl", checkpoint=finished, **options):
+        options = {"wavelength": "CuKa", "grid": GRID} | options
+        return restore_and_predict(checkpoint, pattern, composition, **options)
+
+    return ask
+
+
+def test_a_record_is_predicted_as_the_network_decodes_it(finished, dataset):
+    examples = load_examples(dataset, "test")
+    amounts = {SYMBOLS[z]: float(x) for z, x in enumerate(examples.composition[0]) if x}
+    found = restore_and_predict(finished, examples.pattern[0], amounts)
+    assert found.density.shape == (50, 50, 50)
+    assert found.density.dtype == np.float32
+    assert found.density.min() >= 0
+    _, network = restore(finished)
+    network.eval()
+    known, whole = np.array([Knowledge.FULL], np.int32), np.ones((1, 1024), np.float32)
+    query = (examples.pattern[:1], examples.composition[:1], known, whole)
+    key = jax.random.key(0)
+    expected = predict(network, *map(jnp.asarray, query), shape=(50, 50, 50), key=key)
+    np.testing.assert_allclose(found.density, expected[0, 0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.composition, examples.composition[0], rtol=1e-6)
+    np.testing.assert_allclose(found.pattern, examples.pattern[0], rtol=1e-6)
+
+
+def test_a_pair_a_path_and_the_grid_are_the_same_pattern(ask, peaks, file):
+    pair = ask()
+    columns = ask([list(peaks[0]), list(peaks[1])])
+    for same in (columns, ask(file), ask(str(file)), ask(pair.pattern, wavelength=None)):
+        np.testing.assert_allclose(same.pattern, pair.pattern, atol=1e-6)
+        np.testing.assert_allclose(same.density, pair.density, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("wavelength", [1.54184, "1.54184"])
+def test_a_wavelength_is_a_name_or_a_number(ask, wavelength):
+    np.testing.assert_allclose(ask(wavelength=wavelength).pattern, ask().pattern, atol=1e-6)
+
+
+def test_another_wavelength_is_another_pattern(ask):
+    assert (ask(wavelength="CoKa").pattern != ask().pattern).any()
+
+
+@pytest.mark.parametrize(
+    ("composition", "sodium"),
+    [("NaCl", 0.5), ({"Na": 2, "Cl": 2}, 0.5), (["Na", "Cl"], 1), (None, 0)],
+)
+def test_a_composition_is_told_as_it_is_known(ask, composition, sodium):
+    expected = np.zeros(119, np.float32)
+    expected[[11, 17]] = sodium
+    np.testing.assert_array_equal(ask(composition=composition).composition, expected)
+
+
+def test_samples_are_candidates_and_their_deviation(ask):
+    found = ask(samples=3, seed=1)
+    assert found.candidates.shape == (3, *GRID)
+    np.testing.assert_allclose(found.std, found.candidates.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found.density, ask().density, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found.candidates, ask(samples=3, seed=1).candidates)
+    assert (found.candidates != ask(samples=3, seed=2).candidates).any()
+    assert ask().candidates is None
+    assert ask().std is None
+
+
+def test_a_prediction_knows_its_run_and_its_limits(ask, dataset):
+    found = ask()
+    assert found.config.data == str(dataset)
+    assert found.config.network.width == 16
+    assert 0 < found.coverage.mean() < 1
+    assert ask(found.pattern, wavelength=None).warnings == ()
+
+
+def test_a_checkpoint_is_as_good_as_its_run(ask, finished):
+    np.testing.assert_array_equal(ask(checkpoint=find_checkpoint(finished)).density, ask().density)
+
+
+def test_a_prediction_is_saved(ask, tmp_path):
+    found = ask(samples=2)
+    found.save(tmp_path / "salt.npz")
+    with np.load(tmp_path / "salt.npz") as saved:
+        np.testing.assert_array_equal(saved["density"], found.density)
+        np.testing.assert_array_equal(saved["std"], found.std)
+    with pytest.raises(ValueError, match=r"cannot write 'salt\.cube': .* \.npy, \.npz"):
+        found.save(tmp_path / "salt.cube")
+
+
+ONE = np.array([20.0]), np.array([1.0])
+MISTAKES = [
+    pytest.param({"composition": "NaXq"}, "Xq", id="formula"),
+    pytest.param({"composition": ["Na", "Xq"]}, "unknown element 'Xq'", id="element"),
+    pytest.param({"composition": {"Na": -1.0}}, "amount -1.0 of Na", id="amount"),
+    pytest.param({"composition": []}, "list of elements is empty", id="no element"),
+    pytest.param({"pattern": (ONE[0], -ONE[1])}, r"intensity -1\.0", id="negative"),
+    pytest.param({"pattern": (ONE[0], np.nan * ONE[1])}, "intensity nan", id="nan"),
+    pytest.param({"pattern": (ONE[0][:0], ONE[1][:0])}, "the pattern is empty", id="empty"),
+    pytest.param({"pattern": ([], [])}, "the pattern is empty", id="empty lists"),
+    pytest.param({"pattern": (ONE[0], np.ones(2))}, r"shape \(1,\) and .* \(2,\)", id="unequal"),
+    pytest.param({"pattern": np.ones(1000)}, r"shape \(1000,\) is not on", id="length"),
+    pytest.param({"wavelength": None}, "the wavelength is missing", id="no wavelength"),
+    pytest.param({"wavelength": "CuKx"}, "unknown radiation 'CuKx'", id="radiation"),
+    pytest.param({"wavelength": 1542.0}, r"wavelength 1542\.0 is not one of X-rays", id="nm"),
+    pytest.param({"wavelength": float("nan")}, "wavelength nan", id="nan wavelength"),
+    pytest.param(
+        {"pattern": (9 * ONE[0], ONE[1]), "wavelength": 0.3}, "wavelength 0.3", id="range"
+    ),
+    pytest.param({"samples": -1}, "samples is -1", id="samples"),
+    pytest.param({"grid": (0, 5, 5)}, r"grid is \(0, 5, 5\)", id="grid"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "message"), MISTAKES)
+def test_a_mistake_is_answered_with_the_value(ask, mistake, message):
+    with pytest.raises(ValueError, match=message):
+        ask(**mistake)
+
+
+def test_a_missing_checkpoint_or_file_is_named(ask, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nowhere"):
+        ask(checkpoint=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"no pattern at .*nowhere\.xy"):
+        ask(tmp_path / "nowhere.xy")
+
+
+def test_a_file_that_says_its_wavelength_needs_none(ask, peaks, tmp_path):
+    path = tmp_path / "salt.csv"
+    np.savetxt(path, np.column_stack(peaks), header="wavelength: 1.54184 A")
+    np.testing.assert_allclose(ask(path, wavelength=None).pattern, ask().pattern, atol=1e-6)
+    found = ask(path, wavelength="CoKa")
+    assert "the file says that the wavelength is 1.54184" in found.warnings[0]
+
+
+def test_a_network_that_was_restored_once_serves_many_patterns(ask, finished, peaks):
+    restored = restore(finished)
+    again = ask(checkpoint=restored), ask((peaks[0][:5], peaks[1][:5]), checkpoint=restored)
+    np.testing.assert_allclose(again[0].density, ask().density, rtol=1e-4, atol=1e-5)
+    assert (again[1].density != again[0].density).any()
+
+
+def test_the_package_offers_prediction_by_name():
+    assert cmed_jax.restore_and_predict is restore_and_predict
+    assert cmed_jax.load_pattern is load_pattern
+    assert cmed_jax.Prediction.__name__ == "Prediction"
+    with pytest.raises(AttributeError, match="no attribute 'restore'"):
+        _ = cmed_jax.restore
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """A file of one known crystal: rock salt of other elements and size."""
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Mg", "O"], sites)
+    row = {
+        "material_id": "salt",
+        "lattice": salt.lattice.matrix.tolist(),
+        "species": [site.specie.symbol for site in salt],
+        "frac_coords": salt.frac_coords.tolist(),
+    }
+    path = tmp_path_factory.mktemp("known") / "known.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    return str(path)
+
+
+def test_known_crystals_explain_a_pattern_beside_the_network(ask, known):
+    (analogue,) = ask(analogues=3, known=known).analogues
+    assert analogue.crystal.material_id == "salt"
+    assert analogue.parameters[:3] == pytest.approx(5.64, rel=1e-3)
+    assert analogue.implied.cosine > 0.99
+
+
+@pytest.mark.parametrize("composition", [["Na", "Cl"], None, "Na2Cl"])
+def test_no_analogue_is_sought_where_the_composition_tells_none(ask, known, composition):
+    assert ask(composition=composition, analogues=3, known=known).analogues == ()
+
+
+def test_a_negative_number_of_analogues_is_refused(ask):
+    with pytest.raises(ValueError, match="analogues is -1"):
+        ask(analogues=-1)
