@@ -12,14 +12,14 @@ import tyro
 
 from cmed_jax.app.desk import Desk, Predict
 from cmed_jax.config import run_command
-from cmed_jax.jobs import Job, Settings, command_line, run
+from cmed_jax.jobs import Format, Job, Settings, command_line, run
 from cmed_jax.prediction import restore
 
 HOST = "127.0.0.1"
 """This machine alone can reach it."""
 
-VOLUMES = ("npz", "cube", "vasp", "xsf", "ccp4")
-"""Formats that are offered where the cell is known."""
+FORMATS: tuple[Format, ...] = ("npz", "cube", "vasp", "xsf", "ccp4")
+"""Formats that are offered; the first alone where the cell is not known."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def predictor(settings: Settings) -> Predict:
     restored = restore(settings.checkpoint)
 
     def predict(job: Job, folder: Path) -> Mapping[str, Any]:
-        formats = VOLUMES if job.known.cell is not None else VOLUMES[:1]
+        formats = FORMATS if job.known.cell is not None else FORMATS[:1]
         asked = replace(settings, formats=formats)
         named = Job(Path(job.file.name), job.known)
         return run(job, asked, restored, folder, command_line(named, asked, Path("predictions")))

@@ -22,7 +22,8 @@ def plot(prediction: Prediction) -> Figure:
     """
     drawn = volumes(prediction)
     figure = Figure(figsize=(10, 8 if len(drawn) == 1 else 10), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[3 * len(drawn), 4])
+    ratios = [3 * len(drawn), 4]
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=ratios)[:, 0]
     densest = np.unravel_index(prediction.density.argmax(), prediction.density.shape)
     for row, (name, (volume, colours)) in zip(
         above.subplots(len(drawn), 2, squeeze=False), drawn.items(), strict=True

@@ -27,7 +27,7 @@ def file(tmp_path):
 
 def test_a_known_cell_is_answered_with_every_format(predict, file, tmp_path):
     found = predict(Job(file, Known("CuKa", "NaCl", cell=CELL, centring="F")), tmp_path)
-    names = ["salt.html", *(f"salt.{form}" for form in command.VOLUMES)]
+    names = ["salt.html", *(f"salt.{form}" for form in command.FORMATS)]
     assert found["files"] == names
     assert {path.name for path in tmp_path.iterdir()} == {"salt.xy", *names}
     assert found["cell"]["volume"] == pytest.approx(5.64**3 / 4, rel=1e-5)
