@@ -69,7 +69,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         raise ValueError(
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
-    config, network = restore(options.run)
+    config, network, _ = restore(options.run)
     bench = _bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
     plain = network_generator(network, shape)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,11 +13,22 @@ from jaxtyping import Float, Real
 from matplotlib.figure import Figure
 
 from cmed_jax.config import Config
-from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.composition import Knowledge, parse_composition
 from cmed_jax.crystal.lattice import CellParameters, primitive_lattice
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.familiar import Familiar, load_familiar
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Query
-from cmed_jax.files.cell_search import CellCandidate, MeasuredLines, find_cell
+from cmed_jax.files import guard
+from cmed_jax.files.analogues import Analogue, explain
+from cmed_jax.files.cell_search import (
+    LATTICE_TYPES,
+    CellCandidate,
+    MeasuredLines,
+    find_cell,
+    lattice_types_of,
+)
 from cmed_jax.files.implied import Implied, imply
 from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import check_grid_pattern
@@ -24,7 +36,7 @@ from cmed_jax.files.preparation import EVERY_STEP, Preparation, Prepared, prepar
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
 from cmed_jax.model.network import Network
-from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config
+from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config, run_folder
 from cmed_jax.training.parallel import DataParallel
 
 __all__ = ["Prediction", "load_pattern", "primitive_lattice", "restore", "restore_and_predict"]
@@ -53,6 +65,8 @@ class Prediction:
         cells: what the search for the cell found, the best first; empty where there was none.
         implied: the pattern that the density implies in that cell, beside the measured one; None
             without a cell.
+        analogues: known crystals with the elements of the composition that explain the measured
+            pattern, the best first; empty where they were not sought.
     """
 
     density: Float[np.ndarray, "a b c"]
@@ -67,6 +81,7 @@ class Prediction:
     lattice: Float[np.ndarray, "3 3"] | None = None
     cells: tuple[CellCandidate, ...] = ()
     implied: Implied | None = None
+    analogues: tuple[Analogue, ...] = ()
 
     def save(self, path: str | Path, lattice: Float[np.ndarray, "3 3"] | None = None) -> None:
         """Write the density in the format that the file's name tells (`cmed_jax.files.volumes`).
@@ -114,10 +129,11 @@ class Prediction:
 
 
 class Restored(NamedTuple):
-    """A trained network, and the configuration of its run."""
+    """A trained network, the configuration of its run, and what it has seen, if that was kept."""
 
     config: Config
     network: Network
+    familiar: Familiar | None = None
 
 
 def restore(checkpoint: str | Path) -> Restored:
@@ -131,8 +147,9 @@ def restore(checkpoint: str | Path) -> Restored:
     abstract = nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0)))
     graph, *trees = nnx.split(abstract, nnx.Param, ...)
     one_device = DataParallel(devices=jax.devices()[:1])
-    trees = load_model(found, *one_device.abstract(tuple(trees)))
-    return Restored(config, nnx.merge(graph, *trees))
+    parts = load_model(found, *one_device.abstract(tuple(trees)))
+    familiar = load_familiar(run_folder(found))
+    return Restored(config, nnx.merge(graph, *parts), familiar)
 
 
 def restore_and_predict(
@@ -147,6 +164,8 @@ def restore_and_predict(
     grid: tuple[int, int, int] = (50, 50, 50),
     samples: int = 0,
     seed: int = 0,
+    analogues: int = 0,
+    known: str | None = None,
 ) -> Prediction:
     """Predict the electron density of the unit cell behind a powder pattern.
 
@@ -165,6 +184,11 @@ def restore_and_predict(
         grid: points along a, b, c.
         samples: how many densities to draw from the latent beside the plain one.
         seed: of the samples.
+        analogues: how many known crystals to seek beside the prediction that explain a measured
+            pattern with the elements of a composition that is known in full
+            (`cmed_jax.files.find_analogues`).
+        known: where these crystals are (`cmed_jax.crystal.sources.open_source`); None takes the
+            embedded ones.
 
     Raises:
         FileNotFoundError: there is no checkpoint or no file.
@@ -172,24 +196,31 @@ def restore_and_predict(
     """
     if min(grid) < 1:
         raise ValueError(f"grid is {grid}: give three positive numbers of points")
-    if samples < 0:
-        raise ValueError(f"samples is {samples}: give 0 or more")
+    for name, number in (("samples", samples), ("analogues", analogues)):
+        if number < 0:
+            raise ValueError(f"{name} is {number}: give 0 or more")
     told, knowledge = parse_composition(composition)
-    config, network = checkpoint if isinstance(checkpoint, Restored) else restore(checkpoint)
-    as_measured = config.step.augmentation.artefacts is not None
-    prepared = _prepared(pattern, wavelength, preparation, as_measured)
+    restored = checkpoint if isinstance(checkpoint, Restored) else restore(checkpoint)
+    config, network, familiar = restored
+    artefacts = config.step.augmentation.artefacts
+    prepared = _prepared(pattern, wavelength, preparation, as_measured=artefacts is not None)
+    warnings = guard.of_composition(told, familiar)
     if prepared is None:
         shown = check_grid_pattern(np.asarray(pattern))
         coverage = np.ones_like(shown)
     else:
         shown, coverage = prepared.pattern, prepared.coverage
-    warnings = () if prepared is None else prepared.warnings
+        unusual = guard.of_pattern(prepared, artefacts, familiar)
+        warnings = [*prepared.warnings, *unusual, *warnings]
     generator = network_generator(network, grid, samples=samples, seed=seed)
     query = Query(shown[None], told[None], np.array([knowledge], np.int32), coverage[None])
     densities = np.asarray(generator(query)[0])
     candidates = densities[1:] if samples else None
     std = None if candidates is None else candidates.std(axis=0)
-    lattice, cells, implied = _cell(densities[0], prepared, cell, centring)
+    lattice, cells, implied, doubts = _cell(densities[0], prepared, cell, centring, familiar)
+    if lattice is not None:
+        in_full = knowledge == Knowledge.FULL
+        doubts += guard.of_cell(densities[0], lattice, told, familiar, in_full=in_full)
     return Prediction(
         densities[0],
         std,
@@ -198,11 +229,12 @@ def restore_and_predict(
         coverage,
         told,
         config,
-        warnings,
+        (*warnings, *doubts),
         prepared,
         lattice,
         cells,
         implied,
+        _analogues(prepared, told, knowledge, analogues, known),
     )
 
 
@@ -211,27 +243,54 @@ def _cell(
     prepared: Prepared | None,
     cell: CellParameters | Literal["auto"] | None,
     centring: str,
-) -> tuple[Float[np.ndarray, "3 3"] | None, tuple[CellCandidate, ...], Implied | None]:
-    """Return the lattice that is given or found, all that were found, and what is implied in it."""
+    familiar: Familiar | None,
+) -> tuple[Float[np.ndarray, "3 3"] | None, tuple[CellCandidate, ...], Implied | None, list[str]]:
+    """Return the lattice given or found, all found, what is implied in it, and what to say."""
     if cell is None:
-        return None, (), None
+        return None, (), None, []
+    cells: tuple[CellCandidate, ...] = ()
     if not isinstance(cell, str):
-        lattice = primitive_lattice(cell, centring)
-        return lattice, (), None if prepared is None else imply(density, lattice, prepared)
-    if prepared is None:
+        lattice, shift = primitive_lattice(cell, centring), None
+    elif cell != "auto":
+        raise ValueError(f"cell is {cell!r}: give six numbers, or auto")
+    elif prepared is None:
         raise ValueError(
             "the cell cannot be sought from a pattern on the network's grid: "
             "give the measured pattern, or the cell"
         )
-    cells = find_cell(density, MeasuredLines.of(prepared))
-    if not cells:
-        return None, (), None
-    best = cells[0]
-    return best.lattice, cells, imply(density, best.lattice, prepared, best.shift)
+    else:
+        types = LATTICE_TYPES if familiar is None else lattice_types_of(familiar.space_groups)
+        cells = find_cell(density, MeasuredLines.of(prepared), types)
+        if not cells:
+            return None, (), None, ["no cell is found in which the density shows the lines"]
+        lattice, shift = cells[0].lattice, cells[0].shift
+    if prepared is None or (familiar is not None and familiar.b_factor is None):
+        return lattice, cells, None, []  # valence densities do not imply what X-rays see
+    implied = imply(density, lattice, prepared, shift)
+    return lattice, cells, implied, guard.of_agreement(implied)
+
+
+def _analogues(
+    prepared: Prepared | None,
+    told: Float[np.ndarray, "119"],
+    knowledge: Knowledge,
+    most: int,
+    known: str | None,
+) -> tuple[Analogue, ...]:
+    """Return known crystals that explain a pattern, where it and the composition tell enough."""
+    if not most or prepared is None or knowledge != Knowledge.FULL:
+        return ()
+    return explain(prepared, told, _known_crystals(known), most)
+
+
+@cache
+def _known_crystals(known: str | None) -> list[Material | Refusal]:
+    """Return the crystals of a source, read once for many patterns."""
+    return list(open_source(known))
 
 
 def _prepared(
-    pattern: Pattern, wavelength: str | float | None, options: Preparation, as_measured: bool
+    pattern: Pattern, wavelength: str | float | None, options: Preparation, *, as_measured: bool
 ) -> Prepared | None:
     """Return what is found in a pattern; None where it is on the network's grid already."""
     if isinstance(pattern, str | Path):

@@ -11,8 +11,10 @@ neither the few strongest lines decide alone, nor does texture, which changes in
 where lines stand.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, get_args
 
+import gemmi
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
@@ -119,7 +121,7 @@ class Reflections(NamedTuple):
 def find_cell(
     density: Float[Array | np.ndarray, "a b c"],
     lines: MeasuredLines,
-    lattice_type: LatticeType | None = None,
+    lattice_types: Sequence[LatticeType] = LATTICE_TYPES,
     b_factor: float = B_FACTOR,
 ) -> tuple[CellCandidate, ...]:
     """Return the cells in which a density implies the measured lines, the best first.
@@ -127,12 +129,21 @@ def find_cell(
     Args:
         density: in any unit, of the primitive cell.
         lines: as measured.
-        lattice_type: None tries all in turn.
+        lattice_types: that are tried in turn.
         b_factor: isotropic B of the density, angstrom^2.
     """
-    types = LATTICE_TYPES if lattice_type is None else (lattice_type,)
-    found = [cell for each in types for cell in _cells(density, lines, each, b_factor)]
+    found = [cell for each in lattice_types for cell in _cells(density, lines, each, b_factor)]
     return tuple(sorted(found, key=lambda cell: -cell.merit))
+
+
+def lattice_types_of(space_groups: Iterable[int]) -> tuple[LatticeType, ...]:
+    """Return the lattice types, of those that can be sought, that space groups have."""
+    found = set()
+    for number in space_groups:
+        axes = "cubic" if number >= 195 else "hexagonal"
+        centring = gemmi.find_spacegroup_by_number(number).centring_type()
+        found.add(f"{axes} {centring}" if number >= 143 else "")
+    return tuple(each for each in LATTICE_TYPES if each in found)
 
 
 def density_reflections(
@@ -154,8 +165,8 @@ def density_reflections(
 
 
 def _axes_and_centring(lattice_type: str) -> tuple[Axes, str]:
-    axes, centring = lattice_type.split()
-    return axes, centring
+    axes: Axes = "cubic" if lattice_type.startswith("cubic") else "hexagonal"
+    return axes, lattice_type[-1]
 
 
 def _cells(
@@ -253,7 +264,8 @@ def _implied_lines(
     intensity = (
         implied.squared * factor * np.exp((b_factor - THERMAL) * np.minimum(squared, 2.0) / 2)
     )
-    moved = angle + Shift(shifts[:, :1], shifts[:, 1:]).at(angle)
+    zero, displacement = shifts[:, :1], shifts[:, 1:]
+    moved = angle + zero - np.degrees(2 * displacement) * np.cos(np.radians(angle) / 2)
     inside &= (moved >= lines.start) & (moved <= lines.stop)
     return moved, np.sqrt(np.where(inside, intensity, 0))
 

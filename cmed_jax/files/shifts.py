@@ -50,6 +50,7 @@ ALIKE = 0.02
 """Metrics that differ by this share are one guess."""
 
 Column = Float[np.ndarray, " k"]
+Forms = dict[Axes, Float[np.ndarray, "m p"]]
 
 
 def _forms(axes: Axes, base: int, ell: int) -> Float[np.ndarray, "m p"]:
@@ -58,12 +59,16 @@ def _forms(axes: Axes, base: int, ell: int) -> Float[np.ndarray, "m p"]:
     return np.unique(quadratic_forms(axes, hkl), axis=0)
 
 
-FORMS = {"cubic": _forms("cubic", 6, 6)} | {
-    axes: _forms(axes, 4, 13) for axes in ("tetragonal", "hexagonal")
+FORMS: Forms = {
+    "cubic": _forms("cubic", 6, 6),
+    "tetragonal": _forms("tetragonal", 4, 13),
+    "hexagonal": _forms("hexagonal", 4, 13),
 }
 """Of the lines that a lattice is held to."""
-GUESSES = {"cubic": _forms("cubic", 3, 3)} | {
-    axes: _forms(axes, 2, 6) for axes in ("tetragonal", "hexagonal")
+GUESSES: Forms = {
+    "cubic": _forms("cubic", 3, 3),
+    "tetragonal": _forms("tetragonal", 2, 6),
+    "hexagonal": _forms("hexagonal", 2, 6),
 }
 """Of those that the first lines are guessed to be."""
 

@@ -1,0 +1,199 @@
+"""The guard: what of a measured pattern, or of a prediction from it, is not as in training.
+
+Every check returns sentences. None of them stops anything: a network answers whatever it is asked,
+and these say why the answer may be worth nothing.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.composition import SYMBOLS
+from cmed_jax.data.familiar import SEEN, STEP, Familiar
+from cmed_jax.files.implied import Implied
+from cmed_jax.files.preparation import Prepared
+from cmed_jax.physics.artefacts import Artefacts
+from cmed_jax.physics.cell import cell_volume
+from cmed_jax.physics.instrument import radiation
+from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, s_of_two_theta, two_theta
+from cmed_jax.physics.profiles import caglioti, microstrain, scherrer, thompson_cox_hastings
+
+WHOLE = 120.0
+"""Two-theta, Mo K-alpha, up to which a network of whole patterns should be shown one, degrees."""
+MERGED = 2.0
+"""Peaks as wide as this many bins of the network's grid hide their neighbours."""
+ROOM = 1.25
+"""Factor by which a volume of an atom may lie outside those of the training crystals."""
+HALF_FILLED = 0.25
+"""Largest distance of a number of formula units from a whole one."""
+LARGEST_UNIT = 48
+"""Most atoms of a formula unit that amounts are reduced to."""
+POOR = 0.8
+"""Cosine of the implied pattern below which a prediction does not explain its own pattern."""
+
+
+def of_pattern(
+    prepared: Prepared, artefacts: Artefacts | None, familiar: Familiar | None
+) -> list[str]:
+    """Return what is unusual about a measured pattern.
+
+    Args:
+        prepared: the pattern.
+        artefacts: that the network was trained with; None for one of ideal sticks.
+        familiar: what the training crystals have between them, where it is known.
+    """
+    found = _of_whole(prepared) if artefacts is None else _of_range(prepared, artefacts)
+    found += _of_widths(prepared, artefacts)
+    return found + ([] if familiar is None else _of_lines(prepared, familiar))
+
+
+def of_composition(composition: Float[np.ndarray, "119"], familiar: Familiar | None) -> list[str]:
+    """Return which elements of a composition the network has never seen."""
+    if familiar is None:
+        return []
+    strange = sorted(set(np.flatnonzero(composition).tolist()) - set(familiar.elements))
+    if not strange:
+        return []
+    names = ", ".join(SYMBOLS[number] for number in strange)
+    return [f"no training crystal holds {names}: the network knows nothing of it"]
+
+
+def of_cell(
+    density: Float[np.ndarray, "a b c"],
+    lattice: Float[np.ndarray, "3 3"],
+    composition: Float[np.ndarray, "119"],
+    familiar: Familiar | None,
+    *,
+    in_full: bool,
+) -> list[str]:
+    """Return what does not go together about a cell, the density in it, and the composition.
+
+    Args:
+        density: e/angstrom^3.
+        lattice: rows a, b, c in angstrom.
+        composition: by atomic number.
+        familiar: what the training crystals have between them, where it is known.
+        in_full: the composition holds the fractions of all elements.
+    """
+    volume = cell_volume(lattice)
+    electrons = float(density.mean()) * volume
+    if not in_full:
+        return []
+    atoms = electrons / float(composition @ np.arange(len(composition)))
+    found = []
+    if familiar is not None:
+        low, high = familiar.volumes
+        if not low / ROOM < volume / atoms < high * ROOM:
+            found.append(
+                f"an atom takes {volume / atoms:.3g} angstrom^3, and {low:.3g} to {high:.3g} in "
+                "training"
+            )
+    units = atoms / _atoms_of_formula(composition)
+    if abs(units - max(round(units), 1)) > HALF_FILLED * max(round(units) ** 0.5, 1):
+        found.append(
+            f"the primitive cell, {volume:.4g} angstrom^3, has room for {units:.2f} formula units "
+            "of the predicted density: check the wavelength, the composition, and the cell"
+        )
+    return found
+
+
+def of_agreement(implied: Implied) -> list[str]:
+    """Return whether a prediction fails to explain the pattern that it was made from."""
+    if implied.cosine >= POOR:
+        return []
+    return [
+        f"the density does not explain the pattern (cosine {implied.cosine:.2f}, Rwp "
+        f"{implied.rwp:.2f}): the prediction is wrong, or its cell, the composition or the "
+        "wavelength"
+    ]
+
+
+def _of_whole(prepared: Prepared) -> list[str]:
+    last, used = prepared.measured.two_theta[-1], prepared.radiation.mean
+    seen = _of_molybdenum(last, used)
+    if seen >= WHOLE:
+        return []
+    return [
+        f"the pattern ends at two-theta {last:.1f} degrees, which is {seen:.1f} of the 180 degrees "
+        "of Mo K-alpha that the network was trained on; what lies beyond is read as empty"
+    ]
+
+
+def _of_range(prepared: Prepared, artefacts: Artefacts) -> list[str]:
+    angle, used = prepared.measured.two_theta, prepared.radiation.mean
+    first, last = s_of_two_theta(angle[[0, -1]], used)
+    longest, shortest = 1 / first, 1 / last
+    trained = _wavelengths(artefacts)
+    low = s_of_two_theta(np.array([artefacts.start[1]]), min(trained)).item()
+    high = s_of_two_theta(np.array([artefacts.stop[0]]), max(trained)).item()
+    found = []
+    if first > low and prepared.is_profile:
+        found.append(
+            f"the pattern begins at d = {longest:.3g} angstrom, and in training none began below "
+            f"{1 / low:.3g}"
+        )
+    if last < high:
+        found.append(
+            f"the pattern ends at d = {shortest:.3g} angstrom, and in training none ended above "
+            f"{1 / high:.3g}"
+        )
+    if not prepared.is_profile:
+        found.append("the network was trained on profiles, and is shown a list of peaks")
+    return found
+
+
+def _wavelengths(artefacts: Artefacts) -> list[float]:
+    """Return the mean wavelengths of the anodes, or the ends of the range."""
+    anodes = [radiation(f"{anode}Ka") for anode in artefacts.anodes]
+    return [float(weights @ each) for each, weights in anodes] or list(artefacts.wavelength)
+
+
+def _of_widths(prepared: Prepared, artefacts: Artefacts | None) -> list[str]:
+    if not prepared.is_profile:
+        return []
+    peaks = prepared.peaks
+    middle = int(np.argsort(peaks.width)[len(peaks.width) // 2])
+    width, angle = float(peaks.width[middle]), peaks.two_theta[middle]
+    if artefacts is None:
+        used = prepared.radiation.mean
+        spread = _of_molybdenum(angle + width / 2, used) - _of_molybdenum(angle - width / 2, used)
+        if spread * BINS / 180 < MERGED:
+            return []
+        return [f"peaks are {width:.2g} degrees wide: neighbours that sticks keep apart are merged"]
+    broadest = _broadest(angle, prepared.radiation.mean, artefacts)
+    if width < broadest:
+        return []
+    return [f"peaks are {width:.2g} degrees wide, and at most {broadest:.2g} in training"]
+
+
+def _broadest(angle: float, wavelength: float, artefacts: Artefacts) -> float:
+    """Return the largest FWHM, degrees, that lines at two-theta have in training."""
+    at = jnp.array([angle])
+    gaussian = caglioti(at, artefacts.u[1], artefacts.v[1], artefacts.w[1])
+    lorentzian = scherrer(at, jnp.array([wavelength]), artefacts.size[0])
+    width, _ = thompson_cox_hastings(gaussian, lorentzian + microstrain(at, artefacts.strain[1]))
+    return float(width[0])
+
+
+def _of_lines(prepared: Prepared, familiar: Familiar) -> list[str]:
+    last = _of_molybdenum(prepared.measured.two_theta[-1], prepared.radiation.mean)
+    known = familiar.most_lines[min(int(last // STEP), len(familiar.most_lines) - 1)]
+    lines = int((prepared.peaks.area > SEEN * prepared.peaks.area.max()).sum())
+    if lines <= known:
+        return []
+    return [f"the pattern holds {lines} lines, and none in training more than {known} up to there"]
+
+
+def _of_molybdenum(angle: float, wavelength: float) -> float:
+    """Return where Mo K-alpha shows the d of an angle, degrees; 180 beyond its reach."""
+    s = s_of_two_theta(np.array([angle]), wavelength)
+    return float(np.nan_to_num(two_theta(s, MO_K_ALPHA), nan=180.0)[0])
+
+
+def _atoms_of_formula(composition: Float[np.ndarray, "119"]) -> int:
+    """Return the least number of atoms that fractions of them are whole numbers of."""
+    fractions = composition[composition > 0].astype(float)
+    numbers = np.arange(1, LARGEST_UNIT + 1)
+    amounts = numbers[:, None] * fractions
+    whole = np.abs(amounts - np.rint(amounts)).max(axis=1) < 1e-3
+    return int(numbers[np.argmax(whole)]) if whole.any() else LARGEST_UNIT
