@@ -13,6 +13,7 @@ from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import Centring, primitive_lattice
 from cmed_jax.files.preparation import EVERY_STEP, Preparation
 from cmed_jax.files.volumes import needs_cell
+from cmed_jax.files.whole import write_text
 from cmed_jax.physics.instrument import radiation
 from cmed_jax.prediction import Prediction, Restored, restore_and_predict
 from cmed_jax.report.results import results
@@ -80,6 +81,10 @@ class Settings:
         samples: densities to draw beside the plain one; the surface is coloured by their deviation.
         seed: of the samples.
         grid: points along a, b, c.
+        analogues: known crystals to seek beside the prediction that explain the pattern with the
+            elements of the composition; their structures are written as CIF.
+        structures: where these crystals are: a file of JSON lines, a folder of CIF files, ...; the
+            embedded ones where nothing is given.
         preparation: which steps the pattern is prepared by.
     """
 
@@ -88,6 +93,8 @@ class Settings:
     samples: int = 8
     seed: int = 0
     grid: tuple[int, int, int] = (50, 50, 50)
+    analogues: int = 3
+    structures: str | None = None
     preparation: Preparation = EVERY_STEP
 
 
@@ -127,6 +134,8 @@ def run(
         grid=settings.grid,
         samples=settings.samples,
         seed=settings.seed,
+        analogues=settings.analogues,
+        known=settings.structures,
     )
     files = _write(prediction, out / file.stem, settings.formats, command)
     found = {"file": str(file), "command": command, "files": files}
@@ -153,7 +162,7 @@ def _check_formats(job: Job, formats: tuple[Format, ...]) -> None:
 def _write(
     prediction: Prediction, stem: Path, formats: tuple[Format, ...], command: str
 ) -> list[str]:
-    """Write the page and the formats; those that hold a cell only where one was found."""
+    """Write page, formats and analogues; what holds a cell only where one was found."""
     report = stem.with_name(stem.name + ".html")
     prediction.report(report, command)
     written = [report.name]
@@ -162,6 +171,10 @@ def _write(
             volume = stem.with_name(f"{stem.name}.{form}")
             prediction.save(volume)
             written.append(volume.name)
+    for number, analogue in enumerate(prediction.analogues, 1):
+        structure = stem.with_name(f"{stem.name}.analogue-{number}.cif")
+        write_text(structure, analogue.cif())
+        written.append(structure.name)
     return written
 
 

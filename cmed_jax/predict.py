@@ -33,8 +33,9 @@ class Options:
         known: of every pattern.
         manifest: a CSV file with a pattern in each row: file, and any of composition, elements,
             wavelength, cell, centring.
-        out: the folder to write to: of halite.xy the densities, such as halite.npz, and the page
-            halite.html; and results.json, of all.
+        out: the folder to write to: of halite.xy the densities, such as halite.npz, the page
+            halite.html, and structures that explain the pattern as well, halite.analogue-1.cif; and
+            results.json, of all.
     """
 
     patterns: tyro.conf.Positional[tuple[Path, ...]]
@@ -111,6 +112,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     table.add_column("told")
     for heading in ("volume / Å³", "electrons", "cosine", "Rwp", "warnings"):
         table.add_column(heading, justify="right")
+    table.add_column("best analogue")
     for outcome in outcomes:
         table.add_row(Path(outcome["file"]).name, *_row(outcome))
     return table
@@ -125,6 +127,7 @@ def _row(outcome: Outcome) -> list[str]:
         *(["–", "–"] if cell is None else [f"{cell['volume']:.2f}", f"{cell['electrons']:.1f}"]),
         *(["–", "–"] if implied is None else [f"{implied[x]:.3f}" for x in ("cosine", "rwp")]),
         str(len(outcome["warnings"])),
+        *(f"like {best['formula']}, Rwp {best['rwp']:.3f}" for best in outcome["analogues"][:1]),
     ]
 
 

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +25,10 @@ settings.load_profile("suite")
 
 EMBEDDED = Path(__file__).parents[1] / "cmed_jax" / "crystal" / "embedded" / "oc20_bulks.jsonl.gz"
 SPLITS = ["train"] * 20 + ["validation"] * 4 + ["test"] * 6
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=3, help="how often to kill a job (test_kills.py)")
 
 
 @contextlib.contextmanager
@@ -80,6 +85,13 @@ def finished(tiny, tmp_path_factory):
 
 
 @pytest.fixture
+def unused_port():
+    """A port on which the processes of a run can meet."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.fixture
 def answer(capsys):
     """Run a command in this process and return its exit code, what it printed, and its errors."""
     from cmed_jax.config import run_command
@@ -91,3 +103,19 @@ def answer(capsys):
         return end.value.code, captured.out, captured.err
 
     return answer
+
+
+@pytest.fixture(scope="session")
+def known(tmp_path_factory):
+    """A file of one known crystal, MgO as rock salt."""
+    corners = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    centres = [[x + 0.5, y, z] for x, y, z in corners]
+    row = {
+        "material_id": "salt",
+        "lattice": [[4.2, 0, 0], [0, 4.2, 0], [0, 0, 4.2]],
+        "species": ["Mg"] * 4 + ["O"] * 4,
+        "frac_coords": corners + centres,
+    }
+    path = tmp_path_factory.mktemp("known") / "known.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    return str(path)

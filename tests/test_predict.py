@@ -6,6 +6,7 @@ import shlex
 
 import numpy as np
 import pytest
+from pymatgen.core import Structure
 from pymatgen.io.common import VolumetricData
 from pymatgen.io.vasp import Chgcar
 
@@ -33,6 +34,7 @@ def predict(finished, file, tmp_path, answer):
     def predict(*files, out=tmp_path / "out", **options):
         files = files or ([] if "manifest" in options else [file])
         plain = {"checkpoint": finished, "wavelength": "CuKa", "composition": "NaCl", "samples": 2}
+        plain |= {"analogues": 0}
         given = {name: x for name, x in (plain | options).items() if x is not None}
         words = [str(word) for name, x in given.items() for word in (f"--{name}", *wrapped(x))]
         return answer(main, *files, "--grid", *GRID, "--out", out, *words)
@@ -186,3 +188,19 @@ def test_a_mistake_about_one_file_is_answered_in_a_line(predict, tmp_path, text,
     assert errors.startswith("error: bad.xy: ")
     assert message in errors
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
+
+
+def test_known_crystals_are_written_beside_the_prediction(known, predict, tmp_path):
+    code, printed, _ = predict(analogues=2, structures=known, cell=CELL, centring="F")
+    assert code == 0
+    (outcome,) = results(tmp_path / "out")
+    assert "like MgO" in printed
+    (analogue,) = outcome["analogues"]
+    assert analogue["space_group"] == 225
+    assert analogue["parameters"] == pytest.approx([5.64] * 3 + [90] * 3, rel=1e-3)
+    assert "salt.analogue-1.cif" in outcome["files"]
+    structure = Structure.from_file(tmp_path / "out" / "salt.analogue-1.cif")
+    assert structure.composition.reduced_formula == "NaCl"
+    page = (tmp_path / "out" / "salt.html").read_text()
+    assert "Fm-3m (225)" in page
+    assert f"{analogue['rwp']:.3f} of the best of them" in page

@@ -1,7 +1,5 @@
 """Prediction: from every form of a pattern, and with an answer to every mistake."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -183,22 +181,6 @@ def test_the_package_offers_prediction_by_name():
     assert cmed_jax.Prediction.__name__ == "Prediction"
     with pytest.raises(AttributeError, match="no attribute 'restore'"):
         _ = cmed_jax.restore
-
-
-@pytest.fixture(scope="module")
-def known(tmp_path_factory):
-    """A file of one known crystal: rock salt of other elements and size."""
-    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
-    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Mg", "O"], sites)
-    row = {
-        "material_id": "salt",
-        "lattice": salt.lattice.matrix.tolist(),
-        "species": [site.specie.symbol for site in salt],
-        "frac_coords": salt.frac_coords.tolist(),
-    }
-    path = tmp_path_factory.mktemp("known") / "known.jsonl"
-    path.write_text(json.dumps(row) + "\n")
-    return str(path)
 
 
 def test_known_crystals_explain_a_pattern_beside_the_network(ask, known):

@@ -25,6 +25,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from cmed_jax.crystal.canonical import canonical_cell, space_group
 from cmed_jax.crystal.composition import anonymous_formula, composition_vector
+from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
 from cmed_jax.data.records import MAX_EDGES
 from cmed_jax.evaluation.substitution import (
@@ -37,7 +38,9 @@ from cmed_jax.evaluation.substitution import (
     profile_steps,
 )
 from cmed_jax.files.cell_search import MeasuredLines
+from cmed_jax.files.implied import Implied, imply
 from cmed_jax.files.indexing import UNSHIFTED
+from cmed_jax.files.preparation import Prepared
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import GRID, electron_density
 from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
@@ -57,6 +60,8 @@ WEAK = 1e-3
 """Lines below this share of the strongest match none."""
 STEP, WIDTH = 0.05, 2.0
 """Of the grid on which lines are compared, degrees; of a line on it, steps (standard deviation)."""
+SYMPREC = 0.01
+"""Tolerance of the symmetry that a CIF names, angstrom; the crystals are symmetrised already."""
 FREEDOM = 0.005
 """By so much the merit has to rise for each number that is free in the cell: more fit by chance."""
 
@@ -68,15 +73,53 @@ class Analogue(NamedTuple):
         crystal: in its canonical cell; its id is the known crystal's.
         template: formula of the known crystal.
         merit: cosine of the angle between the amplitudes of its lines and the measured ones, 0-1.
+        implied: the pattern of its density, as a predicted one is drawn; None until it is compared.
     """
 
     crystal: Material
     template: str
     merit: float
+    implied: Implied | None = None
+
+    @property
+    def parameters(self) -> Float[np.ndarray, "6"]:
+        """a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell."""
+        to_primitive = space_group(self.crystal.space_group).cell.T
+        return cell_parameters(np.linalg.solve(to_primitive, self.crystal.lattice))
 
     def density(self, shape: tuple[int, int, int] = GRID) -> Float[np.ndarray, "a b c"]:
         """Return the density of its independent atoms (`cmed_jax.physics.electron_density`)."""
         return electron_density(_atoms(self.crystal), shape=shape)
+
+    def cif(self) -> str:
+        """Return the structure as a CIF, in the conventional cell of its space group."""
+        from pymatgen.core import Structure
+        from pymatgen.io.cif import CifWriter
+
+        lattice, numbers = self.crystal.lattice, self.crystal.numbers.tolist()
+        structure = Structure(lattice, numbers, self.crystal.frac_coords)
+        return str(CifWriter(structure, symprec=SYMPREC))
+
+
+def explain(
+    prepared: Prepared,
+    composition: Float[np.ndarray, "119"],
+    known: Iterable[Material | Refusal],
+    most: int = 5,
+) -> tuple[Analogue, ...]:
+    """Return the known crystals that explain a measured pattern best, beside the pattern.
+
+    Args:
+        prepared: the pattern.
+        composition: atom fractions, known in full.
+        known: crystals in any cells.
+        most: how many to return.
+    """
+    found = find_analogues(MeasuredLines.of(prepared), composition, known, most)
+    return tuple(
+        each._replace(implied=imply(each.density(), each.crystal.lattice, prepared))
+        for each in found
+    )
 
 
 class _Observed(NamedTuple):

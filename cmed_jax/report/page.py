@@ -15,6 +15,7 @@ from typing import Any
 
 from cmed_jax.evaluation.page import definitions, formula, slice_figure
 from cmed_jax.evaluation.pictures import Colours
+from cmed_jax.evaluation.report import space_group_name
 from cmed_jax.prediction import Prediction
 from cmed_jax.report.density import colour_bar, levels, scene, slices, volumes
 from cmed_jax.report.patterns import measured_patterns, shown_pattern
@@ -60,6 +61,7 @@ def _absent(found: Results) -> list[str]:
     known = {
         "patterns": found["measured"],
         "cells": found["cells"],
+        "analogues": found["analogues"],
         "peaks": found["measured"] and found["measured"]["peaks"],
     }
     return [key for key, value in known.items() if not value]
@@ -209,11 +211,33 @@ def _tables(found: Results) -> dict[str, str]:
     cells = [[f"{x:g}" for x in row["parameters"]] + [f"{row['merit']:.3f}"] for row in best]
     names = [row["lattice_type"] for row in best]
     cell_heads = ("", "a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "merit")
+    known = found["analogues"]
+    explained = [
+        [space_group_name(row["space_group"])]
+        + [f"{x:g}" for x in row["parameters"]]
+        + [f"{row[figure]:.3f}" for figure in ("cosine", "rwp")]
+        for row in known
+    ]
+    analogue_heads = ("like", "space group", *cell_heads[1:-1], "cosine", "Rwp")
     return {
+        "analogues": _table(analogue_heads, [row["formula"] for row in known], explained),
+        "best": _against(found["implied"], known),
         "count": str(len(peaks)),
         "peaks": _table(heads, [str(i + 1) for i in range(len(peaks))], peaks),
         "cells": _table(cell_heads, names, cells),
     }
+
+
+def _against(implied: Results | None, known: Sequence[Results]) -> str:
+    """Which explains the pattern better, the best of the known crystals or the prediction."""
+    if implied is None or not known:
+        return ""
+    best = min(row["rwp"] for row in known)
+    better = "The prediction" if implied["rwp"] < best else "One of them"
+    return (
+        f"{better} explains the pattern better: R<sub>wp</sub> {implied['rwp']:.3f} of the "
+        f"prediction, {best:.3f} of the best of them."
+    )
 
 
 def _table(heads: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
