@@ -9,6 +9,7 @@ import tyro
 
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.model.presets import KINDS, BaseConfig, NetworkConfig, PublishedConfig
+from cmed_jax.training.hosts import HostsConfig
 from cmed_jax.training.inputs import InputMode
 from cmed_jax.training.loop import LoopConfig
 from cmed_jax.training.optimizer import OptimizerConfig
@@ -31,6 +32,7 @@ class Config:
         batch: crystals in a step, over all devices.
         seed: of everything that is random.
         parallel: how several devices share the batch.
+        hosts: how several processes find each other.
         input: resident puts the training split on the devices once, streaming reads it from the
             disk all along; auto is resident where it takes at most half of a device's memory.
         profile: write a trace of so many steps into the run's folder, for TensorBoard and Perfetto.
@@ -46,6 +48,7 @@ class Config:
     batch: int = 128
     seed: int = 0
     parallel: Mode = "jit"
+    hosts: HostsConfig = HostsConfig()
     input: InputMode = "auto"
     profile: int = 0
 
@@ -64,7 +67,7 @@ class Config:
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the weights; a run continues only where it is the same."""
-        operational = ("data", "run", "loop", "parallel", "input", "profile")
+        operational = ("data", "run", "loop", "parallel", "hosts", "input", "profile")
         return {name: part for name, part in self.to_json().items() if name not in operational}
 
     @classmethod
@@ -77,6 +80,7 @@ class Config:
             "optimizer": OptimizerConfig(**values["optimizer"]),
             "step": StepConfig(**values["step"] | {"augmentation": augmentation}),
             "loop": LoopConfig(**values["loop"]),
+            "hosts": HostsConfig(**values.get("hosts", {})),
         }
         return cls(**parts)
 

@@ -1,5 +1,6 @@
 """Train a network on a dataset: `python -m cmed_jax.train demo --data DIR --run FOLDER`."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -9,6 +10,7 @@ from flax import nnx
 from cmed_jax.config import Config, parse, run_command
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import fingerprint, load_examples, spread_rows
+from cmed_jax.data.familiar import keep_familiar
 from cmed_jax.data.lines import load_lines
 from cmed_jax.evaluation.measured import measured_query
 from cmed_jax.evaluation.network import network_generator
@@ -17,7 +19,8 @@ from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.compilation import programs_kept
 from cmed_jax.training.cost import flops_per_step, peak_flops
-from cmed_jax.training.folder import keep_identity, locked
+from cmed_jax.training.folder import keep_identity, locked, written_once
+from cmed_jax.training.hosts import agreed, as_first_says, check_alike, joined, leads
 from cmed_jax.training.inputs import open_inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.loop import batch_named, fit
@@ -41,17 +44,29 @@ def train(config: Config) -> tuple[int, Stop]:
         OSError: something cannot be written.
         FileNotFoundError: there is no dataset where `config.data` says.
     """
+    with joined(config.hosts):
+        return _train(config)
+
+
+def _train(config: Config) -> tuple[int, Stop]:
     folder = Path(config.run)
-    parallel = DataParallel(config.parallel)
-    parallel.check_batch(config.batch)
-    identity = config.identity() | {"dataset": fingerprint(config.data)}
+    with agreed():  # no process waits for one that cannot begin
+        parallel = DataParallel(config.parallel)
+        parallel.check_batch(config.batch)
+        identity = config.identity() | {"dataset": fingerprint(config.data)}
+    check_alike(identity | dataclasses.asdict(config.loop))
 
     with locked(folder), stop_on_signals() as stop, programs_kept(folder):
-        lines, control = _measurements(config)
-        inputs = open_inputs(config.data, config.input, lines, parallel, config.batch, config.seed)
-        held_out = load_examples(config.data, "validation").spread(config.loop.validation_materials)
-        # Last: options that do not fit the data do not begin a run.
-        keep_identity(folder, config.to_json(), identity)
+        with agreed():
+            lines, control = _measurements(config)
+            inputs = open_inputs(
+                config.data, config.input, lines, parallel, config.batch, config.seed
+            )
+            held_out = load_examples(config.data, "validation")
+            held_out = held_out.spread(config.loop.validation_materials)
+            if leads():  # last: options that do not fit the data do not begin a run
+                keep_identity(folder, config.to_json(), identity)
+                keep_familiar(folder, config.data)
 
         optimizer = make_optimizer(config.optimizer, config.steps)
 
@@ -76,17 +91,20 @@ def train(config: Config) -> tuple[int, Stop]:
         )
 
         def validate(state: TrainState) -> dict[str, float]:
-            network = nnx.merge(graph, state.parameters, state.statistics, copy=True)
+            parts = parallel.own((state.parameters, state.statistics))
+            network = nnx.merge(graph, *parts, copy=True)
             generator = network_generator(network, held_out.density.shape[1:])
             scores = evaluate(generator, held_out, control=control)
-            return {name: float(np.mean(values)) for name, values in scores.plain.items()}
+            means = {name: float(np.mean(values)) for name, values in scores.plain.items()}
+            return as_first_says(means)
 
         with Checkpoints(folder, config.to_json()) as checkpoints:
             restored = checkpoints.restore(parallel.abstract(abstract))
             first, state = restored or (0, parallel.create(lambda: begin()[1]))
             speed = Speed(first, config.batch * QUERIES, flops, peak)
             with (
-                Log(folder, first, config.steps, speed) as log,
+                written_once(folder) as place,
+                Log(place, first, config.steps, speed) as log,
                 traced(parallel.compile(step), config.profile, folder) as compiled,
                 batch_named(inputs.rows, inputs.material_id),
             ):
@@ -126,11 +144,13 @@ def main(args: list[str] | None = None) -> int:
     """Run the command; 128 + the signal's number is the exit code where a signal ended it."""
     config = parse(args)
     reached, stop = train(config)
-    if stop.signal:
-        print(f"stopped after step {reached}: start the same command again to continue")
-        return 128 + stop.signal
-    print(f"done: {config.run} holds the network after {reached} steps")
-    return 0
+    if leads():
+        print(
+            f"stopped after step {reached}: start the same command again to continue"
+            if stop.signal
+            else f"done: {config.run} holds the network after {reached} steps"
+        )
+    return 128 + stop.signal if stop.signal else 0
 
 
 if __name__ == "__main__":

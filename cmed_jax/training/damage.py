@@ -75,6 +75,8 @@ def unsaved(folder: Path) -> Iterator[None]:
     """Say of what Orbax raises, of whatever type, that a checkpoint cannot be written."""
     try:
         yield
+    except jax.errors.JaxRuntimeError:  # no fault of the disk
+        raise
     except Exception as error:
         raise Unsaved(
             f"cannot write a checkpoint in {folder} ({reason(error)}): "

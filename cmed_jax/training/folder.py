@@ -3,11 +3,13 @@
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cmed_jax.data.dataset import differences
+from cmed_jax.training.hosts import agreed, leads
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -16,10 +18,19 @@ CHECKPOINTS = "checkpoints"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Create the folder and hold it for this process; ValueError where another one holds it.
+    """Create the folder and hold it for this run; ValueError where another one holds it.
 
-    The lock goes with the process, however that ends.
+    The first process of the run has the lock, which goes with it, however it ends.
     """
+    with ExitStack() as held:
+        with agreed():
+            if leads():
+                held.enter_context(_lock(folder))
+        yield
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
@@ -29,6 +40,16 @@ def locked(folder: Path) -> Iterator[None]:
                 f"another process is training in {folder}: wait for it or choose another folder"
             ) from None
         yield
+
+
+@contextmanager
+def written_once(folder: Path) -> Iterator[Path]:
+    """Give the folder to the first process of the run; to others one that is thrown away."""
+    if leads():
+        yield folder
+        return
+    with TemporaryDirectory() as aside:
+        yield Path(aside)
 
 
 def keep_identity(folder: Path, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:

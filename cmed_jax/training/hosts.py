@@ -5,23 +5,32 @@ alone writes the log and the configuration; all take part in checkpoints, so the
 be one that all of them see.
 """
 
+import atexit
 import contextlib
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-SENTENCE = 1000
+LINGER = 1.0
+"""Seconds in which the others may say their error, too: JAX ends them with process 0."""
+SENTENCE = 2000
 """Bytes of what a process can say to the others."""
+_LOST = re.compile("Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|Connection")
+"""What JAX says where another process does not answer."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +45,20 @@ class HostsConfig:
         coordinator: HOST:PORT of process 0, a port that is free there.
         processes: how many there are.
         process: which of them this one is, counted from 0.
+        patience: seconds that processes wait for each other at the start.
         timeout: seconds of silence after which a process counts as dead, and the others end.
     """
 
     coordinator: str | None = None
     processes: int | None = None
     process: int | None = None
+    patience: int = 300
     timeout: int = 60
 
     def __post_init__(self):
-        if self.timeout < 1:
-            raise ValueError(f"timeout is {self.timeout}: give at least 1 second")
+        for name in ("patience", "timeout"):
+            if (seconds := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {seconds}: give at least 1 second")
         given = (self.coordinator, self.processes, self.process)
         if self.coordinator and None in given:
             raise ValueError("a coordinator is given: give processes and process, too")
@@ -71,15 +83,22 @@ def joined(config: HostsConfig) -> Iterator[None]:
             config.coordinator,
             _given(config.processes, "JAX_NUM_PROCESSES"),
             _given(config.process, "JAX_PROCESS_ID"),
+            initialization_timeout=config.patience,
             heartbeat_timeout_seconds=config.timeout,
             shutdown_timeout_seconds=config.timeout,
         )
         with contextlib.ExitStack() as muted:
-            if jax.process_index():
+            if not leads():
                 nowhere = muted.enter_context(open(os.devnull, "w"))  # noqa: PTH123
                 muted.enter_context(contextlib.redirect_stdout(nowhere))
-            yield
-        jax.distributed.shutdown()  # not after an error, which is to be printed before all wait
+            try:
+                yield
+            except BaseException as error:
+                atexit.register(_leave)
+                if isinstance(error, jax.errors.JaxRuntimeError) and _LOST.search(str(error)):
+                    raise _gone(error) from error
+                raise
+        jax.distributed.shutdown()  # when all are here
 
 
 def leads() -> bool:
@@ -114,6 +133,11 @@ def said_by_all(sentence: str) -> list[str]:
     return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in heard]
 
 
+def as_first_says(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON values that process 0 gives; all have to ask."""
+    return json.loads(said_by_all(json.dumps(values))[0])
+
+
 def check_alike(begun_with: dict[str, Any]) -> None:
     """Raise ValueError where processes were started with different JSON values."""
     digest = hashlib.sha256(json.dumps(begun_with, sort_keys=True).encode()).hexdigest()
@@ -137,6 +161,22 @@ def _is_one_of_several(config: HostsConfig) -> bool:
 def _given(option: int | None, variable: str) -> int | None:
     value = os.environ.get(variable)
     return option if option is not None or value is None else int(value)
+
+
+def _gone(error: jax.errors.JaxRuntimeError) -> ConnectionError:
+    return ConnectionError(
+        f"another process of the run is gone, or out of reach ({shorten(str(error), 100)}): start "
+        "all of them again, and the run continues from its last checkpoint"
+    )
+
+
+def _leave() -> None:
+    """End after an error, without JAX, which would wait for the others while they wait for us."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if leads():
+        time.sleep(LINGER)
+    os._exit(2)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ batch (the default, for any number of hosts), and `pmap`, in which each device s
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import jax
@@ -26,6 +27,8 @@ class DataParallel:
     """All devices of the run, used in one of the two ways."""
 
     def __init__(self, mode: Mode = "jit", devices: list[jax.Device] | None = None):
+        if mode == "pmap" and jax.process_count() > 1:
+            raise ValueError("pmap serves the devices of one process: use jit for several")
         self.mode = mode
         self.devices = jax.devices() if devices is None else devices
         self.mesh = Mesh(np.asarray(self.devices), (AXIS,))
@@ -47,7 +50,15 @@ class DataParallel:
 
     def place(self, tree: PyTree) -> PyTree:
         """Return arrays whole on every device."""
-        return jax.device_put(tree, self.whole)
+        if self.whole.is_fully_addressable:
+            return jax.device_put(tree, self.whole)
+        # Each process has them; device_put would send them around to compare them.
+        place = partial(jax.make_array_from_process_local_data, self.whole)
+        return jax.tree.map(lambda array: place(np.asarray(array)), tree)
+
+    def own(self, tree: PyTree) -> PyTree:
+        """Return arrays that are whole on every device as one device of this process has them."""
+        return jax.tree.map(lambda array: array.addressable_data(0), tree)
 
     def share(self, size: int) -> slice:
         """Return the places of a batch of `size` that the devices of this process take."""

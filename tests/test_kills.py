@@ -1,0 +1,152 @@
+"""Killed again and again at random moments, a run and a dataset job end as if nothing had been.
+
+`pytest --kills 20 tests/test_kills.py` kills more often than the suite has time for.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from flax import nnx
+
+from cmed_jax.prediction import restore
+from cmed_jax.train import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Start a module in a process of its own; what one compiles the next one finds."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
+    cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+    def start(module, *options):
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, options)],
+            cwd=ROOT,
+            env=os.environ | cache,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def kill(process):
+    """Kill a process unless it has ended well; return whether it was killed."""
+    process.send_signal(signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), err
+    return process.returncode != 0
+
+
+def logged(folder):
+    path = folder / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def being_saved(folder):
+    return list((folder / "checkpoints").glob("*tmp*"))
+
+
+def weights(folder, step):
+    _, network, _ = restore(folder / "checkpoints" / str(step))
+    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
+
+
+def learned(folder):
+    """The metrics without those that tell of the machine's speed."""
+    names = ("step", "loss", "gradient_norm", "validation/ssim")
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{name: line[name] for name in names if name in line} for line in lines]
+
+
+def names(*folders):
+    return [sorted(path.name for path in folder.iterdir()) for folder in folders]
+
+
+def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(
+    start, tiny, tmp_path, request
+):
+    kills = request.config.getoption("kills")
+    steps = 8 + 2 * kills
+    options = ["demo", *tiny, "--steps", str(steps), "--loop.checkpoint-every", "1"]
+    options += ["--loop.validate-every", str(steps)]
+    calm, harried = tmp_path / "calm", tmp_path / "harried"
+    assert main([*options, "--run", str(calm)]) == 0
+
+    moments = random.Random(0)
+    done = in_a_save = 0
+    while done < kills:
+        before = logged(harried)
+        process = start("cmed_jax.train", *options, "--run", harried)
+        if done % 3 == 0:
+            time.sleep(moments.uniform(0, 10))  # while it starts, as a rule
+        else:
+            wait_for(lambda before=before: logged(harried) > before, process)
+        if done % 3 == 1:
+            time.sleep(moments.uniform(0, 0.2))
+        elif done % 3 == 2:
+            wait_for(lambda: being_saved(harried), process)
+        assert kill(process), f"it was done after {done} kills: let it take more steps"
+        done += 1
+        in_a_save += bool(being_saved(harried))
+    assert in_a_save > 0
+
+    assert main([*options, "--run", str(harried)]) == 0
+    jax.tree.map(np.testing.assert_array_equal, *(weights(f, steps) for f in (harried, calm)))
+    assert learned(harried) == learned(calm)
+    folders = ((run, run / "checkpoints") for run in (harried, calm))
+    assert names(*next(folders)) == names(*next(folders))  # nothing half written is left
+
+
+def records(directory):
+    builder = tfds.builder_from_directory(directory)
+    return [record for split in builder.info.splits for record in builder.as_data_source(split)]
+
+
+def test_a_dataset_job_ends_with_the_same_records_however_often_it_was_killed(
+    start, dataset, tmp_path, request
+):
+    materials = dataset.parents[2] / "materials.jsonl"
+    options = ("--config", "cubic", "--materials", materials, "--workers", 1)
+    options += ("--data_dir", tmp_path)
+    directory = tmp_path / dataset.relative_to(dataset.parents[2])
+    moments = random.Random(0)
+    for number in range(request.config.getoption("kills")):
+        process = start("tfds_builders.cmed", *options)
+        if number % 2:
+            time.sleep(moments.uniform(0, 10))
+        else:
+            wait_for(lambda: list(directory.parent.glob("incomplete.*/*array_record*")), process)
+        if not kill(process):  # it was faster
+            assert directory.exists()
+            break
+        assert not directory.exists()
+    last = start("tfds_builders.cmed", *options)
+    _, err = last.communicate()
+    assert last.returncode == 0, err
+
+    for one, other in zip(records(directory), records(dataset), strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    folders = ((built, built.parent) for built in (directory, dataset))
+    assert names(*next(folders)) == names(*next(folders))

@@ -1,0 +1,131 @@
+"""The command in several processes and on several devices: the weights of one, and one end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from cmed_jax.prediction import restore
+from cmed_jax.train import main
+from cmed_jax.training.folder import locked
+
+ROOT = Path(__file__).parents[1]
+STEPS = 16
+
+
+@pytest.fixture(scope="module")
+def start(tiny, tmp_path_factory):
+    """Start the command, or a script that starts it, on some devices for each process."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
+    cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+    def start(folder, *options, by=(sys.executable, "-m", "cmed_jax.train"), devices=1, **settings):
+        return subprocess.Popen(
+            [*by, "demo", *tiny, "--run", folder, *options],
+            cwd=ROOT,
+            env=os.environ | cache | {"JAX_NUM_CPU_DEVICES": str(devices)} | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def pair(start, unused_port):
+    """Start two processes of a run."""
+
+    def pair(folder, *options):
+        meet = (f"--hosts.coordinator=127.0.0.1:{unused_port}", "--hosts.processes=2")
+        options = (*options, *meet, "--hosts.timeout=5")
+        return [start(folder, *options, f"--hosts.process={number}") for number in (0, 1)]
+
+    return pair
+
+
+def logged(folder):
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return max((json.loads(line)["step"] for line in lines if line.endswith("}")), default=0)
+
+
+def wait_until(condition, process, seconds=150):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def ended(processes, seconds=60):
+    """The exit code and the errors of each process."""
+    return [(process.communicate(timeout=seconds)[1], process.returncode) for process in processes]
+
+
+def latest(folder):
+    return max(int(p.name) for p in (folder / "checkpoints").iterdir() if p.name.isdigit())
+
+
+def weights(folder):
+    _, network, _ = restore(folder / "checkpoints" / str(STEPS))
+    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
+
+
+def test_a_run_moves_between_devices_and_processes_and_ends_as_on_one(
+    start, tiny, finished, tmp_path, unused_port
+):
+    """Four devices, then two processes (where one is told to stop, both do), then one device."""
+    four = start(tmp_path, devices=4)
+    wait_until(lambda: logged(tmp_path) > 3, four)
+    four.send_signal(signal.SIGTERM)
+    four.communicate(timeout=60)
+    assert four.returncode == 128 + signal.SIGTERM
+    first = latest(tmp_path)
+
+    by = (ROOT / "launch" / "train_processes.sh", "2")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    launcher = start(tmp_path, by=by, PORT=str(unused_port), PATH=path)
+    wait_until(lambda: logged(tmp_path) > first + 2, launcher)
+    os.kill(children(launcher.pid)[1], signal.SIGTERM)
+    out, err = launcher.communicate(timeout=60)
+    assert launcher.returncode == 128 + signal.SIGTERM, err
+    second = latest(tmp_path)
+    assert first + 2 < second < STEPS
+    assert f"stopped after step {second}" in out
+
+    assert main(["demo", *tiny, "--run", str(tmp_path)]) == 0
+    for here, there in zip(*map(jax.tree.leaves, map(weights, (tmp_path, finished))), strict=True):
+        np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-6)
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_where_one_process_is_killed_the_other_ends_with_a_sentence(pair, tmp_path):
+    processes = pair(tmp_path, "--steps", "5000", "--loop.validate-every", "5000")
+    wait_until(lambda: logged(tmp_path) > 2, processes[0])
+    processes[1].kill()
+    (err, code), _ = ended(processes)
+    assert code not in (0, None)
+    assert "another" in err
+    assert "start all of them again, and the run continues from its last checkpoint" in err
+
+
+def test_two_processes_do_not_train_where_another_run_does(pair, tmp_path):
+    with locked(tmp_path):
+        processes = pair(tmp_path)
+        (err, code), (other_err, other_code) = ended(processes)
+    assert (code, other_code) == (2, 2)
+    assert f"error: another process is training in {tmp_path}" in err
+    assert "error: process 0 of 2 cannot go on: another process is training in" in other_err
+    assert not (tmp_path / "config.json").exists()

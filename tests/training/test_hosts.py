@@ -1,0 +1,181 @@
+"""Processes find each other, agree, and end with a sentence when one is gone.
+
+`python test_hosts.py CASE PROCESS PORT` is one of two processes of a case.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import pytest
+
+from cmed_jax.training.hosts import (
+    HostsConfig,
+    agreed,
+    as_first_says,
+    check_alike,
+    joined,
+    leads,
+    said_by_all,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def speak():
+    print(leads())  # of process 0 alone
+    print(said_by_all(f"I am {jax.process_index()}"), file=sys.stderr)
+    check_alike({"seed": 1})
+    print(as_first_says({"score": jax.process_index() + 0.1}), file=sys.stderr)
+
+
+def disagree():
+    check_alike({"seed": jax.process_index()})
+
+
+def fail():
+    with agreed():
+        if jax.process_index():
+            raise OSError("no such data")
+
+
+def first_dies():
+    die(0)
+
+
+def second_dies():
+    die(1)
+
+
+def die(number):
+    if jax.process_index() == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@pytest.fixture
+def run(unused_port):
+    """Run a case in two processes (or in the second alone); give their codes, outputs, errors."""
+
+    def run(case, numbers=(0, 1)):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, __file__, case.__name__, str(number), str(unused_port)],
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number in numbers
+        ]
+        said = [process.communicate(timeout=60) for process in processes]
+        return [
+            (process.returncode, *texts) for process, texts in zip(processes, said, strict=True)
+        ]
+
+    return run
+
+
+def test_processes_hear_each_other(run):
+    (code, out, err), (other_code, other_out, other_err) = run(speak)
+    assert (code, other_code) == (0, 0)
+    assert "True" in out.splitlines()
+    assert "False" not in other_out
+    for heard in (err, other_err):
+        assert "['I am 0', 'I am 1']" in heard
+        assert "{'score': 0.1}" in heard
+
+
+def test_processes_with_other_options_are_refused(run):
+    for code, _, err in run(disagree):
+        assert code == 2
+        assert "error: process 1 of 2 has other options, or another dataset, than process 0" in err
+
+
+def test_where_one_process_cannot_go_on_all_say_so(run):
+    (code, _, err), (other_code, _, other_err) = run(fail)
+    assert (code, other_code) == (2, 2)
+    assert "error: process 1 of 2 cannot go on: no such data" in err
+    assert "error: no such data" in other_err
+
+
+@pytest.mark.parametrize("case", [first_dies, second_dies])
+def test_where_one_process_is_gone_the_other_ends_with_a_sentence(run, case):
+    found = run(case)
+    assert sum(code == -signal.SIGKILL for code, _, _ in found) == 1
+    for code, _, said in found:
+        assert code not in (0, None)
+        assert f"error: the process of the run on {socket.gethostname()} was ended before" in said
+        assert "start all of them again, and the run continues from its last checkpoint" in said
+
+
+def test_a_process_does_not_wait_for_ever_for_the_others(run):
+    ((code, _, err),) = run(speak, numbers=[1])
+    assert code != 0
+    assert "was ended before the run: it was killed, or another one is gone" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"coordinator": "here:1"}, "a coordinator is given: give processes and process, too"),
+        ({"coordinator": "here:1", "processes": 2, "process": 2}, "process is 2: of 2 processes"),
+        ({"timeout": 0}, "timeout is 0: give at least 1 second"),
+        ({"patience": 0}, "patience is 0: give at least 1 second"),
+    ],
+)
+def test_impossible_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        HostsConfig(**options)
+
+
+def test_one_process_is_alone(monkeypatch):
+    for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.setenv(name, "1")  # in a larger allocation, perhaps
+    with joined(HostsConfig()), agreed():
+        assert leads()
+        assert said_by_all("alone") == ["alone"]
+        check_alike({"any": 1})
+    with pytest.raises(OSError, match="full"), agreed():
+        raise OSError("full")
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"SLURM_STEP_NUM_TASKS": "2"}, (None, None, None)),
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, (None, None, None)),
+        ({"TPU_ML_PLATFORM": "JAX"}, (None, None, None)),
+        (
+            {"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "3", "JAX_PROCESS_ID": "0"},
+            (None, 3, 0),
+        ),
+    ],
+)
+def test_the_environment_tells_of_other_processes(monkeypatch, environment, told):
+    """What is not told JAX finds out: of SLURM, Open MPI and TPU all, of an address the address."""
+    asked = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: asked.append(args))
+    monkeypatch.setattr(jax.distributed, "shutdown", lambda: asked.append("done"))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with joined(HostsConfig()):
+        pass
+    assert asked == [told, "done"]
+
+
+if __name__ == "__main__":
+    from cmed_jax.config import run_command
+
+    def command():
+        case, number, port = sys.argv[1:]
+        config = HostsConfig(f"127.0.0.1:{port}", 2, int(number), patience=8, timeout=3)
+        with joined(config):
+            globals()[case]()
+
+    run_command(command)
