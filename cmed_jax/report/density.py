@@ -60,15 +60,18 @@ def slices(prediction: Prediction) -> list[dict[str, Any]]:
     return cuts(volumes(prediction), densest, _drawn_lattice(prediction))
 
 
-def colour_bar(colours: Colours) -> tuple[str, dict[float, float]]:
-    """Return a bar of the colours as a data URL, and where round values lie on it, 0 to 1."""
+def colour_bar(colours: Colours) -> str:
+    """Return a bar of the colours, from the lowest to the highest value, as a data URL."""
     ramp = colormaps[colours.map](np.linspace(0, 1, 256)[None], bytes=True)[..., :3]
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(ramp)).save(file, format="png", optimize=True)
-    top = float(colours.norm.vmax or 1)
-    decades = 10.0 ** np.arange(np.ceil(np.log10(colours.norm.linear_width)), np.log10(top))
-    places = {float(x): float(colours.norm(x)) for x in (0.0, *decades)}
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), places
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def marked_values(colours: Colours) -> list[float]:
+    """Return zero, and the powers of ten that lie apart from it on a bar of the colours."""
+    low, high = np.log10([colours.norm.linear_width, float(colours.norm.vmax or 1)])
+    return [0.0, *(10.0 ** np.arange(np.ceil(low), high)).tolist()]
 
 
 def _doubt(prediction: Prediction, level: float) -> Float[np.ndarray, "a b c"] | None:

@@ -17,7 +17,7 @@ from cmed_jax.evaluation.page import definitions, formula, slice_figure
 from cmed_jax.evaluation.pictures import Colours
 from cmed_jax.evaluation.report import space_group_name
 from cmed_jax.prediction import Prediction
-from cmed_jax.report.density import colour_bar, levels, scene, slices, volumes
+from cmed_jax.report.density import colour_bar, levels, marked_values, scene, slices, volumes
 from cmed_jax.report.patterns import measured_patterns, shown_pattern
 from cmed_jax.report.results import results
 
@@ -177,8 +177,11 @@ def _level_choices(prediction: Prediction) -> str:
 
 
 def _bar(colours: Colours) -> str:
-    picture, places = colour_bar(colours)
-    marks = "".join(f'<i style="left:{100 * at:.1f}%">{x:g}</i>' for x, at in places.items())
+    picture = colour_bar(colours)
+    marks = "".join(
+        f'<i style="left:{100 * float(colours.norm(x)):.1f}%">{x:g}</i>'
+        for x in marked_values(colours)
+    )
     return (
         f'<div class="ramp"><div class="bar" style="background-image:url({picture})"></div>'
         f'<div class="marks">{marks}</div><p>e/Å³</p></div>'

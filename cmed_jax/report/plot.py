@@ -10,7 +10,8 @@ from cmed_jax.files.implied import Implied
 from cmed_jax.files.preparation import Prepared
 from cmed_jax.physics.patterns import BINS
 from cmed_jax.prediction import Prediction
-from cmed_jax.report.density import volumes
+from cmed_jax.report.density import marked_values, volumes
+from cmed_jax.report.strips import round_values
 
 COLOURS = {"measured": "#1f2933", "background": "#b8862b", "implied": "#3b6ea5", "peaks": "#b5493a"}
 
@@ -31,7 +32,8 @@ def plot(prediction: Prediction) -> Figure:
         for ax, plane in zip(row, planes(volume, np.array(densest)), strict=True):
             _draw_plane(ax, plane, colours, name)
         mappable = ScalarMappable(colours.norm, colours.map)
-        above.colorbar(mappable, ax=row.tolist(), label="e/Å³", format="%g")
+        ticks = marked_values(colours)
+        above.colorbar(mappable, ax=row.tolist(), label="e/Å³", format="%g", ticks=ticks)
     _draw_patterns(below.subplots(), prediction)
     return figure
 
@@ -78,6 +80,7 @@ def _draw_profile(ax: Axes, prepared: Prepared, implied: Implied | None) -> None
         offset = 1.5 * low - difference.max()
         ax.plot(angle, difference + offset, "#7d8894", linewidth=0.8, label="difference")
     ax.set(xlabel="2θ / degrees", ylabel="intensity", xlim=(angle[0], angle[-1]))
+    ax.set_yticks(round_values(0.0, float(intensity.max()), 4))
     ax.legend(frameon=False)
 
 
