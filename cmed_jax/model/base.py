@@ -25,11 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Integer
 
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.model.network import BLOCK, Latent, Network
+from cmed_jax.model.network import Block, Latent, Network
 from cmed_jax.physics.scattering import cos_sin
 
 SEGMENTS = 64
@@ -150,7 +149,7 @@ class Base(Network):
         return jnp.exp(conditioning[:, :1]) * jax.nn.relu(values) ** 2
 
 
-class ResidualBlock(nnx.Module):
+class ResidualBlock(Block):
     """x + two linear layers of its normalised self; it begins as the identity."""
 
     def __init__(self, width: int, rngs: nnx.Rngs):
@@ -158,8 +157,8 @@ class ResidualBlock(nnx.Module):
         self.inner = nnx.Linear(width, width, rngs=rngs)
         self.outer = nnx.Linear(width, width, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
 
-    def __call__(self, x: Float[Array, "b width"]) -> Float[Array, "b width"]:
-        return checkpoint_name(x + self.outer(nnx.gelu(self.inner(self.norm(x)))), BLOCK)
+    def inside(self, x: Float[Array, "b width"]) -> Float[Array, "b width"]:
+        return x + self.outer(nnx.gelu(self.inner(self.norm(x))))
 
 
 @lru_cache

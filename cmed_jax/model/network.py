@@ -23,8 +23,6 @@ CHUNK = 5000
 """Most coordinates that are decoded at once over a full grid."""
 QUERIES = 48 * CHUNK
 """Most voxel queries that are decoded at once: bounds the memory of a prediction."""
-BLOCK = "block"
-"""Name (`jax.ad_checkpoint.checkpoint_name`) of what is kept where memory is saved in training."""
 
 
 class Latent(NamedTuple):
@@ -32,6 +30,23 @@ class Latent(NamedTuple):
 
     mean: Float[Array, "b latent"]
     deviation: Float[Array, "b latent"]
+
+
+class Block(nnx.Module, abc.ABC):
+    """A part of a network that is computed again on the way back where `remat` is true.
+
+    Of what it computes only its input is then kept, at the price of some time.
+    """
+
+    remat = False
+
+    @abc.abstractmethod
+    def inside(self, x: Array) -> Array:
+        """Return the output for an input."""
+
+    def __call__(self, x: Array) -> Array:
+        inside = type(self).inside
+        return nnx.remat(inside)(self, x) if self.remat else inside(self, x)
 
 
 class Network(nnx.Module, abc.ABC):

@@ -14,10 +14,9 @@ from functools import lru_cache, partial
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Integer
 
-from cmed_jax.model.network import BLOCK, Latent, Network
+from cmed_jax.model.network import Block, Latent, Network
 
 HALF = 512
 """Width of one branch's latent, of the position encoding and of the decoder."""
@@ -124,7 +123,7 @@ class ConvolutionBlock(nnx.Module):
         return nnx.relu(self.norm(x.reshape(len(x), -1)).reshape(x.shape))
 
 
-class DenseBlock(nnx.Module):
+class DenseBlock(Block):
     """Four convolutions, each reading all that came before it; 8 channels are added by each."""
 
     def __init__(self, length: int, channels: int, rngs: nnx.Rngs):
@@ -132,10 +131,10 @@ class DenseBlock(nnx.Module):
             [ConvolutionBlock(length, channels + 8 * i, 8, 3, rngs) for i in range(4)]
         )
 
-    def __call__(self, x: Float[Array, "b length into"]) -> Float[Array, "b length out"]:
+    def inside(self, x: Float[Array, "b length into"]) -> Float[Array, "b length out"]:
         for block in self.blocks:
             x = jnp.concatenate([x, block(x)], axis=-1)
-        return checkpoint_name(x, BLOCK)
+        return x
 
 
 class PatternEncoder(nnx.Module):
@@ -170,7 +169,7 @@ class CompositionEncoder(nnx.Module):
         return x
 
 
-class Perceptron(nnx.Module):
+class Perceptron(Block):
     """Linear layers of one output width, each with batch statistics and a ReLU."""
 
     def __init__(self, into: int, widths: tuple[int, ...], norm: partial, rngs: nnx.Rngs):
@@ -178,10 +177,10 @@ class Perceptron(nnx.Module):
         self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairs])
         self.norms = nnx.List([norm(width) for width in widths])
 
-    def __call__(self, x: Float[Array, "*b into"]) -> Float[Array, "*b out"]:
+    def inside(self, x: Float[Array, "*b into"]) -> Float[Array, "*b out"]:
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = nnx.relu(norm(layer(x)))
-        return checkpoint_name(x, BLOCK)
+        return x
 
 
 class FilmNetwork(Perceptron):

@@ -75,14 +75,17 @@ def peak_flops(precision: Precision, devices: list[jax.Device]) -> float | None:
 
     That of CPUs is measured, by products of matrices.
     """
-    kind = devices[0].device_kind
     if devices[0].platform == "cpu":
         return _measured_peak()
+    peak = peak_of(devices[0].device_kind, precision)
+    return peak and peak * len(devices)
+
+
+def peak_of(kind: str, precision: Precision) -> float | None:
+    """Return the operations that a device of a kind could do in a second, None if not known."""
     column = ("float32", "tf32", "bfloat16").index(precision)
-    for name, peaks in PEAKS.items():
-        if kind.startswith(name):
-            return peaks[column] * 1e12 * len(devices)
-    return None
+    known = (peaks[column] * 1e12 for name, peaks in PEAKS.items() if kind.startswith(name))
+    return next(known, None)
 
 
 def _measured_peak() -> float:

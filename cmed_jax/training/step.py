@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Float16, Integer, PRNGKeyArray, PyTree
 from cmed_jax.data.augmentation import AugmentationConfig, augment
 from cmed_jax.data.batches import draw_voxels, to_coordinates
 from cmed_jax.data.dataset import Examples
-from cmed_jax.model.network import BLOCK, Network
+from cmed_jax.model.network import Block, Network
 from cmed_jax.physics.instrument import Lines
 
 
@@ -65,7 +65,6 @@ Batches = Integer[Array | np.ndarray, "k b"] | Table
 Precision = Literal["float32", "tf32", "bfloat16"]
 MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
 """What JAX calls the precision of products of float32 matrices."""
-BLOCKS_SAVED = jax.checkpoint_policies.save_only_these_names(BLOCK)
 
 
 @dataclass(frozen=True)
@@ -134,14 +133,13 @@ def make_step(
         def loss(parameters: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
             network = nnx.merge(graph, parameters, state.statistics, copy=True)
             network.train()
-            compute_in(network, config.precision)
+            compute_as(config, network)
             terms = _losses(network, table, rows, places, key, config)
             total = jnp.sum(jnp.stack(list(terms.values())))
             return total, (nnx.state(network, nnx.Not(nnx.Param)), {"loss": total, **terms})
 
-        kept = jax.checkpoint(loss, policy=BLOCKS_SAVED) if config.remat else loss
         with jax.default_matmul_precision(MATMUL[config.precision]):
-            gradient, (statistics, metrics) = jax.grad(kept, has_aux=True)(state.parameters)
+            gradient, (statistics, metrics) = jax.grad(loss, has_aux=True)(state.parameters)
         gradient, metrics = average(gradient), average(metrics)
         updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
@@ -215,12 +213,13 @@ def _losses(
     }
 
 
-def compute_in(network: Network, precision: Precision) -> None:
-    """Let the layers of a network compute in bfloat16 where that is asked for.
+def compute_as(config: StepConfig, network: Network) -> None:
+    """Let a network compute in the precision and with the memory that are asked for.
 
-    Sums over features and batches, the parameters and their gradients stay float32.
+    In bfloat16 sums over features and batches, parameters and their gradients stay float32.
     """
-    if precision == "bfloat16":
-        for _, module in nnx.iter_modules(network):
-            if hasattr(module, "dtype"):
-                module.dtype = jnp.bfloat16
+    for _, module in nnx.iter_modules(network):
+        if config.precision == "bfloat16" and hasattr(module, "dtype"):
+            module.dtype = jnp.bfloat16
+        if isinstance(module, Block):
+            module.remat = config.remat

@@ -10,9 +10,11 @@ import pytest
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import (
     Examples,
+    Records,
     fingerprint,
     load_examples,
     load_structures,
+    number_of_records,
     parts_of,
     provenance,
 )
@@ -52,6 +54,23 @@ def test_densities_are_asked_for_by_rows(whole):
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_parts_read_as_one_dataset(whole, in_parts, split):
     equal(load_examples(in_parts, split), load_examples(whole, split))
+
+
+@pytest.mark.parametrize("directory", ["whole", "in_parts"])
+def test_records_are_read_by_the_rows_of_the_examples(request, directory):
+    directory = request.getfixturevalue(directory)
+    examples, records = load_examples(directory, "train"), Records(directory, "train")
+    assert records.material_id.tolist() == examples.material_id.tolist()
+    rows = np.array([4, 1, 4])
+    found = records.read(rows)
+    for field in dataclasses.fields(Examples):
+        expected = getattr(examples, field.name)[rows]
+        np.testing.assert_array_equal(getattr(found, field.name), expected)
+
+
+def test_records_are_counted_without_reading_them(in_parts):
+    assert number_of_records(in_parts, "train") == 6
+    assert number_of_records(in_parts, "dev") == 0
 
 
 def test_structures_are_those_of_the_examples(in_parts, salts):

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from cmed_jax.model.base import BaseConfig
-from cmed_jax.model.network import CHUNK, density_on_grid, grid_coordinates, predict
+from cmed_jax.model.network import CHUNK, QUERIES, density_on_grid, grid_coordinates, predict
 
 SHAPE = (21, 20, 19)
 
@@ -45,6 +45,22 @@ def test_a_full_grid_holds_the_values_at_its_points(network):
     values = network.values(conditioning, jnp.float32(picked / SHAPE))
     expected = network.to_density(conditioning, values)
     np.testing.assert_allclose(found[:, *picked.T], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("latents", [1, 48, 49, 1001])
+def test_the_queries_at_once_are_bounded_for_many_latents_too(network, monkeypatch, latents):
+    asked = []
+
+    def watched(self, conditioning, coordinates):
+        asked.append(len(conditioning) * len(coordinates))
+        return jnp.zeros((len(conditioning), len(coordinates)))
+
+    monkeypatch.setattr(type(network), "values", watched)
+    latent = jax.ShapeDtypeStruct((latents, 8), jnp.float32)
+    found = jax.eval_shape(lambda latent: density_on_grid(network, latent, (50, 40, 30)), latent)
+    assert found.shape == (latents, 50, 40, 30)
+    assert asked
+    assert max(asked) <= QUERIES
 
 
 def test_the_first_candidate_is_the_latent_mean(network, query):

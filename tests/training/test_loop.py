@@ -7,16 +7,19 @@ import signal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
 from cmed_jax.data.batches import Rows
+from cmed_jax.model.base import BaseConfig
 from cmed_jax.training.checkpoint import Checkpoints
-from cmed_jax.training.inputs import Inputs
+from cmed_jax.training.inputs import Inputs, open_inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.loop import Diverged, LoopConfig, dispatches, fit
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.speed import Speed
-from cmed_jax.training.step import TrainState
+from cmed_jax.training.step import StepConfig, TrainState, initial_state, make_step
 from cmed_jax.training.stop import Stop
 
 EVERY = LoopConfig(log_every=2, validate_every=4, checkpoint_every=3)
@@ -149,6 +152,48 @@ def test_a_state_that_has_diverged_is_not_saved(run, monkeypatch):
             then=lambda n, m: m | {"gradient_norm": jnp.float32(1 if n < 3 else jnp.nan)},
         )
     assert saved == [1, 2, 3]
+
+
+@pytest.fixture
+def only_explicit_transfers():
+    """In every thread: what moves between host and device was asked to, or it is an error."""
+    with jax.transfer_guard("disallow"):
+        jax.config.update("jax_transfer_guard", "disallow")
+        yield
+        jax.config.update("jax_transfer_guard", "allow")
+
+
+@pytest.mark.parametrize("mode", ["resident", "streaming"])
+def test_a_steady_loop_moves_nothing_but_batches_and_metrics(dataset, tmp_path, request, mode):
+    parallel = DataParallel(devices=jax.devices()[:1])
+    inputs = open_inputs(str(dataset), mode, None, parallel, 4, 0)
+    network, optimizer = BaseConfig(width=16, blocks=1, latent=8, harmonics=3), optax.sgd(1e-3)
+    graph, state = initial_state(network.build(nnx.Rngs(0)), optimizer)
+    step = parallel.compile(make_step(graph, optimizer, StepConfig(), 0))
+
+    def run(first, state):
+        """Six steps in three dispatches; the last one is validated, and gives the state away."""
+        reached = []
+        with Log(tmp_path, first, first + 6, Speed(first, 1, 1.0, None)) as log:
+            fit(
+                step,
+                state,
+                inputs,
+                first=first,
+                steps=first + 6,
+                config=LoopConfig(log_every=1, steps_per_dispatch=2),
+                log=log,
+                checkpoints=Recorder(),
+                validate=lambda state: reached.append(state) or {"ssim": 1.0},
+                stop=Stop(),
+            )
+        return reached[0]
+
+    state = run(0, parallel.place(state))  # compiles
+    request.getfixturevalue("only_explicit_transfers")
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        jax.jit(jnp.cos)(np.zeros(3))
+    run(6, state)
 
 
 @pytest.mark.parametrize(

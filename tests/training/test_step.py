@@ -1,7 +1,7 @@
 """A step trains on what it says, and draws the same numbers however the batch is divided."""
 
 import dataclasses
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,10 @@ from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import Latent, Network
+from cmed_jax.model.published import PublishedConfig
 from cmed_jax.physics.artefacts import LABORATORY
 from cmed_jax.physics.instrument import Lines
-from cmed_jax.training.step import StepConfig, Table, initial_state, make_step
+from cmed_jax.training.step import StepConfig, Table, compute_as, initial_state, make_step
 
 BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
 PARTIAL = AugmentationConfig(shift=2, full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2)
@@ -173,3 +174,75 @@ def test_records_that_are_not_finite_are_named(dataset, column):
     first, second = examples.material_id[[3, 5]]
     with pytest.raises(ValueError, match=f"the records of {first}, {second} hold numbers that are"):
         Table.of(dataclasses.replace(examples, **{column: spoilt}))
+
+
+def gradient_after(table, network, steps=3, **how):
+    """What some steps of gradient descent change, and their losses."""
+    graph, state = initial_state(network.build(nnx.Rngs(0)), optax.sgd(RATE))
+    shared = isinstance(network, BaseConfig)
+    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(PARTIAL, shared, **how), 0))
+    losses = []
+    for number in range(steps):
+        state, metrics = step(state, table, *batch(range(8)), number)
+        losses.append(float(metrics["loss"]))
+    return nnx.to_pure_dict(state.parameters), losses
+
+
+def test_remat_changes_nothing_but_rounding(table):
+    (plain, losses), (again, same) = (
+        gradient_after(table, BASE, remat=remat) for remat in (False, True)
+    )
+    np.testing.assert_allclose(losses, same, rtol=1e-6)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), plain, again)
+
+
+@pytest.mark.parametrize(
+    ("network", "share"),
+    [(BaseConfig(width=64, blocks=6, latent=8), 0.75), (PublishedConfig(), 0.5)],
+)
+def test_remat_keeps_less_for_the_way_back(network, share):
+    """Of 64 crystals with 50 voxels each. (XLA for CPUs undoes it again.)"""
+    graph, state = nnx.eval_shape(lambda: nnx.split(network.build(nnx.Rngs(0))))
+    asked = jnp.zeros((64, 1024)), jnp.zeros((64, 119)), jnp.zeros(64, int), jnp.ones((64, 1024))
+
+    def way_back(state, remat):
+        def values(state):
+            built = nnx.merge(graph, state)
+            compute_as(StepConfig(remat=remat), built)
+            conditioning = built.condition(built.encode(*asked).mean)
+            return built.values(conditioning, jnp.zeros((50, 3)))
+
+        return jax.vjp(values, state)[1]
+
+    def kept(remat):
+        arrays = jax.tree.leaves(jax.eval_shape(partial(way_back, remat=remat), state))
+        return sum(array.size for array in arrays) - sum(x.size for x in jax.tree.leaves(state))
+
+    assert kept(remat=True) < share * kept(remat=False)
+
+
+def test_bfloat16_learns_as_float32_does_with_parameters_in_float32(table):
+    (_, losses), (parameters, rounded) = (
+        gradient_after(table, BASE, steps=20, precision=precision)
+        for precision in ("float32", "bfloat16")
+    )
+    np.testing.assert_allclose(rounded, losses, rtol=0.02)
+    assert rounded != losses
+    assert {leaf.dtype for leaf in jax.tree.leaves(parameters)} == {jnp.dtype("float32")}
+
+
+def test_tf32_is_float32_where_the_device_has_none(table):
+    assert gradient_after(table, BASE, precision="tf32")[1] == gradient_after(table, BASE)[1]
+
+
+@pytest.mark.parametrize("network", [BASE, PublishedConfig()])
+def test_every_layer_computes_in_bfloat16_where_asked(network):
+    """Their outputs, not their parameters."""
+    built = nnx.eval_shape(lambda: network.build(nnx.Rngs(0)))
+    compute_as(StepConfig(), built)
+    assert not [m for _, m in nnx.iter_modules(built) if getattr(m, "dtype", None)]
+    compute_as(StepConfig(precision="bfloat16"), built)
+    layers = [m for _, m in nnx.iter_modules(built) if isinstance(m, nnx.Linear | nnx.LayerNorm)]
+    assert layers
+    assert {m.dtype for m in layers} == {jnp.bfloat16}
+    assert {m.param_dtype for m in layers} == {jnp.float32}

@@ -1,0 +1,133 @@
+"""Resident and streaming inputs are one and the same to the network, and none is waited for."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from cmed_jax.data.augmentation import AugmentationConfig
+from cmed_jax.data.batches import Rows
+from cmed_jax.data.dataset import load_examples
+from cmed_jax.data.lines import load_lines
+from cmed_jax.model.base import BaseConfig
+from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.training import inputs as module
+from cmed_jax.training.inputs import open_inputs
+from cmed_jax.training.parallel import DataParallel
+from cmed_jax.training.step import StepConfig, initial_state, make_step
+
+BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
+BATCH, SEED, STEPS = 4, 3, 12
+
+
+def opened(dataset, mode, lines=None, parallel=None):
+    parallel = parallel or DataParallel(devices=jax.devices()[:1])
+    return open_inputs(str(dataset), mode, lines, parallel, BATCH, SEED)
+
+
+def trained(dataset, mode, config, spans, lines=None, how="jit"):
+    """Parameters and losses of twelve steps."""
+    parallel = DataParallel(how, devices=jax.devices()[:1])
+    inputs = opened(dataset, mode, lines, parallel)
+    optimizer = optax.adam(1e-2)
+
+    def begin():
+        return initial_state(BASE.build(nnx.Rngs(0), parallel.axis_name), optimizer)
+
+    graph, _ = nnx.eval_shape(begin)
+    step = parallel.compile(make_step(graph, optimizer, config, SEED, parallel.axis_name))
+    state, losses = parallel.create(lambda: begin()[1]), []
+    for span, batches in zip(spans, inputs.batches(spans), strict=True):
+        before = state
+        state, metrics = step(state, inputs.table, batches, span.start)
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before))  # they were donated
+        losses.extend(np.asarray(metrics["loss"]))
+    return jax.tree.map(np.asarray, (state, losses))
+
+
+def every(number):
+    return [range(start, min(start + number, STEPS)) for start in range(0, STEPS, number)]
+
+
+def same(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.fixture(scope="module")
+def alone(dataset):
+    """Resident, one step in a dispatch."""
+    return trained(dataset, "resident", StepConfig(), every(1))
+
+
+def test_streaming_trains_as_resident_does(dataset, alone):
+    same(trained(dataset, "streaming", StepConfig(), every(1)), alone)
+
+
+def test_streaming_trains_as_resident_does_where_each_crystal_has_its_own_voxels(dataset):
+    config = StepConfig(shared_voxels=False)
+    resident = trained(dataset, "resident", config, every(5))
+    same(trained(dataset, "streaming", config, every(5)), resident)
+
+
+def test_streaming_trains_as_resident_does_on_fresh_patterns(dataset):
+    lines, _ = load_lines(dataset, "train", LABORATORY.s_max, 16)
+    config = StepConfig(AugmentationConfig(artefacts=LABORATORY, noise=0.0))
+    resident = trained(dataset, "resident", config, every(6), lines)
+    same(trained(dataset, "streaming", config, every(6), lines), resident)
+
+
+def test_several_steps_in_a_dispatch_are_those_steps(dataset, alone):
+    same(trained(dataset, "resident", StepConfig(), every(5)), alone)
+
+
+def test_several_streamed_steps_in_a_dispatch_of_pmap_are_those_steps(dataset, alone):
+    found = trained(dataset, "streaming", StepConfig(), every(5), how="pmap")
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, alone)
+
+
+def test_batches_are_those_of_the_steps_in_any_order(dataset):
+    """A run that goes on begins in the middle."""
+    examples, rows = load_examples(dataset, "train"), Rows(20, BATCH, SEED)
+    resident, streaming = opened(dataset, "resident"), opened(dataset, "streaming")
+    assert streaming.material_id.tolist() == examples.material_id.tolist()
+    spans = [range(7, 9), range(2, 3)]
+    found = zip(spans, resident.batches(spans), streaming.batches(spans), strict=True)
+    for span, places, table in found:
+        expected = np.stack([rows[step] for step in span])
+        np.testing.assert_array_equal(places, expected)
+        np.testing.assert_array_equal(table.pattern, examples.pattern[expected])
+        np.testing.assert_array_equal(table.density, examples.density[expected])
+        np.testing.assert_array_equal(table.scale, examples.density_scale[expected])
+    assert resident.table.density.shape == (20, 50, 50, 50)
+    assert streaming.table is None
+
+
+@pytest.mark.parametrize(("memory", "resident"), [(40e6, True), (4e6, False)])
+def test_what_fits_into_half_of_the_memory_is_resident(dataset, monkeypatch, memory, resident):
+    """Twenty examples of 254,576 bytes."""
+    monkeypatch.setattr(module, "_memory", lambda: memory)
+    assert (opened(dataset, "auto").table is not None) == resident
+
+
+def test_a_record_that_is_not_finite_ends_a_stream_with_its_name(dataset, monkeypatch):
+    inputs = opened(dataset, "streaming")
+    read = module.Records.read
+
+    def spoilt(self, rows):
+        examples = read(self, rows)
+        examples.pattern[2] = np.nan
+        return examples
+
+    monkeypatch.setattr(module.Records, "read", spoilt)
+    name = inputs.material_id[inputs.rows[0][2]]
+    with pytest.raises(ValueError, match=f"the records of {name} hold numbers that are not finite"):
+        next(inputs.batches(every(1)))
+
+
+@pytest.mark.parametrize("mode", ["resident", "streaming"])
+def test_a_batch_larger_than_the_split_is_an_error(dataset, mode):
+    with pytest.raises(ValueError, match="a batch of 21 crystals cannot be drawn from 20"):
+        open_inputs(str(dataset), mode, None, DataParallel(), 21, SEED)
