@@ -48,6 +48,8 @@ FORMS = {"cubic": 24, "hexagonal": 24}
 """And of the density's, with small indices."""
 ZEROS = (-0.2, -0.1, 0.0, 0.1, 0.2)
 """Zero shifts that cells are guessed at, degrees, where none is known."""
+LONGEST = 45.0
+"""Longest cell edge that is tried, angstrom."""
 JUDGED = 100
 """Reflections that guesses are judged by."""
 COARSE, FINE = 0.15, 0.05
@@ -58,10 +60,23 @@ LISTED = 5
 """Candidates of each lattice type that are returned."""
 ALIKE = 0.004
 """Metrics that differ by this share are one cell."""
+SECOND_NUMBER = 0.01
+"""By how much the merit of a lattice of two free numbers has to be above that of one."""
+SYMMETRIC = 5
+"""Reflections with indices up to this are compared with their equivalents."""
 CHUNK = 512
 """Guesses that are judged at once, which bounds the memory."""
 
 Column = Float[np.ndarray, " k"]
+
+_CYCLE = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+_THREEFOLD = np.array([[0, -1, 0], [1, -1, 0], [0, 0, 1]])
+_TWOFOLD = [np.diag(signs) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))]
+LAUE = {
+    "cubic": [np.linalg.matrix_power(_CYCLE, k) @ two for k in range(3) for two in _TWOFOLD],
+    "hexagonal": [np.linalg.matrix_power(_THREEFOLD, k) for k in range(3)],
+}
+"""Rotations of m-3 and -3 by which (h k l) is multiplied from the right; Friedel's law adds -1."""
 
 
 class CellCandidate(NamedTuple):
@@ -71,7 +86,8 @@ class CellCandidate(NamedTuple):
         lattice_type: such as "cubic F", "hexagonal P" or "hexagonal R".
         parameters: a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell.
         lattice: rows a, b, c, angstrom, of the primitive cell, which the density fills.
-        merit: figure of merit, 0 to 1: how well implied and measured lines agree.
+        merit: figure of merit, 0 to 1: how well implied and measured lines agree, times how well
+            the density has the symmetry of the lattice type.
         shift: zero shift, with which they do.
     """
 
@@ -133,7 +149,12 @@ def find_cell(
         b_factor: isotropic B of the density, angstrom^2.
     """
     found = [cell for each in lattice_types for cell in _cells(density, lines, each, b_factor)]
-    return tuple(sorted(found, key=lambda cell: -cell.merit))
+    return tuple(sorted(found, key=_by_merit))
+
+
+def _by_merit(cell: CellCandidate) -> float:
+    """Every cubic lattice is a rhombohedral one as well, which fits by its two numbers."""
+    return SECOND_NUMBER * (not cell.lattice_type.startswith("cubic")) - cell.merit
 
 
 def lattice_types_of(space_groups: Iterable[int]) -> tuple[LatticeType, ...]:
@@ -164,6 +185,28 @@ def density_reflections(
     return Reflections(forms[1:], together[1:])  # without F(0)
 
 
+def symmetry_of(density: Float[Array | np.ndarray, "a b c"], lattice_type: LatticeType) -> float:
+    """Return how well a density has the least symmetry of a lattice type, 0 to 1.
+
+    The share of the amplitudes |F| that is left when they are averaged over the Laue class, m-3 of
+    cubic and -3 of trigonal crystals; a projection, so that 1 is perfect.
+    """
+    axes, centring = _axes_and_centring(lattice_type)
+    factors = np.asarray(structure_factors(density))
+    middle = np.array(factors.shape) // 2
+    most = int(min(SYMMETRIC, *middle))
+    side = np.arange(-most, most + 1)
+    modes = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
+    modes = modes[modes.any(axis=1)]
+    primitive = PRIMITIVE[centring]
+    turned = [np.rint(modes @ np.linalg.inv(primitive) @ w @ primitive) for w in LAUE[axes]]
+    within = np.all([(np.abs(each) <= middle).all(axis=1) for each in turned], axis=0)
+    places = [tuple((each[within].astype(int) + middle).T) for each in turned]
+    amplitudes = np.abs([factors[place] for place in places])
+    lengths = np.linalg.norm(amplitudes, axis=1)
+    return float(np.linalg.norm(amplitudes.mean(axis=0)) / max(lengths[0], 1e-30))
+
+
 def _axes_and_centring(lattice_type: str) -> tuple[Axes, str]:
     axes: Axes = "cubic" if lattice_type.startswith("cubic") else "hexagonal"
     return axes, lattice_type[-1]
@@ -179,6 +222,7 @@ def _cells(
     implied = density_reflections(density, lattice_type)
     metrics, shifts = _guesses(axes, implied, lines)
     strong = implied.strongest(JUDGED)
+    symmetry = symmetry_of(density, lattice_type)
     if not len(metrics):
         return []
     merits = np.concatenate(
@@ -193,7 +237,7 @@ def _cells(
     for row in _distinct(metrics, merits)[:REFINED]:
         fit = _refined(metrics[row], shifts[row], implied, lines, b_factor)
         shift = np.array([fit.shift])
-        merit = agreement(fit.metric[None], shift, implied, lines, b_factor, FINE).item()
+        merit = symmetry * agreement(fit.metric[None], shift, implied, lines, b_factor, FINE).item()
         angles = [90, 90, 90 if axes == "cubic" else 120]
         parameters = np.concatenate([edges_of(axes, fit.metric), angles])
         lattice = primitive_lattice(parameters, centring)
@@ -217,7 +261,7 @@ def _guesses(
     tried = [Shift(zero) for zero in ZEROS] if lines.shift is None else [lines.shift]
     for shift in tried:
         squared = s_of_two_theta(shift.correct(lines.angle[strongest]), lines.wavelength) ** 2
-        found = guessed_metrics(axes, low, squared)
+        found = guessed_metrics(axes, low, squared, LONGEST)
         metrics.append(found)
         shifts.append(np.tile(np.array(shift), (len(found), 1)))
     return np.concatenate(metrics), np.concatenate(shifts)

@@ -22,10 +22,8 @@ WHOLE = 120.0
 """Two-theta, Mo K-alpha, up to which a network of whole patterns should be shown one, degrees."""
 MERGED = 2.0
 """Peaks as wide as this many bins of the network's grid hide their neighbours."""
-ROOM = 1.25
-"""Factor by which a volume of an atom may lie outside those of the training crystals."""
-HALF_FILLED = 0.25
-"""Largest distance of a number of formula units from a whole one."""
+LEAST_ROOM, MOST_ROOM = 0.7, 1.4
+"""What a cell that holds whole formula units may have room for, as a share of them."""
 LARGEST_UNIT = 48
 """Most atoms of a formula unit that amounts are reduced to."""
 POOR = 0.8
@@ -75,26 +73,20 @@ def of_cell(
         familiar: what the training crystals have between them, where it is known.
         in_full: the composition holds the fractions of all elements.
     """
-    volume = cell_volume(lattice)
-    electrons = float(density.mean()) * volume
-    if not in_full:
+    if not in_full or not composition.any():
         return []
-    atoms = electrons / float(composition @ np.arange(len(composition)))
-    found = []
-    if familiar is not None:
-        low, high = familiar.volumes
-        if not low / ROOM < volume / atoms < high * ROOM:
-            found.append(
-                f"an atom takes {volume / atoms:.3g} angstrom^3, and {low:.3g} to {high:.3g} in "
-                "training"
-            )
-    units = atoms / _atoms_of_formula(composition)
-    if abs(units - max(round(units), 1)) > HALF_FILLED * max(round(units) ** 0.5, 1):
-        found.append(
-            f"the primitive cell, {volume:.4g} angstrom^3, has room for {units:.2f} formula units "
-            "of the predicted density: check the wavelength, the composition, and the cell"
-        )
-    return found
+    volume = cell_volume(lattice)
+    of_atom = None if familiar is None else familiar.volume(composition)
+    if of_atom is None:  # by the predicted density, less surely
+        of_atom = float(composition @ np.arange(len(composition)) / density.mean())
+    units = volume / of_atom / _atoms_of_formula(composition)
+    whole = max(round(units), 1)
+    if LEAST_ROOM * whole < units < MOST_ROOM * whole:
+        return []
+    return [
+        f"the primitive cell, {volume:.4g} angstrom^3, has room for about {units:.2f} formula "
+        "units: check the wavelength, the composition, and the cell"
+    ]
 
 
 def of_agreement(implied: Implied) -> list[str]:

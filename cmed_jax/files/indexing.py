@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Num
 from cmed_jax.physics.patterns import two_theta
 
 Axes = Literal["cubic", "tetragonal", "hexagonal"]
-EDGES = (2.0, 25.0)
-"""Lengths of cell edges that are tried, angstrom."""
+SHORTEST = 2.0
+"""Shortest cell edge that is tried, angstrom."""
 NEAR = 0.15
 """Lines match that are this near, degrees, before anything is refined."""
 MATCHED = 0.06
@@ -82,7 +82,10 @@ def edges_of(axes: Axes, metric: Float[np.ndarray, "*t p"]) -> Float[np.ndarray,
 
 
 def guessed_metrics(
-    axes: Axes, forms: Float[np.ndarray, "m p"], squared: Float[np.ndarray, " k"]
+    axes: Axes,
+    forms: Float[np.ndarray, "m p"],
+    squared: Float[np.ndarray, " k"],
+    longest: float = 25.0,
 ) -> Float[np.ndarray, "t p"]:
     """Return the metrics that give some of the lines some of the forms, with usual edges.
 
@@ -90,6 +93,7 @@ def guessed_metrics(
         axes: of the lattice.
         forms: what a line may be.
         squared: s^2 of the lines, 1/angstrom^2.
+        longest: longest edge that is tried, angstrom.
     """
     if forms.shape[1] == 1:
         found = (squared[:, None] / forms[:, 0]).reshape(-1, 1)
@@ -101,7 +105,7 @@ def guessed_metrics(
         found = (np.linalg.inv(matrices)[:, None] @ squared[lines][..., None]).reshape(-1, 2)
     found = found[(found > 1e-6).all(axis=1)]
     edges = edges_of(axes, found)
-    return found[((edges > EDGES[0]) & (edges < EDGES[1])).all(axis=1)]
+    return found[((edges > SHORTEST) & (edges < longest)).all(axis=1)]
 
 
 def refine(

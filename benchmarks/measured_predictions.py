@@ -1,0 +1,199 @@
+"""Measured files to densities: `python -m benchmarks.measured_predictions RUN --patterns FOLDER`.
+
+Every file of a folder's `manifest.csv` (columns file, formula, spacegroup, wavelength_A, cell and
+mp_id) goes through `restore_and_predict` as a user's file does. Printed for each: the known cell;
+the cell that was found (one that is wrong by more than 0.5 % is not found); cosine and Rwp of the
+pattern that the prediction implies in it; and SSIM beside the independent-atom density of the known
+structure, which `--materials` (JSON lines, by mp_id) hold; then the warnings. What that density
+itself would reach stands beside it, in the cell that `find_cell` finds for it: no prediction can be
+expected to do better.
+
+`--wrong` asks twice more, with the wavelength of another anode and with the formula of the next
+file, and counts how often the guard or the self-consistency says that something is wrong which it
+does not say of the right question.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import gemmi
+import numpy as np
+import tyro
+from jaxtyping import Float
+
+from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
+from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.evaluation.metrics import ssim
+from cmed_jax.files.cell_search import CellCandidate, MeasuredLines, find_cell, lattice_types_of
+from cmed_jax.files.implied import Implied, imply
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import electron_density
+from cmed_jax.prediction import Prediction, Restored, restore, restore_and_predict
+
+RIGHT = 0.005
+"""Largest error of a cell that counts as found."""
+ALARMS = ("does not explain", "has room for", "no cell is found", "no training crystal")
+"""Words of the sentences that say that something is wrong, and not only unusual."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Predict densities from measured files, and hold them against what is known.
+
+    Attributes:
+        run: a run's folder, or a checkpoint inside it.
+        patterns: a folder with `manifest.csv` and the files that it names.
+        materials: files of JSON lines with the known structures.
+        wrong: ask with a wrong wavelength and a wrong formula as well.
+        wavelength: the wrong one.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    patterns: Path
+    materials: tuple[Path, ...] = ()
+    wrong: bool = False
+    wavelength: str = "CoKa"
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a file."""
+
+    file: Path
+    formula: str
+    space_group: int
+    wavelength: str
+    cell: Float[np.ndarray, "6"]
+    mp_id: str
+
+    @property
+    def lattice(self) -> Float[np.ndarray, "3 3"]:
+        """The primitive lattice."""
+        return primitive_lattice(self.cell, centring(self.space_group))
+
+
+def centring(space_group: int) -> str:
+    """Return the centring of a space group's standard setting."""
+    return gemmi.find_spacegroup_by_number(space_group).centring_type()
+
+
+def manifest(folder: Path) -> list[Known]:
+    """Read what is known of the files of a folder."""
+    with (folder / "manifest.csv").open() as file:
+        return [
+            Known(
+                folder / row["file"],
+                row["formula"],
+                int(row["spacegroup"]),
+                row["wavelength_A"],
+                np.array(row["cell"].split(), float),
+                row["mp_id"],
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def structures(paths: tuple[Path, ...], wanted: set[str]) -> dict[str, Material]:
+    """Return the wanted materials of files of JSON lines, in their canonical cells."""
+    found: dict[str, Material] = {}
+    for path in paths:
+        for each in open_source(str(path)):
+            if isinstance(each, Material) and each.material_id in wanted - set(found):
+                found[each.material_id] = canonical_cell(each)
+    return found
+
+
+def independent_atoms(crystal: Material) -> Float[np.ndarray, "a b c"]:
+    """Return the density that the dataset would hold of a crystal."""
+    return electron_density(Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords))
+
+
+def error_of_cell(found: Prediction, known: Known) -> float:
+    """Return the largest error of the primitive cell's edges and cosines; infinite for none."""
+    if found.lattice is None:
+        return np.inf
+    ours, theirs = (cell_parameters(lattice) for lattice in (found.lattice, known.lattice))
+    edges = np.abs(np.sort(ours[:3]) / np.sort(theirs[:3]) - 1)
+    angles = np.abs(np.cos(np.radians(np.sort(ours[3:]))) - np.cos(np.radians(np.sort(theirs[3:]))))
+    return float(max(edges.max(), angles.max()))
+
+
+def alarms(found: Prediction) -> set[str]:
+    """Return which alarms are among the warnings of a prediction."""
+    return {alarm for alarm in ALARMS if any(alarm in warning for warning in found.warnings)}
+
+
+def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
+    """Return the row of the table."""
+    verdict = "yes" if error_of_cell(found, known) <= RIGHT else "no"
+    cells = f"{_edges(known.cell)} {_cell(found.cells)} {verdict:4}"
+    row = f"{known.file.stem:24} {known.formula:9}{cells} {_agreement(found.implied)}"
+    if truth is None or found.prepared is None:
+        return row
+    exact = independent_atoms(truth)
+    score = float(ssim(exact[None], found.density[None])[0])
+    own = find_cell(exact, MeasuredLines.of(found.prepared), lattice_types_of([known.space_group]))
+    best = imply(exact, own[0].lattice, found.prepared, own[0].shift) if own else None
+    return f"{row} {score:6.3f}   {_cell(own)} {_agreement(best)}"
+
+
+def _edges(parameters: Float[np.ndarray, "6"]) -> str:
+    return f"{parameters[0]:7.3f} {parameters[2]:7.3f}"
+
+
+def _cell(cells: tuple[CellCandidate, ...]) -> str:
+    return f"{cells[0].lattice_type:12}{_edges(cells[0].parameters)}" if cells else f"{'-':27}"
+
+
+def _agreement(implied: Implied | None) -> str:
+    return f"{'-':12}" if implied is None else f"{implied.cosine:6.3f} {implied.rwp:5.3f}"
+
+
+def ask(restored: Restored, known: Known, formula: str, wavelength: str) -> Prediction:
+    """Predict from a file, its cell sought."""
+    return restore_and_predict(restored, known.file, formula, wavelength=wavelength, cell="auto")
+
+
+def main() -> None:
+    """Run the command."""
+    options = tyro.cli(Options)
+    files = manifest(options.patterns)
+    truths = structures(options.materials, {known.mp_id for known in files})
+    restored = restore(options.run)
+    print(
+        f"{'':24} {'':9}{'known a':>7} {'c':>7} {'found':12}{'a':>7} {'c':>7} {'':4} "
+        f"{'cosine':>6} {'Rwp':>5} {'SSIM':>6}   {'exact density':12}{'a':>6} {'c':>7} "
+        f"{'cosine':>6} {'Rwp':>5}"
+    )
+    right = []
+    for known in files:
+        found = ask(restored, known, known.formula, known.wavelength)
+        right.append(alarms(found))
+        print(row_of(found, known, truths.get(known.mp_id)), flush=True)
+        for warning in found.warnings:
+            print(f"    {warning}")
+    print(f"alarms about the right questions: {sum(map(bool, right))} of {len(files)}")
+    if not options.wrong:
+        return
+    others = [*files[1:], files[0]]
+    wrong = {
+        f"the wavelength of {options.wavelength}": [
+            ask(restored, known, known.formula, options.wavelength) for known in files
+        ],
+        "the formula of the next file": [
+            ask(restored, known, other.formula, known.wavelength)
+            for known, other in zip(files, others, strict=True)
+        ],
+    }
+    for what, answers in wrong.items():
+        raised = [alarms(found) for found in answers]
+        new = sum(bool(mine - usual) for mine, usual in zip(raised, right, strict=True))
+        print(f"with {what}: alarms about {sum(map(bool, raised))} of {len(files)}, new ones {new}")
+
+
+if __name__ == "__main__":
+    main()
