@@ -4,7 +4,9 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -89,6 +91,16 @@ def unused_port():
     """A port on which the processes of a run can meet."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of sixteen megabytes."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", tmp_path]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a disk")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 @pytest.fixture

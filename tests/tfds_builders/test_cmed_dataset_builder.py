@@ -275,6 +275,16 @@ def test_what_a_killed_build_left_is_removed(in_process, materials, tmp_path):
     assert other.exists()
 
 
+def test_a_full_disk_is_named_and_left_as_it_was(in_process, dataset, small_disk, capsys):
+    materials = dataset.parents[2] / "materials.jsonl"
+    (small_disk / "filler").write_bytes(bytes(15 * 2**20))  # thirty records take more than the rest
+    assert run(materials, small_disk) == 2
+    error = capsys.readouterr().err
+    assert "error: cannot write " in error
+    assert "No space left on device): nothing was kept; start again" in error
+    assert not list((small_disk / "cmed" / "cubic").iterdir())
+
+
 def test_two_jobs_do_not_build_the_same_dataset(in_process, materials, tmp_path, capsys):
     running = tmp_path / "cmed" / "cubic" / f"incomplete.ABC123_{VERSION}"
     running.mkdir(parents=True)

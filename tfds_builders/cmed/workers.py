@@ -85,15 +85,27 @@ class Writer(tfds.core.ExampleWriter):
     """Writes shards as TFDS does, array_record files in two thirds of its time."""
 
     def write(self, path: epath.Path, examples: Iterable[tuple[str, bytes]]) -> None:
-        """Write serialised examples to a file."""
+        """Write serialised examples to a file; OSError where it cannot be written."""
         if self.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
             super().write(path, examples)
             return
         # Level 3 of zstd, which TFDS leaves as it is, makes files 3 % smaller.
         writer = ArrayRecordWriter(str(path), "group_size:1,zstd:2")
         for _, example in examples:
-            writer.write(example)
-        writer.close()
+            with _unwritten(path):
+                writer.write(example)
+        with _unwritten(path):
+            writer.close()
+
+
+@contextmanager
+def _unwritten(path: epath.Path) -> Iterator[None]:
+    """Say of what array_record raises that a file cannot be written."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason, _, _ = str(error).partition(";")
+        raise OSError(f"cannot write {path} ({reason}): nothing was kept; start again") from error
 
 
 def write_shard(
