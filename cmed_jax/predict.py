@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import tyro
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from cmed_jax.config import run_command
+from cmed_jax.evaluation.report import STYLE, TABLE_WIDTH
 from cmed_jax.files.whole import write_text
 from cmed_jax.jobs import Format, Job, Known, Settings, command_line, run
 from cmed_jax.manifest import check_names, pattern_files, read_manifest
@@ -76,7 +76,7 @@ def main(args: list[str] | None = None) -> int:
             outcomes.append(_attempt(job, options.settings, restored, options.out))
             _say(outcomes[-1])
             write_text(options.out / "results.json", json.dumps(outcomes, indent=1))
-    Console().print(_table(outcomes))
+    Console(width=max(Console().width, TABLE_WIDTH)).print(_table(outcomes))
     return 2 if any("error" in outcome for outcome in outcomes) else 0
 
 
@@ -107,11 +107,11 @@ def _say(outcome: Outcome) -> None:
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("file", no_wrap=True)
-    table.add_column("told")
+    table = Table(**STYLE)
+    for heading in ("file", "told"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("volume / Å³", "electrons", "cosine", "Rwp", "warnings"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("best analogue")
     for outcome in outcomes:
         table.add_row(Path(outcome["file"]).name, *_row(outcome))

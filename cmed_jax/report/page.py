@@ -26,6 +26,8 @@ Results = Mapping[str, Any]
 FIRST = "90%"
 """The surface that is shown first."""
 
+PARAMETERS = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °")
+
 CELLS = 10
 """Candidates that are shown, of those in the results."""
 
@@ -207,28 +209,39 @@ def _agreement(implied: Results | None) -> str:
 
 
 def _tables(found: Results) -> dict[str, str]:
-    measured = found["measured"] or {"peaks": []}
-    peaks = [[row["two_theta"], row["d"], row["area"], row["width"]] for row in measured["peaks"]]
-    heads = ("", "2θ / °", "d / Å", "area", "width / °")
-    best = found["cells"][:CELLS]
-    cells = [[f"{x:g}" for x in row["parameters"]] + [f"{row['merit']:.3f}"] for row in best]
-    names = [row["lattice_type"] for row in best]
-    cell_heads = ("", "a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "merit")
     known = found["analogues"]
-    explained = [
-        [space_group_name(row["space_group"])]
-        + [f"{x:g}" for x in row["parameters"]]
+    return {
+        "cells": _cells(found["cells"][:CELLS]),
+        "analogues": _analogues(known),
+        "best": _against(found["implied"], known),
+    } | _peaks(found["measured"]["peaks"] if found["measured"] else [])
+
+
+def _cells(best: Sequence[Results]) -> str:
+    rows = [[*_six(row), f"{row['merit']:.3f}"] for row in best]
+    return _table(("", *PARAMETERS, "merit"), [row["lattice_type"] for row in best], rows)
+
+
+def _analogues(known: Sequence[Results]) -> str:
+    rows = [
+        [space_group_name(row["space_group"]), *_six(row)]
         + [f"{row[figure]:.3f}" for figure in ("cosine", "rwp")]
         for row in known
     ]
-    analogue_heads = ("like", "space group", *cell_heads[1:-1], "cosine", "Rwp")
-    return {
-        "analogues": _table(analogue_heads, [row["formula"] for row in known], explained),
-        "best": _against(found["implied"], known),
-        "count": str(len(peaks)),
-        "peaks": _table(heads, [str(i + 1) for i in range(len(peaks))], peaks),
-        "cells": _table(cell_heads, names, cells),
-    }
+    heads = ("like", "space group", *PARAMETERS, "cosine", "Rwp")
+    return _table(heads, [row["formula"] for row in known], rows)
+
+
+def _peaks(peaks: Sequence[Results]) -> dict[str, str]:
+    rows = [[row[column] for column in ("two_theta", "d", "area", "width")] for row in peaks]
+    numbers = [str(i + 1) for i in range(len(peaks))]
+    heads = ("", "2θ / °", "d / Å", "area", "width / °")
+    return {"count": str(len(peaks)), "peaks": _table(heads, numbers, rows)}
+
+
+def _six(row: Results) -> list[str]:
+    """The parameters of a cell."""
+    return [f"{x:g}" for x in row["parameters"]]
 
 
 def _against(implied: Results | None, known: Sequence[Results]) -> str:

@@ -8,7 +8,9 @@ import pytest
 
 from cmed_jax.config import PRESETS
 from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.files.cell_search import CellCandidate
 from cmed_jax.files.implied import Implied
+from cmed_jax.files.indexing import UNSHIFTED
 from cmed_jax.files.measured import MeasuredPattern
 from cmed_jax.files.preparation import PeakList, Preparation, Prepared
 from cmed_jax.files.readers.scan import Radiation
@@ -17,6 +19,8 @@ from cmed_jax.prediction import Prediction
 ANGLES = np.array([27.37, 31.70, 45.44, 56.47])
 """Of the lines, degrees, copper K-alpha."""
 AREAS = np.array([10.0, 100.0, 60.0, 20.0])
+CONVENTIONAL = np.array([5.64, 5.64, 5.64, 90, 90, 90])
+PRIMITIVE = primitive_lattice(CONVENTIONAL, "F")
 SHAPE = (10, 9, 8)
 
 
@@ -72,7 +76,8 @@ def profile(bins):
         coverage=np.concatenate([np.zeros(60), np.ones(240), np.zeros(724)]).astype(np.float32),
         warnings=("the pattern ends at <60> degrees",),
         prepared=prepared(angle, background + AREAS @ lines, background, Path("in/<halite>.xy")),
-        lattice=primitive_lattice((5.64, 5.64, 5.64, 90, 90, 90), "F"),
+        lattice=PRIMITIVE,
+        cells=(CellCandidate("cubic F", CONVENTIONAL, PRIMITIVE, 0.9, UNSHIFTED),),
         implied=Implied(angle, implied, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4321),
     )
 
@@ -82,4 +87,4 @@ def peaks(profile):
     """From a list of peaks that came as columns."""
     listed = prepared(ANGLES, AREAS, np.zeros(4), None)
     implied = Implied(ANGLES, AREAS, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4)
-    return dataclasses.replace(profile, std=None, prepared=listed, implied=implied)
+    return dataclasses.replace(profile, std=None, prepared=listed, implied=implied, cells=())

@@ -11,9 +11,10 @@ from outline import Outline
 
 from cmed_jax.report.density import MOST_DOUBT, levels, scene
 from cmed_jax.report.page import page
+from cmed_jax.report.results import results
 
 SECTIONS = {
-    "profile": ["density", "patterns", "shown", "peaks", "method"],
+    "profile": ["density", "patterns", "shown", "cells", "peaks", "method"],
     "peaks": ["density", "patterns", "shown", "peaks", "method"],
     "bins": ["density", "shown", "method"],
 }
@@ -53,6 +54,13 @@ def test_the_figures_of_the_agreement_are_shown(profile, peaks):
     assert "implies no pattern" in page(dataclasses.replace(profile, implied=None))
     assert "difference" in Outline(text).classes
     assert "difference" not in Outline(page(peaks)).classes
+
+
+def test_tables_show_cells_and_peaks(profile):
+    texts = Outline(page(profile)).texts
+    assert texts["td"][:7] == ["5.64", "5.64", "5.64", "90", "90", "90", "0.900"]
+    peak = results(profile)["measured"]["peaks"][0]
+    assert [float(text) for text in texts["td"][7:11]] == list(peak.values())
 
 
 def test_the_pattern_is_drawn_where_it_was_measured(profile):
