@@ -52,7 +52,7 @@ def _train(config: Config) -> tuple[int, Stop]:
     folder = Path(config.run)
     with agreed():  # no process waits for one that cannot begin
         parallel = DataParallel(config.parallel)
-        parallel.check_batch(config.batch)
+        parallel.check_batch(config.batch, config.step.accumulate)
         identity = config.identity() | {"dataset": fingerprint(config.data)}
     check_alike(identity | dataclasses.asdict(config.loop))
 

@@ -40,12 +40,13 @@ class DataParallel:
         """The axis over which a step must average, None where the compiler does it."""
         return AXIS if self.mode == "pmap" else None
 
-    def check_batch(self, size: int) -> None:
-        """Raise ValueError where a batch cannot be divided evenly over the devices."""
-        if size % len(self.devices):
+    def check_batch(self, size: int, parts: int = 1) -> None:
+        """Raise ValueError where the parts of a batch cannot be divided evenly over the devices."""
+        if size % (parts * len(self.devices)):
+            in_parts = f" in {parts} parts" if parts > 1 else ""
             raise ValueError(
-                f"a batch of {size} crystals cannot be divided over {len(self.devices)} devices: "
-                "choose a multiple of their number"
+                f"a batch of {size} crystals{in_parts} cannot be divided over {len(self.devices)} "
+                f"devices: choose a multiple of {parts * len(self.devices)}"
             )
 
     def place(self, tree: PyTree) -> PyTree:

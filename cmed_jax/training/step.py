@@ -78,17 +78,28 @@ class StepConfig:
         precision: of the arithmetic; parameters are float32 in every case. tf32 rounds the factors
             of matrix products where the device can, bfloat16 all that the layers compute.
         remat: compute the insides of blocks again on the way back, in less memory and more time.
+        accumulate: parts of a batch that are taken one after the other, in the memory of one part.
+            The step is that of the whole batch, to rounding; but batch statistics (published) are
+            those of a part.
     """
 
     augmentation: AugmentationConfig = AugmentationConfig()
     shared_voxels: bool = True
     precision: Precision = "float32"
     remat: bool = False
+    accumulate: int = 1
+
+    def __post_init__(self):
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate is {self.accumulate}: give at least 1")
 
 
 Step = Callable[
     [TrainState, Table, Integer[Array, " b"], Integer[Array, " b"], Integer[Array, ""]],
     tuple[TrainState, dict[str, Array]],
+]
+Descend = Callable[
+    [PyTree, Integer[Array, " p"], Integer[Array, " p"]], tuple[PyTree, PyTree, dict[str, Array]]
 ]
 Steps = Callable[
     [TrainState, Table | None, Batches, Integer[Array, ""]], tuple[TrainState, dict[str, Array]]
@@ -130,16 +141,22 @@ def make_step(
     ) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(jax.random.key(seed), number)
 
-        def loss(parameters: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
-            network = nnx.merge(graph, parameters, state.statistics, copy=True)
-            network.train()
-            compute_as(config, network)
-            terms = _losses(network, table, rows, places, key, config)
-            total = jnp.sum(jnp.stack(list(terms.values())))
-            return total, (nnx.state(network, nnx.Not(nnx.Param)), {"loss": total, **terms})
+        def descend(
+            statistics: PyTree, rows: Integer[Array, " p"], places: Integer[Array, " p"]
+        ) -> tuple[PyTree, PyTree, dict[str, Array]]:
+            def loss(parameters: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
+                network = nnx.merge(graph, parameters, statistics, copy=True)
+                network.train()
+                compute_as(config, network)
+                terms = _losses(network, table, rows, places, key, config)
+                total = jnp.sum(jnp.stack(list(terms.values())))
+                return total, (nnx.state(network, nnx.Not(nnx.Param)), {"loss": total, **terms})
 
-        with jax.default_matmul_precision(MATMUL[config.precision]):
-            gradient, (statistics, metrics) = jax.grad(loss, has_aux=True)(state.parameters)
+            with jax.default_matmul_precision(MATMUL[config.precision]):
+                gradient, (after, metrics) = jax.grad(loss, has_aux=True)(state.parameters)
+            return gradient, after, metrics
+
+        gradient, statistics, metrics = _in_parts(descend, state, rows, places, config.accumulate)
         gradient, metrics = average(gradient), average(metrics)
         updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
@@ -147,6 +164,32 @@ def make_step(
         return TrainState(parameters, statistics, moments), metrics
 
     return step
+
+
+def _in_parts(
+    descend: Descend,
+    state: TrainState,
+    rows: Integer[Array, " b"],
+    places: Integer[Array, " b"],
+    count: int,
+) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    """Return gradient, statistics and metrics of a batch whose parts are taken one by one."""
+    if count == 1:
+        return descend(state.statistics, rows, places)
+
+    def one(
+        before: tuple[PyTree, PyTree], part: tuple[Array, Array]
+    ) -> tuple[tuple[PyTree, PyTree], dict[str, Array]]:
+        total, statistics = before
+        gradient, statistics, metrics = descend(statistics, *part)
+        return (jax.tree.map(jnp.add, total, gradient), statistics), metrics
+
+    # Neighbours go to different parts, so that every device has its share of each.
+    parts = (rows.reshape(-1, count).T, places.reshape(-1, count).T)
+    nothing = jax.tree.map(jnp.zeros_like, state.parameters)
+    (total, statistics), metrics = jax.lax.scan(one, (nothing, state.statistics), parts)
+    gradient = jax.tree.map(lambda x: x / count, total)
+    return gradient, statistics, {name: jnp.mean(x) for name, x in metrics.items()}
 
 
 def several(step: Step, axis_name: str | None = None) -> Steps:

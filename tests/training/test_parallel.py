@@ -132,8 +132,10 @@ def test_pmap_on_one_device_is_the_same_step():
 def test_a_batch_is_divided_evenly():
     parallel = DataParallel(devices=jax.devices() * 3)
     parallel.check_batch(6)
-    with pytest.raises(ValueError, match=r"a batch of 8 crystals .* over 3 devices: .* multiple"):
+    with pytest.raises(ValueError, match=r"a batch of 8 crystals .* over 3 devices: .* of 3"):
         parallel.check_batch(8)
+    with pytest.raises(ValueError, match=r"of 9 crystals in 2 parts .* over 3 devices: .* of 6"):
+        parallel.check_batch(9, parts=2)
 
 
 def test_abstract_trees_say_where_arrays_will_lie():

@@ -74,6 +74,23 @@ def test_a_step_lowers_the_loss_on_its_batch(table):
     assert losses[-1] < losses[0]
 
 
+def test_a_batch_in_parts_is_the_same_step(table):
+    """Gradient and metrics are equal to 1e-6; but for networks with batch statistics."""
+    optimizer = optax.sgd(1.0)
+    graph, state = initial_state(BASE.build(nnx.Rngs(0)), optimizer)
+    found = []
+    for parts in (1, 4):
+        step = make_step(graph, optimizer, StepConfig(PARTIAL, accumulate=parts), seed=0)
+        found.append(jax.jit(step)(state, table, *batch(range(8)), 3))
+    for one, other in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_a_batch_has_at_least_one_part():
+    with pytest.raises(ValueError, match="accumulate is 0: give at least 1"):
+        StepConfig(accumulate=0)
+
+
 def test_the_loss_is_the_sum_of_its_terms(table):
     step, state = begin()
     _, metrics = step(state, table, *batch(range(8)), 3)
