@@ -1,0 +1,88 @@
+"""What minutes of training are worth: `python -m benchmarks.time_to_quality --data D --run R`.
+
+Trains a preset from scratch, or goes on with a run that was stopped, and prints for each validation
+the minutes of training that led to it, without those spent on validation and checkpoints, and the
+plain scores of all validation materials. The schedule of the learning rate ends with the last step,
+so the figures before it are of a run that is still under way: choose the steps by the minutes.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from cmed_jax.config import PRESETS, Config
+from cmed_jax.data.batches import QUERIES
+from cmed_jax.data.dataset import load_examples
+from cmed_jax.train import train
+from cmed_jax.training.loop import LoopConfig
+
+SCORES = ("ssim", "psnr", "nmae", "pearson")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a preset, and print what is reached after how many minutes.
+
+    Attributes:
+        data: directory of a dataset, such as data/cmed/cubic/2.0.0.
+        run: folder of the run.
+        preset: the network and how it is trained.
+        steps: length of the training.
+        validate_every: steps between two validations.
+    """
+
+    data: str
+    run: str
+    preset: Literal["demo", "base", "published"] = "demo"
+    steps: int = 4000
+    validate_every: int = 500
+
+
+def configured(options: Options) -> Config:
+    """Return the preset's configuration; every validation material is scored each time."""
+    loop = LoopConfig(
+        validate_every=options.validate_every,
+        validation_materials=len(load_examples(options.data, "validation")),
+    )
+    _, preset = PRESETS[options.preset]
+    return dataclasses.replace(
+        preset, data=options.data, run=options.run, steps=options.steps, loop=loop
+    )
+
+
+def curve(config: Config) -> list[dict[str, float]]:
+    """Return step, minutes and scores of each validation of a run that has ended."""
+    found, seconds, done = [], 0.0, 0
+    for line in (Path(config.run) / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if rate := row.get("voxel_queries_per_second"):
+            seconds += (row["step"] - done) * config.batch * QUERIES / rate
+            done = row["step"]
+        if "validation/ssim" in row:
+            scores = {name: row[f"validation/{name}"] for name in SCORES}
+            found.append({"step": row["step"], "minutes": seconds / 60} | scores)
+    return found
+
+
+def main() -> None:
+    """Train, and print the curve."""
+    config = configured(tyro.cli(Options, prog="python -m benchmarks.time_to_quality"))
+    train(config)
+    table = Table(title=f"{config.loop.validation_materials} validation materials")
+    for heading in ("step", "minutes", *SCORES):
+        table.add_column(heading, justify="right")
+    for row in curve(config):
+        table.add_row(
+            str(row["step"]), f"{row['minutes']:.1f}", *(f"{row[name]:.3f}" for name in SCORES)
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
