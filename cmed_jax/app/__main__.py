@@ -1,6 +1,8 @@
 """Serve the local page: `python -m cmed_jax.app runs/demo`, then open http://127.0.0.1:8000."""
 
+import contextlib
 import importlib.util
+import signal
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -69,15 +71,19 @@ def main(args: list[str] | None = None) -> int:
 
 
 def serve(desk: Desk, listening: socket.socket) -> None:
-    """Serve the page until it is stopped."""
+    """Serve the page until it is interrupted or terminated."""
     import uvicorn
 
     from cmed_jax.app.server import application
 
+    config = uvicorn.Config(application(desk), log_config=None, access_log=False)
+    # uvicorn ends in order, and then raises the signal again.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        config = uvicorn.Config(application(desk), log_level="warning")
-        uvicorn.Server(config).run(sockets=[listening])
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
+        signal.signal(signal.SIGTERM, before)
         desk.close()
 
 

@@ -1,9 +1,13 @@
 """The command that serves the page: a network that is restored once, a port of this machine."""
 
 import importlib.util
+import os
+import signal
 import socket
-from pathlib import Path
+import tempfile
+import threading
 
+import httpx
 import numpy as np
 import pytest
 
@@ -43,19 +47,30 @@ def test_the_command_that_repeats_it_names_the_file_as_its_owner_does(predict, f
     assert str(tmp_path) not in words
 
 
-def test_it_listens_on_this_machine_alone_and_ends_in_order(finished, answer, monkeypatch):
-    served = []
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_this_machine_until_it_is_told_to_end(
+    finished, answer, monkeypatch, tmp_path, number
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = []
 
-    def serve(desk, listening):
-        served.append(listening.getsockname())
-        assert Path(desk._folder).is_dir()
-        desk.close()
+    def visit(address):
+        seen.append((httpx.get(address), list(tmp_path.iterdir())))
+        os.kill(os.getpid(), number)
+
+    def serve(desk, listening, serve=command.serve):
+        host, port = listening.getsockname()
+        threading.Thread(target=visit, args=[f"http://{host}:{port}/"]).start()
+        serve(desk, listening)
 
     monkeypatch.setattr(command, "serve", serve)
     code, printed, _ = answer(command.main, finished, "--port", 0)
-    ((host, port),) = served
-    assert (code, host) == (0, "127.0.0.1")
-    assert f"http://127.0.0.1:{port}" in printed
+    ((front, folders),) = seen
+    assert (code, front.status_code) == (0, 200)
+    assert front.url.host == "127.0.0.1"
+    assert str(front.url).rstrip("/") in printed
+    assert len(folders) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_port_that_is_taken_is_said_in_a_line(finished, answer):
