@@ -49,14 +49,14 @@ class Options:
         patterns: a folder with `manifest.csv` and the files that it names.
         materials: files of JSON lines with the known structures.
         wrong: ask with a wrong wavelength and a wrong formula as well.
-        wavelength: the wrong one.
+        wavelengths: the wrong ones.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
     patterns: Path
     materials: tuple[Path, ...] = ()
     wrong: bool = False
-    wavelength: str = "CoKa"
+    wavelengths: tuple[str, ...] = ("CoKa", "MoKa")
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,9 +181,9 @@ def main() -> None:
         return
     others = [*files[1:], files[0]]
     wrong = {
-        f"the wavelength of {options.wavelength}": [
-            ask(restored, known, known.formula, options.wavelength) for known in files
-        ],
+        f"the wavelength of {name}": [ask(restored, known, known.formula, name) for known in files]
+        for name in options.wavelengths
+    } | {
         "the formula of the next file": [
             ask(restored, known, other.formula, known.wavelength)
             for known, other in zip(files, others, strict=True)

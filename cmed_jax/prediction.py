@@ -217,9 +217,11 @@ def restore_and_predict(
     densities = np.asarray(generator(query)[0])
     candidates = densities[1:] if samples else None
     std = None if candidates is None else candidates.std(axis=0)
-    lattice, cells, implied, doubts = _cell(densities[0], prepared, cell, centring, familiar)
+    in_full = knowledge == Knowledge.FULL
+    lattice, cells, implied, doubts = _cell(
+        densities[0], prepared, cell, centring, familiar, told, in_full=in_full
+    )
     if lattice is not None:
-        in_full = knowledge == Knowledge.FULL
         doubts += guard.of_cell(densities[0], lattice, told, familiar, in_full=in_full)
     return Prediction(
         densities[0],
@@ -244,6 +246,9 @@ def _cell(
     cell: CellParameters | Literal["auto"] | None,
     centring: str,
     familiar: Familiar | None,
+    told: Float[np.ndarray, "119"],
+    *,
+    in_full: bool,
 ) -> tuple[Float[np.ndarray, "3 3"] | None, tuple[CellCandidate, ...], Implied | None, list[str]]:
     """Return the lattice given or found, all found, what is implied in it, and what to say."""
     if cell is None:
@@ -263,6 +268,8 @@ def _cell(
         cells = find_cell(density, MeasuredLines.of(prepared), types)
         if not cells:
             return None, (), None, ["no cell is found in which the density shows the lines"]
+        if in_full and familiar is not None:
+            cells = guard.with_room_first(cells, told, familiar)
         lattice, shift = cells[0].lattice, cells[0].shift
     if prepared is None or (familiar is not None and familiar.b_factor is None):
         return lattice, cells, None, []  # valence densities do not imply what X-rays see

@@ -11,11 +11,14 @@ Method = Literal["iarpls", "arpls", "airpls", "none"]
 """Names of pybaselines; `python -m benchmarks.backgrounds` compares them."""
 
 STIFFNESS = 10.0
-"""Period, degrees, of the waves that a background follows to a half."""
+"""Of the backgrounds of laboratory patterns, degrees."""
 
 
 def background(
-    angle: Float[np.ndarray, " n"], intensity: Float[np.ndarray, " n"], method: Method = "iarpls"
+    angle: Float[np.ndarray, " n"],
+    intensity: Float[np.ndarray, " n"],
+    method: Method = "iarpls",
+    stiffness: float = STIFFNESS,
 ) -> Float[np.ndarray, " n"]:
     """Return the background of an evenly spaced profile, in its unit; zero by "none".
 
@@ -27,6 +30,7 @@ def background(
         angle: two-theta, degrees.
         intensity: as measured.
         method: by which it is found.
+        stiffness: period, degrees, of the waves that it follows to a half.
     """
     if method == "none":
         return np.zeros_like(intensity)
@@ -35,5 +39,5 @@ def background(
     with warnings.catch_warnings():  # of fits that end before they have converged to the last digit
         warnings.simplefilter("ignore")
         # Penalized second differences halve a wave of this many points (Eilers, 2003).
-        penalty = (STIFFNESS / step / (2 * np.pi)) ** 4
+        penalty = (stiffness / step / (2 * np.pi)) ** 4
         return getattr(fitter, method)(intensity, lam=penalty)[0]

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.data.familiar import SEEN, STEP, Familiar
+from cmed_jax.files.cell_search import CellCandidate
 from cmed_jax.files.implied import Implied
 from cmed_jax.files.preparation import Prepared
 from cmed_jax.physics.artefacts import Artefacts
@@ -80,13 +81,29 @@ def of_cell(
     if of_atom is None:  # by the predicted density, less surely
         of_atom = float(composition @ np.arange(len(composition)) / density.mean())
     units = volume / of_atom / _atoms_of_formula(composition)
-    whole = max(round(units), 1)
-    if LEAST_ROOM * whole < units < MOST_ROOM * whole:
+    if _are_whole(units):
         return []
     return [
         f"the primitive cell, {volume:.4g} angstrom^3, has room for about {units:.2f} formula "
         "units: check the wavelength, the composition, and the cell"
     ]
+
+
+def with_room_first(
+    cells: tuple[CellCandidate, ...], composition: Float[np.ndarray, "119"], familiar: Familiar
+) -> tuple[CellCandidate, ...]:
+    """Return cells in their order, but before all others those with room for formula units.
+
+    Args:
+        cells: the best first.
+        composition: the fractions of all elements.
+        familiar: what the training crystals have between them; it tells the volumes.
+    """
+    of_atom = familiar.volume(composition)
+    if of_atom is None:
+        return cells
+    of_unit = of_atom * _atoms_of_formula(composition)
+    return tuple(sorted(cells, key=lambda c: not _are_whole(cell_volume(c.lattice) / of_unit)))
 
 
 def of_agreement(implied: Implied) -> list[str]:
@@ -180,6 +197,11 @@ def _of_molybdenum(angle: float, wavelength: float) -> float:
     """Return where Mo K-alpha shows the d of an angle, degrees; 180 beyond its reach."""
     s = s_of_two_theta(np.array([angle]), wavelength)
     return float(np.nan_to_num(two_theta(s, MO_K_ALPHA), nan=180.0)[0])
+
+
+def _are_whole(units: float) -> bool:
+    whole = max(round(units), 1)
+    return LEAST_ROOM * whole < units < MOST_ROOM * whole
 
 
 def _atoms_of_formula(composition: Float[np.ndarray, "119"]) -> int:

@@ -1,0 +1,129 @@
+"""How well methods find a background that is known: `python -m benchmarks.backgrounds`.
+
+Embedded materials are simulated under conditions of the `laboratory` preset, drawn at random, Cu
+K-alpha, with steps of 0.02 degrees, and counted. The area between the background that is found and
+the true one, and their difference, are printed as shares of the area of all peaks. By `--patterns`
+(a folder with `manifest.csv`, columns file, wavelength_A and cell) measured files follow: the net
+intensity more than a degree away from all lines of the known cell, where there should be none, in
+standard deviations of the counting.
+"""
+
+import csv
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import Float
+
+from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.lines import padded_lines
+from cmed_jax.files import load_pattern
+from cmed_jax.files.background import Method, background
+from cmed_jax.files.peaks import counting_noise
+from cmed_jax.physics.artefacts import LABORATORY, draw, expected
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.grids import Grid
+from cmed_jax.physics.instrument import Lines
+from cmed_jax.physics.patterns import RADIATIONS, two_theta
+from cmed_jax.physics.reflections import half_sphere, reflections
+
+STEP = 0.02
+"""Of the simulated patterns, degrees."""
+FAR = 1.0
+"""From all lines, degrees: there is background alone."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare methods of finding the background.
+
+    Attributes:
+        materials: how many are simulated.
+        stiffness: periods of the waves that a background follows to a half, degrees.
+        patterns: a folder of measured files.
+        seed: of the conditions.
+    """
+
+    materials: int = 40
+    stiffness: tuple[float, ...] = (5.0, 10.0, 20.0)
+    patterns: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """Counts, and what they are made of."""
+
+    angle: Float[np.ndarray, " n"]
+    counts: Float[np.ndarray, " n"]
+    background: Float[np.ndarray, " n"]
+    peaks: Float[np.ndarray, " n"]
+
+
+def simulate(material: Material, seed: int) -> Simulated:
+    """Return a material's pattern under conditions drawn at random."""
+    conditions = draw(jax.random.key(seed), LABORATORY)
+    start, stop = float(conditions.start), float(conditions.stop)
+    crystal = Crystal.of(material.lattice, material.numbers, material.frac_coords)
+    s_max = 2 * np.sin(np.radians(min(stop + 2, 179)) / 2) / RADIATIONS["CuKa1"]
+    padded, _ = padded_lines(material.lattice, reflections(crystal, s_max=s_max))
+    lines = Lines(jnp.asarray(padded.s), jnp.asarray(padded.intensity))
+    grid = Grid(start, stop, round((stop - start) / STEP), wavelength=RADIATIONS["CuKa"])
+    clean = conditions._replace(
+        background=0 * conditions.background, hump=conditions.hump.at[0].set(0.0)
+    )
+    total, peaks = (np.asarray(expected(lines, c, grid)[0], float) for c in (conditions, clean))
+    scale = float(conditions.counts) / total.max()
+    counts = np.random.default_rng(seed).poisson(scale * total).astype(float)
+    return Simulated(grid.centres, counts, scale * (total - peaks), scale * peaks)
+
+
+def errors(one: Simulated, method: Method, stiffness: float) -> tuple[float, float]:
+    """Return the area between found and true background, and the excess, over that of the peaks."""
+    off = background(one.angle, one.counts, method, stiffness) - one.background
+    return np.abs(off).sum() / one.peaks.sum(), off.sum() / one.peaks.sum()
+
+
+def left_between_lines(folder: Path, row: dict[str, str], method: Method) -> float:
+    """Return the mean net intensity far from the lines of a measured file, over its noise."""
+    measured = load_pattern(folder / row["file"], row["wavelength_A"])
+    lattice = primitive_lattice(np.array(row["cell"].split(), float))
+    s = half_sphere(lattice, 2 / measured.radiation.mean).s
+    lines = np.unique(two_theta(s, measured.radiation.mean).round(2))
+    away = np.abs(measured.two_theta[:, None] - lines).min(axis=1) > FAR
+    net = measured.intensity - background(measured.two_theta, measured.intensity, method)
+    return float(np.mean(net[away] / counting_noise(measured.intensity)[away]))
+
+
+def main() -> None:
+    """Run the command."""
+    options = tyro.cli(Options)
+    methods = [method for method in get_args(Method) if method != "none"]
+    known = (each for each in open_source() if isinstance(each, Material))
+    every = islice(known, 0, None, 11_000 // options.materials)
+    simulated = [simulate(each, options.seed + k) for k, each in enumerate(every)]
+    print(f"{len(simulated)} simulated patterns       |area|   median   excess")
+    for stiffness in options.stiffness:
+        for method in methods:
+            area, excess = np.array([errors(one, method, stiffness) for one in simulated]).T
+            figures = f"{area.mean():10.3f} {np.median(area):8.3f} {excess.mean():8.3f}"
+            print(f"{method:10} {stiffness:5.0f} degrees {figures}")
+    if options.patterns is None:
+        return
+    with (options.patterns / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    print("measured, net between lines  " + " ".join(f"{method:>8}" for method in methods))
+    for row in rows:
+        found = [left_between_lines(options.patterns, row, method) for method in methods]
+        print(f"{row['file']:28} " + " ".join(f"{value:8.2f}" for value in found))
+
+
+if __name__ == "__main__":
+    main()

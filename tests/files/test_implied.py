@@ -1,0 +1,69 @@
+"""The pattern that a density implies, beside one that was simulated from its crystal."""
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from cmed_jax.files import prepare
+from cmed_jax.files.implied import imply
+from cmed_jax.files.indexing import Shift
+from cmed_jax.files.measured import pattern_of_columns
+from cmed_jax.physics import simulate_pattern
+from cmed_jax.physics.density import electron_density
+from cmed_jax.physics.simulation import crystal_of
+
+SITES = [[0, 0, 0], [0.25, 0.25, 0.25]]
+FLUORITE = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.463), ["Ca", "F"], SITES)
+PRIMITIVE = FLUORITE.get_primitive_structure()
+ROCK_SALT = Structure.from_spacegroup(
+    "Fm-3m", Lattice.cubic(5.463), ["Ca", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+).get_primitive_structure()
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    drawn = simulate_pattern(FLUORITE, "CuKa", start=15.0, stop=110.0, step=0.02)
+    counts = np.random.default_rng(0).poisson(50 * drawn.intensity + 40).astype(float)
+    return prepare(pattern_of_columns(drawn.two_theta, counts, "CuKa"))
+
+
+def density(structure):
+    return electron_density(crystal_of(structure))
+
+
+def test_the_density_of_the_crystal_implies_its_pattern(prepared):
+    implied = imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
+    assert implied.cosine > 0.995
+    assert implied.rwp < 0.25
+    np.testing.assert_array_equal(implied.two_theta, prepared.measured.two_theta)
+    measured = prepared.measured.intensity
+    assert np.abs(implied.intensity - measured).max() < 0.1 * measured.max()
+
+
+def test_its_lines_have_the_measured_areas(prepared):
+    implied = imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
+    angle, area = implied.lines.T
+    for position, known in zip(prepared.peaks.two_theta, prepared.peaks.area, strict=True):
+        together = area[np.abs(angle - position) < 0.1].sum()
+        assert together == pytest.approx(known, rel=0.1, abs=0.02 * area.max())
+
+
+@pytest.mark.parametrize("wrong", ["density", "cell", "shift"])
+def test_what_is_wrong_shows(prepared, wrong):
+    lattice, shift = PRIMITIVE.lattice.matrix, None
+    structure = ROCK_SALT if wrong == "density" else PRIMITIVE
+    if wrong == "cell":
+        lattice = 1.01 * lattice
+    if wrong == "shift":
+        shift = Shift(0.3)
+    implied = imply(density(structure), lattice, prepared, shift)
+    assert implied.cosine < 0.8
+    assert 0.6 < implied.rwp <= 1
+
+
+def test_a_list_of_peaks_is_compared_as_well():
+    drawn = simulate_pattern(FLUORITE, 1.54184, start=15.0, stop=110.0)
+    prepared = prepare(pattern_of_columns(drawn.lines[:, 1], drawn.lines[:, 2], 1.54184))
+    implied = imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
+    assert implied.cosine > 0.99
+    np.testing.assert_allclose(implied.intensity, drawn.lines[:, 2], atol=3)
