@@ -105,12 +105,13 @@ def _beside(prepared: Prepared, implied: Implied, axis: Axis) -> dict[str, Strip
 def _lists(
     prepared: Prepared, implied: Implied | None, axis: Axis
 ) -> tuple[dict[str, Strip], dict[str, str]]:
-    """Lists of peaks, as upright lines."""
+    """Lists of peaks as upright lines, on one scale."""
     lists = {"measured": (prepared.measured.two_theta, prepared.measured.intensity, "given")}
     if implied is not None:
         lists["implied by the prediction"] = (*implied.lines.T, "implied")
+    scale = _with_room(np.concatenate([area for _, area, _ in lists.values()]))
     strips = {
-        name: Strip(axis, _with_room(area), HEIGHT).sticks(angle, np.zeros(len(area)), area, kind)
+        name: Strip(axis, scale, HEIGHT).sticks(angle, np.zeros(len(area)), area, kind)
         for name, (angle, area, kind) in lists.items()
     }
     return strips, {name: kind for name, (*_, kind) in lists.items()}

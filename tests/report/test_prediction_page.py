@@ -75,6 +75,15 @@ def test_the_pattern_is_drawn_where_it_was_measured(profile):
     np.testing.assert_allclose(steps, steps.mean(), atol=1)
 
 
+def test_lists_of_peaks_are_drawn_on_one_scale(peaks):
+    """The implied lines are half as strong as the measured ones, and so half as high."""
+    heights = [
+        np.array([int(a) - int(b) for a, b in re.findall(r"M\d+ (\d+)V(\d+)", line)])
+        for line in re.findall(r'<path class="(?:given|implied)" d="([^"]*V[^"]*)"', page(peaks))
+    ]
+    np.testing.assert_allclose(heights[0], 2 * heights[1], atol=2)
+
+
 def test_the_scene_holds_surfaces_in_the_cell_coloured_by_the_deviation(profile):
     found = scene(profile)
     np.testing.assert_array_equal(found["lattice"], profile.lattice)
