@@ -1,5 +1,7 @@
 """The patterns of a prediction as strips: measured, implied, and as the network was shown."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
@@ -23,17 +25,30 @@ EDGE = 0.03
 ROOM = 0.05
 """Kept free above and below, as a share of the highest value."""
 
+ROOTS = {"intensity": "√intensity", "difference": "Δ√intensity"}
+"""What axes are called under square roots."""
+
+_SCALES = (
+    '<div class="scales"><div class="choice">scale '
+    '<label><input type="radio" name="scale" value="linear" checked>linear</label>'
+    '<label><input type="radio" name="scale" value="root">square root</label></div>'
+    '<div data-scale="linear">{linear}</div><div data-scale="root" hidden>{root}</div></div>'
+)
+
 Column = Float[np.ndarray, " n"]
 
 
 def measured_patterns(prepared: Prepared, implied: Implied | None) -> str:
-    """Return what was measured and found in it, and what the density implies, over two-theta."""
-    angle = prepared.measured.two_theta
-    edge = EDGE * float(np.ptp(angle))
-    axis = angle_axis(float(angle[0]) - edge, float(angle[-1]) + edge, "2θ / degrees, as measured")
-    draw = _profiles if prepared.is_profile else _lists
-    strips, names = draw(prepared, implied, axis)
-    return stack("measured", strips) + key(names)
+    """Return what was measured and found in it, and what the density implies, over two-theta.
+
+    It is drawn twice: as it is, and by square roots, under which weak lines are seen, and the noise
+    of counting is equally high everywhere.
+    """
+    strips, names = _strips(prepared, implied)
+    roots, _ = _strips(*_rooted(prepared, implied))
+    for strip in roots.values():
+        strip.y = strip.y._replace(label=ROOTS[strip.y.label])
+    return _SCALES.format(linear=stack("linear", strips), root=stack("root", roots)) + key(names)
 
 
 def shown_pattern(prediction: Prediction) -> str:
@@ -61,6 +76,29 @@ def thinned(x: Column, y: Column) -> tuple[Float[np.ndarray, " m"], Float[np.nda
     stretches = np.array_split(np.arange(len(x)), MOST_POINTS // 2)
     kept = sorted({int(part[f(y[part])]) for part in stretches for f in (np.argmin, np.argmax)})
     return x[kept], y[kept]
+
+
+def _rooted(prepared: Prepared, implied: Implied | None) -> tuple[Prepared, Implied | None]:
+    """What is drawn, with the square roots of intensities; negative ones keep their sign."""
+    measured = replace(prepared.measured, intensity=_root(prepared.measured.intensity))
+    if implied is not None:
+        angle, area = implied.lines.T
+        lines = np.stack([angle, _root(area)], axis=1)
+        implied = replace(implied, intensity=_root(implied.intensity), lines=lines)
+    return replace(prepared, measured=measured, background=_root(prepared.background)), implied
+
+
+def _root(values: Column) -> Column:
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _strips(prepared: Prepared, implied: Implied | None) -> tuple[dict[str, Strip], dict[str, str]]:
+    """Strips by their titles, and a legend."""
+    angle = prepared.measured.two_theta
+    edge = EDGE * float(np.ptp(angle))
+    axis = angle_axis(float(angle[0]) - edge, float(angle[-1]) + edge, "2θ / degrees, as measured")
+    draw = _profiles if prepared.is_profile else _lists
+    return draw(prepared, implied, axis)
 
 
 def _profiles(

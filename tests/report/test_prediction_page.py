@@ -84,6 +84,18 @@ def test_lists_of_peaks_are_drawn_on_one_scale(peaks):
     np.testing.assert_allclose(heights[0], 2 * heights[1], atol=2)
 
 
+def test_roots_are_drawn_beside_the_intensities(profile):
+    linear, _, root, *_ = (
+        np.array(re.findall(r"\d+", line), int).reshape(-1, 2)[:, 1]
+        for line in re.findall(r'<path class="given" d="M([^"V]*)"', page(profile))
+        if "L" in line
+    )
+    intensity = profile.prepared.measured.intensity
+    for drawn, values in ((linear, intensity), (root, np.sqrt(intensity))):
+        line = np.polynomial.Polynomial.fit(values, drawn, 1)
+        np.testing.assert_allclose(drawn, line(values), atol=1)
+
+
 def test_the_scene_holds_surfaces_in_the_cell_coloured_by_the_deviation(profile):
     found = scene(profile)
     np.testing.assert_array_equal(found["lattice"], profile.lattice)
@@ -120,7 +132,7 @@ def test_a_long_profile_is_thinned_without_losing_its_peaks(profile):
         profile.prepared, measured=measured, background=0 * angle, net=intensity
     )
     text = page(dataclasses.replace(profile, prepared=long, implied=None))
-    (line,) = (x for x in re.findall(r'<path class="given" d="M([^V"]*)"', text) if "L" in x)
+    line, _ = (x for x in re.findall(r'<path class="given" d="M([^V"]*)"', text) if "L" in x)
     numbers = np.array(re.findall(r"\d+", line), int).reshape(-1, 2)
     assert len(numbers) < 7000
     heights = np.sort(numbers[:, 1].max() - numbers[:, 1])
