@@ -67,6 +67,7 @@ def _train(config: Config) -> tuple[int, Stop]:
             if leads():  # last: options that do not fit the data do not begin a run
                 keep_identity(folder, config.to_json(), identity)
                 keep_familiar(folder, config.data)
+        check_alike({"resident": inputs.table is not None})
 
         optimizer = make_optimizer(config.optimizer, config.steps)
 
@@ -105,7 +106,7 @@ def _train(config: Config) -> tuple[int, Stop]:
             with (
                 written_once(folder) as place,
                 Log(place, first, config.steps, speed) as log,
-                traced(parallel.compile(step), config.profile, folder) as compiled,
+                traced(parallel.compile(step), config.profile, place) as compiled,
                 batch_named(inputs.rows, inputs.material_id),
             ):
                 reached = fit(

@@ -93,7 +93,8 @@ def test_a_run_moves_between_devices_and_processes_and_ends_as_on_one(
 
     by = (ROOT / "launch" / "train_processes.sh", "2")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    launcher = start(tmp_path, by=by, PORT=str(unused_port), PATH=path)
+    options = ("--input", "streaming")  # each process reads its share
+    launcher = start(tmp_path, *options, by=by, PORT=str(unused_port), PATH=path)
     wait_until(lambda: logged(tmp_path) > first + 2, launcher)
     os.kill(children(launcher.pid)[1], signal.SIGTERM)
     out, err = launcher.communicate(timeout=60)

@@ -144,8 +144,8 @@ def check_alike(begun_with: dict[str, Any]) -> None:
     said = said_by_all(digest)
     if different := [str(process) for process, one in enumerate(said) if one != said[0]]:
         raise ValueError(
-            f"process {', '.join(different)} of {len(said)} has other options, or another dataset, "
-            "than process 0: start all with the same"
+            f"process {', '.join(different)} of {len(said)} has other options, another dataset or, "
+            "for --input auto, another memory than process 0: start all with the same"
         )
 
 

@@ -94,7 +94,7 @@ def test_processes_hear_each_other(run):
 def test_processes_with_other_options_are_refused(run):
     for code, _, err in run(disagree):
         assert code == 2
-        assert "error: process 1 of 2 has other options, or another dataset, than process 0" in err
+        assert "error: process 1 of 2 has other options, another dataset or, for --input" in err
 
 
 def test_where_one_process_cannot_go_on_all_say_so(run):

@@ -1,4 +1,4 @@
-"""One device, four with jit, and four with pmap train alike.
+"""One device, four with jit, four with pmap, and four from which a run moves to fewer train alike.
 
 The four devices are fake ones of the CPU, in a process of their own: `python test_parallel.py`
 prints the largest relative difference of each way from one device.
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.published import PublishedConfig
 from cmed_jax.physics.artefacts import LABORATORY
 from cmed_jax.physics.instrument import Lines
+from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.optimizer import OptimizerConfig, make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import StepConfig, Table, initial_state, make_step
@@ -44,8 +46,11 @@ def random_table(n=16):
     )
 
 
-def trained(network, optimizer, config, parallel, steps, dtype=np.float32):
-    """Parameters, batch statistics and losses of a run of some steps of eight crystals."""
+def trained(network, optimizer, config, parallel, steps, dtype=np.float32, checkpoints=None):
+    """Parameters, batch statistics and losses of a run of some steps of eight crystals.
+
+    Half way it leaves a checkpoint, or goes on from the one that is there.
+    """
 
     def begin():
         return initial_state(network.build(nnx.Rngs(0), parallel.axis_name), optimizer)
@@ -53,14 +58,19 @@ def trained(network, optimizer, config, parallel, steps, dtype=np.float32):
     def cast(tree):
         return jax.tree.map(lambda x: x.astype(dtype) if x.dtype == np.float32 else x, tree)
 
-    graph, _ = nnx.eval_shape(begin)
+    graph, abstract = nnx.eval_shape(begin)
     step = parallel.compile(make_step(graph, optimizer, config, 0, parallel.axis_name))
-    state, table = parallel.create(lambda: cast(begin()[1])), parallel.place(cast(random_table()))
+    found = checkpoints and checkpoints.restore(parallel.abstract(abstract))
+    first, state = found or (0, parallel.create(lambda: cast(begin()[1])))
+    table = parallel.place(cast(random_table()))
     losses = []
-    for number in range(steps):
+    for number in range(first, steps):
         rows = np.random.default_rng(number).permutation(16)[:8].astype(np.int32)
         state, metrics = step(state, table, parallel.divide(rows[None]), number)
         losses.append(float(metrics["loss"][0]))
+        if checkpoints and number + 1 == steps // 2:
+            checkpoints.save(number + 1, state, None)
+            checkpoints.wait()
     weights = nnx.to_pure_dict(state.parameters), nnx.to_pure_dict(state.statistics)
     return {"losses": losses, "weights": jax.tree.map(np.asarray, weights)}
 
@@ -73,10 +83,10 @@ def difference(one, other):
     )
 
 
-def base_run(parallel):
+def base_run(parallel, checkpoints=None):
     optimizer = make_optimizer(OptimizerConfig(weight_decay=1e-2, clip=1.0), 20)
     measured = dataclasses.replace(PARTIAL, artefacts=LABORATORY)
-    return trained(BASE, optimizer, StepConfig(measured), parallel, 20)
+    return trained(BASE, optimizer, StepConfig(measured), parallel, 20, checkpoints=checkpoints)
 
 
 class ShortEncoder(nnx.Module):
@@ -99,11 +109,24 @@ def published_run(parallel):
 
 
 def compare_four_devices_with_one():
-    found = {}
-    for name, run in {"base": base_run, "published": published_run}.items():
-        one = run(DataParallel(devices=jax.devices()[:1]))
-        found[name] = {mode: difference(run(DataParallel(mode)), one) for mode in ("jit", "pmap")}
-    return found
+    one, *fewer = [DataParallel(devices=jax.devices()[:count]) for count in (1, 1, 2)]
+    jit, pmap = DataParallel("jit"), DataParallel("pmap")
+    with TemporaryDirectory() as folder, Checkpoints(Path(folder), {}) as checkpoints:
+        runs = [base_run(jit, checkpoints), base_run(pmap)]
+        runs += [base_run(parallel, checkpoints) for parallel in fewer]  # from half way on
+    return {
+        "devices": jax.device_count(),
+        "steps": [len(run["losses"]) for run in runs],
+        "base": largest_difference(runs, base_run(one)),
+        "published": largest_difference(map(published_run, (jit, pmap)), published_run(one)),
+    }
+
+
+def largest_difference(runs, one):
+    def end(run):
+        return run | {"losses": run["losses"][-3:]}
+
+    return max(difference(end(run), end(one)) for run in runs)
 
 
 def test_four_devices_train_as_one_does():
@@ -120,8 +143,9 @@ def test_four_devices_train_as_one_does():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["devices"] == 4
-    assert max(found["base"].values()) < 1e-6
-    assert max(found["published"].values()) < 1e-9
+    assert found["steps"] == [20, 20, 10, 10]
+    assert found["base"] < 1e-6
+    assert found["published"] < 1e-9
 
 
 def test_pmap_on_one_device_is_the_same_step():
@@ -138,6 +162,12 @@ def test_a_batch_is_divided_evenly():
         parallel.check_batch(9, parts=2)
 
 
+def test_pmap_serves_one_process(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match="pmap serves the devices of one process: use jit"):
+        DataParallel("pmap")
+
+
 def test_abstract_trees_say_where_arrays_will_lie():
     parallel = DataParallel()
     leaf = parallel.abstract({"w": jnp.ones((2, 3))})["w"]
@@ -145,4 +175,4 @@ def test_abstract_trees_say_where_arrays_will_lie():
 
 
 if __name__ == "__main__":
-    print(json.dumps(compare_four_devices_with_one() | {"devices": jax.device_count()}))
+    print(json.dumps(compare_four_devices_with_one()))
