@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -159,7 +159,7 @@ def restore_and_predict(
     *,
     wavelength: str | float | None = None,
     preparation: Preparation = EVERY_STEP,
-    cell: CellParameters | Literal["auto"] | None = None,
+    cell: CellParameters | str | None = None,
     centring: str = "P",
     grid: tuple[int, int, int] = (50, 50, 50),
     samples: int = 0,
@@ -243,7 +243,7 @@ def restore_and_predict(
 def _cell(
     density: Float[np.ndarray, "a b c"],
     prepared: Prepared | None,
-    cell: CellParameters | Literal["auto"] | None,
+    cell: CellParameters | str | None,
     centring: str,
     familiar: Familiar | None,
     told: Float[np.ndarray, "119"],

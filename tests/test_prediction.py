@@ -106,7 +106,39 @@ def test_a_prediction_knows_its_run_and_its_limits(ask, dataset):
     assert found.config.data == str(dataset)
     assert found.config.network.width == 16
     assert 0 < found.coverage.mean() < 1
-    assert ask(found.pattern, wavelength=None).warnings == ()
+    assert ask(found.pattern, composition=None, wavelength=None).warnings == ()
+    assert any("no training crystal holds Na, Cl" in warning for warning in found.warnings)
+
+
+def test_a_cell_that_is_given_is_filled_and_implies_a_pattern(ask):
+    found = ask(cell=(5.64, 5.64, 5.64, 90, 90, 90), centring="F", grid=(12, 12, 12))
+    assert np.linalg.det(found.lattice) == pytest.approx(5.64**3 / 4)
+    assert 0 <= found.implied.cosine <= 1
+    assert 0 <= found.implied.rwp <= 1
+    assert found.cells == ()
+
+
+def test_a_cell_is_sought_among_lattices_of_the_training_crystals(ask):
+    found = ask(cell="auto", grid=(12, 12, 12))
+    assert found.cells
+    assert all(cell.lattice_type.startswith("cubic") for cell in found.cells)
+    np.testing.assert_array_equal(found.lattice, found.cells[0].lattice)
+    assert found.implied is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cell": "guess"}, "cell is 'guess': give six numbers, or auto"),
+        (
+            {"cell": "auto", "pattern": np.eye(1, 1024, 99)[0], "wavelength": None},
+            "the cell cannot be sought from a pattern on the network's grid",
+        ),
+    ],
+)
+def test_a_cell_that_cannot_be_had_is_an_error(ask, options, message):
+    with pytest.raises(ValueError, match=message):
+        ask(**options)
 
 
 def test_a_checkpoint_is_as_good_as_its_run(ask, finished):
