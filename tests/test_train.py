@@ -167,6 +167,15 @@ def test_the_folder_says_what_it_was_begun_with(finished, dataset):
     assert content["identity"]["batch"] == 8
     assert len(content["identity"]["dataset"]) == 64
     assert list((finished / "tensorboard").glob("events.*"))
+    assert list((finished / "compiled").iterdir())
+
+
+def test_a_trace_and_a_stream_change_nothing(finished, tiny, answer, tmp_path):
+    options = ["--profile", "3", "--input", "streaming", "--loop.steps-per-dispatch", "2"]
+    assert answer(main, "demo", *tiny, "--run", tmp_path, *options)[0] == 0
+    assert list((tmp_path / "profile").glob("plugins/profile/*/*.xplane.pb"))
+    assert what_was_learned(tmp_path) == what_was_learned(finished)
+    jax.tree.map(np.testing.assert_array_equal, weights(tmp_path), weights(finished))
 
 
 def test_a_finished_run_says_that_it_is_done(finished, tiny, answer):
@@ -242,6 +251,7 @@ def test_a_misspelt_option_is_answered_with_the_right_one(
     ("options", "message"),
     [
         (["--steps", "0"], "steps is 0: give at least 1"),
+        (["--profile", "-1"], "profile is -1: give a number of steps, or 0 for no trace"),
         (["--network.width", "-3"], "width is -3: give at least 1"),
         (["--loop.log-every", "0"], "log_every is 0: give at least 1"),
         (["--step.augmentation.full", "0.3"], "sum to 1"),

@@ -66,25 +66,21 @@ def test_streaming_trains_as_resident_does(dataset, alone):
     same(trained(dataset, "streaming", StepConfig(), every(1)), alone)
 
 
-def test_streaming_trains_as_resident_does_where_each_crystal_has_its_own_voxels(dataset):
-    config = StepConfig(shared_voxels=False)
-    resident = trained(dataset, "resident", config, every(5))
-    same(trained(dataset, "streaming", config, every(5)), resident)
-
-
-def test_streaming_trains_as_resident_does_on_fresh_patterns(dataset):
+def test_streaming_trains_as_resident_does_where_everything_is_drawn(dataset):
+    """Voxels for each crystal and fresh patterns, several steps in a dispatch."""
     lines, _ = load_lines(dataset, "train", LABORATORY.s_max, 16)
-    config = StepConfig(AugmentationConfig(artefacts=LABORATORY, noise=0.0))
-    resident = trained(dataset, "resident", config, every(6), lines)
-    same(trained(dataset, "streaming", config, every(6), lines), resident)
+    fresh = AugmentationConfig(artefacts=LABORATORY, noise=0.0)
+    config = StepConfig(fresh, shared_voxels=False)
+    resident = trained(dataset, "resident", config, every(4), lines)
+    same(trained(dataset, "streaming", config, every(4), lines), resident)
 
 
 def test_several_steps_in_a_dispatch_are_those_steps(dataset, alone):
-    same(trained(dataset, "resident", StepConfig(), every(5)), alone)
+    same(trained(dataset, "resident", StepConfig(), every(4)), alone)
 
 
 def test_several_streamed_steps_in_a_dispatch_of_pmap_are_those_steps(dataset, alone):
-    found = trained(dataset, "streaming", StepConfig(), every(5), how="pmap")
+    found = trained(dataset, "streaming", StepConfig(), every(4), how="pmap")
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, alone)
 
 
