@@ -4,6 +4,7 @@ import html
 import json
 import shlex
 
+import gemmi
 import numpy as np
 import pytest
 from pymatgen.core import Structure
@@ -72,17 +73,22 @@ def test_the_command_writes_what_python_returns(finished, file, predict, tmp_pat
     assert found["files"] == ["salt.html", "salt.npz"]
 
 
-def test_volumes_hold_the_electrons_that_the_results_name(predict, tmp_path):
-    code, _, errors = predict(formats=("cube", "vasp"), cell=CELL, centring="F")
+def test_volumes_are_of_the_primitive_cell_and_hold_the_electrons_of_the_results(predict, tmp_path):
+    code, _, errors = predict(formats=("npz", "cube", "vasp", "ccp4"), cell=CELL, centring="F")
     assert code == 0, errors
-    cell = results(tmp_path / "out")[0]["cell"]
-    cube = VolumetricData.from_cube(tmp_path / "out" / "salt.cube")
-    chgcar = Chgcar.from_file(tmp_path / "out" / "salt.vasp")
-    assert chgcar.data["total"].mean() == pytest.approx(cell["electrons"], rel=1e-4)
+    out = tmp_path / "out"
+    cell = results(out)[0]["cell"]
+    cube, chgcar = VolumetricData.from_cube(out / "salt.cube"), Chgcar.from_file(out / "salt.vasp")
+    with np.load(out / "salt.npz") as saved:
+        for volume in (cube, chgcar):
+            matrix = volume.structure.lattice.matrix
+            np.testing.assert_allclose(matrix, saved["lattice"], atol=1e-5)
+    ccp4 = gemmi.read_ccp4_map(str(out / "salt.ccp4")).grid.unit_cell.parameters
+    np.testing.assert_allclose(ccp4, [5.64 / 2**0.5] * 3 + [60.0] * 3, rtol=1e-6)
+    np.testing.assert_allclose(cell["parameters"], ccp4, atol=1e-4)
     bohr = 0.529177249  # pymatgen's
-    in_cube = cube.data["total"].mean() / bohr**3 * cube.structure.volume
-    assert in_cube == pytest.approx(cell["electrons"], rel=1e-4)
-    assert chgcar.structure.volume == pytest.approx(5.64**3 / 4, rel=1e-5)
+    electrons = cube.data["total"].mean() / bohr**3 * cube.structure.volume
+    np.testing.assert_allclose([electrons, chgcar.data["total"].mean()], cell["electrons"], 1e-4)
 
 
 def test_the_command_of_the_results_repeats_them(predict, tmp_path, answer):
@@ -153,7 +159,8 @@ def test_a_file_that_says_its_wavelength_needs_none(predict, tmp_path):
         ({"composition": "Xq"}, "Xq"),
         ({"elements": "Cl"}, "either --composition or --elements"),
         ({"centring": "F"}, "centring F is of no cell"),
-        ({"cell": (1, 1, 1, 90, 90, 900)}, "cell"),
+        ({"cell": (5, 5, 5, 170, 20, 20)}, "encloses no volume"),
+        ({"cell": CELL, "centring": "R"}, "centring R goes with angles"),
         ({"manifest": "nowhere.csv"}, "no manifest at"),
         ({"out": "salt.cube"}, "give --out . --formats cube"),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
+from pymatgen.io.common import VolumetricData
 
 import cmed_jax
 from cmed_jax.crystal.composition import SYMBOLS, Knowledge
@@ -153,6 +154,10 @@ def test_a_prediction_is_saved(ask, tmp_path):
         np.testing.assert_array_equal(saved["std"], found.std)
     with pytest.raises(ValueError, match=r"cannot write 'salt\.cube': .* \.npy, \.npz"):
         found.save(tmp_path / "salt.cube")
+    lattice = cmed_jax.primitive_lattice((5.64, 5.64, 5.64, 90, 90, 90), "F")
+    found.save(tmp_path / "salt.cube", lattice)
+    written = VolumetricData.from_cube(tmp_path / "salt.cube").structure.lattice.matrix
+    np.testing.assert_allclose(written, lattice, atol=1e-5)
 
 
 ONE = np.array([20.0]), np.array([1.0])

@@ -10,9 +10,6 @@ from pymatgen.core import Lattice
 from pymatgen.io.common import VolumetricData
 from pymatgen.io.vasp import Chgcar
 
-import cmed_jax
-from cmed_jax import predict
-from cmed_jax.config import PRESETS
 from cmed_jax.files.volumes import check_output, save_volume
 
 SHAPE = (5, 8, 13)
@@ -221,69 +218,3 @@ def test_a_volume_is_all_that_is_left(tmp_path, density, turned, name):
     for _ in range(2):  # over itself as well
         save_volume(tmp_path / name, density, lattice=turned)
     assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-@pytest.fixture
-def ready(monkeypatch, blob):
-    """The command without its network."""
-    bins, elements = np.zeros(1024, np.float32), np.zeros(119, np.float32)
-    config = PRESETS["demo"][1]
-    prediction = cmed_jax.Prediction(blob, None, None, bins, bins, elements, config, ())
-    monkeypatch.setattr(predict, "restore_and_predict", lambda *args, **options: prediction)
-    return prediction
-
-
-SALT = ["--cell", *map(str, (5.64, 5.64, 5.64, 90, 90, 90)), "--centring", "F"]
-
-
-def command(*options):
-    words = "salt.xy", "--checkpoint", "run", "--wavelength", "CuKa", *options
-    return predict.main([str(word) for word in words])
-
-
-def test_the_command_writes_each_file_in_the_primitive_cell(tmp_path, ready, blob, capsys):
-    outputs = [tmp_path / name for name in ("salt.npz", "salt.cube", "salt.ccp4", "CHGCAR")]
-    assert command(*SALT, *(word for path in outputs for word in ("--out", path))) == 0
-    with np.load(outputs[0]) as arrays:
-        lattice = arrays["lattice"]
-    cube = VolumetricData.from_cube(outputs[1]).structure.lattice
-    vasp = Chgcar.from_file(outputs[3]).structure.lattice
-    np.testing.assert_allclose([cube.matrix, vasp.matrix], [lattice, lattice], atol=1e-5)
-    cell = gemmi.read_ccp4_map(str(outputs[2])).grid.unit_cell
-    np.testing.assert_allclose(cell.parameters, [5.64 / 2**0.5] * 3 + [60.0] * 3, rtol=1e-6)
-    electrons = blob.mean(dtype=float) * 5.64**3 / 4
-    printed = capsys.readouterr().out
-    assert f"{electrons:.4g} electrons in a cell of 44.85 angstrom^3" in printed
-    assert all(str(path) in printed for path in outputs)
-
-
-def test_the_command_goes_without_a_cell(tmp_path, ready, blob, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert command() == 0
-    with np.load("density.npz") as arrays:
-        assert list(arrays) == ["density"]
-    assert "electrons" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--out", "a.npz", "--out", "a.cube"), r"'a\.cube': the format holds the cell"),
-        (("--centring", "F"), "centring F is of no cell: give --cell as well"),
-        ((*SALT[:-1], "R"), "centring R goes with angles"),
-        (("--cell", "5", "5", "5", "170", "20", "20", "--out", "a.cube"), "encloses no volume"),
-        ((*SALT, "--out", "nowhere/a.cube"), "no folder nowhere"),
-    ],
-)
-def test_the_command_answers_before_it_predicts(tmp_path, monkeypatch, options, message):
-    monkeypatch.chdir(tmp_path)  # where there is neither a pattern nor a run
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        command(*options)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_prediction_is_saved_in_its_cell(tmp_path, ready, blob):
-    lattice = cmed_jax.primitive_lattice((5.64, 5.64, 5.64, 90, 90, 90), "F")
-    ready.save(tmp_path / "salt.xsf", lattice)
-    values, _, span, _ = read_xsf(tmp_path / "salt.xsf")
-    check(values[:-1, :-1, :-1], span, blob, lattice, rtol=1e-5)
