@@ -6,7 +6,7 @@ Several steps make one program (`several`), so that a fast device need not wait 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -59,8 +59,10 @@ class Table(NamedTuple):
         return cls(*stored, lines)
 
 
+Batch = Integer[Array, " b"] | Table
+"""What a step trains on: rows of a table that lies on the devices, or the examples themselves."""
 Batches = Integer[Array | np.ndarray, "k b"] | Table
-"""What k steps train on: rows of a table that lies on the devices, or examples (k b ...)."""
+"""The batches of k steps; of examples (k b ...)."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
@@ -95,12 +97,10 @@ class StepConfig:
 
 
 Step = Callable[
-    [TrainState, Table, Integer[Array, " b"], Integer[Array, " b"], Integer[Array, ""]],
+    [TrainState, Table | None, Batch, Integer[Array, " b"], Integer[Array, ""]],
     tuple[TrainState, dict[str, Array]],
 ]
-Descend = Callable[
-    [PyTree, Integer[Array, " p"], Integer[Array, " p"]], tuple[PyTree, PyTree, dict[str, Array]]
-]
+Descend = Callable[[PyTree, Batch, Integer[Array, " p"]], tuple[PyTree, PyTree, dict[str, Array]]]
 Steps = Callable[
     [TrainState, Table | None, Batches, Integer[Array, ""]], tuple[TrainState, dict[str, Array]]
 ]
@@ -122,11 +122,12 @@ def make_step(
     seed: int,
     axis_name: str | None = None,
 ) -> Step:
-    """Return step(state, table, rows, places, number) -> (state, metrics).
+    """Return step(state, table, batch, places, number) -> (state, metrics).
 
-    `rows` are the table's rows to train on and `places` their places in the global batch. Random
-    numbers depend on (seed, number, place) alone, so they are the same however the batch is
-    divided over devices. Under `axis_name` (pmap) gradients and metrics are averaged over it.
+    `batch` are rows of the table, or examples where there is none, and `places` their places in the
+    global batch. Random numbers depend on (seed, number, place) alone, so they are the same however
+    the batch is divided over devices. Under `axis_name` (pmap) gradients and metrics are averaged
+    over it.
     """
 
     def average(tree: PyTree) -> PyTree:
@@ -134,21 +135,21 @@ def make_step(
 
     def step(
         state: TrainState,
-        table: Table,
-        rows: Integer[Array, " b"],
+        table: Table | None,
+        batch: Batch,
         places: Integer[Array, " b"],
         number: Integer[Array, ""],
     ) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(jax.random.key(seed), number)
 
         def descend(
-            statistics: PyTree, rows: Integer[Array, " p"], places: Integer[Array, " p"]
+            statistics: PyTree, batch: Batch, places: Integer[Array, " p"]
         ) -> tuple[PyTree, PyTree, dict[str, Array]]:
             def loss(parameters: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
                 network = nnx.merge(graph, parameters, statistics, copy=True)
                 network.train()
                 compute_as(config, network)
-                terms = _losses(network, table, rows, places, key, config)
+                terms = _losses(network, table, batch, places, key, config)
                 total = jnp.sum(jnp.stack(list(terms.values())))
                 return total, (nnx.state(network, nnx.Not(nnx.Param)), {"loss": total, **terms})
 
@@ -156,7 +157,7 @@ def make_step(
                 gradient, (after, metrics) = jax.grad(loss, has_aux=True)(state.parameters)
             return gradient, after, metrics
 
-        gradient, statistics, metrics = _in_parts(descend, state, rows, places, config.accumulate)
+        gradient, statistics, metrics = _in_parts(descend, state, batch, places, config.accumulate)
         gradient, metrics = average(gradient), average(metrics)
         updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
@@ -169,23 +170,25 @@ def make_step(
 def _in_parts(
     descend: Descend,
     state: TrainState,
-    rows: Integer[Array, " b"],
+    batch: Batch,
     places: Integer[Array, " b"],
     count: int,
 ) -> tuple[PyTree, PyTree, dict[str, Array]]:
     """Return gradient, statistics and metrics of a batch whose parts are taken one by one."""
     if count == 1:
-        return descend(state.statistics, rows, places)
+        return descend(state.statistics, batch, places)
 
     def one(
-        before: tuple[PyTree, PyTree], part: tuple[Array, Array]
+        before: tuple[PyTree, PyTree], part: tuple[Batch, Array]
     ) -> tuple[tuple[PyTree, PyTree], dict[str, Array]]:
         total, statistics = before
         gradient, statistics, metrics = descend(statistics, *part)
         return (jax.tree.map(jnp.add, total, gradient), statistics), metrics
 
     # Neighbours go to different parts, so that every device has its share of each.
-    parts = (rows.reshape(-1, count).T, places.reshape(-1, count).T)
+    parts = jax.tree.map(
+        lambda x: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0), (batch, places)
+    )
     nothing = jax.tree.map(jnp.zeros_like, state.parameters)
     (total, statistics), metrics = jax.lax.scan(one, (nothing, state.statistics), parts)
     gradient = jax.tree.map(lambda x: x / count, total)
@@ -211,8 +214,6 @@ def several(step: Step, axis_name: str | None = None) -> Steps:
             state: TrainState, now: tuple[PyTree, Integer[Array, ""]]
         ) -> tuple[TrainState, dict[str, Array]]:
             batch, number = now
-            if table is None:  # a batch of examples is a table of its own, all of whose rows count
-                return step(state, batch, jnp.arange(size), places, number)
             return step(state, table, batch, places, number)
 
         return jax.lax.scan(one, state, (batches, first + jnp.arange(count)))
@@ -222,28 +223,30 @@ def several(step: Step, axis_name: str | None = None) -> Steps:
 
 def _losses(
     network: Network,
-    table: Table,
-    rows: Integer[Array, " b"],
+    table: Table | None,
+    batch: Batch,
     places: Integer[Array, " b"],
     key: PRNGKeyArray,
     config: StepConfig,
 ) -> dict[str, Array]:
     """Return the mean of each term of the loss over the batch."""
     keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(key, place), 3))(places)
-    _, *shape = table.density.shape
+    stored: Table
+    rows: Integer[Array, " b"] | slice
+    stored, rows = (batch, slice(None)) if isinstance(batch, Table) else (cast(Table, table), batch)
+    _, *shape = stored.density.shape
     if config.shared_voxels:
         # A place that no example has: the voxels' key is the same on every device.
         voxels = draw_voxels(jax.random.fold_in(key, 2**31 - 1), shape)
     else:
         voxels = jax.vmap(lambda k: draw_voxels(k, shape))(keys[:, 1])
-    scale = table.scale[rows]
-    density = table.density[rows[:, None], *jnp.moveaxis(voxels, -1, 0)]
-    density = density.astype(scale.dtype) * scale[:, None]
+    scale = jnp.asarray(stored.scale[rows])
+    density = _look_up(stored.density, rows, voxels).astype(scale.dtype) * scale[:, None]
 
-    lines = jax.tree.map(lambda column: column[rows], table.lines)
+    lines = jax.tree.map(lambda column: column[rows], stored.lines)
     disturbed = jax.vmap(partial(augment, config=config.augmentation))
     pattern, coverage, composition, knowledge = disturbed(
-        keys[:, 0], table.pattern[rows], lines, table.composition[rows]
+        keys[:, 0], jnp.asarray(stored.pattern[rows]), lines, jnp.asarray(stored.composition[rows])
     )
     latent = network.encode(pattern, composition, knowledge, coverage)
     noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
@@ -254,6 +257,18 @@ def _losses(
         "reconstruction": jnp.mean(reconstruction),
         "latent": jnp.mean(network.latent_loss(latent)),
     }
+
+
+def _look_up(
+    density: Float16[Array | np.ndarray, "n x y z"],
+    rows: Integer[Array, " b"] | slice,
+    voxels: Integer[Array, "*b p 3"],
+) -> Float16[Array, "b p"]:
+    """Return the densities of some rows, or of all in their order, at voxels."""
+    if isinstance(rows, slice):  # mapped over the crystals, so that each device looks up its own
+        own = 0 if voxels.ndim == 3 else None
+        return jax.vmap(lambda grid, where: grid[tuple(where.T)], (0, own))(density, voxels)
+    return jnp.asarray(density)[rows[:, None], *jnp.moveaxis(voxels, -1, 0)]
 
 
 def compute_as(config: StepConfig, network: Network) -> None:
