@@ -102,17 +102,20 @@ def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(
     while done < kills:
         before = logged(harried)
         process = start("cmed_jax.train", *options, "--run", harried)
-        if done % 3 == 0:
-            time.sleep(moments.uniform(0, 10))  # while it starts, as a rule
+        moment = done % 3
+        if moment == 0:
+            time.sleep(moments.uniform(0, 5))  # while it starts, as a rule
         else:
             wait_for(lambda before=before: logged(harried) > before, process)
-        if done % 3 == 1:
+        if moment == 1:
             time.sleep(moments.uniform(0, 0.2))
-        elif done % 3 == 2:
+        elif moment == 2:
             wait_for(lambda: being_saved(harried), process)
-        assert kill(process), f"it was done after {done} kills: let it take more steps"
-        done += 1
-        in_a_save += bool(being_saved(harried))
+        if kill(process):
+            done += 1
+            in_a_save += moment != 0 and bool(being_saved(harried))
+        else:  # it was faster
+            shutil.rmtree(harried)
     assert in_a_save > 0
 
     assert main([*options, "--run", str(harried)]) == 0

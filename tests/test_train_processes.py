@@ -14,7 +14,6 @@ import pytest
 from flax import nnx
 
 from cmed_jax.prediction import restore
-from cmed_jax.train import main
 from cmed_jax.training.folder import locked
 
 ROOT = Path(__file__).parents[1]
@@ -71,8 +70,8 @@ def ended(processes, seconds=60):
     return [(process.communicate(timeout=seconds)[1], process.returncode) for process in processes]
 
 
-def latest(folder):
-    return max(int(p.name) for p in (folder / "checkpoints").iterdir() if p.name.isdigit())
+def steps_saved(folder):
+    return [int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
 
 
 def weights(folder):
@@ -80,36 +79,25 @@ def weights(folder):
     return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
 
 
-def test_a_run_moves_between_devices_and_processes_and_ends_as_on_one(
-    start, tiny, finished, tmp_path, unused_port
+def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
+    start, finished, tmp_path, unused_port
 ):
-    """Four devices, then two processes (where one is told to stop, both do), then one device."""
     four = start(tmp_path, devices=4)
     wait_until(lambda: logged(tmp_path) > 3, four)
     four.send_signal(signal.SIGTERM)
     four.communicate(timeout=60)
     assert four.returncode == 128 + signal.SIGTERM
-    first = latest(tmp_path)
+    assert max(steps_saved(tmp_path)) < STEPS
 
     by = (ROOT / "launch" / "train_processes.sh", "2")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     options = ("--input", "streaming")  # each process reads its share
     launcher = start(tmp_path, *options, by=by, PORT=str(unused_port), PATH=path)
-    wait_until(lambda: logged(tmp_path) > first + 2, launcher)
-    os.kill(children(launcher.pid)[1], signal.SIGTERM)
-    out, err = launcher.communicate(timeout=60)
-    assert launcher.returncode == 128 + signal.SIGTERM, err
-    second = latest(tmp_path)
-    assert first + 2 < second < STEPS
-    assert f"stopped after step {second}" in out
-
-    assert main(["demo", *tiny, "--run", str(tmp_path)]) == 0
+    out, err = launcher.communicate(timeout=150)
+    assert launcher.returncode == 0, err
+    assert out.count(f"done: {tmp_path} holds the network after {STEPS} steps") == 1
     for here, there in zip(*map(jax.tree.leaves, map(weights, (tmp_path, finished))), strict=True):
         np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-6)
-
-
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_where_one_process_is_killed_the_other_ends_with_a_sentence(pair, tmp_path):

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from cmed_jax.training.hosts import (
     leads,
     said_by_all,
 )
+from cmed_jax.training.stop import stop_on_signals
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +44,18 @@ def fail():
     with agreed():
         if jax.process_index():
             raise OSError("no such data")
+
+
+def stop():
+    with stop_on_signals() as stop:
+        for step in range(1000):
+            if step == 3 and jax.process_index():
+                os.kill(os.getpid(), signal.SIGTERM)
+            if stop.asked():
+                print(f"signal {stop.signal} after step {step}", file=sys.stderr)
+                return
+            said_by_all("")  # as the steps of a training do
+            time.sleep(0.01)
 
 
 def first_dies():
@@ -102,6 +116,14 @@ def test_where_one_process_cannot_go_on_all_say_so(run):
     assert (code, other_code) == (2, 2)
     assert "error: process 1 of 2 cannot go on: no such data" in err
     assert "error: no such data" in other_err
+
+
+def test_a_signal_to_one_process_stops_all_after_the_same_step(run):
+    (code, _, err), (other_code, _, other_err) = run(stop)
+    assert (code, other_code) == (0, 0)
+    where = re.search(r"signal 15 after step (\d+)", err)
+    assert where
+    assert where[0] in other_err
 
 
 @pytest.mark.parametrize("case", [first_dies, second_dies])
