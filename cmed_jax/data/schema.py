@@ -57,7 +57,7 @@ def encode_density(
 
 @jax.jit
 def _in_units_of_its_maximum(
-    density: Float32[np.ndarray | Array, "a b c"],
+    density: Float32[Array, "a b c"],
 ) -> tuple[Float16[Array, "a b c"], Float32[Array, ""]]:
     scale = jnp.max(jnp.abs(density))  # compiled: NumPy rounds to float16 without the processor
     return (density / scale).astype(jnp.float16), scale
