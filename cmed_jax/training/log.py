@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -33,7 +34,7 @@ class Log:
         partial = path.with_suffix(".partial")
         partial.write_text("".join(kept))
         partial.replace(path)
-        self._file = path.open("a")
+        self._folder, self._file = folder, path.open("a")
         self._board = _Board(folder / "tensorboard", first + 1)
         self.speed = speed
         self._steps = steps
@@ -51,8 +52,8 @@ class Log:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-        self._file.close()
-        self._board.close()
+        with _unwritten(self._folder), closing(self._board), closing(self._file):
+            pass
 
     def advance(self, step: int, loss: float) -> None:
         """Show that `step` steps are done."""
@@ -60,10 +61,15 @@ class Log:
         self._bar.update(self._task, completed=step, loss=f"loss {loss:.4f}", rate=rate)
 
     def write(self, step: int, metrics: Mapping[str, float], *, show: bool = False) -> None:
-        """Record metrics of a step; they are printed if `show`, or where there is no terminal."""
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
-        self._file.flush()
-        self._board.write(step, metrics)
+        """Record metrics of a step; they are printed if `show`, or where there is no terminal.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        with _unwritten(self._folder):
+            self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._file.flush()
+            self._board.write(step, metrics)
         if show or not self._bar.console.is_terminal:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             line = f"step {step}/{self._steps}  {shown}"
@@ -91,6 +97,17 @@ class _Board:
 
     def close(self) -> None:
         self._writer.close()
+
+
+@contextmanager
+def _unwritten(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"cannot write the log in {folder} ({error.strerror}): "
+            "see to it and start the same command again"
+        ) from error
 
 
 def _bar() -> Progress:

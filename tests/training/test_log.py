@@ -1,8 +1,10 @@
 """Metrics of a run that stopped and went on: every step once, in JSON lines and on the board."""
 
+import gc
 import io
 import itertools
 import json
+import shutil
 import sys
 import time
 
@@ -63,6 +65,20 @@ def test_a_clock_that_jumps_holds_nothing_up(tmp_path, monkeypatch):
             run.write(step, {"loss": 1.0} | run.speed.lap(step))
     assert [line["step"] for line in lines(tmp_path)] == list(range(1, 51))
     assert all(line["voxel_queries_per_second"] > 0 for line in lines(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_full_disk_is_named(small_disk):
+    def write():
+        with Log(small_disk, 0, 10, speed()) as log:
+            (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+            for step in range(1, 1000):  # what a file has begun to fill it may fill
+                log.write(step, {"loss": 1.0})
+
+    message = rf"cannot write the log in {small_disk} \(No space left on device\): see to it"
+    with pytest.raises(OSError, match=message):
+        write()
+    gc.collect()
 
 
 def test_without_a_terminal_a_step_is_one_line(tmp_path, capsys):
