@@ -162,7 +162,10 @@ def _step(angle: Column) -> float:
 def _rough_width(net: Column) -> float:
     """Return the FWHM of the highest peak, in points."""
     smooth = scipy.ndimage.gaussian_filter1d(net, 1.0)
-    return float(scipy.signal.peak_widths(smooth, [int(smooth.argmax())])[0][0])
+    top = int(smooth.argmax())
+    below = np.flatnonzero(smooth < smooth[top] / 2)
+    left, right = below[below < top].max(initial=-1), below[below > top].min(initial=len(smooth))
+    return float(right - left - 1)
 
 
 def _clusters(lines: FittedLines) -> list[Integer[np.ndarray, " m"]]:

@@ -44,7 +44,7 @@ class Preparation:
         shift: estimate and correct zero shift and displacement where the pattern allows it.
     """
 
-    background: Method = "iarpls"
+    background: Method = "arpls"
     doublet: bool = True
     smoothing: bool = True
     shift: bool = True
