@@ -3,11 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "load_pattern", "primitive_lattice", "restore_and_predict"]
+__all__ = [
+    "Prediction",
+    "Preparation",
+    "load_pattern",
+    "prepare",
+    "primitive_lattice",
+    "restore_and_predict",
+]
 
 if TYPE_CHECKING:
     from cmed_jax.crystal.lattice import primitive_lattice
     from cmed_jax.files.measured import load_pattern
+    from cmed_jax.files.preparation import Preparation, prepare
     from cmed_jax.prediction import Prediction, restore_and_predict
 
 

@@ -39,7 +39,15 @@ from cmed_jax.model.network import Network
 from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config, run_folder
 from cmed_jax.training.parallel import DataParallel
 
-__all__ = ["Prediction", "load_pattern", "primitive_lattice", "restore", "restore_and_predict"]
+__all__ = [
+    "Prediction",
+    "Preparation",
+    "load_pattern",
+    "prepare",
+    "primitive_lattice",
+    "restore",
+    "restore_and_predict",
+]
 
 Column = Sequence[float] | Real[np.ndarray, "..."]
 Pattern = Column | Sequence[Column] | str | Path
