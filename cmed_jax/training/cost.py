@@ -53,7 +53,7 @@ def flops_per_step(
         lines: those of the training split, where patterns are measured afresh.
     """
 
-    def shapes(*shape: int, dtype: type = jnp.float32) -> Any:
+    def shapes(*shape: int, dtype: jax.typing.DTypeLike = jnp.float32) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)
 
     graph, state = nnx.eval_shape(lambda: initial_state(network.build(nnx.Rngs(0)), optimizer))
