@@ -4,9 +4,10 @@ Every file of a folder's `manifest.csv` (columns file, formula, spacegroup, wave
 mp_id) goes through `restore_and_predict` as a user's file does. Printed for each: the known cell;
 the cell that was found (one that is wrong by more than 0.5 % is not found); cosine and Rwp of the
 pattern that the prediction implies in it; and SSIM beside the independent-atom density of the known
-structure, which `--materials` (JSON lines, by mp_id) hold; then the warnings. What that density
-itself would reach stands beside it, in the cell that `find_cell` finds for it: no prediction can be
-expected to do better.
+structure, which `--materials` (JSON lines, by mp_id) hold. What that density itself would reach
+stands beside it, in the cell that `find_cell` finds for it: no prediction can be expected to do
+better. Below stand what the best of the known crystals makes of the pattern
+(`cmed_jax.files.find_analogues`), and the warnings.
 
 `--wrong` asks twice more, with the wavelength of another anode and with the formula of the next
 file, and counts how often the guard or the self-consistency says that something is wrong which it
@@ -16,7 +17,7 @@ does not say of the right question.
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import gemmi
 import numpy as np
@@ -50,6 +51,7 @@ class Options:
         materials: files of JSON lines with the known structures.
         wrong: ask with a wrong wavelength and a wrong formula as well.
         wavelengths: the wrong ones.
+        structures: known crystals to explain the patterns with; the embedded ones by default.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -57,6 +59,7 @@ class Options:
     materials: tuple[Path, ...] = ()
     wrong: bool = False
     wavelengths: tuple[str, ...] = ("CoKa", "MoKa")
+    structures: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +115,11 @@ def independent_atoms(crystal: Material) -> Float[np.ndarray, "a b c"]:
     return electron_density(Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords))
 
 
-def error_of_cell(found: Prediction, known: Known) -> float:
+def error_of_cell(lattice: Float[np.ndarray, "3 3"] | None, known: Known) -> float:
     """Return the largest error of the primitive cell's edges and cosines; infinite for none."""
-    if found.lattice is None:
+    if lattice is None:
         return np.inf
-    ours, theirs = (cell_parameters(lattice) for lattice in (found.lattice, known.lattice))
+    ours, theirs = (cell_parameters(each) for each in (lattice, known.lattice))
     edges = np.abs(np.sort(ours[:3]) / np.sort(theirs[:3]) - 1)
     angles = np.abs(np.cos(np.radians(np.sort(ours[3:]))) - np.cos(np.radians(np.sort(theirs[3:]))))
     return float(max(edges.max(), angles.max()))
@@ -129,7 +132,7 @@ def alarms(found: Prediction) -> set[str]:
 
 def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
     """Return the row of the table."""
-    verdict = "yes" if error_of_cell(found, known) <= RIGHT else "no"
+    verdict = "yes" if error_of_cell(found.lattice, known) <= RIGHT else "no"
     cells = f"{_edges(known.cell)} {_cell(found.cells)} {verdict:4}"
     row = f"{known.file.stem:24} {known.formula:9}{cells} {_agreement(found.implied)}"
     if truth is None or found.prepared is None:
@@ -139,6 +142,20 @@ def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
     own = find_cell(exact, MeasuredLines.of(found.prepared), lattice_types_of([known.space_group]))
     best = imply(exact, own[0].lattice, found.prepared, own[0].shift) if own else None
     return f"{row} {score:6.3f}   {_cell(own)} {_agreement(best)}"
+
+
+def analogue_row(found: Prediction, known: Known) -> str:
+    """Return what the best of the known crystals makes of the pattern."""
+    if not found.analogues:
+        return "    no known crystal of the formula's type"
+    best = found.analogues[0]
+    verdict = "yes" if error_of_cell(best.crystal.lattice, known) <= RIGHT else "no"
+    same = "same" if best.crystal.space_group == known.space_group else "another"
+    name = f"{best.crystal.material_id}, {best.template}"
+    return (
+        f"    like {name}: {_edges(best.parameters)} {verdict}, {same} space group, cosine and Rwp "
+        f"{_agreement(best.implied).strip()}"
+    )
 
 
 def _edges(parameters: Float[np.ndarray, "6"]) -> str:
@@ -153,9 +170,12 @@ def _agreement(implied: Implied | None) -> str:
     return f"{'-':12}" if implied is None else f"{implied.cosine:6.3f} {implied.rwp:5.3f}"
 
 
-def ask(restored: Restored, known: Known, formula: str, wavelength: str) -> Prediction:
+def ask(
+    restored: Restored, file: Path, formula: str, wavelength: str, **options: Any
+) -> Prediction:
     """Predict from a file, its cell sought."""
-    return restore_and_predict(restored, known.file, formula, wavelength=wavelength, cell="auto")
+    options |= {"wavelength": wavelength, "cell": "auto"}
+    return restore_and_predict(restored, file, formula, **options)
 
 
 def main() -> None:
@@ -171,9 +191,11 @@ def main() -> None:
     )
     right = []
     for known in files:
-        found = ask(restored, known, known.formula, known.wavelength)
+        seek = {"analogues": 1, "known": options.structures}
+        found = ask(restored, known.file, known.formula, known.wavelength, **seek)
         right.append(alarms(found))
-        print(row_of(found, known, truths.get(known.mp_id)), flush=True)
+        print(row_of(found, known, truths.get(known.mp_id)))
+        print(analogue_row(found, known), flush=True)
         for warning in found.warnings:
             print(f"    {warning}")
     print(f"alarms about the right questions: {sum(map(bool, right))} of {len(files)}")
@@ -181,11 +203,13 @@ def main() -> None:
         return
     others = [*files[1:], files[0]]
     wrong = {
-        f"the wavelength of {name}": [ask(restored, known, known.formula, name) for known in files]
+        f"the wavelength of {name}": [
+            ask(restored, known.file, known.formula, name) for known in files
+        ]
         for name in options.wavelengths
     } | {
         "the formula of the next file": [
-            ask(restored, known, other.formula, known.wavelength)
+            ask(restored, known.file, other.formula, known.wavelength)
             for known, other in zip(files, others, strict=True)
         ],
     }
