@@ -49,18 +49,16 @@ def encode_density(
     Raises:
         ValueError: the density is zero everywhere or not finite.
     """
-    stored, scale = _in_units_of_its_maximum(density.astype(np.float32))
+    scale = np.float32(np.abs(density).max())
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"the density has a largest magnitude of {scale} e/angstrom^3")
-    return np.asarray(stored), np.float32(scale)
+    return np.asarray(_in_units(np.asarray(density, np.float32), scale)), scale
 
 
 @jax.jit
-def _in_units_of_its_maximum(
-    density: Float32[Array, "a b c"],
-) -> tuple[Float16[Array, "a b c"], Float32[Array, ""]]:
-    scale = jnp.max(jnp.abs(density))  # compiled: NumPy rounds to float16 without the processor
-    return (density / scale).astype(jnp.float16), scale
+def _in_units(density: Float32[Array, "a b c"], scale: Float32[Array, ""]) -> Float16[Array, "..."]:
+    # Compiled: NumPy rounds to float16 without the processor's instructions.
+    return (density / scale).astype(jnp.float16)
 
 
 def decode_density(
