@@ -62,7 +62,7 @@ class Table(NamedTuple):
 Batch = Integer[Array, " b"] | Table
 """What a step trains on: rows of a table that lies on the devices, or the examples themselves."""
 Batches = Integer[Array | np.ndarray, "k *b"] | Table
-"""The batches of k steps; of examples (k *b ...). Under pmap an axis of devices comes first in b."""
+"""The batches of k steps; of examples (k *b ...). Under pmap b begins with an axis of devices."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
