@@ -191,7 +191,7 @@ def main() -> None:
     )
     right = []
     for known in files:
-        seek = {"analogues": 1, "known": options.structures}
+        seek = {"analogues": 1, "structures": options.structures}
         found = ask(restored, known.file, known.formula, known.wavelength, **seek)
         right.append(alarms(found))
         print(row_of(found, known, truths.get(known.mp_id)))

@@ -135,7 +135,7 @@ def run(
         samples=settings.samples,
         seed=settings.seed,
         analogues=settings.analogues,
-        known=settings.structures,
+        structures=settings.structures,
     )
     files = _write(prediction, out / file.stem, settings.formats, command)
     found = {"file": str(file), "command": command, "files": files}

@@ -173,7 +173,7 @@ def restore_and_predict(
     samples: int = 0,
     seed: int = 0,
     analogues: int = 0,
-    known: str | None = None,
+    structures: str | None = None,
 ) -> Prediction:
     """Predict the electron density of the unit cell behind a powder pattern.
 
@@ -195,8 +195,8 @@ def restore_and_predict(
         analogues: how many known crystals to seek beside the prediction that explain a measured
             pattern with the elements of a composition that is known in full
             (`cmed_jax.files.find_analogues`).
-        known: where these crystals are (`cmed_jax.crystal.sources.open_source`); None takes the
-            embedded ones.
+        structures: where these crystals are (`cmed_jax.crystal.sources.open_source`); None takes
+            the embedded ones.
 
     Raises:
         FileNotFoundError: there is no checkpoint or no file.
@@ -244,7 +244,7 @@ def restore_and_predict(
         lattice,
         cells,
         implied,
-        _analogues(prepared, told, knowledge, analogues, known),
+        _analogues(prepared, told, knowledge, analogues, structures),
     )
 
 
@@ -290,18 +290,18 @@ def _analogues(
     told: Float[np.ndarray, "119"],
     knowledge: Knowledge,
     most: int,
-    known: str | None,
+    structures: str | None,
 ) -> tuple[Analogue, ...]:
     """Return known crystals that explain a pattern, where it and the composition tell enough."""
     if not most or prepared is None or knowledge != Knowledge.FULL:
         return ()
-    return explain(prepared, told, _known_crystals(known), most)
+    return explain(prepared, told, _known_crystals(structures), most)
 
 
 @cache
-def _known_crystals(known: str | None) -> list[Material | Refusal]:
+def _known_crystals(structures: str | None) -> list[Material | Refusal]:
     """Return the crystals of a source, read once for many patterns."""
-    return list(open_source(known))
+    return list(open_source(structures))
 
 
 def _prepared(

@@ -221,7 +221,7 @@ def test_the_package_offers_prediction_by_name():
 
 
 def test_known_crystals_explain_a_pattern_beside_the_network(ask, known):
-    (analogue,) = ask(analogues=3, known=known).analogues
+    (analogue,) = ask(analogues=3, structures=known).analogues
     assert analogue.crystal.material_id == "salt"
     assert analogue.parameters[:3] == pytest.approx(5.64, rel=1e-3)
     assert analogue.implied.cosine > 0.99
@@ -229,7 +229,7 @@ def test_known_crystals_explain_a_pattern_beside_the_network(ask, known):
 
 @pytest.mark.parametrize("composition", [["Na", "Cl"], None, "Na2Cl"])
 def test_no_analogue_is_sought_where_the_composition_tells_none(ask, known, composition):
-    assert ask(composition=composition, analogues=3, known=known).analogues == ()
+    assert ask(composition=composition, analogues=3, structures=known).analogues == ()
 
 
 def test_a_negative_number_of_analogues_is_refused(ask):
