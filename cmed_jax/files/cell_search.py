@@ -16,13 +16,14 @@ from typing import Literal, NamedTuple, get_args
 
 import gemmi
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
 from cmed_jax.crystal.lattice import PRIMITIVE, primitive_lattice
 from cmed_jax.files.indexing import (
     Axes,
     Indexed,
     Shift,
+    distinct,
     edges_of,
     guessed_metrics,
     quadratic_forms,
@@ -234,7 +235,7 @@ def _cells(
         ]
     )
     cells = []
-    for row in _distinct(metrics, merits)[:REFINED]:
+    for row in distinct(metrics, merits, ALIKE)[:REFINED]:
         fit = _refined(metrics[row], shifts[row], implied, lines, b_factor)
         shift = np.array([fit.shift])
         merit = symmetry * agreement(fit.metric[None], shift, implied, lines, b_factor, FINE).item()
@@ -246,7 +247,7 @@ def _cells(
         )
     ends, found = zip(*cells, strict=True)
     merits = np.array([cell.merit for cell in found])
-    return [found[row] for row in _distinct(np.array(ends), merits)[:LISTED]]
+    return [found[row] for row in distinct(np.array(ends), merits, ALIKE)[:LISTED]]
 
 
 def _guesses(
@@ -330,13 +331,3 @@ def _refined(
     _, height = _implied_lines(metric[None], shift[None], implied, lines, b_factor)
     counting = height[0] > 0.05 * height[0].max()
     return refine(metric, implied.forms[counting], lines.angle, lines.wavelength, Shift(*shift))
-
-
-def _distinct(
-    metrics: Float[np.ndarray, "t p"], merits: Float[np.ndarray, " t"]
-) -> Integer[np.ndarray, " d"]:
-    """Return the best first, of those that are alike the best one."""
-    order = np.argsort(-merits, kind="stable")
-    kinds = np.rint(np.log(metrics[order]) / ALIKE)
-    _, first = np.unique(kinds, axis=0, return_index=True)
-    return order[np.sort(first)]

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Integer, Num
 
 from cmed_jax.physics.patterns import two_theta
 
@@ -147,6 +147,22 @@ def refine(
         variance = (left.sum() + 1e-6) / max(free_points, 1) * np.linalg.inv(design.T @ design)
         deviation = np.pad(np.sqrt(np.diag(variance))[len(metric) :], (0, 2 - shifts))
     return Indexed(metric, shift, Shift(*deviation.tolist()), matched)
+
+
+def distinct(
+    metrics: Float[np.ndarray, "t p"], scores: Float[np.ndarray, " t"], alike: float
+) -> Integer[np.ndarray, " d"]:
+    """Return the rows of metrics by falling score, and of those that are alike the best one.
+
+    Args:
+        metrics: of lattices.
+        scores: the better, the larger.
+        alike: share by which metrics of one kind differ.
+    """
+    order = np.argsort(-scores, kind="stable")
+    kinds = np.rint(np.log(metrics[order]) / alike)
+    _, first = np.unique(kinds, axis=0, return_index=True)
+    return order[np.sort(first)]
 
 
 def nearest_forms(

@@ -11,12 +11,13 @@ from itertools import product
 
 import numpy as np
 import scipy.stats
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
 from cmed_jax.files.indexing import (
     Axes,
     Indexed,
     Shift,
+    distinct,
     guessed_metrics,
     quadratic_forms,
     refine,
@@ -124,21 +125,11 @@ def _lattices(
         return
     zeros, metrics = map(np.array, zip(*guesses, strict=True))
     scores = evidence(metrics, forms, angle - zeros[:, None], wavelength, precision)
-    for row in _best_of_each_kind(scores, metrics):
+    for row in distinct(metrics, scores, ALIKE)[:REFINED]:
         fit = refine(metrics[row], forms, angle, wavelength, Shift(zeros[row]))
         at = fit.shift.correct(angle)[None]
         accident = evidence(fit.metric[None], forms, at, wavelength, precision).item()
         yield len(guesses) * scipy.stats.gamma.sf(accident, len(angle) - free).item(), fit
-
-
-def _best_of_each_kind(
-    scores: Float[np.ndarray, " t"], metrics: Float[np.ndarray, "t p"]
-) -> Integer[np.ndarray, " r"]:
-    """Return the best guesses, of those that are alike the best one."""
-    order = np.argsort(-scores, kind="stable")
-    kinds = np.rint(np.log(metrics[order]) / ALIKE)
-    _, first = np.unique(kinds, axis=0, return_index=True)
-    return order[np.sort(first)[:REFINED]]
 
 
 def evidence(
