@@ -1,12 +1,12 @@
 """Which examples and which voxels a step sees: functions of the seed and the step alone."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, Int32, Integer, PRNGKeyArray
 
 CELLS = 10
 """The unit cell is cut into 10 x 10 x 10 boxes, and one voxel is drawn from each (as published)."""
@@ -18,18 +18,33 @@ class Rows:
     """The rows of the training split that each step trains on: epochs, shuffled by the seed."""
 
     def __init__(self, examples: int, batch: int, seed: int):
-        """Raises ValueError where a batch is larger than the split."""
+        """Raises ValueError where a batch is larger than the split, or the seed negative."""
         if not 0 < batch <= examples:
             raise ValueError(
                 f"a batch of {batch} crystals cannot be drawn from {examples}: "
                 f"choose a batch size from 1 to {examples}"
             )
-        shuffled = grain.MapDataset.range(examples).seed(seed).shuffle().repeat()
-        self._batches = shuffled.batch(batch, drop_remainder=True)
+        if seed < 0:
+            raise ValueError(f"seed is {seed}: give 0 or more")
+        self._examples, self._batch, self._seed = examples, batch, seed
 
-    def __getitem__(self, step: int) -> Integer[np.ndarray, " b"]:
-        """Return the rows of a step, counted from 0."""
-        return self._batches[step].astype(np.int32)
+    def __getitem__(self, step: int) -> Int32[np.ndarray, " b"]:
+        """Return the rows of a step, counted from 0; a batch may reach into the next epoch."""
+        epoch, start = divmod(step * self._batch, self._examples)
+        rows = _shuffled(self._examples, self._seed, epoch)[start : start + self._batch]
+        missing = self._batch - len(rows)
+        if not missing:
+            return rows
+        following = _shuffled(self._examples, self._seed, epoch + 1)[:missing]
+        return np.concatenate([rows, following])
+
+
+@lru_cache(maxsize=4)
+def _shuffled(examples: int, seed: int, epoch: int) -> Int32[np.ndarray, " n"]:
+    """Return the order of one epoch. It is shared by the steps: nobody writes to it."""
+    order = np.random.default_rng((seed, epoch)).permutation(examples).astype(np.int32)
+    order.flags.writeable = False
+    return order
 
 
 def draw_voxels(key: PRNGKeyArray, shape: Sequence[int]) -> Integer[Array, "p 3"]:

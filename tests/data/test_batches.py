@@ -20,6 +20,12 @@ def test_each_epoch_sees_each_row_once_in_another_order():
     assert len(np.unique(drawn, axis=0)) == 6
 
 
+def test_every_row_comes_first_as_often_as_any_other():
+    rows = Rows(6, 6, seed=0)
+    first = [rows[epoch][0] for epoch in range(600)]
+    assert scipy.stats.chisquare(np.bincount(first, minlength=6)).pvalue > 1e-3
+
+
 def test_a_batch_is_a_function_of_the_seed_and_the_step():
     one = Rows(100, 8, seed=1)
     for step in (70, 3, 70, 0):
@@ -32,6 +38,17 @@ def test_a_batch_is_a_function_of_the_seed_and_the_step():
 def test_a_batch_that_cannot_be_drawn_is_an_error(batch):
     with pytest.raises(ValueError, match=f"a batch of {batch} crystals .* from 10: .* 1 to 10"):
         Rows(10, batch, seed=0)
+
+
+def test_a_negative_seed_is_an_error():
+    with pytest.raises(ValueError, match="seed is -1: give 0 or more"):
+        Rows(10, 2, seed=-1)
+
+
+@pytest.mark.parametrize("examples", [8, 9, 12, 13])
+def test_a_batch_reaches_over_the_end_of_an_epoch(examples):
+    drawn = epochs(Rows(examples, 8, seed=0), 8, examples, 8)
+    np.testing.assert_array_equal(np.sort(drawn), np.tile(np.arange(examples), (8, 1)))
 
 
 @pytest.mark.parametrize("shape", [(50, 50, 50), (10, 20, 30), (53, 47, 60)])
