@@ -43,6 +43,7 @@ class AugmentationConfig:
     Attributes:
         artefacts: how patterns are measured afresh in each step: laboratory, synchrotron or
             nanocrystal; published takes the stored pattern, with shift and noise.
+        stored: share of examples whose stored pattern is taken all the same.
         shift: the stored pattern moves by up to this many bins either way.
         noise: standard deviation of the noise on the stored pattern and on the composition;
             negatives become zero.
@@ -53,6 +54,7 @@ class AugmentationConfig:
     """
 
     artefacts: Annotated[Artefacts | None, BY_NAME] = None
+    stored: float = 0.0
     shift: int = 3
     noise: float = 1e-3
     full: float = 1.0
@@ -67,6 +69,8 @@ class AugmentationConfig:
                 f"the shares of full, no_ratios, missing_element and none are {shares}: "
                 "give numbers of at least 0 that sum to 1"
             )
+        if not 0 <= self.stored <= 1:
+            raise ValueError(f"stored is {self.stored}: give a share between 0 and 1")
         if self.shift < 0 or self.noise < 0:
             raise ValueError(
                 f"shift is {self.shift} and noise {self.noise}: neither can be negative"
@@ -106,13 +110,17 @@ def augment(
         config: what is drawn.
     """
     shift, noise, kind, hiding, blur = jax.random.split(key, 5)
-    if config.artefacts is None or lines is None:
-        bins = jax.random.randint(shift, (), -config.shift, config.shift + 1)
-        disturbed = shift_bins(pattern, bins)
-        disturbed += config.noise * jax.random.normal(noise, pattern.shape)
-        pattern, coverage = jax.nn.relu(disturbed), jnp.ones_like(pattern)
-    else:
-        pattern, coverage = measured(noise, lines, config.artefacts)
+    bins = jax.random.randint(shift, (), -config.shift, config.shift + 1)
+    disturbed = shift_bins(pattern, bins)
+    disturbed += config.noise * jax.random.normal(noise, pattern.shape)
+    pattern, coverage = jax.nn.relu(disturbed), jnp.ones_like(pattern)
+    if config.artefacts is not None and lines is not None:
+        fresh = measured(noise, lines, config.artefacts)
+        as_stored = jax.random.uniform(jax.random.fold_in(shift, 1)) < config.stored
+        pattern, coverage = (
+            jnp.where(as_stored, whole, part)
+            for whole, part in zip((pattern, coverage), fresh, strict=True)
+        )
     knowledge = jax.random.choice(kind, len(Knowledge), p=jnp.asarray(config.shares))
     composition = hide(hiding, composition, knowledge)
     blurred = composition + config.noise * jax.random.normal(blur, composition.shape)

@@ -78,6 +78,17 @@ def test_a_stored_pattern_is_whole_and_one_measured_afresh_is_not(pattern, compo
     assert fresh.max() == 1
 
 
+def test_a_share_of_the_stored_patterns_is_kept_among_fresh_ones(pattern, composition):
+    lines = Lines(jnp.array([0.3, 0.5, 0.0]), jnp.array([1.0, 0.5, 0.0]))
+    config = AugmentationConfig(artefacts=LABORATORY, stored=0.3, shift=0, noise=0.0)
+    keys = jax.random.split(jax.random.key(0), 400)
+    one = partial(augment, config=config)
+    drawn, coverage, *_ = jax.vmap(lambda key: one(key, pattern, lines, composition))(keys)
+    kept = (drawn == pattern).all(axis=1)
+    assert scipy.stats.binomtest(int(kept.sum()), 400, 0.3).pvalue > 1e-3
+    np.testing.assert_array_equal(np.asarray(coverage).all(axis=1), kept)
+
+
 @pytest.mark.parametrize("artefacts", NAMES.values(), ids=NAMES)
 def test_a_configuration_survives_json(artefacts):
     config = AugmentationConfig(artefacts=artefacts, none=0.25, full=0.75)
