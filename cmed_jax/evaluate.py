@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from flax import nnx
 from rich.console import Console
 
 from cmed_jax.config import run_command
@@ -20,7 +21,9 @@ from cmed_jax.evaluation.page import page
 from cmed_jax.evaluation.pictures import plot_materials
 from cmed_jax.evaluation.report import print_report
 from cmed_jax.prediction import restore
+from cmed_jax.released import folder as released
 from cmed_jax.training.checkpoint import run_folder
+from cmed_jax.training.damage import checksum
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,15 @@ class Options:
     """Score a run on held-out materials beside baselines and controls, or the baselines alone.
 
     Attributes:
-        run: a run's folder, or a checkpoint inside it; without it the baselines alone are scored.
+        run: a run's folder, a checkpoint inside it, or the name or folder of a released network;
+            without it the baselines alone are scored.
         split: the materials to score.
-        data: directory of the dataset; without it the one that the run was trained on.
+        data: directory of the dataset; without it the one that the run was trained on. A released
+            network does not know where that is.
         samples: densities drawn for the published protocol (best of samples x 24 rotations).
         pictures: materials to draw, from the best to the worst at even distances.
         out: folder to write to; without it evaluation/SPLIT in the run's folder, and without a run
-            nothing is written.
+            nothing is written. A released network needs it.
         report: folder for the whole report, results.json with degradation curves, and one page,
             index.html, that opens without a network; takes minutes more, and the place of `out`
             and of the pictures.
@@ -70,17 +75,21 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
     config, network, _ = restore(options.run)
+    out = options.report or options.out or _own_folder(options.run, options.split)
     bench = _bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
     plain = network_generator(network, shape)
     sampled = network_generator(network, shape, samples=options.samples, seed=options.seed)
     model = bench.score("model", sampled, candidates=1 + options.samples)
     controls = {name: bench.score(name, plain, control) for name, control in CONTROLS.items()}
-    run = {"checkpoint": str(options.run), "config": config.to_json()}
+    run = {
+        "checkpoint": str(options.run),
+        "weights": int(checksum(nnx.state(network))),
+        "config": config.to_json(),
+    }
     spoilt = None if options.report is None else bench.degradation(plain)
     found = bench.results(model, controls, run, spoilt)
     print_report(found, bench.console)
-    out = options.report or options.out or run_folder(options.run) / "evaluation" / options.split
     if options.report is not None:
         _write(out / "index.html", page(found, bench.gallery(plain, model)))
         shown = "index.html"
@@ -103,12 +112,21 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
     if options.data is None or options.report is not None:
         raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
     bench = _bench(options, options.data, console)
-    found = bench.results(model=None, controls={}, run={"checkpoint": None, "config": None})
+    found = bench.results(
+        model=None, controls={}, run={"checkpoint": None, "weights": None, "config": None}
+    )
     print_report(found, bench.console)
     if options.out is not None:
         _write(options.out / "results.json", json.dumps(found, indent=1))
         bench.console.print(f"{options.out}: results.json")
     return found
+
+
+def _own_folder(run: Path, split: str) -> Path:
+    """Return the folder of a run for the results of a split."""
+    if released.find(run) is not None:
+        raise ValueError(f"{run} is a released network, which keeps no results: give --out FOLDER")
+    return run_folder(run) / "evaluation" / split
 
 
 def _bench(options: Options, data: Path, console: Console | None) -> Bench:

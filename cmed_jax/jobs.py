@@ -7,7 +7,7 @@ import dataclasses
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import Centring, primitive_lattice
@@ -18,6 +18,7 @@ from cmed_jax.physics.instrument import radiation
 from cmed_jax.prediction import Prediction, Restored, restore_and_predict
 from cmed_jax.report.results import results
 
+Step = prediction.Step | Literal["writing"]
 Cell = tuple[float, float, float, float, float, float] | Literal["auto"]
 Format = Literal["npz", "npy", "cube", "xsf", "ccp4", "map", "mrc", "chgcar", "vasp"]
 
@@ -76,30 +77,40 @@ class Settings:
     """How every pattern is predicted, and what is written.
 
     Attributes:
-        checkpoint: a run's folder, or a checkpoint inside it.
+        model: the name of a released network (cubic, trigonal), a run's folder, a checkpoint inside
+            it, or the folder of a released network.
         formats: of the density; all but npz and npy hold the cell, and need it.
         samples: densities to draw beside the plain one; the surface is coloured by their deviation.
         seed: of the samples.
         grid: points along a, b, c.
         analogues: known crystals to seek beside the prediction that explain the pattern with the
-            elements of the composition; their structures are written as CIF.
+            elements of the composition; their structures are written as CIF. Without any (0) there
+            is no verdict on wavelength and formula.
         structures: where these crystals are: a file of JSON lines, a folder of CIF files, ...; the
             embedded ones where nothing is given.
+        scale: give the density as many electrons as the cell holds, where their number is known;
+            by default it is written as predicted.
         preparation: which steps the pattern is prepared by.
     """
 
-    checkpoint: Path
+    model: str
     formats: tuple[Format, ...] = ("npz",)
     samples: int = 8
     seed: int = 0
     grid: tuple[int, int, int] = (50, 50, 50)
     analogues: int = 3
     structures: str | None = None
+    scale: bool = False
     preparation: Preparation = EVERY_STEP
 
 
 def run(
-    job: Job, settings: Settings, restored: Restored, out: Path, command: str
+    job: Job,
+    settings: Settings,
+    restored: Restored,
+    out: Path,
+    command: str,
+    progress: Callable[[Step], object] = str,
 ) -> dict[str, Any]:
     """Predict the density behind one pattern, and write it, and a page of it, into a folder.
 
@@ -108,9 +119,10 @@ def run(
     Args:
         job: the pattern.
         settings: how.
-        restored: the network of the settings' checkpoint.
+        restored: the settings' model.
         out: the folder.
         command: that repeats it, such as `command_line` gives it.
+        progress: is told of each of the `STEPS` when it begins.
 
     Returns:
         The figures of the prediction (`cmed_jax.report.results`) with the "file", the "command",
@@ -136,7 +148,11 @@ def run(
         seed=settings.seed,
         analogues=settings.analogues,
         structures=settings.structures,
+        progress=progress,
     )
+    if settings.scale and prediction.electrons is not None:
+        prediction = prediction.scaled()
+    progress("writing")
     files = _write(prediction, out / file.stem, settings.formats, command)
     found = {"file": str(file), "command": command, "files": files}
     return found | results(prediction)

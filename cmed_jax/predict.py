@@ -1,4 +1,4 @@
-"""Predict densities: `python -m cmed_jax.predict FILE --checkpoint RUN --wavelength CuKa ...`."""
+"""Predict densities: `python -m cmed_jax.predict FILE --model RUN --wavelength CuKa ...`."""
 
 import json
 import sys
@@ -67,7 +67,7 @@ def main(args: list[str] | None = None) -> int:
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.predict")
     _check_out(options.out)
     jobs = options.jobs()
-    restored = restore(options.settings.checkpoint)
+    restored = restore(options.settings.model)
     options.out.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     console = Console(stderr=True)

@@ -1,10 +1,10 @@
 """Prediction from Python: from a run and a pattern to a density and what it was predicted from."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from jaxtyping import Float, Real
 from matplotlib.figure import Figure
 
 from cmed_jax.config import Config
-from cmed_jax.crystal.composition import Knowledge, parse_composition
+from cmed_jax.crystal.composition import Knowledge, anonymous_formula, parse_composition
 from cmed_jax.crystal.lattice import CellParameters, primitive_lattice
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
@@ -26,6 +26,7 @@ from cmed_jax.files.cell_search import (
     LATTICE_TYPES,
     CellCandidate,
     MeasuredLines,
+    best_cells_first,
     find_cell,
     lattice_types_of,
 )
@@ -33,9 +34,12 @@ from cmed_jax.files.implied import Implied, imply
 from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import check_grid_pattern
 from cmed_jax.files.preparation import EVERY_STEP, Preparation, Prepared, prepare
+from cmed_jax.files.verdict import Verdict, judge
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
 from cmed_jax.model.network import Network
+from cmed_jax.physics.cell import cell_volume
+from cmed_jax.released import folder as released
 from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config, run_folder
 from cmed_jax.training.parallel import DataParallel
 
@@ -51,6 +55,9 @@ __all__ = [
 
 Column = Sequence[float] | Real[np.ndarray, "..."]
 Pattern = Column | Sequence[Column] | str | Path
+Step = Literal["reading", "predicting", "comparing with known crystals", "finding the cell"]
+STEPS: tuple[Step, ...] = get_args(Step)
+"""Of a prediction, in their order."""
 Composition = str | Mapping[str, float | int] | Sequence[str] | None
 
 
@@ -66,15 +73,22 @@ class Prediction:
         coverage: 1 in the bins that were measured, 0 in those that were not.
         composition: what the network was told, by atomic number.
         config: the configuration of the run that the network comes from.
-        warnings: what the user should know, in sentences.
+        alarms: what is wrong with the question: the wavelength, the formula or the cell do not go
+            together with the pattern; in sentences, as the two that follow.
+        doubts: what is wrong with the answer, or may well be.
+        notes: what is unusual, and not wrong.
         prepared: what was found in the measured pattern; None for one on the network's grid.
         lattice: rows a, b, c in angstrom of the cell that the density fills, as given or found;
             None where it is not known.
-        cells: what the search for the cell found, the best first; empty where there was none.
+        cells: what the search for the cell found through the density and through known crystals,
+            the best first; empty where there was none.
         implied: the pattern that the density implies in that cell, beside the measured one; None
             without a cell.
         analogues: known crystals with the elements of the composition that explain the measured
             pattern, the best first; empty where they were not sought.
+        verdict: whether pattern, wavelength and formula go together; None where nothing tells.
+        electrons: in the cell, of the whole formula units that it has room for; None where the
+            cell or the formula is not known, or the volume leaves their number open.
     """
 
     density: Float[np.ndarray, "a b c"]
@@ -84,12 +98,42 @@ class Prediction:
     coverage: Float[np.ndarray, "1024"]
     composition: Float[np.ndarray, "119"]
     config: Config
-    warnings: tuple[str, ...]
+    alarms: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     prepared: Prepared | None = None
     lattice: Float[np.ndarray, "3 3"] | None = None
     cells: tuple[CellCandidate, ...] = ()
     implied: Implied | None = None
     analogues: tuple[Analogue, ...] = ()
+    verdict: Verdict | None = None
+    electrons: float | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All that the user should know, the gravest first."""
+        return (*self.alarms, *self.doubts, *self.notes)
+
+    def scaled(self) -> "Prediction":
+        """Return the prediction with as many electrons as the cell holds.
+
+        Networks predict the density's scale as well, and it stays as predicted unless it is asked
+        for: where a network leaves atoms out, the others would be drawn too heavy for them.
+
+        Raises:
+            ValueError: the number of electrons is not known.
+        """
+        if self.electrons is None or self.lattice is None:
+            raise ValueError(
+                "the number of electrons is not known: give the formula, and the cell or auto"
+            )
+        factor = np.float32(self.electrons / (self.density.mean() * cell_volume(self.lattice)))
+        return replace(
+            self,
+            density=factor * self.density,
+            std=None if self.std is None else factor * self.std,
+            candidates=None if self.candidates is None else factor * self.candidates,
+        )
 
     def save(self, path: str | Path, lattice: Float[np.ndarray, "3 3"] | None = None) -> None:
         """Write the density in the format that the file's name tells (`cmed_jax.files.volumes`).
@@ -144,24 +188,33 @@ class Restored(NamedTuple):
     familiar: Familiar | None = None
 
 
-def restore(checkpoint: str | Path) -> Restored:
-    """Return the configuration and the network of a run's folder or of a checkpoint in it.
+def restore(model: str | Path) -> Restored:
+    """Return a network with its configuration.
+
+    Args:
+        model: a run's folder (its best checkpoint is taken), a checkpoint inside it, the name of a
+            network that comes with the package, or the folder of a released network.
 
     Raises:
-        FileNotFoundError: there is no checkpoint.
+        FileNotFoundError: there is no such network.
+        Damaged: a file of it is not as it was written.
     """
-    found = find_checkpoint(checkpoint)
-    config = Config.from_json(read_config(found))
+    folder = released.find(model)
+    if folder is None:
+        found = find_checkpoint(model)
+        folder, values, load = run_folder(found), read_config(found), partial(load_model, found)
+    else:
+        values, load = released.read_config(folder), partial(released.load_weights, folder)
+    config = Config.from_json(values)
     abstract = nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0)))
     graph, *trees = nnx.split(abstract, nnx.Param, ...)
     one_device = DataParallel(devices=jax.devices()[:1])
-    parts = load_model(found, *one_device.abstract(tuple(trees)))
-    familiar = load_familiar(run_folder(found))
-    return Restored(config, nnx.merge(graph, *parts), familiar)
+    parts = load(*one_device.abstract(tuple(trees)))
+    return Restored(config, nnx.merge(graph, *parts), load_familiar(folder))
 
 
 def restore_and_predict(
-    checkpoint: str | Path | Restored,
+    model: str | Path | Restored,
     pattern: Pattern,
     composition: Composition = None,
     *,
@@ -172,14 +225,14 @@ def restore_and_predict(
     grid: tuple[int, int, int] = (50, 50, 50),
     samples: int = 0,
     seed: int = 0,
-    analogues: int = 0,
+    analogues: int = 3,
     structures: str | None = None,
+    progress: Callable[[Step], object] = str,
 ) -> Prediction:
     """Predict the electron density of the unit cell behind a powder pattern.
 
     Args:
-        checkpoint: a run's folder (its best checkpoint is taken) or a checkpoint inside it; or what
-            `restore` made of it, for many patterns.
+        model: as `restore` takes it; or what `restore` made of it, for many patterns.
         pattern: 1,024 bins on the network's grid, a pair (two_theta in degrees, intensity) of peaks
             or of a profile, or the path of a file that `cmed_jax.files.load_pattern` reads.
         composition: a formula, amounts by element, the elements alone (ratios unknown), or None.
@@ -187,19 +240,22 @@ def restore_and_predict(
             without, and so does a file that says it.
         preparation: which steps lead from a measured pattern to the network's.
         cell: a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell; or "auto",
-            which seeks cubic, hexagonal and rhombohedral cells (`cmed_jax.files.find_cell`).
+            which seeks cubic, hexagonal and rhombohedral cells (`cmed_jax.files.find_cell`), and
+            takes those of the known crystals into account.
         centring: of a cell that is given (`primitive_lattice`).
         grid: points along a, b, c.
         samples: how many densities to draw from the latent beside the plain one.
         seed: of the samples.
         analogues: how many known crystals to seek beside the prediction that explain a measured
             pattern with the elements of a composition that is known in full
-            (`cmed_jax.files.find_analogues`).
+            (`cmed_jax.files.find_analogues`); 0 seeks none, and then there is no verdict on the
+            question.
         structures: where these crystals are (`cmed_jax.crystal.sources.open_source`); None takes
             the embedded ones.
+        progress: is told of each of the `STEPS` when it begins.
 
     Raises:
-        FileNotFoundError: there is no checkpoint or no file.
+        FileNotFoundError: there is no such network or no file.
         ValueError: the pattern, the composition, the wavelength, or an option is unusable.
     """
     if min(grid) < 1:
@@ -207,82 +263,129 @@ def restore_and_predict(
     for name, number in (("samples", samples), ("analogues", analogues)):
         if number < 0:
             raise ValueError(f"{name} is {number}: give 0 or more")
+    progress("reading")
     told, knowledge = parse_composition(composition)
-    restored = checkpoint if isinstance(checkpoint, Restored) else restore(checkpoint)
+    restored = model if isinstance(model, Restored) else restore(model)
     config, network, familiar = restored
     artefacts = config.step.augmentation.artefacts
     prepared = _prepared(pattern, wavelength, preparation, as_measured=artefacts is not None)
-    warnings = guard.of_composition(told, familiar)
     if prepared is None:
-        shown = check_grid_pattern(np.asarray(pattern))
+        shown, notes = check_grid_pattern(np.asarray(pattern)), []
         coverage = np.ones_like(shown)
     else:
         shown, coverage = prepared.pattern, prepared.coverage
-        unusual = guard.of_pattern(prepared, artefacts, familiar)
-        warnings = [*prepared.warnings, *unusual, *warnings]
+        notes = [*prepared.warnings, *guard.of_pattern(prepared, artefacts, familiar)]
+    progress("predicting")
     generator = network_generator(network, grid, samples=samples, seed=seed)
     query = Query(shown[None], told[None], np.array([knowledge], np.int32), coverage[None])
     densities = np.asarray(generator(query)[0])
-    candidates = densities[1:] if samples else None
-    std = None if candidates is None else candidates.std(axis=0)
-    in_full = knowledge == Knowledge.FULL
-    lattice, cells, implied, doubts = _cell(
-        densities[0], prepared, cell, centring, familiar, told, in_full=in_full
-    )
-    if lattice is not None:
-        doubts += guard.of_cell(densities[0], lattice, told, familiar, in_full=in_full)
+    progress("comparing with known crystals")
+    known = _analogues(prepared, told, knowledge, analogues, structures)
+    formula = told if knowledge == Knowledge.FULL else None
+    progress("finding the cell")
+    cells = _cells(densities[0], prepared, cell, familiar, known, formula)
+    lattice = cells[0].lattice if cells else None
+    if cell is not None and not isinstance(cell, str):
+        lattice = primitive_lattice(cell, centring)
+    implied = _implied(densities[0], lattice, prepared, familiar, cells)
+    verdict = None if formula is None else _verdict(prepared, cells, known, formula)
     return Prediction(
         densities[0],
-        std,
-        candidates,
+        densities[1:].std(axis=0) if samples else None,
+        densities[1:] if samples else None,
         shown,
         coverage,
         told,
         config,
-        (*warnings, *doubts),
+        tuple(_alarms(verdict, lattice, formula)),
+        (*_doubts(cell, lattice, implied, known), *guard.of_composition(told, familiar)),
+        tuple(notes),
         prepared,
         lattice,
         cells,
         implied,
-        _analogues(prepared, told, knowledge, analogues, structures),
+        known,
+        verdict,
+        None if lattice is None or formula is None else guard.electrons(lattice, formula),
     )
 
 
-def _cell(
+def _cells(
     density: Float[np.ndarray, "a b c"],
     prepared: Prepared | None,
     cell: CellParameters | str | None,
-    centring: str,
     familiar: Familiar | None,
-    told: Float[np.ndarray, "119"],
-    *,
-    in_full: bool,
-) -> tuple[Float[np.ndarray, "3 3"] | None, tuple[CellCandidate, ...], Implied | None, list[str]]:
-    """Return the lattice given or found, all found, what is implied in it, and what to say."""
-    if cell is None:
-        return None, (), None, []
-    cells: tuple[CellCandidate, ...] = ()
+    known: tuple[Analogue, ...],
+    formula: Float[np.ndarray, "119"] | None,
+) -> tuple[CellCandidate, ...]:
+    """Return the cells in which the density, or a known crystal, shows the lines, if asked for."""
     if not isinstance(cell, str):
-        lattice, shift = primitive_lattice(cell, centring), None
-    elif cell != "auto":
+        return ()
+    if cell != "auto":
         raise ValueError(f"cell is {cell!r}: give six numbers, or auto")
-    elif prepared is None:
+    if prepared is None:
         raise ValueError(
             "the cell cannot be sought from a pattern on the network's grid: "
             "give the measured pattern, or the cell"
         )
-    else:
-        types = LATTICE_TYPES if familiar is None else lattice_types_of(familiar.space_groups)
-        cells = find_cell(density, MeasuredLines.of(prepared), types)
-        if not cells:
-            return None, (), None, ["no cell is found in which the density shows the lines"]
-        if in_full and familiar is not None:
-            cells = guard.with_room_first(cells, told, familiar)
-        lattice, shift = cells[0].lattice, cells[0].shift
-    if prepared is None or (familiar is not None and familiar.b_factor is None):
-        return lattice, cells, None, []  # valence densities do not imply what X-rays see
-    implied = imply(density, lattice, prepared, shift)
-    return lattice, cells, implied, guard.of_agreement(implied)
+    lines = MeasuredLines.of(prepared)
+    types = LATTICE_TYPES if familiar is None else lattice_types_of(familiar.space_groups)
+    found = find_cell(density, lines, types)
+    if formula is not None:
+        found = tuple(each._replace(room=guard.room(each.lattice, formula)) for each in found)
+    return best_cells_first([*found, *(each.cell(lines) for each in known)])
+
+
+def _implied(
+    density: Float[np.ndarray, "a b c"],
+    lattice: Float[np.ndarray, "3 3"] | None,
+    prepared: Prepared | None,
+    familiar: Familiar | None,
+    cells: tuple[CellCandidate, ...],
+) -> Implied | None:
+    """Return the pattern that a density implies; valence densities do not imply what X-rays see."""
+    if lattice is None or prepared is None:
+        return None
+    if familiar is not None and familiar.b_factor is None:
+        return None
+    return imply(density, lattice, prepared, cells[0].shift if cells else None)
+
+
+def _verdict(
+    prepared: Prepared | None,
+    cells: tuple[CellCandidate, ...],
+    known: tuple[Analogue, ...],
+    formula: Float[np.ndarray, "119"],
+) -> Verdict | None:
+    """Return whether the question is consistent, by the cells or else by the known crystals."""
+    if prepared is None or not known:
+        return None
+    lines = MeasuredLines.of(prepared)
+    explanations = cells or [each.cell(lines) for each in known]
+    return judge(explanations, lines.wavelength, anonymous_formula(formula))
+
+
+def _alarms(
+    verdict: Verdict | None,
+    lattice: Float[np.ndarray, "3 3"] | None,
+    formula: Float[np.ndarray, "119"] | None,
+) -> list[str]:
+    """Return what is wrong with the question."""
+    if verdict is not None and not verdict.consistent:
+        return [verdict.sentence]
+    return [] if lattice is None or formula is None else guard.of_cell(lattice, formula)
+
+
+def _doubts(
+    cell: CellParameters | str | None,
+    lattice: Float[np.ndarray, "3 3"] | None,
+    implied: Implied | None,
+    known: tuple[Analogue, ...],
+) -> list[str]:
+    """Return what is wrong with the answer."""
+    if cell is not None and lattice is None:
+        return ["no cell is found in which the density shows the lines"]
+    return [] if implied is None else guard.of_agreement(implied, known)
 
 
 def _analogues(

@@ -34,7 +34,7 @@ def predict(finished, file, tmp_path, answer):
 
     def predict(*files, out=tmp_path / "out", **options):
         files = files or ([] if "manifest" in options else [file])
-        plain = {"checkpoint": finished, "wavelength": "CuKa", "composition": "NaCl", "samples": 2}
+        plain = {"model": str(finished), "wavelength": "CuKa", "composition": "NaCl", "samples": 2}
         plain |= {"analogues": 0}
         given = {name: x for name, x in (plain | options).items() if x is not None}
         words = [str(word) for name, x in given.items() for word in (f"--{name}", *wrapped(x))]
@@ -153,7 +153,7 @@ def test_a_file_that_says_its_wavelength_needs_none(predict, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"checkpoint": "nowhere"}, "no checkpoint at"),
+        ({"model": "nowhere"}, "no checkpoint at"),
         ({"wavelength": "CuKx"}, "unknown radiation 'CuKx'"),
         ({"composition": "NaXq"}, "Xq"),
         ({"composition": "Xq"}, "Xq"),

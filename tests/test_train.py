@@ -394,7 +394,7 @@ def test_a_prediction_from_damaged_weights_is_refused(finished, answer, tmp_path
     best = find_checkpoint(tmp_path)
     damage(largest(best, "model/**/d/*"))
     (tmp_path / "pattern.txt").write_text("30 1\n40 2\n")
-    options = ("--checkpoint", tmp_path, "--wavelength", "CuKa", "--out", tmp_path / "out")
+    options = ("--model", tmp_path, "--wavelength", "CuKa", "--out", tmp_path / "out")
     code, _, err = answer(predict, tmp_path / "pattern.txt", *options)
     assert code == 2
     assert err.startswith(f"error: {best} ")

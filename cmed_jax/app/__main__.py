@@ -29,12 +29,12 @@ class Options:
     """Serve a page on this machine that predicts densities from patterns.
 
     Attributes:
-        checkpoint: a run's folder, or a checkpoint inside it.
+        model: the name of a released network, a run's folder, or a checkpoint inside it.
         port: of the address; 0 takes a free one.
         samples: densities to draw beside the plain one; surfaces are coloured by their deviation.
     """
 
-    checkpoint: tyro.conf.Positional[Path]
+    model: tyro.conf.Positional[str]
     port: int = 8000
     samples: int = 8
 
@@ -43,9 +43,9 @@ def predictor(settings: Settings) -> Predict:
     """Return what answers the desk's jobs: a network that is restored once.
 
     Raises:
-        FileNotFoundError: there is no checkpoint.
+        FileNotFoundError: there is no such network.
     """
-    restored = restore(settings.checkpoint)
+    restored = restore(settings.model)
 
     def predict(job: Job, folder: Path) -> Mapping[str, Any]:
         formats = FORMATS if job.known.cell is not None else FORMATS[:1]
@@ -60,7 +60,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the command."""
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.app")
     _check_installed()
-    predict = predictor(Settings(options.checkpoint, samples=options.samples))
+    predict = predictor(Settings(options.model, samples=options.samples))
     with (
         socket.create_server((HOST, options.port)) as listening,
         tempfile.TemporaryDirectory(prefix="cmed_jax-") as folder,

@@ -19,7 +19,7 @@ CELL = (5.64, 5.64, 5.64, 90.0, 90.0, 90.0)
 
 @pytest.fixture(scope="module")
 def predict(finished):
-    return command.predictor(Settings(finished, samples=2, grid=(6, 5, 4), analogues=0))
+    return command.predictor(Settings(str(finished), samples=2, grid=(6, 5, 4), analogues=0))
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Released networks: folders with all that a prediction needs, found by their names."""
