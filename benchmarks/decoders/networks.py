@@ -1,0 +1,230 @@
+"""The networks of the study: each is `Base` with another decoder, or with another target.
+
+A decoder says what the conditioning vector holds (the size of `coefficients`) and what it means at
+a coordinate (`decode`). A target says what is learned (`reconstruction_loss`) and how that becomes
+a density (`to_density`). The encoder, and so its first weights, are the same in all of them.
+
+What a decoder computes from the coordinate alone is computed once for all crystals, because
+`values` maps it over crystals last, and they share their voxels.
+"""
+
+from functools import lru_cache
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cmed_jax.model.base import Base, BaseConfig, harmonics
+from cmed_jax.physics.scattering import cos_sin
+
+FILM = 64
+"""Width of the perceptron of FiLM, whose cost is per crystal and voxel."""
+BASIS = 1024
+"""Functions that all crystals share."""
+SITES = 8
+"""Gaussians along each axis."""
+UNIT = 10.0
+"""Typical density of a light atom, e/angstrom^3: targets without a scale of their own have it."""
+
+
+class Film(Base):
+    """The published decoder's idea: random Fourier features, FiLM, a perceptron; not periodic.
+
+    FiLM scales and shifts the encoded position by what the latent gives, and the perceptron reads
+    the result at its beginning and again in its middle. Narrower than the published one, of which
+    a step takes a minute, and without batch statistics.
+    """
+
+    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        (features,) = jax.eval_shape(self.features, jnp.zeros(3)).shape
+        self.coefficients = nnx.Linear(config.hidden, 2 * FILM, rngs=rngs)
+        self.position = Perceptron((features, 512, FILM), rngs)
+        self.first = Perceptron((FILM, FILM, FILM), rngs)
+        self.second = Perceptron((2 * FILM, FILM, 1), rngs)
+
+    def features(self, coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
+        """Return the coordinate as the perceptron is told it."""
+        return jnp.concatenate(cos_sin(jnp.asarray(random_frequencies()) @ (coordinate - 0.5)))
+
+    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
+        """Return sqrt(density / maximum) at a coordinate."""
+        scale, bias = jnp.split(conditioning[1:], 2)
+        film = (1 + scale) * self.position(self.features(coordinate)) + bias
+        return self.second(jnp.concatenate([nnx.relu(self.first(film)), film]))[0]
+
+
+class PeriodicFilm(Film):
+    """The same from integer harmonics of about the same band, so that it is periodic."""
+
+    def features(self, coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
+        """Return cos and sin of the harmonics up to |h|^2 = 27, the mean of the random ones'."""
+        return jnp.concatenate(cos_sin(jnp.asarray(harmonics(27)) @ coordinate))
+
+
+class SharedBasis(Base):
+    """A perceptron gives functions of the coordinate for all crystals; the latent weighs them."""
+
+    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        self.coefficients = weights(config.hidden, BASIS, rngs)
+        self.basis = Perceptron((2 * len(harmonics(27)), 512, 512, BASIS), rngs)
+
+    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
+        """Return sqrt(density / maximum) at a coordinate."""
+        return conditioning[1:] @ self.basis(waves(27, coordinate))
+
+
+class SeriesAndBasis(Base):
+    """Ours, and beside the Fourier series a learned basis for what it is too coarse for."""
+
+    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        self.terms = self.coefficients.out_features
+        self.coefficients = weights(config.hidden, self.terms + BASIS, rngs)
+        self.basis = Perceptron((2 * len(harmonics(27)), 512, BASIS), rngs)
+
+    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
+        """Return sqrt(density / maximum) at a coordinate."""
+        series = super().decode(conditioning[: 1 + self.terms], coordinate)
+        return series + conditioning[1 + self.terms :] @ self.basis(waves(27, coordinate))
+
+
+class Sites(Base):
+    """Ours, and periodic Gaussians on a lattice of sites, whose heights cannot be negative."""
+
+    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        self.terms = self.coefficients.out_features
+        self.coefficients = weights(config.hidden, self.terms + SITES**3, rngs)
+        self.sharpness = nnx.Param(jnp.full((), 20.0))
+
+    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
+        """Return sqrt(density / maximum) at a coordinate."""
+        series = super().decode(conditioning[: 1 + self.terms], coordinate)
+        cosine, _ = cos_sin(coordinate[:, None] - jnp.arange(SITES) / SITES)
+        x, y, z = jnp.exp(self.sharpness[...] * (cosine - 1))
+        gaussians = (x[:, None, None] * y[:, None] * z).ravel()
+        return series + nnx.relu(conditioning[1 + self.terms :]) @ gaussians
+
+
+class Threefold(Base):
+    """Ours, of cubic crystals only: the series of functions with a threefold axis along [111].
+
+    In the standard primitive cell of a cubic crystal the density at x, y, z is that at y, z, x.
+    """
+
+    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        self.coefficients = weights(config.hidden, 1 + 2 * len(turned(config.harmonics)), rngs)
+
+    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
+        """Return sqrt(density / maximum) at a coordinate."""
+        images = jnp.stack([jnp.roll(coordinate, shift) for shift in range(3)])
+        cosine, sine = cos_sin(images @ jnp.asarray(turned(self.config.harmonics)).T)
+        terms = jnp.concatenate([jnp.ones(1), jnp.sum(cosine, axis=0), jnp.sum(sine, axis=0)])
+        return conditioning[1:] @ terms
+
+
+class Raw(Base):
+    """Ours, trained on the density itself, in units of 10 e/angstrom^3."""
+
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Return the mean absolute error."""
+        return jnp.mean(jnp.abs(values - density / UNIT), axis=1)
+
+    def to_density(
+        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
+    ) -> Float[Array, "b p"]:
+        """Return 10 * value."""
+        return UNIT * nnx.relu(values)
+
+
+class Compressed(Base):
+    """Ours, trained on log(1 + density / 10), the density in e/angstrom^3."""
+
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Return the mean absolute error of the logarithm."""
+        return jnp.mean(jnp.abs(values - jnp.log1p(nnx.relu(density) / UNIT)), axis=1)
+
+    def to_density(
+        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
+    ) -> Float[Array, "b p"]:
+        """Return 10 * (exp(value) - 1)."""
+        return UNIT * jnp.expm1(nnx.relu(values))
+
+
+class Scaled(Base):
+    """Ours, trained on density / maximum without the root."""
+
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Return the mean absolute error, and that of the maximum's logarithm."""
+        shape = jnp.mean(jnp.abs(values - density / maximum[:, None]), axis=1)
+        return shape + self.config.scale_weight * jnp.abs(conditioning[:, 0] - jnp.log(maximum))
+
+    def to_density(
+        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
+    ) -> Float[Array, "b p"]:
+        """Return maximum * value."""
+        return jnp.exp(conditioning[:, :1]) * nnx.relu(values)
+
+
+class Perceptron(nnx.Module):
+    """Linear layers with a ReLU between them."""
+
+    def __init__(self, widths: tuple[int, ...], rngs: nnx.Rngs):
+        self.layers = nnx.List([nnx.Linear(*pair, rngs=rngs) for pair in pairwise(widths)])
+
+    def __call__(self, x: Float[Array, " a"]) -> Float[Array, " b"]:
+        """Return the last layer's output."""
+        for layer in self.layers[:-1]:
+            x = nnx.relu(layer(x))
+        return self.layers[-1](x)
+
+
+def weights(hidden: int, terms: int, rngs: nnx.Rngs) -> nnx.Linear:
+    """Return the layer that gives the coefficients of some terms, begun as that of `Base`."""
+    small = nnx.initializers.variance_scaling(1.0, "fan_out", "normal")
+    return nnx.Linear(hidden, terms, kernel_init=small, rngs=rngs)
+
+
+def waves(limit: int, coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
+    """Return cos and sin of the harmonics with |h|^2 <= limit at a coordinate."""
+    return jnp.concatenate(cos_sin(jnp.asarray(harmonics(limit)) @ coordinate))
+
+
+@lru_cache
+def random_frequencies() -> Float[np.ndarray, "128 3"]:
+    """Return the published kind of frequencies: normal, of deviation 3."""
+    return np.random.default_rng(0).normal(0.0, 3.0, (128, 3)).astype(np.float32)
+
+
+@lru_cache
+def turned(limit: int) -> Float[np.ndarray, "h 3"]:
+    """Return one harmonic of all that cyclic permutations and inversion make of it, as float32."""
+    found: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for h in harmonics(limit).astype(int):
+        images = [tuple(int(x) for x in sign * np.roll(h, s)) for s in range(3) for sign in (1, -1)]
+        found.setdefault(max(images), max(images))
+    return np.asarray(list(found), np.float32)
