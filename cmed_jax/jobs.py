@@ -5,9 +5,10 @@ Everything that is written of a pattern bears its name: `halite.html`, `halite.n
 
 import dataclasses
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import Centring, primitive_lattice
@@ -15,10 +16,11 @@ from cmed_jax.files.preparation import EVERY_STEP, Preparation
 from cmed_jax.files.volumes import needs_cell
 from cmed_jax.files.whole import write_text
 from cmed_jax.physics.instrument import radiation
-from cmed_jax.prediction import Prediction, Restored, restore_and_predict
+from cmed_jax.prediction import STEPS, Prediction, Restored, restore_and_predict
 from cmed_jax.report.results import results
 
-Step = prediction.Step | Literal["writing"]
+JOB_STEPS = (*STEPS, "writing the files")
+"""Of a job, in their order."""
 Cell = tuple[float, float, float, float, float, float] | Literal["auto"]
 Format = Literal["npz", "npy", "cube", "xsf", "ccp4", "map", "mrc", "chgcar", "vasp"]
 
@@ -110,7 +112,7 @@ def run(
     restored: Restored,
     out: Path,
     command: str,
-    progress: Callable[[Step], object] = str,
+    progress: Callable[[str], object] = lambda step: None,
 ) -> dict[str, Any]:
     """Predict the density behind one pattern, and write it, and a page of it, into a folder.
 
@@ -122,7 +124,7 @@ def run(
         restored: the settings' model.
         out: the folder.
         command: that repeats it, such as `command_line` gives it.
-        progress: is told of each of the `STEPS` when it begins.
+        progress: is told of each of the `JOB_STEPS` when it begins.
 
     Returns:
         The figures of the prediction (`cmed_jax.report.results`) with the "file", the "command",
@@ -152,7 +154,7 @@ def run(
     )
     if settings.scale and prediction.electrons is not None:
         prediction = prediction.scaled()
-    progress("writing")
+    progress(JOB_STEPS[-1])
     files = _write(prediction, out / file.stem, settings.formats, command)
     found = {"file": str(file), "command": command, "files": files}
     return found | results(prediction)

@@ -100,17 +100,18 @@ def _attempt(job: Job, settings: Settings, restored: Restored, out: Path) -> Out
 def _say(outcome: Outcome) -> None:
     """Say what the user should know, a sentence a line."""
     name = Path(outcome["file"]).name
-    for warning in outcome.get("warnings", ()):
-        print(f"warning: {name}: {warning}", file=sys.stderr)
+    for kind in ("alarm", "doubt", "note"):
+        for sentence in outcome.get(f"{kind}s", ()):
+            print(f"{kind}: {name}: {sentence}", file=sys.stderr)
     if "error" in outcome:
         print(f"error: {name}: {outcome['error']}", file=sys.stderr)
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(**STYLE)
-    for heading in ("file", "told"):
+    for heading in ("file", "told", "question"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("volume / Å³", "electrons", "cosine", "Rwp", "warnings"):
+    for heading in ("volume / Å³", "electrons", "cosine", "Rwp", "doubts", "notes"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("best analogue")
     for outcome in outcomes:
@@ -124,11 +125,19 @@ def _row(outcome: Outcome) -> list[str]:
     cell, implied = outcome["cell"], outcome["implied"]
     return [
         outcome["composition"] or "–",
+        _question(outcome),
         *(["–", "–"] if cell is None else [f"{cell['volume']:.2f}", f"{cell['electrons']:.1f}"]),
         *(["–", "–"] if implied is None else [f"{implied[x]:.3f}" for x in ("cosine", "rwp")]),
-        str(len(outcome["warnings"])),
+        *(str(len(outcome[kind])) for kind in ("doubts", "notes")),
         *(f"like {best['formula']}, Rwp {best['rwp']:.3f}" for best in outcome["analogues"][:1]),
     ]
+
+
+def _question(outcome: Outcome) -> str:
+    """Whether what was asked goes together."""
+    if outcome["alarms"]:
+        return "[bold red]check it[/]"
+    return "–" if outcome["verdict"] is None else "consistent"
 
 
 if __name__ == "__main__":

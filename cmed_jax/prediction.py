@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -34,7 +34,7 @@ from cmed_jax.files.implied import Implied, imply
 from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import check_grid_pattern
 from cmed_jax.files.preparation import EVERY_STEP, Preparation, Prepared, prepare
-from cmed_jax.files.verdict import Verdict, judge
+from cmed_jax.files.verdict import Explanation, Verdict, judge
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
 from cmed_jax.model.network import Network
@@ -55,8 +55,12 @@ __all__ = [
 
 Column = Sequence[float] | Real[np.ndarray, "..."]
 Pattern = Column | Sequence[Column] | str | Path
-Step = Literal["reading", "predicting", "comparing with known crystals", "finding the cell"]
-STEPS: tuple[Step, ...] = get_args(Step)
+STEPS = (
+    "reading the pattern",
+    "predicting the density",
+    "comparing with known crystals",
+    "finding the cell",
+)
 """Of a prediction, in their order."""
 Composition = str | Mapping[str, float | int] | Sequence[str] | None
 
@@ -227,7 +231,7 @@ def restore_and_predict(
     seed: int = 0,
     analogues: int = 3,
     structures: str | None = None,
-    progress: Callable[[Step], object] = str,
+    progress: Callable[[str], object] = lambda step: None,
 ) -> Prediction:
     """Predict the electron density of the unit cell behind a powder pattern.
 
@@ -263,7 +267,7 @@ def restore_and_predict(
     for name, number in (("samples", samples), ("analogues", analogues)):
         if number < 0:
             raise ValueError(f"{name} is {number}: give 0 or more")
-    progress("reading")
+    progress(STEPS[0])
     told, knowledge = parse_composition(composition)
     restored = model if isinstance(model, Restored) else restore(model)
     config, network, familiar = restored
@@ -275,20 +279,22 @@ def restore_and_predict(
     else:
         shown, coverage = prepared.pattern, prepared.coverage
         notes = [*prepared.warnings, *guard.of_pattern(prepared, artefacts, familiar)]
-    progress("predicting")
+    progress(STEPS[1])
     generator = network_generator(network, grid, samples=samples, seed=seed)
     query = Query(shown[None], told[None], np.array([knowledge], np.int32), coverage[None])
     densities = np.asarray(generator(query)[0])
-    progress("comparing with known crystals")
+    progress(STEPS[2])
     known = _analogues(prepared, told, knowledge, analogues, structures)
     formula = told if knowledge == Knowledge.FULL else None
-    progress("finding the cell")
+    progress(STEPS[3])
     cells = _cells(densities[0], prepared, cell, familiar, known, formula)
     lattice = cells[0].lattice if cells else None
     if cell is not None and not isinstance(cell, str):
         lattice = primitive_lattice(cell, centring)
     implied = _implied(densities[0], lattice, prepared, familiar, cells)
-    verdict = None if formula is None else _verdict(prepared, cells, known, formula)
+    if formula is not None and analogues and prepared is not None and not known:
+        notes.append(guard.without_template(formula))
+    verdict = None if formula is None else _verdict(prepared, known, implied, lattice, formula)
     return Prediction(
         densities[0],
         densities[1:].std(axis=0) if samples else None,
@@ -306,7 +312,7 @@ def restore_and_predict(
         implied,
         known,
         verdict,
-        None if lattice is None or formula is None else guard.electrons(lattice, formula),
+        None if lattice is None or formula is None else guard.electrons(lattice, formula, known),
     )
 
 
@@ -353,16 +359,18 @@ def _implied(
 
 def _verdict(
     prepared: Prepared | None,
-    cells: tuple[CellCandidate, ...],
     known: tuple[Analogue, ...],
+    implied: Implied | None,
+    lattice: Float[np.ndarray, "3 3"] | None,
     formula: Float[np.ndarray, "119"],
 ) -> Verdict | None:
-    """Return whether the question is consistent, by the cells or else by the known crystals."""
+    """Return whether the question is consistent; None without known crystals to hold it against."""
     if prepared is None or not known:
         return None
-    lines = MeasuredLines.of(prepared)
-    explanations = cells or [each.cell(lines) for each in known]
-    return judge(explanations, lines.wavelength, anonymous_formula(formula))
+    heard = [Explanation(x.name, x.implied.rwp, x.room) for x in known if x.implied is not None]
+    if implied is not None and lattice is not None:
+        heard.append(Explanation("the prediction", implied.rwp, guard.room(lattice, formula)))
+    return judge(heard, prepared.radiation.mean, anonymous_formula(formula))
 
 
 def _alarms(

@@ -38,6 +38,7 @@ def predict(finished, file, tmp_path, answer):
         plain |= {"analogues": 0}
         given = {name: x for name, x in (plain | options).items() if x is not None}
         words = [str(word) for name, x in given.items() for word in (f"--{name}", *wrapped(x))]
+        words = [word for word in words if word != "True"]
         return answer(main, *files, "--grid", *GRID, "--out", out, *words)
 
     return predict
@@ -58,10 +59,12 @@ def test_the_command_writes_what_python_returns(finished, file, predict, tmp_pat
     code, printed, errors = predict(samples=3, seed=2)
     assert code == 0
     assert "salt.xy" in printed
-    options = {"wavelength": "CuKa", "grid": GRID, "samples": 3, "seed": 2}
+    options = {"wavelength": "CuKa", "grid": GRID, "samples": 3, "seed": 2, "analogues": 0}
     expected = restore_and_predict(finished, file, "NaCl", **options)
-    assert errors.startswith("warning: salt.xy: ")
-    assert errors.count("\n") == len(expected.warnings)
+    kinds = [("doubt", x) for x in expected.doubts] + [("note", x) for x in expected.notes]
+    assert errors.splitlines() == [f"{kind}: salt.xy: {sentence}" for kind, sentence in kinds]
+    assert expected.doubts
+    assert expected.notes
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "results.json", "salt.html", "salt.npz",
     ]  # fmt: skip
@@ -195,6 +198,37 @@ def test_a_mistake_about_one_file_is_answered_in_a_line(predict, tmp_path, text,
     assert errors.startswith("error: bad.xy: ")
     assert message in errors
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
+
+
+def test_a_question_that_goes_together_is_told_from_one_that_does_not(known, predict, tmp_path):
+    """Cobalt in the place of copper makes the cell half as large again."""
+    asked = {"analogues": 2, "structures": known, "cell": "auto"}
+    code, printed, errors = predict(**asked)
+    assert (code, "consistent" in printed) == (0, True)
+    assert "alarm: " not in errors
+    assert results(tmp_path / "out")[0]["verdict"]["consistent"]
+    code, printed, errors = predict(**asked, wavelength="CoKa")
+    assert (code, "check it" in printed) == (0, True)
+    assert "alarm: salt.xy: the wavelength looks wrong" in errors
+    (found,) = results(tmp_path / "out")
+    assert found["alarms"] == [found["verdict"]["sentence"]]
+    assert "Alarm." in (tmp_path / "out" / "salt.html").read_text()
+
+
+def test_the_density_is_scaled_to_the_electrons_where_it_is_asked_for(predict, tmp_path):
+    cell = {"cell": CELL, "centring": "F"}
+    predict(**cell)
+    with np.load(tmp_path / "out" / "salt.npz") as saved:
+        plain = saved["density"]
+    code, _, _ = predict(**cell, scale=True)
+    (found,) = results(tmp_path / "out")
+    assert code == 0
+    assert found["cell"]["electrons"] == pytest.approx(28, rel=1e-4)
+    assert found["cell"]["electrons_known"] == 28
+    assert "--scale" in shlex.split(found["command"])
+    with np.load(tmp_path / "out" / "salt.npz") as saved:
+        factor = saved["density"].mean() / plain.mean()
+        np.testing.assert_allclose(saved["density"], factor * plain, rtol=1e-4, atol=1e-6)
 
 
 def test_known_crystals_are_written_beside_the_prediction(known, predict, tmp_path):

@@ -40,7 +40,7 @@ def ask(finished, peaks):
     """Predict with what differs from a plain prediction of rock salt."""
 
     def ask(pattern=peaks, composition="NaCl", checkpoint=finished, **options):
-        options = {"wavelength": "CuKa", "grid": GRID} | options
+        options = {"wavelength": "CuKa", "grid": GRID, "analogues": 0} | options
         return restore_and_predict(checkpoint, pattern, composition, **options)
 
     return ask
@@ -123,6 +123,7 @@ def test_a_cell_is_sought_among_lattices_of_the_training_crystals(ask):
     found = ask(cell="auto", grid=(12, 12, 12))
     assert found.cells
     assert all(cell.lattice_type.startswith("cubic") for cell in found.cells)
+    assert {cell.origin for cell in found.cells} == {"the predicted density"}
     np.testing.assert_array_equal(found.lattice, found.cells[0].lattice)
     assert found.implied is not None
 
@@ -202,7 +203,7 @@ def test_a_file_that_says_its_wavelength_needs_none(ask, peaks, tmp_path):
     np.savetxt(path, np.column_stack(peaks), header="wavelength: 1.54184 A")
     np.testing.assert_allclose(ask(path, wavelength=None).pattern, ask().pattern, atol=1e-6)
     found = ask(path, wavelength="CoKa")
-    assert "the file says that the wavelength is 1.54184" in found.warnings[0]
+    assert "the file says that the wavelength is 1.54184" in found.notes[0]
 
 
 def test_a_network_that_was_restored_once_serves_many_patterns(ask, finished, peaks):
@@ -225,6 +226,50 @@ def test_known_crystals_explain_a_pattern_beside_the_network(ask, known):
     assert analogue.crystal.material_id == "salt"
     assert analogue.parameters[:3] == pytest.approx(5.64, rel=1e-3)
     assert analogue.implied.cosine > 0.99
+
+
+def test_the_cell_of_a_known_crystal_is_a_candidate_with_its_origin(ask, known):
+    found = ask(cell="auto", analogues=3, structures=known, grid=(12, 12, 12))
+    (through,) = [cell for cell in found.cells if cell.origin == "NaCl like MgO"]
+    assert through.lattice_type == "cubic F"
+    assert through.parameters[0] == pytest.approx(5.64, rel=1e-3)
+    assert through.merit > 0.97
+    merits = [cell.merit for cell in found.cells]
+    assert found.cells[0].merit > max(merits) - 0.05
+    assert np.linalg.det(found.lattice) == pytest.approx(5.64**3 / 4, rel=5e-3)
+
+
+def test_a_verdict_is_given_unless_it_is_switched_off_or_nothing_tells(ask, known):
+    found = ask(analogues=3, structures=known)
+    assert found.verdict.consistent
+    assert found.alarms == ()
+    wrong = ask(wavelength="CoKa", analogues=3, structures=known)
+    assert not wrong.verdict.consistent
+    assert wrong.alarms == (wrong.verdict.sentence,)
+    assert wrong.warnings[0] == wrong.verdict.sentence
+    assert ask(structures=known).verdict is None
+    without = ask(composition="Na2Cl", analogues=3, structures=known)
+    assert without.verdict is None
+    assert any("no known crystal is of the type AB2" in sentence for sentence in without.notes)
+
+
+def test_a_cell_that_has_no_room_is_an_alarm(ask):
+    found = ask(cell=(2.8, 2.8, 2.8, 90, 90, 90), centring="F", grid=(12, 12, 12))
+    assert any("has room for about 0.1" in sentence for sentence in found.alarms)
+
+
+def test_the_electrons_of_whole_formula_units_scale_a_density_that_is_asked_for(ask):
+    cell = {"cell": (5.64, 5.64, 5.64, 90, 90, 90), "centring": "F", "grid": (12, 12, 12)}
+    found = ask(**cell, samples=2)
+    assert found.electrons == 28
+    scaled = found.scaled()
+    volume = np.linalg.det(found.lattice)
+    assert scaled.density.mean() * volume == pytest.approx(28, rel=1e-5)
+    ratio = scaled.density.mean() / found.density.mean()
+    np.testing.assert_allclose(scaled.std, ratio * found.std, rtol=1e-4)
+    np.testing.assert_allclose(scaled.candidates, ratio * found.candidates, rtol=1e-4)
+    with pytest.raises(ValueError, match="the number of electrons is not known"):
+        ask(composition=["Na", "Cl"], **cell).scaled()
 
 
 @pytest.mark.parametrize("composition", [["Na", "Cl"], None, "Na2Cl"])

@@ -5,7 +5,7 @@ import importlib.util
 import signal
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,12 @@ def predictor(settings: Settings) -> Predict:
     """
     restored = restore(settings.model)
 
-    def predict(job: Job, folder: Path) -> Mapping[str, Any]:
+    def predict(job: Job, folder: Path, progress: Callable[[str], object]) -> Mapping[str, Any]:
         formats = FORMATS if job.known.cell is not None else FORMATS[:1]
         asked = replace(settings, formats=formats)
         named = Job(Path(job.file.name), job.known)
-        return run(job, asked, restored, folder, command_line(named, asked, Path("predictions")))
+        command = command_line(named, asked, Path("predictions"))
+        return run(job, asked, restored, folder, command, progress)
 
     return predict
 

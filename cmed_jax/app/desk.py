@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from cmed_jax.jobs import Job, Known
+from cmed_jax.jobs import JOB_STEPS, Job, Known
 from cmed_jax.manifest import SUFFIXES
 
 MOST_WAITING = 20
@@ -25,8 +25,9 @@ KEPT = 50
 
 LONGEST_NAME = 80
 
-Predict = Callable[[Job, Path], Mapping[str, Any]]
-"""Answers a job with its figures, and writes the files that they name into a folder."""
+Predict = Callable[[Job, Path, Callable[[str], object]], Mapping[str, Any]]
+"""Answers a job with its figures, writes the files that they name into a folder, and tells of each
+of the `JOB_STEPS` when it begins."""
 
 
 class Busy(Exception):
@@ -41,6 +42,7 @@ class Task:
         job: what was asked.
         folder: of the pattern and the answer.
         state: where it stands.
+        step: of the `JOB_STEPS`, while it is working.
         figures: of the prediction once it is done.
         error: in a sentence, once it has failed.
     """
@@ -48,6 +50,7 @@ class Task:
     job: Job
     folder: Path
     state: Literal["waiting", "working", "done", "failed"] = "waiting"
+    step: str = JOB_STEPS[0]
     figures: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
 
@@ -55,6 +58,15 @@ class Task:
     def over(self) -> bool:
         """Whether it is done, or has failed."""
         return self.state in ("done", "failed")
+
+    @property
+    def steps_done(self) -> int:
+        """How many of the `JOB_STEPS` are behind it."""
+        return len(JOB_STEPS) if self.over else JOB_STEPS.index(self.step)
+
+    def begin(self, step: str) -> None:
+        """Note which step begins."""
+        self.step = step
 
 
 class Desk:
@@ -118,7 +130,7 @@ class Desk:
     def _work(self, task: Task) -> None:
         task.state = "working"
         try:
-            task.figures = self._predict(task.job, task.folder)
+            task.figures = self._predict(task.job, task.folder, task.begin)
             task.state = "done"
         except (ValueError, OSError) as error:
             task.error = str(error).replace(f"{task.folder}/", "")

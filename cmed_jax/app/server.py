@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cmed_jax.app.desk import Busy, Desk, Task
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.files.readers.markup import MOST_BYTES
+from cmed_jax.jobs import JOB_STEPS
 from cmed_jax.manifest import COLUMNS, SUFFIXES, parse_known
 from cmed_jax.physics.patterns import RADIATIONS
 
@@ -121,8 +122,10 @@ async def _state(request: Request) -> Response:
     identity = request.path_params["identity"]
     task = _task(request)
     known = {"state": task.state, "name": task.job.file.name, "error": task.error}
-    answer = {name: task.figures.get(name) for name in ("files", "warnings")}
-    return JSONResponse(known | answer | {"ahead": request.app.state.desk.ahead(identity)})
+    stands = {"step": task.step, "done": task.steps_done, "of": len(JOB_STEPS)}
+    stands["ahead"] = request.app.state.desk.ahead(identity)
+    answer = {name: task.figures.get(name) for name in ("files", "alarms")}
+    return JSONResponse(known | stands | answer)
 
 
 async def _file(request: Request) -> Response:

@@ -10,7 +10,9 @@ Templates are scaled as a whole, and those with one main axis stretched along it
 agree best over ln s with the measured ones; of those whose three axes are free the best are
 stretched along all. The cells of the best are refined: s^2 = h G* h is linear in what the space
 group leaves free of the reciprocal metric tensor G*. They are ranked by how the amplitudes of their
-lines agree with the measured ones at the angles where these lie.
+lines agree with the measured ones at the angles where these lie, and by how usual their volume is:
+ions with equally many electrons, as in KCl, look like one kind of atom, and another type of crystal
+explains their lines as well, but has no room for them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +29,7 @@ from cmed_jax.crystal.canonical import canonical_cell, space_group
 from cmed_jax.crystal.composition import anonymous_formula, composition_vector
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
+from cmed_jax.crystal.volumes import room
 from cmed_jax.data.records import MAX_EDGES
 from cmed_jax.evaluation.substitution import (
     REACH,
@@ -37,7 +40,15 @@ from cmed_jax.evaluation.substitution import (
     profile_of_lines,
     profile_steps,
 )
-from cmed_jax.files.cell_search import MeasuredLines
+from cmed_jax.files.cell_search import (
+    FINE,
+    CellCandidate,
+    MeasuredLines,
+    Reflections,
+    agreement,
+    handicap,
+    lattice_type_of,
+)
 from cmed_jax.files.implied import Implied, imply
 from cmed_jax.files.indexing import UNSHIFTED
 from cmed_jax.files.preparation import Prepared
@@ -62,8 +73,8 @@ STEP, WIDTH = 0.05, 2.0
 """Of the grid on which lines are compared, degrees; of a line on it, steps (standard deviation)."""
 SYMPREC = 0.01
 """Tolerance of the symmetry that a CIF names, angstrom; the crystals are symmetrised already."""
-FREEDOM = 0.005
-"""By so much the merit has to rise for each number that is free in the cell: more fit by chance."""
+FARTHEST = 1.3
+"""Lines beyond this s, 1/angstrom, are not compared: hard radiation shows more than is needed."""
 
 
 class Analogue(NamedTuple):
@@ -86,6 +97,34 @@ class Analogue(NamedTuple):
         """a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell."""
         to_primitive = space_group(self.crystal.space_group).cell.T
         return cell_parameters(np.linalg.solve(to_primitive, self.crystal.lattice))
+
+    @property
+    def name(self) -> str:
+        """What it is called, such as "NaCl like KBr"."""
+        return f"{self.crystal.formula} like {self.template}"
+
+    @property
+    def room(self) -> float:
+        """Its volume over what its atoms usually take up; 1 where that is not known."""
+        numbers = self.crystal.numbers
+        return room(self.crystal.volume, composition_vector(numbers), len(numbers))
+
+    def cell(self, lines: MeasuredLines) -> CellCandidate:
+        """Return its cell, judged by its lines as `find_cell` judges by those of a density."""
+        lines = lines.up_to(FARTHEST)
+        (implied,) = _lines([self.crystal], _Observed.of(lines).span[1])
+        reflections = Reflections(implied[:, :1] ** 2, implied[:, 1])
+        shift = lines.shift or UNSHIFTED
+        merit = agreement(np.ones((1, 1)), np.array([shift]), reflections, lines, 0.0, FINE)
+        return CellCandidate(
+            lattice_type_of(self.crystal.space_group),
+            self.parameters,
+            self.crystal.lattice,
+            merit.item(),
+            shift,
+            self.name,
+            self.room,
+        )
 
     def density(self, shape: tuple[int, int, int] = GRID) -> Float[np.ndarray, "a b c"]:
         """Return the density of its independent atoms (`cmed_jax.physics.electron_density`)."""
@@ -153,9 +192,12 @@ def find_analogues(
         known: crystals in any cells.
         most: how many to return.
     """
+    lines = lines.up_to(FARTHEST)
+    if not len(lines.angle):
+        return []
     observed = _Observed.of(lines)
     trials = [
-        Analogue(replace(template, numbers=numbers), template.formula, 0.0)
+        Analogue(_with_usual_room(replace(template, numbers=numbers)), template.formula, 0.0)
         for template in _templates(known, anonymous_formula(composition))
         for numbers in assignments(template.numbers, composition)
     ]
@@ -173,7 +215,12 @@ def find_analogues(
 
 
 def _best_first(analogues: Iterable[Analogue]) -> list[Analogue]:
-    return sorted(analogues, key=lambda each: FREEDOM * _free_axes(each.crystal) - each.merit)
+    return sorted(
+        analogues,
+        key=lambda each: (
+            handicap(lattice_type_of(each.crystal.space_group), each.room) - each.merit
+        ),
+    )
 
 
 def _free_axes(crystal: Material) -> int:
@@ -199,6 +246,12 @@ def _templates(known: Iterable[Material | Refusal], formula: str) -> Iterator[Ma
         if (kind := crystal_kind(crystal)) not in seen:
             seen.add(kind)
             yield crystal
+
+
+def _with_usual_room(crystal: Material) -> Material:
+    """Return a crystal in a cell as large as its atoms usually need, from which it is scaled."""
+    spare = room(crystal.volume, composition_vector(crystal.numbers), len(crystal.numbers))
+    return replace(crystal, lattice=crystal.lattice / np.cbrt(spare))
 
 
 def _fitted(

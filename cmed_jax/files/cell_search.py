@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cmed_jax.crystal.lattice import PRIMITIVE, primitive_lattice
+from cmed_jax.crystal.material import crystal_system
 from cmed_jax.files.indexing import (
     Axes,
     Indexed,
@@ -32,7 +33,7 @@ from cmed_jax.files.indexing import (
 )
 from cmed_jax.files.preparation import Prepared
 from cmed_jax.physics.density import B_FACTOR, structure_factors
-from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta
+from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
 
 LatticeType = Literal["cubic P", "cubic I", "cubic F", "hexagonal P", "hexagonal R"]
 LATTICE_TYPES: tuple[LatticeType, ...] = get_args(LatticeType)
@@ -61,8 +62,14 @@ LISTED = 5
 """Candidates of each lattice type that are returned."""
 ALIKE = 0.004
 """Metrics that differ by this share are one cell."""
-SECOND_NUMBER = 0.01
-"""By how much the merit of a lattice of two free numbers has to be above that of one."""
+FREEDOM = 0.01
+"""By so much the merit has to rise for each further number that is free in a lattice."""
+UNUSUAL = 0.1
+"""And by so much for a volume that is larger or smaller than the usual one by a factor e."""
+FREE_NUMBERS = {
+    "cubic": 1, "hexagonal": 2, "tetragonal": 2, "orthorhombic": 3, "monoclinic": 4, "triclinic": 6,
+}  # fmt: skip
+"""Of the lattices of each type."""
 SYMMETRIC = 5
 """Reflections with indices up to this are compared with their equivalents."""
 CHUNK = 512
@@ -84,12 +91,15 @@ class CellCandidate(NamedTuple):
     """A cell that a density may fill.
 
     Attributes:
-        lattice_type: such as "cubic F", "hexagonal P" or "hexagonal R".
+        lattice_type: such as "cubic F", "hexagonal R" or "monoclinic C".
         parameters: a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell.
         lattice: rows a, b, c, angstrom, of the primitive cell, which the density fills.
         merit: figure of merit, 0 to 1: how well implied and measured lines agree, times how well
             the density has the symmetry of the lattice type.
         shift: zero shift, with which they do.
+        origin: what implies the lines: the density, or a known crystal.
+        room: its volume over what the atoms in it usually take up, of a density those of whole
+            formula units (`cmed_jax.crystal.volumes`); 1 where that is not known.
     """
 
     lattice_type: str
@@ -97,6 +107,8 @@ class CellCandidate(NamedTuple):
     lattice: Float[np.ndarray, "3 3"]
     merit: float
     shift: Shift
+    origin: str = "the predicted density"
+    room: float = 1.0
 
 
 class MeasuredLines(NamedTuple):
@@ -120,6 +132,13 @@ class MeasuredLines(NamedTuple):
         stop = angle[-1] + (not prepared.is_profile)
         used = prepared.radiation.mean
         return cls(peaks.two_theta, peaks.area, float(start), float(stop), used, prepared.shift)
+
+    def up_to(self, s: float) -> "MeasuredLines":
+        """Return the lines below an s, 1/angstrom."""
+        limit = two_theta(np.array([s]), self.wavelength).item()
+        stop = self.stop if np.isnan(limit) else min(self.stop, limit)
+        near = self.angle < stop
+        return self._replace(angle=self.angle[near], area=self.area[near], stop=stop)
 
 
 class Reflections(NamedTuple):
@@ -150,22 +169,46 @@ def find_cell(
         b_factor: isotropic B of the density, angstrom^2.
     """
     found = [cell for each in lattice_types for cell in _cells(density, lines, each, b_factor)]
-    return tuple(sorted(found, key=_by_merit))
+    return best_cells_first(found)
 
 
-def _by_merit(cell: CellCandidate) -> float:
-    """Every cubic lattice is a rhombohedral one as well, which fits by its two numbers."""
-    return SECOND_NUMBER * (not cell.lattice_type.startswith("cubic")) - cell.merit
+def best_cells_first(cells: Iterable[CellCandidate]) -> tuple[CellCandidate, ...]:
+    """Return cells by their merit, less for free numbers and for unusual room.
+
+    Every cubic lattice is a rhombohedral one as well, which fits by its two numbers; and ions with
+    equally many electrons, as in KCl, look like a lattice of half the edge, which has no room.
+    """
+    return tuple(
+        sorted(cells, key=lambda cell: handicap(cell.lattice_type, cell.room) - cell.merit)
+    )
+
+
+def handicap(lattice_type: str, room: float) -> float:
+    """Return by how much the merit of a cell has to be above that of another to go before it.
+
+    Args:
+        lattice_type: of the cell.
+        room: its volume over the usual.
+    """
+    return FREEDOM * FREE_NUMBERS[lattice_type.split()[0]] + UNUSUAL * abs(float(np.log(room)))
 
 
 def lattice_types_of(space_groups: Iterable[int]) -> tuple[LatticeType, ...]:
     """Return the lattice types, of those that can be sought, that space groups have."""
-    found = set()
-    for number in space_groups:
-        axes = "cubic" if number >= 195 else "hexagonal"
-        centring = gemmi.find_spacegroup_by_number(number).centring_type()
-        found.add(f"{axes} {centring}" if number >= 143 else "")
+    found = {lattice_type_of(number) for number in space_groups}
     return tuple(each for each in LATTICE_TYPES if each in found)
+
+
+def lattice_type_of(space_group: int | None) -> str:
+    """Return the lattice type of a space group, such as "hexagonal R" of number 167.
+
+    Raises:
+        ValueError: the number is unknown or not 1-230.
+    """
+    system = crystal_system(space_group)
+    assert space_group is not None  # or that has raised
+    centring = gemmi.find_spacegroup_by_number(space_group).centring_type()
+    return f"{'hexagonal' if system == 'trigonal' else system} {centring}"
 
 
 def density_reflections(

@@ -4,13 +4,16 @@ Every check returns sentences. None of them stops anything: a network answers wh
 and these say why the answer may be worth nothing.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.composition import SYMBOLS
+from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula
+from cmed_jax.crystal.volumes import volume_of_atom
 from cmed_jax.data.familiar import SEEN, STEP, Familiar
-from cmed_jax.files.cell_search import CellCandidate
+from cmed_jax.files.analogues import Analogue
 from cmed_jax.files.implied import Implied
 from cmed_jax.files.preparation import Prepared
 from cmed_jax.physics.artefacts import Artefacts
@@ -25,6 +28,10 @@ MERGED = 2.0
 """Peaks as wide as this many bins of the network's grid hide their neighbours."""
 LEAST_ROOM, MOST_ROOM = 0.7, 1.4
 """What a cell that holds whole formula units may have room for, as a share of them."""
+MOST_UNITS = 2
+"""More formula units than these are not told apart by the volume."""
+SAME_VOLUME = 0.01
+"""Cells whose volumes differ by a smaller share hold the same atoms."""
 LARGEST_UNIT = 48
 """Most atoms of a formula unit that amounts are reduced to."""
 POOR = 0.8
@@ -57,63 +64,100 @@ def of_composition(composition: Float[np.ndarray, "119"], familiar: Familiar | N
     return [f"no training crystal holds {names}: the network knows nothing of it"]
 
 
-def of_cell(
-    density: Float[np.ndarray, "a b c"],
-    lattice: Float[np.ndarray, "3 3"],
-    composition: Float[np.ndarray, "119"],
-    familiar: Familiar | None,
-    *,
-    in_full: bool,
-) -> list[str]:
-    """Return what does not go together about a cell, the density in it, and the composition.
+def without_template(composition: Float[np.ndarray, "119"]) -> str:
+    """Return what to say of a composition for whose type no crystal is known."""
+    return (
+        f"no known crystal is of the type {anonymous_formula(composition)}, so that nothing tells "
+        "whether wavelength and formula go together with the pattern"
+    )
+
+
+def of_cell(lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]) -> list[str]:
+    """Return whether a cell and a composition do not go together.
 
     Args:
-        density: e/angstrom^3.
-        lattice: rows a, b, c in angstrom.
-        composition: by atomic number.
-        familiar: what the training crystals have between them, where it is known.
-        in_full: the composition holds the fractions of all elements.
+        lattice: rows a, b, c in angstrom of the primitive cell.
+        composition: the fractions of all elements.
     """
-    if not in_full or not composition.any():
+    if LEAST_ROOM < room(lattice, composition) < MOST_ROOM:
         return []
-    volume = cell_volume(lattice)
-    of_atom = None if familiar is None else familiar.volume(composition)
-    if of_atom is None:  # by the predicted density, less surely
-        of_atom = float(composition @ np.arange(len(composition)) / density.mean())
-    units = volume / of_atom / _atoms_of_formula(composition)
-    if _are_whole(units):
-        return []
+    units = formula_units(lattice, composition)
     return [
-        f"the primitive cell, {volume:.4g} angstrom^3, has room for about {units:.2f} formula "
-        "units: check the wavelength, the composition, and the cell"
+        f"the primitive cell, {cell_volume(lattice):.4g} angstrom^3, has room for about "
+        f"{units:.2f} formula units: check the wavelength, the composition, and the cell"
     ]
 
 
-def with_room_first(
-    cells: tuple[CellCandidate, ...], composition: Float[np.ndarray, "119"], familiar: Familiar
-) -> tuple[CellCandidate, ...]:
-    """Return cells in their order, but before all others those with room for formula units.
+def room(lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]) -> float:
+    """Return the volume of a cell over what whole formula units in it usually take up.
+
+    Returns:
+        1 as well where that is not known.
+    """
+    units = formula_units(lattice, composition)
+    return 1.0 if units is None else units / max(round(units), 1)
+
+
+def electrons(
+    lattice: Float[np.ndarray, "3 3"],
+    composition: Float[np.ndarray, "119"],
+    known: Sequence[Analogue] = (),
+) -> float | None:
+    """Return the electrons of the whole formula units in a cell.
 
     Args:
-        cells: the best first.
+        lattice: rows a, b, c in angstrom.
         composition: the fractions of all elements.
-        familiar: what the training crystals have between them; it tells the volumes.
+        known: crystals of that composition; the best of those in a cell of the same volume tells.
+
+    Returns:
+        None where none of them does, and the volume leaves the number of units open.
     """
-    of_atom = familiar.volume(composition)
-    if of_atom is None:
-        return cells
-    of_unit = of_atom * _atoms_of_formula(composition)
-    return tuple(sorted(cells, key=lambda c: not _are_whole(cell_volume(c.lattice) / of_unit)))
+    volume = cell_volume(lattice)
+    same = [each.crystal for each in known if abs(each.crystal.volume / volume - 1) < SAME_VOLUME]
+    if same:
+        return float(same[0].numbers.sum())
+    units = formula_units(lattice, composition)
+    if units is None or round(units) not in range(1, MOST_UNITS + 1):
+        return None
+    of_atom = float(composition @ np.arange(len(composition)))
+    return round(units) * atoms_of_formula(composition) * of_atom
 
 
-def of_agreement(implied: Implied) -> list[str]:
-    """Return whether a prediction fails to explain the pattern that it was made from."""
+def formula_units(
+    lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]
+) -> float | None:
+    """Return for how many formula units a cell has room, by usual volumes of atoms.
+
+    Args:
+        lattice: rows a, b, c in angstrom.
+        composition: the fractions of all elements.
+
+    Returns:
+        None where it is not known what the atoms take up (`cmed_jax.crystal.volumes`).
+    """
+    of_atom = volume_of_atom(composition)
+    return of_atom and cell_volume(lattice) / of_atom / atoms_of_formula(composition)
+
+
+def of_agreement(implied: Implied, known: Sequence[Analogue] = ()) -> list[str]:
+    """Return whether a prediction fails to explain the pattern that it was made from.
+
+    Args:
+        implied: by the prediction.
+        known: crystals that may explain it better, the best first.
+    """
     if implied.cosine >= POOR:
         return []
+    better = ((each.name, each.implied) for each in known if each.implied is not None)
+    instead = [
+        f"; {name} does (cosine {its.cosine:.2f}, Rwp {its.rwp:.2f})"
+        for name, its in better
+        if its.cosine >= POOR
+    ]
     return [
-        f"the density does not explain the pattern (cosine {implied.cosine:.2f}, Rwp "
-        f"{implied.rwp:.2f}): the prediction is wrong, or its cell, the composition or the "
-        "wavelength"
+        f"the predicted density does not explain the pattern (cosine {implied.cosine:.2f}, Rwp "
+        f"{implied.rwp:.2f}), so it is wrong{''.join(instead[:1])}"
     ]
 
 
@@ -199,12 +243,7 @@ def _of_molybdenum(angle: float, wavelength: float) -> float:
     return float(np.nan_to_num(two_theta(s, MO_K_ALPHA), nan=180.0)[0])
 
 
-def _are_whole(units: float) -> bool:
-    whole = max(round(units), 1)
-    return LEAST_ROOM * whole < units < MOST_ROOM * whole
-
-
-def _atoms_of_formula(composition: Float[np.ndarray, "119"]) -> int:
+def atoms_of_formula(composition: Float[np.ndarray, "119"]) -> int:
     """Return the least number of atoms that fractions of them are whole numbers of."""
     fractions = composition[composition > 0].astype(float)
     numbers = np.arange(1, LARGEST_UNIT + 1)

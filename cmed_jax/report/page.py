@@ -7,7 +7,7 @@ an evaluation (`cmed_jax.evaluation.page`); sections for which nothing is known 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
@@ -75,15 +75,27 @@ def _head(found: Results) -> dict[str, str]:
         "a pattern on the network’s grid" if measured is None else measured["file"] or "columns"
     )
     name = "An unknown compound" if composition is None else composition
-    warnings = found["warnings"] or ["There is nothing to warn of."]
-    kind = "bad" if found["warnings"] else "good"
     return {
         "title": escape(f"{name} from {source}"),
         "heading": f"{formula(name)} from {escape(source)}",
         "measurement": escape(_measurement(measured)),
         "tiles": "".join(_tile(*tile) for tile in _facts(found)),
-        "warnings": "".join(f'<li class="{kind}">{escape(_sentence(w))}</li>' for w in warnings),
+        "said": "".join(
+            f'<li class="{kind}"><b>{word}</b> {escape(_sentence(text))}</li>'
+            for kind, word, text in _said(found)
+        ),
     }
+
+
+def _said(found: Results) -> Iterator[tuple[str, str, str]]:
+    """Class, first word and sentence of all that is said of the prediction, the gravest first."""
+    for kind, word, key in (("bad", "Alarm.", "alarms"), ("poor", "Doubt.", "doubts")):
+        yield from ((kind, word, sentence) for sentence in found[key])
+    if found["verdict"] is not None and found["verdict"]["consistent"]:
+        yield "good", "Consistent.", found["verdict"]["sentence"]
+    yield from (("note", "Note.", sentence) for sentence in found["notes"])
+    if not any(found[key] for key in ("alarms", "doubts", "notes", "verdict")):
+        yield "good", "", "there is nothing to warn of"
 
 
 def _measurement(measured: Results | None) -> str:
@@ -111,6 +123,8 @@ def _facts(found: Results) -> list[tuple[str, str, str]]:
         facts.append((f"{cell['volume']:.2f}", "volume of the cell, Å³", remark))
         units = cell["formula_units"]
         remark = "" if units is None else f"{units:.2f} formula units of {found['composition']}"
+        if cell["electrons_known"] is not None:
+            remark += f"; {cell['electrons_known']:g} in whole ones"
         facts.append((f"{cell['electrons']:.1f}", "electrons in the cell", remark))
     else:
         facts.append(("–", "cell not known", "drawn in fractional coordinates"))
@@ -218,17 +232,20 @@ def _tables(found: Results) -> dict[str, str]:
 
 
 def _cells(best: Sequence[Results]) -> str:
-    rows = [[*_six(row), f"{row['merit']:.3f}"] for row in best]
-    return _table(("", *PARAMETERS, "merit"), [row["lattice_type"] for row in best], rows)
+    rows = [
+        [*_six(row), f"{row['merit']:.3f}", f"{row['room']:.2f}", row["origin"]] for row in best
+    ]
+    heads = ("", *PARAMETERS, "merit", "room", "by")
+    return _table(heads, [row["lattice_type"] for row in best], rows)
 
 
 def _analogues(known: Sequence[Results]) -> str:
     rows = [
-        [space_group_name(row["space_group"]), *_six(row)]
+        [space_group_name(row["space_group"]), *_six(row), f"{row['room']:.2f}"]
         + [f"{row[figure]:.3f}" for figure in ("cosine", "rwp")]
         for row in known
     ]
-    heads = ("like", "space group", *PARAMETERS, "cosine", "Rwp")
+    heads = ("like", "space group", *PARAMETERS, "room", "cosine", "Rwp")
     return _table(heads, [row["formula"] for row in known], rows)
 
 

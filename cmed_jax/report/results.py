@@ -9,10 +9,12 @@ density
     density, None without samples.
 cell
     None where it is not known; else parameters of the cell that the density fills (a, b, c in
-    angstrom, alpha, beta, gamma in degrees), its volume (angstrom^3), the electrons in it, and the
-    formula units that they make up, None without a formula.
+    angstrom, alpha, beta, gamma in degrees), its volume (angstrom^3), the electrons that the
+    density has in it, the formula units that they make up, None without a formula, and the
+    electrons_known of the whole units that it has room for, None where that is not known.
 cells
-    what the search found, the best first: lattice_type, parameters of the conventional cell, merit.
+    what the search found, the best first: lattice_type, parameters of the conventional cell, merit,
+    origin (the predicted density, or a known crystal), and room, the volume over the usual one.
 measured
     None for a pattern on the network's grid; else file (None for columns), format, points, first
     and last two-theta (degrees), wavelengths (angstrom) and their weights, the options of the
@@ -24,13 +26,16 @@ implied
 analogues
     known crystals that explain the pattern, the best first: id and formula of the known crystal,
     number of the space_group, parameters of the conventional cell, volume of the primitive one
-    (angstrom^3), merit, cosine and rwp.
+    (angstrom^3), merit, room, cosine and rwp.
+verdict
+    whether pattern, wavelength and formula go together: consistent, and a sentence; None where
+    nothing tells.
+alarms, doubts, notes
+    sentences: what is wrong with the question, what is wrong with the answer, and what is unusual.
 network
     the folder of its run, its dataset, and what decides its weights.
 software
     versions.
-
-and the warnings, in sentences.
 """
 
 import dataclasses
@@ -62,7 +67,10 @@ def results(prediction: Prediction) -> dict[str, Any]:
         "measured": None if prediction.prepared is None else _measured(prediction.prepared),
         "implied": None if implied is None else {"cosine": implied.cosine, "rwp": implied.rwp},
         "analogues": [_analogue(analogue) for analogue in prediction.analogues],
-        "warnings": list(prediction.warnings),
+        "verdict": None if prediction.verdict is None else prediction.verdict._asdict(),
+        "alarms": list(prediction.alarms),
+        "doubts": list(prediction.doubts),
+        "notes": list(prediction.notes),
         "network": {"run": config.run, "data": config.data} | config.identity(),
         "software": {
             "cmed_jax": cmed_jax.__version__,
@@ -110,6 +118,7 @@ def _cell(prediction: Prediction) -> dict[str, Any] | None:
         "volume": round(float(volume), 4),
         "electrons": electrons,
         "formula_units": None if unit is None else electrons / unit,
+        "electrons_known": prediction.electrons,
     }
 
 
@@ -127,6 +136,8 @@ def _candidate(cell: CellCandidate) -> dict[str, Any]:
         "lattice_type": cell.lattice_type,
         "parameters": _rounded(cell.parameters),
         "merit": float(cell.merit),
+        "origin": cell.origin,
+        "room": cell.room,
     }
 
 
@@ -139,6 +150,7 @@ def _analogue(analogue: Analogue) -> dict[str, Any]:
         "parameters": _rounded(analogue.parameters),
         "volume": round(crystal.volume, 4),
         "merit": analogue.merit,
+        "room": analogue.room,
         "cosine": None if implied is None else implied.cosine,
         "rwp": None if implied is None else implied.rwp,
     }

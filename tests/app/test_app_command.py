@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from cmed_jax.app import __main__ as command
-from cmed_jax.jobs import Job, Known, Settings
+from cmed_jax.jobs import JOB_STEPS, Job, Known, Settings
 
 CELL = (5.64, 5.64, 5.64, 90.0, 90.0, 90.0)
 
 
 @pytest.fixture(scope="module")
 def predict(finished):
-    return command.predictor(Settings(str(finished), samples=2, grid=(6, 5, 4), analogues=0))
+    answer = command.predictor(Settings(str(finished), samples=2, grid=(6, 5, 4), analogues=0))
+    return lambda job, folder, progress=len: answer(job, folder, progress)
 
 
 @pytest.fixture
@@ -35,6 +36,12 @@ def test_a_known_cell_is_answered_with_every_format(predict, file, tmp_path):
     assert found["files"] == names
     assert {path.name for path in tmp_path.iterdir()} == {"salt.xy", *names}
     assert found["cell"]["volume"] == pytest.approx(5.64**3 / 4, rel=1e-5)
+
+
+def test_every_step_is_told_in_its_order(predict, file, tmp_path):
+    told = []
+    predict(Job(file, Known("CuKa", "NaCl")), tmp_path, told.append)
+    assert tuple(told) == JOB_STEPS
 
 
 def test_without_a_cell_the_arrays_are_written(predict, file, tmp_path):

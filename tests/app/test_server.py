@@ -11,6 +11,7 @@ from cmed_jax.app import desk as desk_module
 from cmed_jax.app.desk import Desk, safe_name
 from cmed_jax.app.server import application
 from cmed_jax.files.readers.markup import MOST_BYTES
+from cmed_jax.jobs import JOB_STEPS
 
 HOME = "http://127.0.0.1:8000"
 PATTERN = b"10 1\n11 2\n12 1\n"
@@ -22,8 +23,9 @@ class Oracle:
     def __init__(self):
         self.go = threading.Event()
 
-    def __call__(self, job, folder):
+    def __call__(self, job, folder, progress):
         text = job.file.read_bytes()
+        progress(JOB_STEPS[2])
         if text == b"wait":
             assert self.go.wait(10)
         if text == b"bad":
@@ -32,7 +34,7 @@ class Oracle:
             raise RuntimeError("a fault")
         (folder / "answer.html").write_bytes(b"<p>" + text)
         (folder / "secret.txt").write_text("not listed")
-        return {"files": ["answer.html"], "warnings": [str(job.known.composition)]}
+        return {"files": ["answer.html"], "alarms": [str(job.known.composition)]}
 
 
 @pytest.fixture
@@ -120,8 +122,8 @@ def test_what_is_known_reaches_the_prediction(desk, submit):
 def test_two_users_at_once_do_not_mix(ask, submit, finish):
     first, second = submit(b"10 1\n11 5\n", "a.xy", composition="Si"), submit(composition="NaCl")
     assert first != second
-    assert finish(first)["warnings"] == ["Si"]
-    assert finish(second)["warnings"] == ["NaCl"]
+    assert finish(first)["alarms"] == ["Si"]
+    assert finish(second)["alarms"] == ["NaCl"]
     assert ask("GET", f"/predictions/{first}/answer.html").content == b"<p>10 1\n11 5\n"
     assert ask("GET", f"/predictions/{second}/answer.html").content == b"<p>" + PATTERN
 
@@ -133,6 +135,18 @@ def test_those_who_wait_are_told_how_many_come_first(ask, submit, finish, oracle
     oracle.go.set()
     assert finish(second)["ahead"] == 0
     assert finish(first)["state"] == "done"
+
+
+def test_steps_are_counted(ask, submit, finish, oracle):
+    identity = submit(b"wait")
+    for _ in range(1000):
+        answer = ask("GET", f"/predictions/{identity}").json()
+        if answer["done"]:
+            break
+        time.sleep(0.005)
+    assert (answer["step"], answer["done"], answer["of"]) == (JOB_STEPS[2], 2, len(JOB_STEPS))
+    oracle.go.set()
+    assert finish(identity)["done"] == len(JOB_STEPS)
 
 
 @pytest.mark.parametrize(

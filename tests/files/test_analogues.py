@@ -12,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.material import Material
 from cmed_jax.files.analogues import find_analogues
-from cmed_jax.files.cell_search import MeasuredLines
+from cmed_jax.files.cell_search import MeasuredLines, find_cell
 from cmed_jax.files.indexing import Shift
 
 CU_K_ALPHA_1 = 1.54056
@@ -22,6 +22,11 @@ SPAN = (15.0, 90.0)
 def rock_salt(cation, anion, a):
     sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
     return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [cation, anion], sites)
+
+
+def caesium_chloride(a):
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    return Structure.from_spacegroup("Pm-3m", Lattice.cubic(a), ["Cs", "Cl"], sites)
 
 
 def zinc_blende(cation, anion, a):
@@ -139,6 +144,47 @@ def test_a_zero_shift_that_is_known_is_taken_off():
     composition, _ = parse_composition("NaCl")
     best, *_ = find_analogues(measured(truth, shift=0.3), composition, KNOWN[:1])
     assert best.crystal.volume == pytest.approx(5.64**3 / 4, rel=1e-4)
+
+
+def test_a_template_that_is_much_smaller_is_found_as_well():
+    """KCl through a hydride of half its edge; K+ and Cl- have equally many electrons, so that its
+    lines are those of a cell of half the edge, in which there is no room."""
+    truth = rock_salt("K", "Cl", 6.293)
+    composition, _ = parse_composition("KCl")
+    small = [
+        material("hydride", rock_salt("Pd", "H", 3.2)),
+        material("CsCl", caesium_chloride(3.1)),
+    ]
+    best, *_ = find_analogues(measured(truth), composition, small)
+    assert best.crystal.space_group == 225
+    assert best.parameters[0] == pytest.approx(6.293, rel=1e-3)
+    assert best.room == pytest.approx(1, abs=0.15)
+
+
+def test_the_cell_is_judged_as_those_of_densities_are():
+    truth = corundum("Al", 4.76, 12.99)
+    composition, _ = parse_composition("Al2O3")
+    lines = measured(truth)
+    best, *_ = find_analogues(lines, composition, KNOWN)
+    cell = best.cell(lines)
+    (same, *_) = find_cell(best.density(), lines, ["hexagonal R"])
+    assert (cell.lattice_type, cell.origin) == ("hexagonal R", "Al2O3 like Cr2O3")
+    np.testing.assert_allclose(cell.parameters, same.parameters, rtol=1e-3)
+    assert cell.merit == pytest.approx(same.merit, abs=0.03)
+
+
+def test_lines_of_hard_radiation_are_compared_as_far_as_they_are_needed():
+    """Silver shows twice the range, and many times the lines, and changes nothing."""
+    truth = rock_salt("Na", "Cl", 5.64)
+    composition, _ = parse_composition("NaCl")
+    found = XRDCalculator(0.5594).get_pattern(truth, two_theta_range=(5, 100))
+    strong = found.y > 0.1
+    lines = MeasuredLines(found.x[strong], found.y[strong], 5.0, 100.0, 0.5594)
+    best, *_ = find_analogues(lines, composition, KNOWN[:3])
+    assert best.crystal.volume == pytest.approx(5.64**3 / 4, rel=1e-4)
+    assert best.merit > 0.97
+    beyond = lines._replace(angle=lines.angle[-3:], area=lines.area[-3:])
+    assert find_analogues(beyond, composition, KNOWN) == []
 
 
 def test_the_density_holds_the_electrons_of_the_cell():

@@ -7,10 +7,10 @@ import pytest
 
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.crystal.material import Material
 from cmed_jax.data.familiar import Familiar
-from cmed_jax.files import CellCandidate, Preparation, guard, prepare
+from cmed_jax.files import Analogue, Preparation, guard, prepare
 from cmed_jax.files.implied import Implied
-from cmed_jax.files.indexing import Shift
 from cmed_jax.files.measured import pattern_of_columns
 from cmed_jax.physics.artefacts import LABORATORY, SYNCHROTRON
 
@@ -67,32 +67,51 @@ def test_elements_that_were_never_seen_are_named():
 
 
 @pytest.mark.parametrize(
-    ("scale", "familiar"), [(1.0, FAMILIAR), (1.0, None), (0.461, FAMILIAR), (0.461, None)]
+    ("formula", "cell", "centring", "units", "electrons"),
+    [
+        ("NaCl", (5.64, 5.64, 5.64, 90, 90, 90), "F", 1, 28),
+        ("Al2O3", (4.76, 4.76, 12.99, 90, 90, 120), "R", 2, 100),
+        ("Mg(OH)2", (3.148, 3.148, 4.776, 90, 90, 120), "P", 1, 30),
+        ("Cu3Au", (3.75, 3.75, 3.75, 90, 90, 90), "P", 1, 166),
+    ],
 )
-def test_a_cell_has_room_for_whole_formula_units(scale, familiar):
-    """Mo K-alpha in the place of Cu K-alpha makes a cell that holds a tenth of a formula unit."""
-    told, _ = parse_composition("NaCl")
-    density = np.full((4, 4, 4), 28 / 44.85, np.float32)
-    found = guard.of_cell(density, scale * SALT, told, familiar, in_full=True)
-    if scale == 1.0:
-        assert found == []
-    else:
-        assert "has room for about 0.1" in found[0]
-    assert guard.of_cell(density, scale * SALT, told, familiar, in_full=False) == []
+def test_a_cell_has_room_for_whole_formula_units(formula, cell, centring, units, electrons):
+    """Cells of the literature; with Mo K-alpha in the place of Cu they are a tenth as large."""
+    told, _ = parse_composition(formula)
+    lattice = primitive_lattice(cell, centring)
+    assert guard.formula_units(lattice, told) == pytest.approx(units, rel=0.2)
+    assert guard.electrons(lattice, told) == pytest.approx(electrons)
+    assert guard.of_cell(lattice, told) == []
+    (sentence,) = guard.of_cell(0.461 * lattice, told)
+    assert "has room for about 0." in sentence
+    assert guard.electrons(0.461 * lattice, told) is None
 
 
-def test_cells_with_room_go_before_others():
-    """The sublattice of half the edge explains the lines of KCl as well, but holds no KCl."""
+def test_many_units_are_not_counted_by_their_volume():
     told, _ = parse_composition("NaCl")
-    half, whole = (CellCandidate("", np.ones(6), x * SALT, 0.9, Shift()) for x in (0.5, 1.0))
-    assert guard.with_room_first((half, whole), told, FAMILIAR) == (whole, half)
-    unknown, _ = parse_composition("KBr")
-    assert guard.with_room_first((half, whole), unknown, FAMILIAR) == (half, whole)
+    assert guard.electrons(2 * SALT, told) is None  # eight of them, or seven, or nine
+    assert guard.room(2 * SALT, told) == pytest.approx(1, abs=0.1)
+    eight = np.repeat([11, 17], 8)
+    large = Material("salt", 2 * SALT, eight, np.random.default_rng(0).random((16, 3)), 225)
+    assert guard.electrons(2.005 * SALT, told, [Analogue(large, "KBr", 0.9)]) == 8 * 28
+    assert guard.electrons(2.1 * SALT, told, [Analogue(large, "KBr", 0.9)]) is None
+
+
+def test_nothing_is_said_of_elements_that_no_known_crystal_holds():
+    told, _ = parse_composition("NaAt")
+    assert guard.of_cell(0.1 * SALT, told) == []
+    assert guard.room(SALT, told) == 1
+    assert guard.electrons(SALT, told) is None
 
 
 def test_a_prediction_that_does_not_explain_its_pattern_is_doubted():
     nothing = np.zeros(3)
     poor = Implied(nothing, nothing, np.zeros((1, 2)), 0.41, 0.93)
+    good = dataclasses.replace(poor, cosine=0.95, rwp=0.2)
     (sentence,) = guard.of_agreement(poor)
     assert "cosine 0.41, Rwp 0.93" in sentence
-    assert guard.of_agreement(dataclasses.replace(poor, cosine=0.95)) == []
+    assert guard.of_agreement(good) == []
+    salt = Material("salt", SALT, np.array([11, 17]), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), 225)
+    (sentence,) = guard.of_agreement(poor, [Analogue(salt, "KBr", 0.9, good)])
+    assert "; NaCl like KBr does (cosine 0.95, Rwp 0.20)" in sentence
+    assert "does (" not in guard.of_agreement(poor, [Analogue(salt, "KBr", 0.9, poor)])[0]

@@ -14,6 +14,7 @@ from cmed_jax.files.indexing import UNSHIFTED
 from cmed_jax.files.measured import MeasuredPattern
 from cmed_jax.files.preparation import PeakList, Preparation, Prepared
 from cmed_jax.files.readers.scan import Radiation
+from cmed_jax.files.verdict import Verdict
 from cmed_jax.prediction import Prediction
 
 ANGLES = np.array([27.37, 31.70, 45.44, 56.47])
@@ -58,7 +59,6 @@ def bins():
         coverage=np.ones(1024, np.float32),
         composition=composition,
         config=dataclasses.replace(PRESETS["demo"][1], data="data", run="runs/<demo>"),
-        warnings=(),
     )
 
 
@@ -74,11 +74,15 @@ def profile(bins):
         std=0.1 * bins.density,
         candidates=np.stack([0.9 * bins.density, 1.1 * bins.density]),
         coverage=np.concatenate([np.zeros(60), np.ones(240), np.zeros(724)]).astype(np.float32),
-        warnings=("the pattern ends at <60> degrees",),
+        alarms=("check the <wavelength>",),
+        doubts=("the density does not explain the pattern",),
+        notes=("the pattern ends at <60> degrees",),
         prepared=prepared(angle, background + AREAS @ lines, background, Path("in/<halite>.xy")),
         lattice=PRIMITIVE,
         cells=(CellCandidate("cubic F", CONVENTIONAL, PRIMITIVE, 0.9, UNSHIFTED),),
         implied=Implied(angle, implied, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4321),
+        verdict=Verdict(False, "check the <wavelength>"),
+        electrons=28.0,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from outline import Outline
 
+from cmed_jax.files.verdict import Verdict
 from cmed_jax.report.density import MOST_DOUBT, levels, scene
 from cmed_jax.report.page import page
 from cmed_jax.report.results import results
@@ -42,9 +43,20 @@ def test_it_has_a_section_for_all_that_is_known(kind, request):
 def test_names_warnings_and_the_command_are_escaped_and_whole(profile):
     outline = Outline(page(profile, "python -m cmed_jax.predict '<halite>.xy' --samples 2"))
     assert "".join(outline.texts["h1"]) == "NaCl from <halite>.xy"
-    assert "".join(outline.texts["li"]) == "The pattern ends at <60> degrees."
     assert "python -m cmed_jax.predict '<halite>.xy' --samples 2" in outline.texts["pre"]
     assert any("runs/<demo>" in text for text in outline.texts["dd"])
+
+
+def test_alarms_doubts_and_notes_are_told_apart_the_gravest_first(profile):
+    text = page(profile)
+    assert re.findall(r'<li class="(\w+)"><b>(\w+)\.</b>', text) == [
+        ("bad", "Alarm"), ("poor", "Doubt"), ("note", "Note"),
+    ]  # fmt: skip
+    assert "Check the &lt;wavelength&gt;." in text
+    assert "The pattern ends at &lt;60&gt; degrees." in text
+    good = dataclasses.replace(profile, alarms=(), verdict=Verdict(True, "all goes together"))
+    (kind,) = re.findall(r'<li class="(\w+)"><b>Consistent\.</b> All goes together\.', page(good))
+    assert kind == "good"
 
 
 def test_the_figures_of_the_agreement_are_shown(profile, peaks):
@@ -58,9 +70,16 @@ def test_the_figures_of_the_agreement_are_shown(profile, peaks):
 
 def test_tables_show_cells_and_peaks(profile):
     texts = Outline(page(profile)).texts
-    assert texts["td"][:7] == ["5.64", "5.64", "5.64", "90", "90", "90", "0.900"]
+    *cell, origin = texts["td"][:9]
+    assert cell == ["5.64", "5.64", "5.64", "90", "90", "90", "0.900", "1.00"]
+    assert origin == "the predicted density"
     peak = results(profile)["measured"]["peaks"][0]
-    assert [float(text) for text in texts["td"][7:11]] == list(peak.values())
+    assert [float(text) for text in texts["td"][9:13]] == list(peak.values())
+
+
+def test_the_electrons_are_shown_beside_those_of_whole_units(profile):
+    assert "; 28 in whole ones" in page(profile)
+    assert "in whole ones" not in page(dataclasses.replace(profile, electrons=None))
 
 
 def test_the_pattern_is_drawn_where_it_was_measured(profile):

@@ -51,12 +51,17 @@ async function predict() {
     if (task.state === "failed") throw new Error(task.error);
     if (task.state === "done") return { id, ...task };
     const seconds = Math.round((Date.now() - started) / 1000);
-    say(task.state === "waiting" ? `Waiting for ${task.ahead} before it` : `Predicting, ${seconds} s`);
+    const step = `Step ${task.done + 1} of ${task.of}: ${task.step}, ${seconds} s`;
+    say(task.state === "waiting" ? `Waiting for ${task.ahead} before it, ${seconds} s` : step);
+    Object.assign(at("progress"), { max: task.of, value: task.state === "waiting" ? 0 : task.done });
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
   }
 }
 
-function present({ id, files }) {
+function present({ id, files, alarms }) {
+  at("alarms").replaceChildren(
+    ...alarms.map((sentence) => Object.assign(document.createElement("li"), { textContent: sentence })),
+  );
   const links = files.map((name) => {
     const link = document.createElement("a");
     link.href = `/predictions/${id}/${encodeURIComponent(name)}`;
@@ -92,6 +97,7 @@ at("form").addEventListener("submit", async (event) => {
   const [button, progress] = [event.target.querySelector("button"), at("progress")];
   button.disabled = true;
   progress.hidden = false;
+  progress.value = 0;
   at("answer").hidden = true;
   say("Sending");
   try {

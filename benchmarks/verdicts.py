@@ -1,0 +1,130 @@
+"""How far the verdict on a question can be trusted: `python -m benchmarks.verdicts`.
+
+Embedded materials are measured as in `benchmarks/analogues.py`, and asked about rightly, with the
+wavelength of other anodes, and with the formula of the next material; crystals of the formula that
+is asked about, and of the true one, are taken out of the known ones, as if the compound were new.
+Known crystals alone are heard, no network. Printed is how often the verdict is that the question is
+consistent, that it is not, or that nothing tells; and the same of other limits of Rwp and of the
+volume than those of `cmed_jax.files.verdict`, which were set so.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from unittest.mock import patch
+
+import jax
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.analogues import Options as Drawn
+from benchmarks.analogues import chosen, measured
+from cmed_jax.crystal.composition import composition_vector
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.files import verdict
+from cmed_jax.files.analogues import explain
+from cmed_jax.files.measured import MeasuredPattern, pattern_of_columns
+from cmed_jax.files.preparation import prepare
+from cmed_jax.files.verdict import Explanation, judge
+from cmed_jax.physics import Crystal
+from cmed_jax.physics.patterns import RADIATIONS
+
+HEARD = 3
+"""Analogues, as many as a prediction has by default."""
+LIMITS = (0.5, 0.6, 0.65, 0.7, 0.8)
+"""Of Rwp."""
+ROOMS = ((0.8, 1.25), (0.72, 1.35), (0.6, 1.6))
+
+Answers = dict[str, list[list[Explanation]]]
+"""Of each kind of question, what may explain the pattern, material by material."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Ask about simulated measurements, rightly and wrongly.
+
+    Attributes:
+        materials: how many.
+        wavelengths: the wrong ones; the measurements are of copper.
+        seed: of the choice and of the measurements.
+    """
+
+    materials: int = 28
+    wavelengths: tuple[str, ...] = ("CoKa", "MoKa")
+    seed: int = 1
+
+
+def heard(
+    pattern: MeasuredPattern, wavelength: str, asked: Material, known: Sequence[Material]
+) -> list[Explanation]:
+    """Return the known crystals that explain a pattern with the formula of a material."""
+    angle, intensity = pattern.two_theta, pattern.intensity
+    try:
+        prepared = prepare(pattern_of_columns(angle, intensity, wavelength))
+        found = explain(prepared, composition_vector(asked.numbers), known, HEARD)
+    except ValueError:  # no peak stands out of the noise
+        return []
+    return [Explanation(x.name, x.implied.rwp, x.room) for x in found if x.implied is not None]
+
+
+def ask(options: Options) -> Answers:
+    """Return what explains the measurements under each kind of question."""
+    known = [each for each in open_source(None) if not isinstance(each, Refusal)]
+    materials = chosen(known, Drawn(materials=options.materials, seed=options.seed))
+    keys = jax.random.split(jax.random.key(options.seed), len(materials))
+    answers: Answers = defaultdict(list)
+    others = [*materials[1:], materials[0]]
+    rows = list(zip(materials, others, keys, strict=True))
+    for material, other, key in track(rows, "asking", transient=True):
+        pattern = measured(
+            Crystal.of(material.lattice, material.numbers, material.frac_coords), key
+        )
+        new = [each for each in known if each.formula not in (material.formula, other.formula)]
+        answers["right"].append(heard(pattern, "CuKa", material, new))
+        for wavelength in options.wavelengths:
+            answers[wavelength].append(heard(pattern, wavelength, material, new))
+        answers["formula"].append(heard(pattern, "CuKa", other, new))
+    return answers
+
+
+def counts(answers: Answers) -> dict[str, tuple[int, int, int]]:
+    """Return how often each kind of question is consistent, inconsistent, and open."""
+    found = {}
+    for kind, each in answers.items():
+        used = RADIATIONS.get(kind, RADIATIONS["CuKa"])
+        verdicts = [judge(explanations, used, "") for explanations in each]
+        consistent = sum(one is not None and one.consistent for one in verdicts)
+        nothing = sum(one is None for one in verdicts)
+        found[kind] = consistent, len(each) - consistent - nothing, nothing
+    return found
+
+
+def main() -> None:
+    """Run the command."""
+    options = tyro.cli(Options, prog="python -m benchmarks.verdicts")
+    answers = ask(options)
+    table = Table("", "consistent", "inconsistent", "nothing tells", "Rwp", "room of the best")
+    for kind, row in counts(answers).items():
+        best = [min(each, key=lambda x: x.rwp) for each in answers[kind] if each]
+        rwp, room = (
+            np.percentile([getattr(x, name) for x in best], (10, 50, 90))
+            for name in ("rwp", "room")
+        )
+        spread = (" ".join(f"{x:.2f}" for x in values) for values in (rwp, room))
+        table.add_row(kind, *map(str, row), *spread)
+    Console().print(f"{options.materials} materials; 10th, 50th and 90th percentiles", table)
+    limits = Table("Rwp", "room", *(f"{kind} doubted" for kind in answers))
+    for rwp, (least, most) in product(LIMITS, ROOMS):
+        with patch.multiple(verdict, EXPLAINED=rwp, LEAST_ROOM=least, MOST_ROOM=most):
+            doubted = (str(row[1]) for row in counts(answers).values())
+            limits.add_row(f"{rwp}", f"{least} to {most}", *doubted)
+    Console().print(limits)
+
+
+if __name__ == "__main__":
+    main()
