@@ -25,8 +25,8 @@ FORMAT = 1
 """Of the folder; a later version of the package that writes another one counts up."""
 LARGEST_SHARD = 15_000_000
 """Bytes of parameters in a file; many services take no files of more than 16 MB."""
-LARGEST = 40_000_000
-"""Bytes of a released network, all files together."""
+LARGEST = 39_000_000
+"""Bytes of all parameters; with what lies beside them the folder stays below 40 MB."""
 
 
 def names() -> dict[str, Path]:
@@ -118,33 +118,31 @@ def write_weights(folder: Path, parameters: PyTree, statistics: PyTree) -> None:
     """Write parameters and statistics as float16, in files of about `LARGEST_SHARD` bytes at most.
 
     Raises:
-        ValueError: one of them is too large for float16, or not a number.
+        ValueError: one of them is too large for float16 or not a number, or all are too large.
     """
     trees = {"parameters": parameters, "statistics": statistics}
     leaves = jax.tree_util.tree_leaves_with_path(trees)
-    shards = _shards({_name(path): _half(_name(path), np.asarray(leaf)) for path, leaf in leaves})
+    arrays = {_name(path): _half(_name(path), np.asarray(leaf)) for path, leaf in leaves}
+    total = sum(array.nbytes for array in arrays.values())
+    if total > LARGEST:
+        raise ValueError(
+            f"the parameters take {total / 1e6:.1f} MB as float16, and {LARGEST / 1e6:.0f} MB are "
+            "the most that is released: train a smaller network"
+        )
+    shards = _shards(arrays)
     for number, shard in enumerate(shards, 1):
         np.savez(folder / f"weights-{number}-of-{len(shards)}.npz", allow_pickle=False, **shard)
 
 
-def seal(folder: Path, about: dict[str, Any]) -> None:
-    """Write the manifest: `about`, and the bytes and the SHA-256 of all files that are there.
-
-    Raises:
-        ValueError: they are too large together.
-    """
+def seal(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Write and return the manifest: `about`, and bytes and SHA-256 of all files that are there."""
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         for path in sorted(folder.iterdir())
     }
-    total = sum(file["bytes"] for file in files.values())
-    if total > LARGEST:
-        raise ValueError(
-            f"the network takes {total / 1e6:.1f} MB, and {LARGEST / 1e6:.0f} MB are the most that "
-            "is released: train a smaller one"
-        )
-    text = json.dumps({"format": FORMAT} | about | {"files": files}, indent=1)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    manifest = {"format": FORMAT} | about | {"files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return manifest
 
 
 def _check(folder: Path) -> None:

@@ -1,0 +1,206 @@
+"""Release the network of a run: `python -m cmed_jax.release RUN --out released/NAME ...`."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from flax import nnx
+
+from cmed_jax import __version__
+from cmed_jax.config import Config, run_command
+from cmed_jax.data.batches import QUERIES
+from cmed_jax.data.dataset import fingerprint, load_examples, provenance, read_records
+from cmed_jax.data.familiar import FILE as FAMILIAR
+from cmed_jax.data.familiar import keep_familiar, load_familiar
+from cmed_jax.evaluation.comparison import load_results
+from cmed_jax.evaluation.metrics import ssim
+from cmed_jax.evaluation.network import network_generator
+from cmed_jax.evaluation.protocol import full_query
+from cmed_jax.prediction import Restored, restore
+from cmed_jax.released import folder as released
+from cmed_jax.released.card import card
+from cmed_jax.released.recorded import record
+from cmed_jax.training.checkpoint import find_checkpoint, run_folder
+from cmed_jax.training.damage import checksum
+from cmed_jax.training.folder import CONFIG, METRICS
+
+CARD = "MODEL_CARD.md"
+MATERIALS = "materials.txt.gz"
+PREDICTIONS = "predictions.json"
+COMPARED = 16
+"""Validation crystals whose predictions are compared before and after rounding."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Release the network of a run: a folder that predicts wherever cmed_jax is installed.
+
+    Attributes:
+        run: a run's folder, whose best checkpoint is taken, or a checkpoint inside it.
+        out: the folder to make, such as cmed_jax/released/cubic; its name is that of the network.
+        aliases: further names by which the network is found where it comes with the package.
+        results: what `python -m cmed_jax.evaluate` wrote of it, results.json or their folders, for
+            the model card.
+        data: directory of the dataset that it was trained on, where that lies elsewhere now.
+        origin: where the training crystals come from and under which licence, for the card.
+        licence: of the weights.
+        machine: what it was trained on, for the card.
+    """
+
+    run: tyro.conf.Positional[Path]
+    out: Path
+    origin: str
+    aliases: tuple[str, ...] = ()
+    results: tuple[Path, ...] = ()
+    data: Path | None = None
+    licence: str = "Apache-2.0"
+    machine: str | None = None
+
+
+def release(options: Options) -> dict[str, Any]:
+    """Write the folder of a released network, whole or not at all, and return its manifest.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint, no dataset, or no results.
+        ValueError: the folder is there already, the dataset or the results are not the network's, a
+            parameter is too large for float16, or the network is too large to be released.
+    """
+    checkpoint = find_checkpoint(options.run)
+    run, before = run_folder(checkpoint), restore(checkpoint)
+    data = options.data or Path(before.config.data)
+    _check_dataset(run, data)
+    results = [load_results(path, "test") for path in options.results]
+    with _new_folder(options.out) as folder:
+        after = _write_network(folder, run, before, data)
+        weights = [int(checksum(nnx.state(each.network))) for each in (before, after)]
+        for path, found in zip(options.results, results, strict=True):
+            if found["run"].get("weights") not in weights:
+                raise ValueError(
+                    f"{path} is not of {checkpoint}: run python -m cmed_jax.evaluate {run} again"
+                )
+        _write_materials(folder / MATERIALS, data)
+        _write_json(folder / PREDICTIONS, record(after))
+        about = {
+            "names": [options.out.name, *options.aliases],
+            "package": __version__,
+            "date": datetime.now(UTC).date().isoformat(),
+            "step": int(checkpoint.name),
+            "parameters": sum(x.size for x in jax.tree.leaves(nnx.state(after.network, nnx.Param))),
+            "weights": weights[1],
+            "dataset": {"fingerprint": fingerprint(data)} | provenance(data),
+            "training": _training(run, before.config, int(checkpoint.name))
+            | {"machine": options.machine},
+            "rounding": _rounding(before, after, data),
+            "origin": options.origin,
+            "licence": options.licence,
+        }
+        manifest = released.seal(folder, about)
+        text = card(manifest, after.config, after.familiar, results)
+        (folder / CARD).write_text(text, encoding="utf-8")
+    return manifest
+
+
+def _check_dataset(run: Path, data: Path) -> None:
+    trained_on = json.loads((run / CONFIG).read_bytes())["identity"]["dataset"]
+    if fingerprint(data) != trained_on:
+        raise ValueError(f"{data} is not the dataset that {run} was trained on: give it as --data")
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder to write to, which becomes `out` once all has been written."""
+    if out.exists():
+        raise ValueError(f"{out} is there already: remove it, or give another --out")
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Restored:
+    """Write configuration, parameters and what was seen; return the network as it is read."""
+    graph, *trees = nnx.split(before.network, nnx.Param, ...)
+    released.write_weights(folder, *trees)
+    identity = provenance(data)["identity"]
+    dataset = f"cmed/{identity['config']}/{identity['version']}"
+    config = replace(before.config, data=dataset, run=run.name)  # where they lay tells nobody
+    _write_json(folder / CONFIG, config.to_json())
+    keep_familiar(run, data)  # runs of old did not
+    shutil.copyfile(run / FAMILIAR, folder / FAMILIAR)
+    network = nnx.merge(graph, *released.load_weights(folder, *trees))
+    return Restored(config, network, load_familiar(folder))
+
+
+def _write_materials(path: Path, data: Path) -> None:
+    """Write the ids of the training crystals, a line each."""
+    names = sorted(record["material_id"].decode() for record in read_records(data, "train"))
+    text = "".join(f"{name}\n" for name in names)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def _write_json(path: Path, values: Mapping[str, Any] | Sequence[Any]) -> None:
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _training(run: Path, config: Config, step: int) -> dict[str, float | None]:
+    """Return what the metrics tell until a step: seconds in steps, and SSIM in validation there."""
+    lines = map(json.loads, (run / METRICS).read_text().splitlines())
+    rows = [line for line in lines if line["step"] <= step]
+    laps = [row for row in rows if "voxel_queries_per_second" in row]
+    taken = np.diff([0, *(row["step"] for row in laps)]) * config.batch * QUERIES
+    rates = [row["voxel_queries_per_second"] for row in laps]
+    validated = [row for row in rows if row["step"] == step and "validation/ssim" in row]
+    return {
+        "seconds": float(np.sum(taken / rates)),
+        "validation_ssim": validated[-1]["validation/ssim"] if validated else None,
+    }
+
+
+def _rounding(before: Restored, after: Restored, data: Path) -> dict[str, Any]:
+    """Return how much rounding the parameters changes the densities of some validation crystals."""
+    examples = load_examples(data, "validation").spread(COMPARED)
+    query, shape = full_query(examples), examples.density.shape[1:]
+    old, new = (
+        np.asarray(network_generator(each.network, shape)(query))[:, 0] for each in (before, after)
+    )
+    change = np.abs(new - old).mean(axis=(1, 2, 3)) / old.mean(axis=(1, 2, 3))
+    return {
+        "materials": len(examples),
+        "largest_change": float(change.max()),
+        "lowest_ssim": float(np.min(ssim(old, new))),
+    }
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command."""
+    options = tyro.cli(Options, args=args, prog="python -m cmed_jax.release")
+    manifest = release(options)
+    total = sum(file["bytes"] for file in manifest["files"].values())
+    rounding = manifest["rounding"]
+    print(
+        f"rounding to float16 changes the densities of {rounding['materials']} validation crystals "
+        f"by at most {rounding['largest_change']:.2%}; SSIM with those before is at least "
+        f"{rounding['lowest_ssim']:.6f}"
+    )
+    print(
+        f"{options.out}: {manifest['parameters']:,} parameters of step {manifest['step']:,}, "
+        f"{total / 1e6:.1f} MB; read {options.out / CARD} before it is given away"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,36 @@
+"""A tiny network that is released, evaluated, and released with its figures."""
+
+import pytest
+
+from cmed_jax.evaluate import main as evaluate
+from cmed_jax.release import main as release
+from cmed_jax.released import folder
+
+ORIGIN = "Crystals of the tests, which are free."
+
+
+@pytest.fixture(scope="session")
+def results(finished, dataset, tmp_path_factory):
+    """The results of the tiny network as it is released, and the folder in which it was."""
+    place = tmp_path_factory.mktemp("unscored")
+    assert release([str(finished), "--out", str(place / "tiny"), "--origin", ORIGIN]) == 0
+    options = ["--data", dataset, "--out", place / "results", "--samples", 1, "--pictures", 0]
+    assert evaluate([str(place / "tiny"), *map(str, options)]) == 0
+    return place / "results" / "results.json"
+
+
+@pytest.fixture(scope="session")
+def made(finished, results, tmp_path_factory):
+    """The folder of the tiny network, released as `tiny` and `small`."""
+    out = tmp_path_factory.mktemp("package") / "tiny"
+    options = ["--out", out, "--origin", ORIGIN, "--aliases", "small", "--results", results]
+    assert release([str(finished), *map(str, options)]) == 0
+    return out
+
+
+@pytest.fixture
+def package(made, monkeypatch, tmp_path):
+    """A package that comes with the tiny network, and an empty folder to work in."""
+    monkeypatch.setattr(folder, "PACKAGE", made.parent)
+    monkeypatch.chdir(tmp_path)
+    return made.parent

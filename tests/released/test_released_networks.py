@@ -1,0 +1,67 @@
+"""Every network that comes with the package, and a tiny one by which these tests are seen to work.
+
+They load, are small enough, and predict what they did when they were released.
+"""
+
+import gzip
+import json
+
+import jax
+import pytest
+from flax import nnx
+
+from cmed_jax.prediction import restore
+from cmed_jax.released import folder
+from cmed_jax.released.recorded import TOLERANCE, largest_difference
+
+NETWORKS = sorted({path.name for path in folder.names().values()})
+
+
+@pytest.fixture(scope="module", params=["of the tests", *NETWORKS])
+def network(request):
+    """The folder of a released network."""
+    if request.param == "of the tests":
+        return request.getfixturevalue("made")
+    return folder.PACKAGE / request.param
+
+
+def test_it_reproduces_its_recorded_predictions(network):
+    recorded = json.loads((network / "predictions.json").read_text())
+    assert len(recorded) == 3
+    assert all(len(each["density"]) == 48 for each in recorded)
+    assert largest_difference(restore(network), recorded) < TOLERANCE
+
+
+def test_other_weights_would_not_reproduce_them(network):
+    restored = restore(network)
+    state = nnx.state(restored.network, nnx.Param)
+    nnx.update(restored.network, jax.tree.map(lambda x: 1.05 * x, state))
+    recorded = json.loads((network / "predictions.json").read_text())
+    assert largest_difference(restored, recorded) > 10 * TOLERANCE
+
+
+def test_it_is_what_its_manifest_says(network):
+    manifest = folder.read_manifest(network)
+    assert manifest["names"][0] == network.name
+    parameters = jax.tree.leaves(nnx.state(restore(network).network, nnx.Param))
+    assert sum(array.size for array in parameters) == manifest["parameters"]
+    with gzip.open(network / "materials.txt.gz", "rt") as file:
+        materials = file.read().split()
+    assert len(set(materials)) == len(materials) == manifest["dataset"]["records"]["train"]
+    for name, file in manifest["files"].items():
+        assert (network / name).stat().st_size == file["bytes"] < 16e6
+
+
+def test_its_card_has_figures(network):
+    said = (network / "MODEL_CARD.md").read_text()
+    assert "model, plain" in said
+    assert "wrong pattern" in said
+
+
+def test_all_together_are_small_and_have_names_of_their_own():
+    total = sum(path.stat().st_size for path in folder.PACKAGE.rglob("*") if path.is_file())
+    assert total < 40e6
+    claimed = [
+        name for each in NETWORKS for name in folder.read_manifest(folder.PACKAGE / each)["names"]
+    ]
+    assert len(set(claimed)) == len(claimed)
