@@ -6,16 +6,19 @@ the cell that was found (one that is wrong by more than 0.5 % is not found); cos
 pattern that the prediction implies in it; and SSIM beside the independent-atom density of the known
 structure, which `--materials` (JSON lines, by mp_id) hold. What that density itself would reach
 stands beside it, in the cell that `find_cell` finds for it: no prediction can be expected to do
-better. Below stand what the best of the known crystals makes of the pattern
-(`cmed_jax.files.find_analogues`), and the warnings.
+better. Below stand by what the cell was found, how many electrons the density has in it and how
+many it should have, SSIM of the density that is scaled to these, what the best of the known
+crystals makes of the pattern (`cmed_jax.files.find_analogues`), and what is said.
 
-`--wrong` asks twice more, with the wavelength of another anode and with the formula of the next
-file, and counts how often the guard or the self-consistency says that something is wrong which it
-does not say of the right question.
+`--wrong` asks thrice more, with the wavelengths of other anodes and with the formula of the next
+file. Counted are the questions about which there are alarms: that pattern, wavelength and formula
+do not go together.
 """
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,14 +34,13 @@ from cmed_jax.crystal.sources import open_source
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.files.cell_search import CellCandidate, MeasuredLines, find_cell, lattice_types_of
 from cmed_jax.files.implied import Implied, imply
+from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
 from cmed_jax.prediction import Prediction, Restored, restore, restore_and_predict
 
 RIGHT = 0.005
 """Largest error of a cell that counts as found."""
-ALARMS = ("does not explain", "has room for", "no cell is found", "no training crystal")
-"""Words of the sentences that say that something is wrong, and not only unusual."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,6 @@ def error_of_cell(lattice: Float[np.ndarray, "3 3"] | None, known: Known) -> flo
     return float(max(edges.max(), angles.max()))
 
 
-def alarms(found: Prediction) -> set[str]:
-    """Return which alarms are among the warnings of a prediction."""
-    return {alarm for alarm in ALARMS if any(alarm in warning for warning in found.warnings)}
-
-
 def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
     """Return the row of the table."""
     verdict = "yes" if error_of_cell(found.lattice, known) <= RIGHT else "no"
@@ -142,6 +139,18 @@ def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
     own = find_cell(exact, MeasuredLines.of(found.prepared), lattice_types_of([known.space_group]))
     best = imply(exact, own[0].lattice, found.prepared, own[0].shift) if own else None
     return f"{row} {score:6.3f}   {_cell(own)} {_agreement(best)}"
+
+
+def electrons_row(found: Prediction, truth: Material | None) -> str:
+    """Return by what the cell was found, and the electrons that the density has in it."""
+    if found.lattice is None:
+        return "    no cell"
+    predicted = found.density.mean() * cell_volume(found.lattice)
+    row = f"    cell by {found.cells[0].origin}; {predicted:.1f} electrons"
+    if found.electrons is None or truth is None:
+        return row
+    score = ssim(independent_atoms(truth)[None], found.scaled().density[None])[0]
+    return f"{row} of {found.electrons:g}, SSIM {float(score):.3f} if scaled to them"
 
 
 def analogue_row(found: Prediction, known: Known) -> str:
@@ -170,12 +179,20 @@ def _agreement(implied: Implied | None) -> str:
     return f"{'-':12}" if implied is None else f"{implied.cosine:6.3f} {implied.rwp:5.3f}"
 
 
-def ask(
-    restored: Restored, file: Path, formula: str, wavelength: str, **options: Any
+def predict(
+    restored: Restored, structures: str | None, file: Path, formula: str, wavelength: str
 ) -> Prediction:
     """Predict from a file, its cell sought."""
-    options |= {"wavelength": wavelength, "cell": "auto"}
+    options: Any = {"wavelength": wavelength, "cell": "auto", "structures": structures}
     return restore_and_predict(restored, file, formula, **options)
+
+
+def told(answers: Sequence[Prediction]) -> str:
+    """Return about how many questions there are alarms, and about how many answers doubts."""
+    alarms, doubts = (
+        sum(bool(getattr(found, kind)) for found in answers) for kind in ("alarms", "doubts")
+    )
+    return f"alarms about {alarms} of {len(answers)} questions, doubts about {doubts} answers"
 
 
 def main() -> None:
@@ -190,33 +207,31 @@ def main() -> None:
         f"{'cosine':>6} {'Rwp':>5}"
     )
     right = []
+    ask = partial(predict, restored, options.structures)
     for known in files:
-        seek = {"analogues": 1, "structures": options.structures}
-        found = ask(restored, known.file, known.formula, known.wavelength, **seek)
-        right.append(alarms(found))
+        found = ask(known.file, known.formula, known.wavelength)
+        right.append(found)
         print(row_of(found, known, truths.get(known.mp_id)))
+        print(electrons_row(found, truths.get(known.mp_id)))
         print(analogue_row(found, known), flush=True)
-        for warning in found.warnings:
-            print(f"    {warning}")
-    print(f"alarms about the right questions: {sum(map(bool, right))} of {len(files)}")
+        for kind in ("alarms", "doubts", "notes"):
+            for sentence in getattr(found, kind):
+                print(f"    {kind.removesuffix('s')}: {sentence}")
+    print(f"with the right questions: {told(right)}")
     if not options.wrong:
         return
     others = [*files[1:], files[0]]
     wrong = {
-        f"the wavelength of {name}": [
-            ask(restored, known.file, known.formula, name) for known in files
-        ]
+        f"the wavelength of {name}": [ask(known.file, known.formula, name) for known in files]
         for name in options.wavelengths
     } | {
         "the formula of the next file": [
-            ask(restored, known.file, other.formula, known.wavelength)
+            ask(known.file, other.formula, known.wavelength)
             for known, other in zip(files, others, strict=True)
         ],
     }
     for what, answers in wrong.items():
-        raised = [alarms(found) for found in answers]
-        new = sum(bool(mine - usual) for mine, usual in zip(raised, right, strict=True))
-        print(f"with {what}: alarms about {sum(map(bool, raised))} of {len(files)}, new ones {new}")
+        print(f"with {what}: {told(answers)}")
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def judge(explanations: Sequence[Explanation], wavelength: float, kind: str) -> 
             "and whether the sample is one phase"
         )
         return Verdict(False, said)
-    heard = [each for each in explanations if each.rwp < best.rwp + BESIDE]
-    usual = [each for each in heard if LEAST_ROOM <= each.room <= MOST_ROOM]
+    heard = min(best.rwp + BESIDE, EXPLAINED)
+    usual = [x for x in explanations if x.rwp <= heard and LEAST_ROOM <= x.room <= MOST_ROOM]
     if usual:
         said = "pattern, wavelength and formula go together"
         return Verdict(True, f"{said}: {_explained(min(usual, key=lambda each: each.rwp))}")

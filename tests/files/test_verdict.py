@@ -36,6 +36,9 @@ def test_a_poor_explanation_in_a_usual_volume_does_not_save_a_wrong_wavelength()
     good, poor = Explanation(NAME, 0.12, 1.57), Explanation("junk", 0.6, 1.0)
     assert not judge([good, poor], CU, "AB").consistent
     assert judge([good, poor._replace(rwp=0.15)], CU, "AB").consistent
+    limit = EXPLAINED - 0.01
+    beyond = poor._replace(rwp=EXPLAINED + 0.01)
+    assert not judge([good._replace(rwp=limit), beyond], CU, "AB").consistent
 
 
 def test_where_nothing_explains_the_pattern_the_formula_is_to_be_checked():
