@@ -67,10 +67,11 @@ ARMS = {
     "no root": Arm(networks.Scaled),
     "logarithm": Arm(networks.Compressed),
     "raw density": Arm(networks.Raw),
+    "shared basis, another seed": Arm(networks.SharedBasis, seed=1),
+    "series, another seed": Arm(Base, seed=1),
     "size of base": Arm(Base, BaseConfig()),
     "series and sites": Arm(networks.Sites),
     "series and basis": Arm(networks.SeriesAndBasis),
-    "another seed": Arm(Base, seed=1),
 }
 
 
@@ -102,7 +103,8 @@ def run_arm(arm: Arm, inputs: Inputs, held_out: Examples, minutes: float) -> dic
     trials = {rate: train(arm, rate, TRIAL, inputs) for rate in RATES}
     ends = {rate: float(np.mean(trial.losses[-LAST:])) for rate, trial in trials.items()}
     best = min(ends, key=ends.__getitem__)
-    steps = int(60 * minutes / min(min(trial.seconds) for trial in trials.values()))
+    pace = min(min(trial.seconds) for trial in trials.values())
+    steps = max(2, int(60 * minutes / pace))
     run = train(arm, best, steps, inputs)
     parameters = jax.tree.leaves(nnx.state(run.network, nnx.Param))
     return {
@@ -154,11 +156,15 @@ def score(network: Network, held_out: Examples) -> dict[str, np.ndarray]:
     return {name: plain[name] for name in SCORES}
 
 
+def add_result(path: Path, result: dict[str, Any]) -> None:
+    """Add an arm that has ended, on a line of its own."""
+    with path.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
 def read_results(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the arms that have ended; the line that a kill cut short is none."""
-    for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
-        if line.endswith("\n"):
-            yield json.loads(line)
+    """Yield the arms that have ended."""
+    yield from map(json.loads, path.read_text().splitlines() if path.exists() else ())
 
 
 def table_of(results: list[dict[str, Any]]) -> Table:
@@ -191,9 +197,9 @@ def difference(values: np.ndarray) -> str:
     return f"{np.mean(values):+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def main() -> None:
+def main(args: list[str] | None = None) -> None:
     """Run the arms that have not ended, and print the table."""
-    options = tyro.cli(Options, prog="python -m benchmarks.decoders")
+    options = tyro.cli(Options, prog="python -m benchmarks.decoders", args=args)
     path = options.out / "results.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     done = list(read_results(path))
@@ -207,9 +213,8 @@ def main() -> None:
         inputs = open_inputs(options.data, "resident", None, DataParallel(), DEMO.batch, DEMO.seed)
         held_out = load_examples(options.data, "validation")
         for name in names:
-            result = {"arm": name} | run_arm(ARMS[name], inputs, held_out, options.minutes)
-            with path.open("a") as file:
-                file.write(json.dumps(result) + "\n")
+            result = run_arm(ARMS[name], inputs, held_out, options.minutes) | {"arm": name}
+            add_result(path, result)
             console.print(f"{name}: SSIM {np.mean(result['ssim']):.4f}", highlight=False)
     console.print(table_of([row for row in read_results(path) if row["arm"] in options.arms]))
 
