@@ -156,15 +156,19 @@ def _write_json(path: Path, values: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def _training(run: Path, config: Config, step: int) -> dict[str, float | None]:
-    """Return what the metrics tell until a step: seconds in steps, and SSIM in validation there."""
-    lines = map(json.loads, (run / METRICS).read_text().splitlines())
-    rows = [line for line in lines if line["step"] <= step]
+    """Return what the metrics tell until a step: seconds in steps, and SSIM in validation there.
+
+    None is what they do not tell.
+    """
+    path = run / METRICS
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = [row for row in map(json.loads, lines) if row["step"] <= step]
     laps = [row for row in rows if "voxel_queries_per_second" in row]
     taken = np.diff([0, *(row["step"] for row in laps)]) * config.batch * QUERIES
     rates = [row["voxel_queries_per_second"] for row in laps]
     validated = [row for row in rows if row["step"] == step and "validation/ssim" in row]
     return {
-        "seconds": float(np.sum(taken / rates)),
+        "seconds": float(np.sum(taken / rates)) or None,
         "validation_ssim": validated[-1]["validation/ssim"] if validated else None,
     }
 

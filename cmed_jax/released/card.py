@@ -51,7 +51,8 @@ def card(
         name=manifest["names"][0],
         alias=manifest["names"][-1],
         facts=_table(_facts(manifest, config, familiar)),
-        figures="\n\n".join(map(_figures, results)) or "It has not been evaluated.",
+        figures="\n\n".join(_figures(each, manifest["weights"]) for each in results)
+        or "It has not been evaluated.",
         bonding=BONDING[manifest["dataset"]["identity"]["density"]],
         origin=manifest["origin"],
         licence=manifest["licence"],
@@ -121,18 +122,20 @@ def _knowledge(config: Config) -> str:
     return ", ".join(f"{name} ({share:.0%})" for name, share in shares if share)
 
 
-def _figures(results: Mapping[str, Any]) -> str:
+def _figures(results: Mapping[str, Any], weights: int) -> str:
     """The printed report of an evaluation, what it says of the model, and what spoils it."""
     run, protocol = results["run"], results["protocol"]
     dataset = run["provenance"]["identity"]["config"]
     printed = StringIO()
     print_report(results, Console(file=printed, width=TABLE_WIDTH))
+    rounded = "as they are here" if run["weights"] == weights else "before they were rounded"
     table = "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
     return "\n\n".join(
         [
             f"### {dataset}, {run['split']}: {len(results['materials'])} crystals",
-            f"Plain: {protocol['plain']}. Published: {protocol['published']}. "
-            f"Interval: {protocol['interval']}. Substitution: other elements in known crystals.",
+            f"Of the parameters {rounded}. Plain: {protocol['plain']}. Published: "
+            f"{protocol['published']}. Interval: {protocol['interval']}. Substitution: other "
+            "elements in known crystals.",
             f"```\n{table}\n```",
             "\n".join(f"- {sentence}" for _, sentence in verdict(results)),
             *([] if results["degradation"] is None else [_degradation(results["degradation"])]),

@@ -81,7 +81,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         form, package = manifest["format"], manifest["package"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path} is damaged ({error!r}): install cmed_jax again") from error
+        raise Damaged(f"{path} is damaged ({error!r}): install or release it again") from error
     if form > FORMAT:
         raise ValueError(f"{folder} needs cmed_jax {package} or later: pip install -U cmed-jax")
     return manifest
@@ -149,10 +149,11 @@ def _check(folder: Path) -> None:
     for name, said in read_manifest(folder)["files"].items():
         path = folder / name
         if not path.is_file():
-            raise Damaged(f"{path} is missing: install cmed_jax again")
+            raise Damaged(f"{path} is missing: install or release it again")
         if _sha256(path) != said["sha256"]:
             raise Damaged(
-                f"{path} is not what was released (its SHA-256 differs): install cmed_jax again"
+                f"{path} is not what was released (its SHA-256 differs): "
+                "install or release it again"
             )
 
 

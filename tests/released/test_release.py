@@ -75,7 +75,7 @@ def test_the_card_holds_the_figures_of_its_results(said, results):
         low, high = ssim["interval"]
         row = rf"{name} +{ssim['mean']:.3f} \[{low:.3f}, {high:.3f}\] +{ssim['median']:.3f} "
         assert re.search(row, said), name
-    assert "### cubic, test: 6 crystals" in said
+    assert "### cubic, test: 6 crystals\n\nOf the parameters as they are here" in said
     for number in found["model"]["by_space_group"]:
         assert f"({number}) " in said
     assert "a training crystal differs in one element alone" in said
@@ -102,14 +102,17 @@ def test_the_card_says_data_licence_and_use(said):
     assert "$" not in said
 
 
-def test_the_card_says_how_measurements_spoil_it(made, results):
+def test_the_card_says_how_measurements_spoil_it_and_of_what_figures_are(made, results):
     curve = {"label": "nm", "values": [100, 1], "log": True, "ssim": [0.91, 0.42], "interval": []}
     spoilt = {"materials": 6, "ideal": 0.93, "curves": {"Size": curve}}
     config, _, familiar = restore(made)
     found = json.loads(results.read_text()) | {"degradation": spoilt}
-    text = card(folder.read_manifest(made), config, familiar, [found])
+    found["run"]["weights"] ^= 1
+    text = card(folder.read_manifest(made), config, familiar, [found, found])
+    assert text.count("### cubic, test: 6 crystals") == 2
     assert "| Size, nm | 100: 0.910, 1: 0.420 |" in text
     assert "0.930 on ideal patterns" in text
+    assert "Of the parameters before they were rounded" in text
 
 
 def test_a_network_without_figures_says_so(release, tmp_path):
