@@ -2,22 +2,17 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.optimize
-from jaxtyping import Float
 
 from cmed_jax.data.dataset import provenance, read_records
-from cmed_jax.physics.cell import cell_volume
 
 FILE = "familiar.json"
 SEEN = 0.01
 """Lines above this share of the strongest are counted: a measurement shows weaker ones by luck."""
-LAST = 119
-"""One more than the largest atomic number."""
 STEP = 10
 """Degrees of two-theta, Mo K-alpha, from one count of lines to the next."""
 
@@ -31,8 +26,6 @@ class Familiar:
         space_groups: numbers that occur.
         most_lines: the largest number of lines that any pattern has below two-theta (Mo K-alpha) of
             10, 20, ... 180 degrees.
-        volumes: what an atom of each of the elements takes, angstrom^3, in the least-squares sense
-            and in their order: the volume of a crystal is about the sum.
         b_factor: isotropic B of the densities, angstrom^2; None where they are not of independent
             atoms.
     """
@@ -40,7 +33,6 @@ class Familiar:
     elements: tuple[int, ...]
     space_groups: tuple[int, ...]
     most_lines: tuple[int, ...]
-    volumes: tuple[float, ...]
     b_factor: float | None
 
     @classmethod
@@ -49,29 +41,14 @@ class Familiar:
         elements: set[int] = set()
         groups: set[int] = set()
         most = np.zeros(180 // STEP, int)
-        counted, volumes = [], []
         for record in records:
             elements.update(record["species"].tolist())
-            counted.append(np.bincount(record["species"], minlength=LAST))
             groups.add(int(record["space_group"]))
             counts = np.cumsum(record["pattern"].ravel() > SEEN)
             ends = np.arange(1, len(most) + 1) * len(counts) // len(most)
             most = np.maximum(most, counts[ends - 1])
-            volumes.append(cell_volume(record["lattice"]))
-        numbers = sorted(elements)
-        atoms = np.array(counted)[:, numbers]
-        weights = 1 / atoms.sum(axis=1)  # every crystal counts alike, whatever its cell holds
-        each, _ = scipy.optimize.nnls(atoms * weights[:, None], volumes * weights)
-        seen = tuple(numbers), tuple(sorted(groups)), tuple(most.tolist())
-        return cls(*seen, tuple(each.tolist()), b_factor)
-
-    def volume(self, composition: Float[np.ndarray, "119"]) -> float | None:
-        """Return about what an atom takes on average, angstrom^3; None with unknown elements."""
-        known = np.zeros(LAST)
-        known[list(self.elements)] = self.volumes
-        if not known[np.flatnonzero(composition)].all():
-            return None
-        return float(composition @ known / composition.sum())
+        seen = tuple(sorted(elements)), tuple(sorted(groups)), tuple(most.tolist())
+        return cls(*seen, b_factor)
 
 
 def keep_familiar(run: Path, directory: str | Path) -> None:
@@ -102,7 +79,8 @@ def load_familiar(run: Path) -> Familiar | None:
         return None
     try:
         values: dict[str, Any] = json.loads(path.read_text())
-        lists: dict[str, Any] = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
-        return Familiar(**values | lists)
-    except (ValueError, TypeError, AttributeError) as error:
+        known = {field.name: values[field.name] for field in fields(Familiar)}  # of old runs more
+        lists = {name: tuple(each) for name, each in known.items() if isinstance(each, list)}
+        return Familiar(**known | lists)
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove it, or train again") from error

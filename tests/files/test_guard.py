@@ -14,7 +14,7 @@ from cmed_jax.files.implied import Implied
 from cmed_jax.files.measured import pattern_of_columns
 from cmed_jax.physics.artefacts import LABORATORY, SYNCHROTRON
 
-FAMILIAR = Familiar((11, 17), (225,), (0, 9, *[20] * 16), (24.0, 21.0), 4.0)
+FAMILIAR = Familiar((11, 17), (225,), (0, 9, *[20] * 16), 4.0)
 PLAIN = Preparation(shift=False)
 SALT = primitive_lattice((5.64, 5.64, 5.64, 90, 90, 90), "F")
 
