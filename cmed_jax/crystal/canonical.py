@@ -29,7 +29,7 @@ SYMPREC = 0.1
 _TOLERANCES = 0.9 ** np.arange(40)  # as shares of that, where what is found at it forms no group
 
 # Shifts of origin between equivalent descriptions are multiples of 1/24 of the primitive cell.
-_STEPS = 24
+STEPS = 24
 # Coordinates compare in thousandths, whose boundaries keep away from multiples of 1/24 and 1/64.
 _RESOLUTION, _BIAS = 1000, 0.5625
 
@@ -114,7 +114,7 @@ def canonical_description(
     coords = _symmetrized(coords, numbers, metric, group)
     rotation, origin = _first_description(numbers, coords, normalizer(dataset.number))
     coords = _in_cell(coords @ rotation.T + origin)
-    order = np.lexsort((_keys(coords), _electropositivity(numbers)))
+    order = np.lexsort((_keys(coords), electropositivity(numbers)))
     canonical = replace(
         material,
         lattice=group.cell.T @ np.linalg.cholesky(to_primitive.T @ metric @ to_primitive),
@@ -165,7 +165,7 @@ def space_group(number: int) -> SpaceGroup:
     cell = PRIMITIVE[moyopy.SpaceGroupType(number).hm_short[0]]
     inverse = np.linalg.inv(cell)
     rotations = np.rint(inverse @ operations.rotations @ cell).astype(int)
-    translations = np.rint(_STEPS * np.array(operations.translations) @ inverse.T).astype(int)
+    translations = np.rint(STEPS * np.array(operations.translations) @ inverse.T).astype(int)
     first = np.unique(rotations, axis=0, return_index=True)[1]
     laue = np.unique(np.concatenate([rotations, -rotations]), axis=0)
     return SpaceGroup(cell, rotations[first], translations[first], laue)
@@ -234,14 +234,14 @@ def _origins(
     """
     index = {matrix.tobytes(): i for i, matrix in enumerate(rotations)}
     inverse = np.rint(np.linalg.inv(rotation)).astype(int)
-    origins = np.indices((_STEPS, _STEPS, _STEPS)).reshape(3, -1).T
+    origins = np.indices((STEPS, STEPS, STEPS)).reshape(3, -1).T
     for image, translation in zip(rotation @ rotations @ inverse, translations, strict=True):
         if image.tobytes() not in index:
             return np.zeros((0, 3))
         target = translations[index[image.tobytes()]] - rotation @ translation
         misfit = origins - origins @ image.T - target
-        origins = origins[(misfit % _STEPS == 0).all(axis=1)]
-    return np.unique((origins - origins @ polar.T) % _STEPS, axis=0) / _STEPS
+        origins = origins[(misfit % STEPS == 0).all(axis=1)]
+    return np.unique((origins - origins @ polar.T) % STEPS, axis=0) / STEPS
 
 
 def _merge_copies(
@@ -268,7 +268,7 @@ def _symmetrized(
     direction.
     """
     edges = np.linalg.cholesky(metric)
-    images = coords @ group.rotations.mT + group.translations[:, None] / _STEPS
+    images = coords @ group.rotations.mT + group.translations[:, None] / STEPS
     ideal = coords.copy()
     for number in np.unique(numbers):
         same = np.flatnonzero(numbers == number)
@@ -285,7 +285,7 @@ def _first_description(
     normal: Normalizer,
 ) -> tuple[Integer[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
     """Return R and t of the isometry x -> R x + t of the normalizer whose result comes first."""
-    ranks = _electropositivity(numbers)
+    ranks = electropositivity(numbers)
     rotations, shifts = _anchored(coords[ranks == ranks.min()], normal)
     for rank in np.unique(ranks):
         if len(shifts) == 1:
@@ -324,7 +324,8 @@ def _electronegativity_ranks() -> Integer[np.ndarray, "119"]:
     return ranks
 
 
-def _electropositivity(numbers: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
+def electropositivity(numbers: Integer[np.ndarray, "*n"]) -> Integer[np.ndarray, "*n"]:
+    """Return the rank of atomic numbers, 1 for the most electropositive element."""
     return _electronegativity_ranks()[numbers]
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import gemmi
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
@@ -42,13 +41,14 @@ class Coefficients(NamedTuple):
 
 
 def form_factors(
-    numbers: Integer[Array | np.ndarray, " n"], q: Float[Array, " m"], table: Table
-) -> Float[Array, "n m"]:
-    """Return f (electrons) of atomic numbers at q = s^2 / 4 (1/angstrom^2)."""
+    numbers: Integer[Array | np.ndarray, " n"], q: Float[Array | np.ndarray, " m"], table: Table
+) -> Float[Array | np.ndarray, "n m"]:
+    """Return f (electrons) of atomic numbers at q = s^2 / 4 (1/angstrom^2), of the kind of q."""
+    xp = q.__array_namespace__()
     coefficients = _coefficients(table)
-    constant, amplitude, width = (jnp.asarray(c, q.dtype)[numbers] for c in coefficients)
+    constant, amplitude, width = (xp.asarray(c, dtype=q.dtype)[numbers] for c in coefficients)
     gaussians = sum(
-        amplitude[:, i, None] * jnp.exp(-width[:, i, None] * q) for i in range(amplitude.shape[1])
+        amplitude[:, i, None] * xp.exp(-width[:, i, None] * q) for i in range(amplitude.shape[1])
     )
     if table == "it92":
         return constant[:, None] + gaussians
