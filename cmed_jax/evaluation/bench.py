@@ -19,7 +19,7 @@ from cmed_jax.data.dataset import (
 )
 from cmed_jax.data.lines import load_lines
 from cmed_jax.data.records import Recipe
-from cmed_jax.evaluation.baselines import NAMES, baselines
+from cmed_jax.evaluation.baselines import NAMES, OF_CRYSTALS, baselines
 from cmed_jax.evaluation.cache import cached
 from cmed_jax.evaluation.degradation import CONDITIONS, LINES, MATERIALS, degradation
 from cmed_jax.evaluation.examination import Examination
@@ -96,7 +96,7 @@ class Bench:
             "split": self.split,
             "as_published": self.as_published,
         }
-        names = NAMES if self.of_independent_atoms else NAMES[:-1]
+        names = NAMES if self.of_independent_atoms else NAMES[: -len(OF_CRYSTALS)]
         return {
             name: cached(self.data / CACHE, name, key, partial(self._baseline, name))
             for name in names

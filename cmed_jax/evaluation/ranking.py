@@ -12,6 +12,9 @@ from jaxtyping import Float
 
 from cmed_jax.evaluation.protocol import Scores, ssim_summary
 
+AS_GOOD = 0.001
+"""Candidates whose SSIM differs by no more are equally good."""
+
 
 def rankings(model: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict]:
     """Return what choosing yields, for growing lists of candidates.
@@ -25,7 +28,8 @@ def rankings(model: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict]:
     Returns:
         By the name of the list, "samples" (the model's plain candidate and its samples) and
         "samples and baselines": the number of candidates, and of plain SSIM the figures of the
-        candidate "chosen" by the pattern, of the "oracle", and of the "mean" over candidates.
+        candidate "chosen" by the pattern, of the "oracle", and of the "mean" over candidates; and
+        how often ("hits") the chosen one is the best, or as good to within `AS_GOOD`.
     """
     if "cosine" not in model.candidates:
         return {}
@@ -51,9 +55,11 @@ def _joined(scores: list[Scores]) -> tuple[Float[np.ndarray, "n k"], Float[np.nd
 
 
 def _ranking(cosine: Float[np.ndarray, "n k"], ssim: Float[np.ndarray, "n k"]) -> dict:
+    chosen, best = choose(cosine, ssim), ssim.max(axis=1)
     return {
         "candidates": ssim.shape[1],
-        "chosen": ssim_summary(choose(cosine, ssim)),
-        "oracle": ssim_summary(ssim.max(axis=1)),
+        "chosen": ssim_summary(chosen),
+        "oracle": ssim_summary(best),
+        "hits": float(np.mean(chosen >= best - AS_GOOD)),
         "mean": ssim_summary(ssim.mean(axis=1)),
     }

@@ -243,8 +243,11 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
     """What the rows of the model mean, and what its samples tell."""
     model, uncertainty, notes = results["model"], results["uncertainty"], []
     if results["ranking"]:
-        joint = results["ranking"]["samples and baselines"]["candidates"]
-        notes.append(f"chosen: by the pattern that each implies; {joint} are with the baselines")
+        joint = results["ranking"]["samples and baselines"]
+        notes.append(
+            f"chosen: by the pattern that each implies; {joint['candidates']} are with the "
+            f"baselines, and for {joint['hits']:.0%} of the materials it is the best of them"
+        )
     if model["published"] is not None:
         count = 24 * model["samples"]
         notes.append(f"published: best of {count} candidates, chosen with the truth")

@@ -28,6 +28,7 @@ from jaxtyping import Float, Integer, Shaped
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter1d
 
+from cmed_jax.crystal.canonical import electropositivity
 from cmed_jax.crystal.composition import Knowledge, anonymous_formula
 from cmed_jax.crystal.material import Material
 from cmed_jax.data.dataset import Examples
@@ -47,6 +48,9 @@ from cmed_jax.physics.reflections import reflections
 
 TRIALS = 24
 """Most substituted crystals that are simulated for one query."""
+
+LIKELY = 2
+"""In so many ways at most the elements of a template are replaced where ratios are not known."""
 
 REACH = 0.4
 """Largest change of the cell's edges in one fit, as |ln scale|."""
@@ -79,6 +83,7 @@ class Templates:
     Attributes:
         crystals: the crystals.
         formulas: the anonymous formula of each.
+        elements: how many each is made of.
         profiles: the pattern of each over ln s, of unit length.
         kinds: equal where crystals differ in elements and size alone.
         recipe: how the dataset makes a density from a crystal.
@@ -86,6 +91,7 @@ class Templates:
 
     crystals: Sequence[Material]
     formulas: Shaped[np.ndarray, " n"]
+    elements: Integer[np.ndarray, " n"]
     profiles: Float[np.ndarray, "n m"]
     kinds: Sequence[Hashable]
     recipe: Recipe
@@ -105,16 +111,20 @@ class Templates:
         return cls(
             crystals,
             np.array([anonymous_formula(composition) for composition in training.composition]),
+            np.count_nonzero(training.composition, axis=1),
             np.stack([_profile_of_pattern(pattern) for pattern in training.pattern]),
             [crystal_kind(crystal) for crystal in crystals],
             recipe,
         )
 
     def substituted(
-        self, composition: Float[np.ndarray, "119"], target: Profile
+        self,
+        composition: Float[np.ndarray, "119"],
+        target: Profile,
+        knowledge: Knowledge = Knowledge.FULL,
     ) -> Iterator[Material]:
         """Yield the templates with the elements of a composition, the best agreement first."""
-        rows = np.flatnonzero(self.formulas == anonymous_formula(composition))
+        rows = self._rows(composition, knowledge)
         scales, agreements = fit_scales(self.profiles[rows], target)
         tried = set()
         for i in np.argsort(-agreements, kind="stable"):
@@ -122,8 +132,19 @@ class Templates:
                 continue
             tried.add(self.kinds[rows[i]])
             crystal = self.crystals[rows[i]]
-            for numbers in assignments(crystal.numbers, composition):
+            for numbers in placings(crystal.numbers, composition, knowledge):
                 yield replace(crystal, numbers=numbers, lattice=crystal.lattice * scales[i])
+
+    def _rows(
+        self, composition: Float[np.ndarray, "119"], knowledge: Knowledge
+    ) -> Integer[np.ndarray, " k"]:
+        """Return the templates that what is known of a composition may describe."""
+        if knowledge == Knowledge.FULL:
+            return np.flatnonzero(self.formulas == anonymous_formula(composition))
+        if knowledge == Knowledge.NONE:
+            return np.arange(len(self.crystals))
+        number = np.count_nonzero(composition) + (knowledge == Knowledge.MISSING_ELEMENT)
+        return np.flatnonzero(self.elements == number)
 
 
 def substitution(templates: Templates, otherwise: Generator) -> Generator:
@@ -154,11 +175,12 @@ def ranked(
     templates: Templates,
     pattern: Float[np.ndarray, "1024"],
     composition: Float[np.ndarray, "119"],
+    knowledge: Knowledge = Knowledge.FULL,
 ) -> list[Material]:
     """Return the substituted crystals, each at its best scale, the nearest pattern first."""
     target = _profile_of_pattern(pattern)
     crystals, patterns = [], []
-    for crystal in islice(templates.substituted(composition, target), TRIALS):
+    for crystal in islice(templates.substituted(composition, target, knowledge), TRIALS):
         atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
         lines = reflections(atoms, s_max=S_MAX)
         (scale,), _ = fit_scales(profile_of_lines(*lines.T)[None], target)
@@ -186,6 +208,33 @@ def assignments(
     for elements in permutations(np.flatnonzero(composition).tolist()):
         if np.array_equal(amounts[list(elements)], counts):
             yield np.array(elements)[place]
+
+
+def placings(
+    numbers: Integer[np.ndarray, " n"], composition: Float[np.ndarray, "119"], knowledge: Knowledge
+) -> Iterator[Integer[np.ndarray, " n"]]:
+    """Yield the atomic numbers with the elements of a composition in their place.
+
+    In every way where the composition is known in full (`assignments`). Else what is not known
+    stays: of the elements that are known each takes the place of one of the crystal's, in the few
+    ways (`LIKELY`) in which they are most alike in electronegativity.
+
+    Args:
+        numbers: atomic numbers of a crystal.
+        composition: what is known of that of another.
+        knowledge: how much that is.
+    """
+    if knowledge == Knowledge.FULL:
+        yield from assignments(numbers, composition)
+        return
+    old, place = np.unique(numbers, return_inverse=True)
+    elements = np.flatnonzero(composition)
+    ways = np.array(list(permutations(range(len(old)), len(elements))), int)
+    unlike = np.abs(electropositivity(old[ways]) - electropositivity(elements)).sum(axis=1)
+    for way in ways[np.argsort(unlike, kind="stable")[:LIKELY]]:
+        new = old.copy()
+        new[way] = elements
+        yield new[place]
 
 
 def fit_scales(

@@ -7,7 +7,7 @@ import pytest
 
 from cmed_jax.data.dataset import load_examples, load_structures
 from cmed_jax.evaluation.examination import Examination
-from cmed_jax.evaluation.protocol import evaluate
+from cmed_jax.evaluation.protocol import Scores, evaluate
 from cmed_jax.evaluation.ranking import choose, rankings
 from cmed_jax.physics.density import B_FACTOR
 
@@ -40,11 +40,30 @@ def test_of_equal_candidates_the_first_is_chosen():
     np.testing.assert_array_equal(choose(cosine, ssim), [0.2, 0.4])
 
 
+def test_hits_count_the_materials_whose_best_candidate_was_chosen():
+    cosine = np.array([[0.9, 0.5], [0.9, 0.5], [0.5, 0.9], [0.9, 0.5]])
+    ssim = np.array([[0.7, 0.6], [0.7, 0.7005], [0.7, 0.6], [0.6, 0.7]])
+    names, numbers = np.array(["a", "b", "c", "d"]), np.ones(4, np.int32)
+    found = {"cosine": cosine, "ssim": ssim}
+    scores = Scores(
+        names,
+        names,
+        numbers,
+        numbers,
+        numbers,
+        {k: v[:, 0] for k, v in found.items()},
+        None,
+        1,
+        candidates=found,
+    )
+    assert rankings(scores, {})["samples"]["hits"] == 0.5
+
+
 def test_the_pattern_finds_the_true_density_among_others(examples, examination):
     model = evaluate(candidates(examples, 0.5, 1, 0, 0.7), examples, examine=examination)
     found = rankings(model, {})["samples"]
     assert found["candidates"] == 4
-    assert found["chosen"]["mean"] == found["oracle"]["mean"] == 1
+    assert found["chosen"]["mean"] == found["oracle"]["mean"] == found["hits"] == 1
     assert found["mean"]["mean"] < 1
 
 

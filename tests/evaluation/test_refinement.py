@@ -1,0 +1,88 @@
+"""A crystal that was moved and resized is brought back by the pattern of the true one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice, Structure
+
+from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.freedom import free_shifts
+from cmed_jax.crystal.material import Material
+from cmed_jax.evaluation.refinement import refine
+from cmed_jax.physics.patterns import BINS, MO_K_ALPHA
+
+QUARTZ = Structure.from_spacegroup(
+    "P3_221",
+    Lattice.hexagonal(4.913, 5.405),
+    ["Si", "O"],
+    [(0.4697, 0, 2 / 3), (0.4135, 0.2669, 0.7858)],
+)
+CORUNDUM = Structure.from_spacegroup(
+    "R-3c", Lattice.hexagonal(4.759, 12.993), ["Al", "O"], [(0, 0, 0.3522), (0.3064, 0, 0.25)]
+)
+HALITE = Structure.from_spacegroup(
+    "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [(0, 0, 0), (0.5, 0.5, 0.5)]
+)
+
+
+def canonical(structure):
+    numbers = np.array([site.specie.Z for site in structure])
+    return canonical_cell(Material("x", structure.lattice.matrix, numbers, structure.frac_coords))
+
+
+def pattern_of(structure):
+    """The strongest of pymatgen's lines in each bin, strongest 1."""
+    lines = XRDCalculator(MO_K_ALPHA).get_pattern(structure, scaled=True, two_theta_range=(0, 179))
+    pattern = np.zeros(BINS)
+    np.maximum.at(pattern, (BINS * lines.x / 180).astype(int), lines.y / 100)
+    return pattern.astype(np.float32)
+
+
+def disturbed(crystal, shift, stretch, seed=0):
+    """Atoms moved by `shift` angstrom at most, edges stretched by a share."""
+    shifts = free_shifts(crystal)
+    mixed = np.tensordot(np.random.default_rng(seed).normal(size=len(shifts)), shifts, 1)
+    farthest = max(np.linalg.norm(mixed @ crystal.lattice, axis=1).max(), 1e-9)
+    return replace(
+        crystal,
+        frac_coords=crystal.frac_coords + shift * mixed / farthest,
+        lattice=crystal.lattice * (1 + stretch),
+    )
+
+
+def farthest_atom(one, other):
+    gaps = one.frac_coords - other.frac_coords
+    return np.linalg.norm((gaps - np.rint(gaps)) @ one.lattice, axis=1).max()
+
+
+@pytest.mark.parametrize("structure", [HALITE, CORUNDUM, QUARTZ], ids=lambda s: s.formula)
+@pytest.mark.parametrize("stretch", [-0.004, 0.0, 0.004])
+def test_a_disturbed_crystal_is_brought_back(structure, stretch):
+    truth = canonical(structure)
+    start = disturbed(truth, 0.2, stretch)
+    found = refine(start, pattern_of(structure))
+    assert found.residual < 0.06  # a line in the bin beside its own costs so much
+    assert farthest_atom(truth, found.crystal) < 0.01
+    np.testing.assert_allclose(found.crystal.lattice, truth.lattice, rtol=5e-4, atol=2e-3)
+    assert found.crystal.space_group == truth.space_group
+
+
+def test_the_axes_of_a_trigonal_crystal_are_found_apart():
+    truth = canonical(CORUNDUM)
+    start = replace(truth, lattice=truth.lattice * [1.006, 1.006, 0.99])
+    found = refine(start, pattern_of(CORUNDUM))
+    np.testing.assert_allclose(found.crystal.lattice, truth.lattice, rtol=1e-3, atol=2e-3)
+
+
+def test_the_residual_tells_a_wrong_crystal():
+    wrong = replace(canonical(HALITE), numbers=np.array([12, 8]))
+    assert refine(wrong, pattern_of(HALITE)).residual > 0.1
+
+
+def test_a_pattern_that_is_explained_already_changes_nothing():
+    truth = canonical(QUARTZ)
+    found = refine(truth, pattern_of(QUARTZ))
+    assert found.residual < 0.02
+    assert farthest_atom(truth, found.crystal) < 0.005
