@@ -85,7 +85,14 @@ def refine(crystal: Material, pattern: Float[np.ndarray, "1024"]) -> Refined:
     Args:
         crystal: in its canonical cell.
         pattern: as the record holds it.
+
+    Raises:
+        ValueError: the pattern has no line in the range that is compared.
     """
+    if not pattern[:_USED].any():
+        raise ValueError(
+            f"the pattern has no line below {_ANGLES[-1]:.0f} degrees that a crystal could follow"
+        )
     model = _Model.of(crystal)
     values = np.zeros(len(model.metrics) + len(model.shifts))
     for b_factor, width, steps in SCHEDULE:
@@ -99,11 +106,13 @@ def refine(crystal: Material, pattern: Float[np.ndarray, "1024"]) -> Refined:
 class _View(NamedTuple):
     """A pattern as one round sees it.
 
-    target: the smeared and broadened pattern. b_factor: of the smearing. broaden, shift: matrices
-    that turn sticks into their broadened pattern, and into its change as they move up by a bin.
+    target: the smeared and broadened pattern. root: of the weight of each bin. b_factor: of the
+    smearing. broaden, shift: matrices that turn sticks into their broadened pattern, and into its
+    change as they move up by a bin.
     """
 
     target: Float[np.ndarray, " bins"]
+    root: Float[np.ndarray, " bins"]
     b_factor: float
     broaden: Float[np.ndarray, "bins bins"]
     shift: Float[np.ndarray, "bins bins"]
@@ -112,7 +121,14 @@ class _View(NamedTuple):
     def of(cls, pattern: Float[np.ndarray, "1024"], b_factor: float, width: float) -> "_View":
         sticks = pattern[:_USED] / _FACTOR * np.exp(-b_factor * _S**2 / 2)
         broaden, shift = _broadening(width)
-        return cls(broaden @ sticks, b_factor, broaden, shift)
+        target = broaden @ sticks
+        root = 1 / np.sqrt(target + FLOOR * target.max())
+        return cls(target, root, b_factor, broaden, shift)
+
+    @property
+    def length(self) -> float:
+        """Of the weighted target."""
+        return float(np.linalg.norm(self.root * self.target))
 
 
 @cache
@@ -191,12 +207,11 @@ class _Model(NamedTuple):
     ) -> tuple[float, Float[np.ndarray, " bins"], Float[np.ndarray, "bins g"]]:
         """Return the residual, what is left in each bin, and its derivatives, the scale's last."""
         pattern, derivatives = self.pattern_at(values, view)
-        target, weight = view.target, 1 / (view.target + FLOOR * view.target.max())
-        scale = (weight * target) @ pattern / max((weight * pattern) @ pattern, 1e-30)
-        root = np.sqrt(weight)
-        left = root * (target - scale * pattern)
-        rows = root[:, None] * np.column_stack([scale * derivatives, pattern])
-        return float(np.linalg.norm(left) / np.linalg.norm(root * target)), left, rows
+        weighted = view.root * pattern
+        scale = weighted @ (view.root * view.target) / max(weighted @ weighted, 1e-30)
+        left = view.root * (view.target - scale * pattern)
+        rows = view.root[:, None] * np.column_stack([scale * derivatives, pattern])
+        return float(np.linalg.norm(left)) / view.length, left, rows
 
 
 def _strongest_of_bins(
@@ -222,12 +237,12 @@ def _by_trial(
     As a cell changes its lines jump from bin to bin, at which least squares stop. The changes are
     along the axes of the normal matrix, each so large that the pattern should change as much.
     """
-    residual, left, rows = model.misfit_at(values, view)
+    residual, _, rows = model.misfit_at(values, view)
     of_cell = rows[:, : len(model.metrics)]
     squares, axes = np.linalg.eigh(of_cell.T @ of_cell)
-    whole = np.linalg.norm(left) / residual
+    sizes = view.length / np.sqrt(np.maximum(squares, 1e-30))
     directions = np.zeros((len(squares), len(values)))
-    directions[:, : len(squares)] = (axes * np.minimum(whole / np.sqrt(squares), LARGEST_CHANGE)).T
+    directions[:, : len(squares)] = (axes * np.minimum(sizes, LARGEST_CHANGE)).T
     for size in CELL_CHANGES:
         trials = deque([*directions, *-directions])
         failed = 0

@@ -86,3 +86,10 @@ def test_a_pattern_that_is_explained_already_changes_nothing():
     found = refine(truth, pattern_of(QUARTZ))
     assert found.residual < 0.02
     assert farthest_atom(truth, found.crystal) < 0.005
+
+
+def test_a_pattern_without_lines_in_reach_is_refused():
+    pattern = np.zeros(BINS, np.float32)
+    pattern[-1] = 1
+    with pytest.raises(ValueError, match="no line below 79 degrees"):
+        refine(canonical(HALITE), pattern)
