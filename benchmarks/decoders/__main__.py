@@ -70,8 +70,6 @@ ARMS = {
     "shared basis, another seed": Arm(networks.SharedBasis, seed=1),
     "series, another seed": Arm(Base, seed=1),
     "size of base": Arm(Base, BaseConfig()),
-    "series and sites": Arm(networks.Sites),
-    "series and basis": Arm(networks.SeriesAndBasis),
 }
 
 

@@ -24,8 +24,8 @@ FILM = 64
 """Width of the perceptron of FiLM, whose cost is per crystal and voxel."""
 BASIS = 1024
 """Functions that all crystals share."""
-SITES = 8
-"""Gaussians along each axis."""
+BAND = 27
+"""Largest |h|^2 of the harmonics that perceptrons read: the mean of the random frequencies'."""
 UNIT = 10.0
 """Typical density of a light atom, e/angstrom^3: targets without a scale of their own have it."""
 
@@ -35,7 +35,7 @@ class Film(Base):
 
     FiLM scales and shifts the encoded position by what the latent gives, and the perceptron reads
     the result at its beginning and again in its middle. Narrower than the published one, of which
-    a step takes a minute, and without batch statistics.
+    a step takes a minute on two cores, and without batch statistics.
     """
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
@@ -61,8 +61,8 @@ class PeriodicFilm(Film):
     """The same from integer harmonics of about the same band, so that it is periodic."""
 
     def features(self, coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
-        """Return cos and sin of the harmonics up to |h|^2 = 27, the mean of the random ones'."""
-        return jnp.concatenate(cos_sin(jnp.asarray(harmonics(27)) @ coordinate))
+        """Return the coordinate as the perceptron is told it."""
+        return waves(coordinate)
 
 
 class SharedBasis(Base):
@@ -71,44 +71,11 @@ class SharedBasis(Base):
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)
         self.coefficients = weights(config.hidden, BASIS, rngs)
-        self.basis = Perceptron((2 * len(harmonics(27)), 512, 512, BASIS), rngs)
+        self.basis = Perceptron((2 * len(harmonics(BAND)), 512, 512, BASIS), rngs)
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return sqrt(density / maximum) at a coordinate."""
-        return conditioning[1:] @ self.basis(waves(27, coordinate))
-
-
-class SeriesAndBasis(Base):
-    """Ours, and beside the Fourier series a learned basis for what it is too coarse for."""
-
-    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
-        super().__init__(config, rngs)
-        self.terms = self.coefficients.out_features
-        self.coefficients = weights(config.hidden, self.terms + BASIS, rngs)
-        self.basis = Perceptron((2 * len(harmonics(27)), 512, BASIS), rngs)
-
-    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
-        """Return sqrt(density / maximum) at a coordinate."""
-        series = super().decode(conditioning[: 1 + self.terms], coordinate)
-        return series + conditioning[1 + self.terms :] @ self.basis(waves(27, coordinate))
-
-
-class Sites(Base):
-    """Ours, and periodic Gaussians on a lattice of sites, whose heights cannot be negative."""
-
-    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
-        super().__init__(config, rngs)
-        self.terms = self.coefficients.out_features
-        self.coefficients = weights(config.hidden, self.terms + SITES**3, rngs)
-        self.sharpness = nnx.Param(jnp.full((), 20.0))
-
-    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
-        """Return sqrt(density / maximum) at a coordinate."""
-        series = super().decode(conditioning[: 1 + self.terms], coordinate)
-        cosine, _ = cos_sin(coordinate[:, None] - jnp.arange(SITES) / SITES)
-        x, y, z = jnp.exp(self.sharpness[...] * (cosine - 1))
-        gaussians = (x[:, None, None] * y[:, None] * z).ravel()
-        return series + nnx.relu(conditioning[1 + self.terms :]) @ gaussians
+        return conditioning[1:] @ self.basis(waves(coordinate))
 
 
 class Threefold(Base):
@@ -209,9 +176,9 @@ def weights(hidden: int, terms: int, rngs: nnx.Rngs) -> nnx.Linear:
     return nnx.Linear(hidden, terms, kernel_init=small, rngs=rngs)
 
 
-def waves(limit: int, coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
-    """Return cos and sin of the harmonics with |h|^2 <= limit at a coordinate."""
-    return jnp.concatenate(cos_sin(jnp.asarray(harmonics(limit)) @ coordinate))
+def waves(coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
+    """Return cos and sin of the harmonics of the band at a coordinate."""
+    return jnp.concatenate(cos_sin(jnp.asarray(harmonics(BAND)) @ coordinate))
 
 
 @lru_cache

@@ -18,8 +18,6 @@ DECODERS = [
     networks.Film,
     networks.PeriodicFilm,
     networks.SharedBasis,
-    networks.SeriesAndBasis,
-    networks.Sites,
     networks.Threefold,
 ]
 TARGETS = [networks.Raw, networks.Compressed, networks.Scaled]
@@ -143,7 +141,7 @@ def small(monkeypatch):
     monkeypatch.setattr(study, "DEMO", dataclasses.replace(study.DEMO, batch=8))
     monkeypatch.setattr(study, "TRIAL", 4)
     monkeypatch.setattr(study, "RATES", (1e-3,))
-    arms = {"series": study.Arm(Base, CONFIG), "sites": study.Arm(networks.Sites, CONFIG)}
+    arms = {"series": study.Arm(Base, CONFIG), "raw": study.Arm(networks.Raw, CONFIG)}
     monkeypatch.setattr(study, "ARMS", arms)
 
 
@@ -156,11 +154,11 @@ def test_arms_that_have_ended_are_not_run_again(small, dataset, tmp_path, answer
 
     asked = []
     monkeypatch.setattr(study, "run_arm", lambda arm, *_: asked.append(arm) or dict(row))
-    code, printed, errors = answer(study.main, *command, "series", "sites")
+    code, printed, errors = answer(study.main, *command, "series", "raw")
     assert (code, errors) == (None, "")
-    assert asked == [study.ARMS["sites"]]
+    assert asked == [study.ARMS["raw"]]
     names = [row["arm"] for row in study.read_results(tmp_path / "results.jsonl")]
-    assert names == ["series", "sites"]
+    assert names == ["series", "raw"]
     assert "4 validation materials" in printed
     assert printed.count(f" {np.mean(row['ssim']):.3f} ") == 2
 
@@ -169,7 +167,7 @@ def test_mistakes_are_one_sentence(small, dataset, tmp_path, answer):
     (tmp_path / "results.jsonl").write_text('{"arm": "series", "budget": 4.0}\n')
     command = "--data", dataset, "--out", tmp_path, "--arms", "series"
     for options, sentence in {
-        ("--arms", "serie"): "there is no arm 'serie': choose from series, sites",
+        ("--arms", "serie"): "there is no arm 'serie': choose from series, raw",
         ("--minutes", "0"): "minutes is 0.0: give a positive number",
         ("--minutes", "3"): "holds arms of 4 minutes: give as many, or another folder",
     }.items():
