@@ -41,7 +41,7 @@ from cmed_jax.training.step import TrainState, initial_state, make_step
 DEMO = PRESETS["demo"][1]
 SIZE = BaseConfig(width=1024, blocks=3)
 RATES = (1e-3, 2e-3)
-"""Learning rates that every arm tries."""
+"""Learning rates that an arm tries, unless it says otherwise."""
 TRIAL, LAST = 50, 10
 """Steps for which they are tried, and those at the end whose losses count."""
 OURS = "series"
@@ -51,11 +51,15 @@ SCORES = ("ssim", "nmae", "pearson")
 
 @dataclass(frozen=True)
 class Arm:
-    """What is compared: a network class, its size, and the seed of everything that is random."""
+    """What is compared: a network class and its size.
+
+    The seed is that of everything that is random; rates are the learning rates that are tried.
+    """
 
     network: type[Base]
     config: BaseConfig = SIZE
     seed: int = 0
+    rates: tuple[float, ...] = RATES
 
 
 ARMS = {
@@ -69,6 +73,9 @@ ARMS = {
     "raw density": Arm(networks.Raw),
     "shared basis, another seed": Arm(networks.SharedBasis, seed=1),
     "series, another seed": Arm(Base, seed=1),
+    "series, another seed, 0.001": Arm(Base, seed=1, rates=(1e-3,)),
+    "logarithm, 0.001": Arm(networks.Compressed, rates=(1e-3,)),
+    "raw density, 0.001": Arm(networks.Raw, rates=(1e-3,)),
     "size of base": Arm(Base, BaseConfig()),
 }
 
@@ -98,7 +105,7 @@ class Options:
 
 def run_arm(arm: Arm, inputs: Inputs, held_out: Examples, minutes: float) -> dict[str, Any]:
     """Return what an arm is and how it scores."""
-    trials = {rate: train(arm, rate, TRIAL, inputs) for rate in RATES}
+    trials = {rate: train(arm, rate, TRIAL, inputs) for rate in arm.rates}
     ends = {rate: float(np.mean(trial.losses[-LAST:])) for rate, trial in trials.items()}
     best = min(ends, key=ends.__getitem__)
     pace = min(min(trial.seconds) for trial in trials.values())

@@ -140,8 +140,8 @@ def small(monkeypatch):
     """Arms, batches and trials that take seconds, and one learning rate."""
     monkeypatch.setattr(study, "DEMO", dataclasses.replace(study.DEMO, batch=8))
     monkeypatch.setattr(study, "TRIAL", 4)
-    monkeypatch.setattr(study, "RATES", (1e-3,))
-    arms = {"series": study.Arm(Base, CONFIG), "raw": study.Arm(networks.Raw, CONFIG)}
+    kinds = {"series": Base, "raw": networks.Raw}
+    arms = {name: study.Arm(kind, CONFIG, rates=(1e-3,)) for name, kind in kinds.items()}
     monkeypatch.setattr(study, "ARMS", arms)
 
 
