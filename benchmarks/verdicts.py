@@ -108,7 +108,7 @@ def main() -> None:
     """Run the command."""
     options = tyro.cli(Options, prog="python -m benchmarks.verdicts")
     answers = ask(options)
-    table = Table("", "consistent", "inconsistent", "nothing tells", "Rwp", "room of the best")
+    table = Table("", "consistent", "not", "open", "Rwp", "room of the best")
     for kind, row in counts(answers).items():
         best = [min(each, key=lambda x: x.rwp) for each in answers[kind] if each]
         rwp, room = (
@@ -118,7 +118,7 @@ def main() -> None:
         spread = (" ".join(f"{x:.2f}" for x in values) for values in (rwp, room))
         table.add_row(kind, *map(str, row), *spread)
     Console().print(f"{options.materials} materials; 10th, 50th and 90th percentiles", table)
-    limits = Table("Rwp", "room", *(f"{kind} doubted" for kind in answers))
+    limits = Table("Rwp", "room", *(f"not: {kind}" for kind in answers))
     for rwp, (least, most) in product(LIMITS, ROOMS):
         with patch.multiple(verdict, EXPLAINED=rwp, LEAST_ROOM=least, MOST_ROOM=most):
             doubted = (str(row[1]) for row in counts(answers).values())
