@@ -27,6 +27,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from cmed_jax.crystal.canonical import canonical_cell, space_group
 from cmed_jax.crystal.composition import anonymous_formula, composition_vector
+from cmed_jax.crystal.freedom import free_metrics
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
 from cmed_jax.crystal.volumes import room
@@ -295,7 +296,7 @@ def _refined(analogue: Analogue, observed: _Observed) -> Analogue:
     group = space_group(crystal.space_group)
     reach = observed.span[1] * np.exp(NEAR[0])
     hkl = _strong_reflections(crystal, reach).astype(float)
-    free = _free_metrics(group.rotations)
+    free = free_metrics(group)
     forms = np.einsum("mi,pij,mj->mp", hkl, free, hkl)
     metric = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
     for near in NEAR:
@@ -322,16 +323,6 @@ def _strong_reflections(crystal: Material, s_max: float) -> Integer[np.ndarray, 
     s = lines[lines[:, 1] > WEAK * lines[:, 1].max(initial=0), 0]
     orbits = unique_reflections(crystal.lattice, s_max, space_group(crystal.space_group).laue)
     return orbits.hkl[np.abs(orbits.s[:, None] - s).min(axis=1, initial=np.inf) < 1e-6]
-
-
-def _free_metrics(rotations: Integer[np.ndarray, "m 3 3"]) -> Float[np.ndarray, "p 3 3"]:
-    """Return a basis of the reciprocal metric tensors that a point group leaves as they are."""
-    units = np.zeros((6, 3, 3))
-    for unit, i, j in zip(units, *np.triu_indices(3), strict=True):
-        unit[i, j] = unit[j, i] = 1
-    invariant = np.mean(rotations @ units[:, None] @ rotations.mT, axis=1)
-    _, size, basis = np.linalg.svd(invariant.reshape(6, 9))
-    return basis[: (size > 1e-9).sum()].reshape(-1, 3, 3)
 
 
 def _judged(analogues: Sequence[Analogue], observed: _Observed) -> list[Analogue]:
