@@ -222,6 +222,7 @@ class Material {
 
   drawInto(canvas) {
     const edge = Math.round(canvas.clientWidth * Math.min(window.devicePixelRatio || 1, 2));
+    if (!edge) return; // not laid out yet
     for (const surface of [sheet, canvas]) if (surface.width !== edge) surface.width = surface.height = edge;
     gl.viewport(0, 0, edge, edge);
     gl.depthMask(true);
