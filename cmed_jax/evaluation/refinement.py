@@ -36,6 +36,9 @@ from cmed_jax.physics.reflections import COINCIDENCE, unique_reflections
 S_REFINED = 1.8
 """Largest s of the lines that are compared, 1/angstrom: two-theta = 80 degrees of Mo K-alpha."""
 
+BEYOND = 1.5 * S_REFINED
+"""Lines that a trial moves out of sight stand here, 1/angstrom, below two-theta = 180 degrees."""
+
 ROOM = 1.02
 """Lines so much beyond `S_REFINED` can come into reach while the cell changes."""
 
@@ -165,6 +168,9 @@ class _Model(NamedTuple):
     def metric_at(self, values: Float[np.ndarray, " f"]) -> Float[np.ndarray, "3 3"]:
         return self.metric + np.tensordot(values[: len(self.metrics)], self.metrics, 1)
 
+    def has_cell(self, values: Float[np.ndarray, " f"]) -> bool:
+        return bool(np.linalg.eigvalsh(self.metric_at(values)).min() > 0)
+
     def coords_at(self, values: Float[np.ndarray, " f"]) -> Float[np.ndarray, "n 3"]:
         shift = np.tensordot(values[len(self.metrics) :], self.shifts, 1)
         return self.crystal.frac_coords + shift
@@ -181,7 +187,8 @@ class _Model(NamedTuple):
     ) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, "bins f"]]:
         """Return the broadened pattern, and its derivatives by the free numbers."""
         s = np.sqrt(np.einsum("mi,ij,mj->m", self.hkl, self.metric_at(values), self.hkl))
-        angle = two_theta(np.minimum(s, 2 * S_REFINED), MO_K_ALPHA)
+        s = np.minimum(s, BEYOND)
+        angle = two_theta(s, MO_K_ALPHA)
         place = np.minimum((BINS * angle / 180).astype(int), _USED)
         weight = self.multiplicity * lorentz_polarization(angle) / np.append(_FACTOR, np.inf)[place]
         weight *= np.exp(-view.b_factor * s**2 / 2)
@@ -248,7 +255,7 @@ def _by_trial(
         failed = 0
         while failed < len(trials):
             trial = values + size * trials[0]
-            found, *_ = model.misfit_at(trial, view)
+            found = model.misfit_at(trial, view)[0] if model.has_cell(trial) else np.inf
             if found < residual:
                 values, residual, failed = trial, found, 0
             else:
@@ -269,7 +276,7 @@ def _least_squares(
     for _ in range(steps):
         for _ in range(_TRIES):
             trial = values + _step(model, left, rows, damping)
-            if np.linalg.eigvalsh(model.metric_at(trial)).min() > 0:
+            if model.has_cell(trial):
                 found = model.misfit_at(trial, view)
                 if found[0] < residual:
                     break

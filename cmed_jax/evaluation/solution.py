@@ -67,7 +67,7 @@ def solve(
     """Return the refined crystal with the smallest residual; None where there is no template."""
     best = None
     for crystal in ranked(templates, pattern, composition, knowledge)[:REFINED]:
-        with suppress(ValueError):  # its atoms coincide
+        with suppress(ValueError):  # its atoms coincide, or the pattern has no line in reach
             found = refine(canonical_cell(crystal), pattern)
             if best is None or found.residual < best.residual:
                 best = found

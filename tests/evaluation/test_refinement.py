@@ -93,3 +93,12 @@ def test_a_pattern_without_lines_in_reach_is_refused():
     pattern[-1] = 1
     with pytest.raises(ValueError, match="no line below 79 degrees"):
         refine(canonical(HALITE), pattern)
+
+
+@pytest.mark.parametrize("factors", [(0.6, 0.6, 0.6), (1.5, 1.5, 1.5), (1, 1, 8), (1.3, 1.3, 0.3)])
+def test_a_cell_that_is_far_off_ends_somewhere(factors):
+    truth = canonical(CORUNDUM)
+    found = refine(replace(truth, lattice=truth.lattice * factors), pattern_of(CORUNDUM))
+    assert 0 < found.residual <= 1
+    assert found.crystal.volume > 0
+    assert np.isfinite(found.crystal.frac_coords).all()
