@@ -17,7 +17,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Float32, Integer
 from scipy.sparse import csr_array
 
 from cmed_jax.crystal.canonical import space_group
@@ -79,7 +79,11 @@ class Refined(NamedTuple):
     residual: float
 
 
-def refine(crystal: Material, pattern: Float[np.ndarray, "1024"]) -> Refined:
+def refine(
+    crystal: Material,
+    pattern: Float[np.ndarray, "1024"],
+    coverage: Float[np.ndarray, "1024"] | None = None,
+) -> Refined:
     """Return the crystal with the cell and the coordinates that explain a pattern best.
 
     The space group stays, and so does the origin. It is a local search: atoms that start more than
@@ -88,18 +92,21 @@ def refine(crystal: Material, pattern: Float[np.ndarray, "1024"]) -> Refined:
     Args:
         crystal: in its canonical cell.
         pattern: as the record holds it.
+        coverage: 1 in the bins that were measured, 0 in those that were not, which do not count;
+            None where all of them were.
 
     Raises:
         ValueError: the pattern has no line in the range that is compared.
     """
-    if not pattern[:_USED].any():
+    coverage = np.ones(BINS) if coverage is None else coverage
+    if not (pattern * coverage)[:_USED].any():
         raise ValueError(
             f"the pattern has no line below {_ANGLES[-1]:.0f} degrees that a crystal could follow"
         )
     model = _Model.of(crystal)
     values = np.zeros(len(model.metrics) + len(model.shifts))
     for b_factor, width, steps in SCHEDULE:
-        view = _View.of(pattern, b_factor, width)
+        view = _View.of(pattern, coverage, b_factor, width)
         values, residual = _least_squares(model, view, values, steps)
         values = _by_trial(model, view, values)
         values, residual = _least_squares(model, view, values, steps)
@@ -109,9 +116,9 @@ def refine(crystal: Material, pattern: Float[np.ndarray, "1024"]) -> Refined:
 class _View(NamedTuple):
     """A pattern as one round sees it.
 
-    target: the smeared and broadened pattern. root: of the weight of each bin. b_factor: of the
-    smearing. broaden, shift: matrices that turn sticks into their broadened pattern, and into its
-    change as they move up by a bin.
+    target: the smeared and broadened pattern. root: of the weight of each bin, 0 where nothing was
+    measured. b_factor: of the smearing. broaden, shift: matrices that turn sticks into their
+    broadened pattern, and into its change as they move up by a bin.
     """
 
     target: Float[np.ndarray, " bins"]
@@ -121,17 +128,33 @@ class _View(NamedTuple):
     shift: Float[np.ndarray, "bins bins"]
 
     @classmethod
-    def of(cls, pattern: Float[np.ndarray, "1024"], b_factor: float, width: float) -> "_View":
+    def of(
+        cls,
+        pattern: Float[np.ndarray, "1024"],
+        coverage: Float[np.ndarray, "1024"],
+        b_factor: float,
+        width: float,
+    ) -> "_View":
         sticks = pattern[:_USED] / _FACTOR * np.exp(-b_factor * _S**2 / 2)
         broaden, shift = _broadening(width)
         target = broaden @ sticks
-        root = 1 / np.sqrt(target + FLOOR * target.max())
+        root = coverage[:_USED] / np.sqrt(target + FLOOR * target.max())
         return cls(target, root, b_factor, broaden, shift)
 
     @property
     def length(self) -> float:
         """Of the weighted target."""
         return float(np.linalg.norm(self.root * self.target))
+
+    def compare(
+        self, lines: "_Lines"
+    ) -> tuple[float, Float[np.ndarray, " bins"], float, Float[np.ndarray, " bins"]]:
+        """Return the residual, what is left in each bin, the best scale, and the pattern."""
+        pattern = self.broaden @ (lines.sticks @ lines.squared)
+        weighted = self.root * pattern
+        scale = weighted @ (self.root * self.target) / max(weighted @ weighted, 1e-30)
+        left = self.root * (self.target - scale * pattern)
+        return float(np.linalg.norm(left)) / self.length, left, float(scale), pattern
 
 
 @cache
@@ -142,7 +165,10 @@ def _broadening(width: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Model(NamedTuple):
-    """The patterns of a crystal whose cell and coordinates may change."""
+    """The patterns of a crystal whose cell and coordinates may change.
+
+    species: its elements. of_species: 1 where an atom is of an element.
+    """
 
     crystal: Material
     metric: Float[np.ndarray, "3 3"]
@@ -150,12 +176,15 @@ class _Model(NamedTuple):
     shifts: Float[np.ndarray, "p n 3"]
     hkl: Float[np.ndarray, "m 3"]
     multiplicity: Float[np.ndarray, " m"]
+    species: Integer[np.ndarray, " e"]
+    of_species: Float32[np.ndarray, "n e"]
 
     @classmethod
     def of(cls, crystal: Material) -> "_Model":
         group = space_group(crystal.space_group)
         metric = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
         orbits = unique_reflections(crystal.lattice, S_REFINED * ROOM, group.laue)
+        species = np.unique(crystal.numbers)
         return cls(
             crystal,
             metric,
@@ -163,6 +192,8 @@ class _Model(NamedTuple):
             free_shifts(crystal),
             orbits.hkl.astype(float),
             orbits.multiplicity,
+            species,
+            (crystal.numbers[:, None] == species).astype(np.float32),
         )
 
     def metric_at(self, values: Float[np.ndarray, " f"]) -> Float[np.ndarray, "3 3"]:
@@ -182,43 +213,75 @@ class _Model(NamedTuple):
         lattice = cell.T @ np.linalg.cholesky(direct)
         return replace(self.crystal, lattice=lattice, frac_coords=self.coords_at(values) % 1.0)
 
-    def pattern_at(
-        self, values: Float[np.ndarray, " f"], view: _View
-    ) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, "bins f"]]:
-        """Return the broadened pattern, and its derivatives by the free numbers."""
+    def waves_at(self, values: Float[np.ndarray, " f"]) -> "_Waves":
+        """Return cos and sin of 2 pi h.x; in float32, which is many times faster."""
+        turns = self.hkl @ self.coords_at(values).T
+        angles = (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
+        return _Waves(np.cos(angles), np.sin(angles))
+
+    def lines_at(self, values: Float[np.ndarray, " f"], view: _View, waves: "_Waves") -> "_Lines":
+        """Return the reflections of the cell, given the waves of the coordinates."""
         s = np.sqrt(np.einsum("mi,ij,mj->m", self.hkl, self.metric_at(values), self.hkl))
         s = np.minimum(s, BEYOND)
         angle = two_theta(s, MO_K_ALPHA)
         place = np.minimum((BINS * angle / 180).astype(int), _USED)
         weight = self.multiplicity * lorentz_polarization(angle) / np.append(_FACTOR, np.inf)[place]
         weight *= np.exp(-view.b_factor * s**2 / 2)
-        species, place_of = np.unique(self.crystal.numbers, return_inverse=True)
-        factors = form_factors(species, s**2 / 4, "pymatgen")[place_of]
-        waves = factors.T * np.exp(2j * np.pi * self.hkl @ self.coords_at(values).T)
-        sums = waves.sum(axis=1)
-        squared = weight * np.abs(sums) ** 2
+        factors = form_factors(self.species, s**2 / 4, "pymatgen").T
+        real, imaginary = (np.sum(factors * (wave @ self.of_species), axis=1) for wave in waves)
+        squared = weight * (real**2 + imaginary**2)
         sticks = _strongest_of_bins(s, squared, place)
-        slopes = -4 * np.pi * weight[:, None] * np.imag(sums.conj()[:, None] * waves)
-        of_shifts = np.sum(
-            [slopes @ self.shifts[:, :, axis].T * self.hkl[:, [axis]] for axis in range(3)], axis=0
+        return _Lines(s, weight, factors, real, imaginary, squared, sticks)
+
+    def derivatives_at(
+        self, view: _View, waves: "_Waves", lines: "_Lines"
+    ) -> Float[np.ndarray, "bins f"]:
+        """Return the derivatives of the broadened pattern by the free numbers."""
+        s, weight, factors, real, imaginary, squared, sticks = lines
+        slopes = real[:, None] * waves.sine - imaginary[:, None] * waves.cosine
+        slopes *= (-4 * np.pi * weight)[:, None] * (factors @ self.of_species.T)
+        of_shifts = sum(
+            slopes @ self.shifts[:, :, axis].T * self.hkl[:, [axis]] for axis in range(3)
         )
         ds = np.einsum("mi,qij,mj->mq", self.hkl, self.metrics, self.hkl) / (2 * s[:, None])
         # Of two-theta = 2 arcsin(s wavelength / 2), in bins.
         slope = MO_K_ALPHA / np.sqrt(1 - (s * MO_K_ALPHA / 2) ** 2) * np.degrees(BINS / 180)
         of_metrics = view.shift @ (sticks @ (squared[:, None] * slope[:, None] * ds))
-        derivatives = np.concatenate([of_metrics, view.broaden @ (sticks @ of_shifts)], axis=1)
-        return view.broaden @ (sticks @ squared), derivatives
+        return np.concatenate([of_metrics, view.broaden @ (sticks @ of_shifts)], axis=1)
 
     def misfit_at(
         self, values: Float[np.ndarray, " f"], view: _View
     ) -> tuple[float, Float[np.ndarray, " bins"], Float[np.ndarray, "bins g"]]:
         """Return the residual, what is left in each bin, and its derivatives, the scale's last."""
-        pattern, derivatives = self.pattern_at(values, view)
-        weighted = view.root * pattern
-        scale = weighted @ (view.root * view.target) / max(weighted @ weighted, 1e-30)
-        left = view.root * (view.target - scale * pattern)
-        rows = view.root[:, None] * np.column_stack([scale * derivatives, pattern])
-        return float(np.linalg.norm(left)) / view.length, left, rows
+        waves = self.waves_at(values)
+        lines = self.lines_at(values, view, waves)
+        residual, left, scale, pattern = view.compare(lines)
+        derivatives = scale * self.derivatives_at(view, waves, lines)
+        return residual, left, view.root[:, None] * np.column_stack([derivatives, pattern])
+
+
+class _Waves(NamedTuple):
+    """Of each reflection at each atom."""
+
+    cosine: Float32[np.ndarray, "m n"]
+    sine: Float32[np.ndarray, "m n"]
+
+
+class _Lines(NamedTuple):
+    """The reflections of a crystal as one round sees them.
+
+    s: 1/angstrom. weight: what |F|^2 is multiplied with. factors: form factors of the elements.
+    real, imaginary: of the structure factor F. squared: weight times |F|^2. sticks: adds
+    reflections to bins.
+    """
+
+    s: Float[np.ndarray, " m"]
+    weight: Float[np.ndarray, " m"]
+    factors: Float[np.ndarray, "m e"]
+    real: Float[np.ndarray, " m"]
+    imaginary: Float[np.ndarray, " m"]
+    squared: Float[np.ndarray, " m"]
+    sticks: csr_array
 
 
 def _strongest_of_bins(
@@ -250,12 +313,17 @@ def _by_trial(
     sizes = view.length / np.sqrt(np.maximum(squares, 1e-30))
     directions = np.zeros((len(squares), len(values)))
     directions[:, : len(squares)] = (axes * np.minimum(sizes, LARGEST_CHANGE)).T
+    waves = model.waves_at(values)  # the coordinates stay
+
+    def residual_in_cell(trial: Float[np.ndarray, " f"]) -> float:
+        return view.compare(model.lines_at(trial, view, waves))[0]
+
     for size in CELL_CHANGES:
         trials = deque([*directions, *-directions])
         failed = 0
         while failed < len(trials):
             trial = values + size * trials[0]
-            found = model.misfit_at(trial, view)[0] if model.has_cell(trial) else np.inf
+            found = residual_in_cell(trial) if model.has_cell(trial) else np.inf
             if found < residual:
                 values, residual, failed = trial, found, 0
             else:

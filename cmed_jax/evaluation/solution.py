@@ -14,7 +14,7 @@ composition it is scaled and refined as it is.
 from contextlib import suppress
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import Knowledge
@@ -22,7 +22,7 @@ from cmed_jax.data.records import make_record
 from cmed_jax.data.schema import decode_density
 from cmed_jax.evaluation.protocol import Generator, Query
 from cmed_jax.evaluation.refinement import Refined, refine
-from cmed_jax.evaluation.substitution import Templates, ranked
+from cmed_jax.evaluation.substitution import NONE, Templates, ranked
 
 REFINED = 8
 """Most crystals that are refined for one query."""
@@ -44,14 +44,12 @@ def solution(templates: Templates, otherwise: Generator) -> Generator:
 
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
         answers = np.array(otherwise(query))[:, :1]
-        patterns, compositions = np.asarray(query.pattern), np.asarray(query.composition)
-        for row in np.flatnonzero(patterns.any(axis=1)):
-            knowledge = Knowledge(int(query.knowledge[row]))
-            best = solve(templates, patterns[row], compositions[row], knowledge)
-            if best is None or best.residual > UNEXPLAINED:
+        for row in range(len(answers)):
+            found = solve(templates, *(np.asarray(column[row]) for column in query))
+            if not found or found[0].residual > UNEXPLAINED:
                 continue
             with suppress(ValueError):  # the record refuses atoms that came too close
-                record = make_record(best.crystal, templates.recipe)
+                record = make_record(found[0].crystal, templates.recipe)
                 answers[row, 0] = decode_density(record["density"], record["density_scale"])
         return answers
 
@@ -62,15 +60,27 @@ def solve(
     templates: Templates,
     pattern: Float[np.ndarray, "1024"],
     composition: Float[np.ndarray, "119"],
-    knowledge: Knowledge = Knowledge.FULL,
-) -> Refined | None:
-    """Return the refined crystal with the smallest residual; None where there is no template."""
-    best = None
-    for crystal in ranked(templates, pattern, composition, knowledge)[:REFINED]:
+    knowledge: Knowledge | Integer[np.ndarray, ""] = Knowledge.FULL,
+    coverage: Float[np.ndarray, "1024"] | None = None,
+    without: Integer[np.ndarray, " w"] = NONE,
+) -> list[Refined]:
+    """Return refined crystals, the smallest residual first; none where there is no template.
+
+    Args:
+        templates: the crystals to begin from.
+        pattern: as the record holds it.
+        composition: what is known of it.
+        knowledge: how much that is.
+        coverage: 1 in the bins that were measured, else 0; None where all of them were.
+        without: rows of templates that are passed over.
+    """
+    found: list[Refined] = []
+    if not pattern.any():
+        return found
+    known = Knowledge(int(knowledge))
+    for crystal in ranked(templates, pattern, composition, known, without)[:REFINED]:
         with suppress(ValueError):  # its atoms coincide, or the pattern has no line in reach
-            found = refine(canonical_cell(crystal), pattern)
-            if best is None or found.residual < best.residual:
-                best = found
-        if best is not None and best.residual < EXPLAINED:
-            break
-    return best
+            found.append(refine(canonical_cell(crystal), pattern, coverage))
+            if found[-1].residual < EXPLAINED:
+                break
+    return sorted(found, key=lambda each: each.residual)

@@ -28,8 +28,8 @@ from jaxtyping import Float, Integer, Shaped
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter1d
 
-from cmed_jax.crystal.canonical import electropositivity
-from cmed_jax.crystal.composition import Knowledge, anonymous_formula
+from cmed_jax.crystal.canonical import electropositivity, space_group
+from cmed_jax.crystal.composition import Knowledge, anonymous_formula, composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.data.dataset import Examples
 from cmed_jax.data.records import S_MAX, Recipe, make_record
@@ -44,7 +44,7 @@ from cmed_jax.physics.patterns import (
     published_pattern,
     s_of_two_theta,
 )
-from cmed_jax.physics.reflections import reflections
+from cmed_jax.physics.reflections import reflections, reflections_of
 
 TRIALS = 24
 """Most substituted crystals that are simulated for one query."""
@@ -72,6 +72,9 @@ ALIKE = 0.02
 
 LEAST_SEEN = 0.01
 """Share of a profile's squared length that cannot be left unmeasured for a chance agreement."""
+
+NONE = np.zeros(0, int)
+"""Of the templates are withheld."""
 
 Profile = Float[np.ndarray, " m"]
 
@@ -108,11 +111,35 @@ class Templates:
                 f"{len(crystals)} structures are not those of the {len(training)} training "
                 "examples; load both from one split of one dataset"
             )
+        profiles = [_profile_of_pattern(pattern) for pattern in training.pattern]
+        return cls._of(crystals, profiles, recipe)
+
+    @classmethod
+    def of_crystals(cls, crystals: Sequence[Material], recipe: Recipe = Recipe()) -> "Templates":
+        """Prepare any crystals in their canonical cells; their patterns are simulated.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if not crystals:
+            raise ValueError("there are no crystals to begin from; give at least one")
+        lines = reflections_of(
+            [Crystal.of(each.lattice, each.numbers, each.frac_coords) for each in crystals],
+            s_max=S_MAX,
+            laue=[space_group(each.space_group).laue for each in crystals],
+        )
+        return cls._of(crystals, [profile_of_lines(*each.T) for each in lines], recipe)
+
+    @classmethod
+    def _of(
+        cls, crystals: Sequence[Material], profiles: Sequence[Profile], recipe: Recipe
+    ) -> "Templates":
+        compositions = [composition_vector(crystal.numbers) for crystal in crystals]
         return cls(
             crystals,
-            np.array([anonymous_formula(composition) for composition in training.composition]),
-            np.count_nonzero(training.composition, axis=1),
-            np.stack([_profile_of_pattern(pattern) for pattern in training.pattern]),
+            np.array([anonymous_formula(composition) for composition in compositions]),
+            np.count_nonzero(compositions, axis=1),
+            np.stack(profiles),
             [crystal_kind(crystal) for crystal in crystals],
             recipe,
         )
@@ -122,9 +149,13 @@ class Templates:
         composition: Float[np.ndarray, "119"],
         target: Profile,
         knowledge: Knowledge = Knowledge.FULL,
+        without: Integer[np.ndarray, " w"] = NONE,
     ) -> Iterator[Material]:
-        """Yield the templates with the elements of a composition, the best agreement first."""
-        rows = self._rows(composition, knowledge)
+        """Yield the templates with the elements of a composition, the best agreement first.
+
+        Those of the rows in `without` are passed over.
+        """
+        rows = np.setdiff1d(self._rows(composition, knowledge), without)
         scales, agreements = fit_scales(self.profiles[rows], target)
         tried = set()
         for i in np.argsort(-agreements, kind="stable"):
@@ -176,11 +207,13 @@ def ranked(
     pattern: Float[np.ndarray, "1024"],
     composition: Float[np.ndarray, "119"],
     knowledge: Knowledge = Knowledge.FULL,
+    without: Integer[np.ndarray, " w"] = NONE,
 ) -> list[Material]:
     """Return the substituted crystals, each at its best scale, the nearest pattern first."""
     target = _profile_of_pattern(pattern)
     crystals, patterns = [], []
-    for crystal in islice(templates.substituted(composition, target, knowledge), TRIALS):
+    answers = templates.substituted(composition, target, knowledge, without)
+    for crystal in islice(answers, TRIALS):
         atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
         lines = reflections(atoms, s_max=S_MAX)
         (scale,), _ = fit_scales(profile_of_lines(*lines.T)[None], target)
