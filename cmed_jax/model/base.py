@@ -1,4 +1,4 @@
-"""`base` and `demo`: our own network, which predicts the Fourier series of a density's root.
+"""`base` and `demo`: our own network, which predicts the Fourier series of a density's logarithm.
 
 Where it leaves the published network, and why:
 
@@ -8,9 +8,9 @@ Where it leaves the published network, and why:
   no batch statistics. What depends on the coordinate is computed once for all crystals, and what
   depends on the crystal once for all voxels, so that a query costs one product of two vectors
   instead of 5 million multiplications.
-* It is trained on sqrt(density / maximum), with the maximum predicted beside it. The raw density is
-  ruled by the heaviest atoms, while similarity is judged relative to the range, where empty space
-  must be right to about 1 %; the root is also smoother, so that fewer harmonics carry it.
+* It is trained on log(1 + density / 10), e/angstrom^3. The raw density is ruled by the heaviest
+  atoms, while similarity is judged relative to the range, where empty space must be right to about
+  1 %; the logarithm is also smoother, so that fewer harmonics carry it.
 * It is told which parts of the composition are known (`Knowledge`), and which parts of the pattern
   were measured. What was not enters through weights that begin at zero, so that a network which has
   only seen whole patterns takes no notice.
@@ -33,11 +33,13 @@ from cmed_jax.physics.scattering import cos_sin
 
 SEGMENTS = 64
 """Parts of the pattern of which the network is told how much was measured."""
+UNIT = 10.0
+"""Typical density of a light atom, e/angstrom^3: below it the target is about linear."""
 
 
 @dataclass(frozen=True)
 class BaseConfig:
-    """The size of the network and the weights of its losses.
+    """The size of the network and the weight of its latent loss.
 
     Attributes:
         width: features of the trunk that reads pattern and composition.
@@ -45,7 +47,6 @@ class BaseConfig:
         latent: dimensions of the latent.
         hidden: features from which the Fourier coefficients are drawn.
         harmonics: largest |h|^2 of the Fourier series.
-        scale_weight: weight of the error in the logarithm of the maximum.
         kl_weight: weight of the latent's divergence from the standard normal.
     """
 
@@ -54,7 +55,6 @@ class BaseConfig:
     latent: int = 512
     hidden: int = 1024
     harmonics: int = 60
-    scale_weight: float = 0.1
     kl_weight: float = 1e-4
 
     def __post_init__(self):
@@ -69,7 +69,7 @@ class BaseConfig:
 
 
 class Base(Network):
-    """Pattern and composition to the Fourier coefficients of sqrt(density / maximum)."""
+    """Pattern and composition to the Fourier coefficients of log(1 + density / 10)."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         width = config.width
@@ -88,7 +88,6 @@ class Base(Network):
             kernel_init=nnx.initializers.variance_scaling(1.0, "fan_out", "normal"),
             rngs=rngs,
         )
-        self.log_maximum = nnx.Linear(config.latent, 1, rngs=rngs)
         self.unmeasured = nnx.Linear(
             SEGMENTS, width, use_bias=False, kernel_init=nnx.initializers.zeros_init(), rngs=rngs
         )
@@ -111,18 +110,20 @@ class Base(Network):
         return Latent(self.mean(x), 0.1 * jax.nn.softplus(self.deviation(x)))
 
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
-        """Return the logarithm of the maximum (e/angstrom^3) and the Fourier coefficients."""
+        """Return the Fourier coefficients."""
         hidden = nnx.gelu(self.hidden(latent))
         # Each coefficient is an average of weights of order 1 / sqrt(terms): a step of Adam then
         # changes the sum of all harmonics by about as much as it changes a hidden feature.
-        coefficients = self.coefficients(hidden / jnp.sqrt(hidden.shape[1]))
-        return jnp.concatenate([self.log_maximum(latent), coefficients], axis=1)
+        return self.coefficients(hidden / jnp.sqrt(hidden.shape[1]))
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
-        """Return sqrt(density / maximum) at a coordinate; negative values stand for zero."""
+        """Return log(1 + density / 10) at a coordinate; negative values stand for zero."""
         turns = jnp.asarray(harmonics(self.config.harmonics)) @ coordinate
-        terms = jnp.concatenate([jnp.ones(1), *cos_sin(turns)])
-        return conditioning[1:] @ terms
+        return conditioning @ jnp.concatenate([jnp.ones(1), *cos_sin(turns)])
+
+    def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:
+        """Return log(1 + density / 10) of densities in e/angstrom^3."""
+        return jnp.log1p(jax.nn.relu(density) / UNIT)
 
     def reconstruction_loss(
         self,
@@ -131,10 +132,8 @@ class Base(Network):
         density: Float[Array, "b p"],
         maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
-        """Return the mean absolute error of the root, and that of the maximum's logarithm."""
-        target = jnp.sqrt(jax.nn.relu(density) / maximum[:, None])
-        root = jnp.mean(jnp.abs(values - target), axis=1)
-        return root + self.config.scale_weight * jnp.abs(conditioning[:, 0] - jnp.log(maximum))
+        """Return the mean absolute error of the logarithm."""
+        return jnp.mean(jnp.abs(values - self.target(density)), axis=1)
 
     def latent_loss(self, latent: Latent) -> Float[Array, " b"]:
         """Return the Kullback-Leibler divergence per dimension times its weight."""
@@ -145,8 +144,8 @@ class Base(Network):
     def to_density(
         self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
     ) -> Float[Array, "b p"]:
-        """Return maximum * value^2, e/angstrom^3."""
-        return jnp.exp(conditioning[:, :1]) * jax.nn.relu(values) ** 2
+        """Return 10 (exp(value) - 1), e/angstrom^3."""
+        return UNIT * jnp.expm1(jax.nn.relu(values))
 
 
 class ResidualBlock(Block):

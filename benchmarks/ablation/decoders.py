@@ -1,11 +1,7 @@
-"""The networks of the study: each is `Base` with another decoder, or with another target.
+"""Decoders: what the conditioning vector holds (`coefficients`), and what it means at a coordinate.
 
-A decoder says what the conditioning vector holds (the size of `coefficients`) and what it means at
-a coordinate (`decode`). A target says what is learned (`reconstruction_loss`) and how that becomes
-a density (`to_density`). The encoder, and so its first weights, are the same in all of them.
-
-What a decoder computes from the coordinate alone is computed once for all crystals, because
-`values` maps it over crystals last, and they share their voxels.
+`Base` sums a Fourier series. What a decoder computes from the coordinate alone is computed once for
+all crystals, because `values` maps it over crystals last, and they share their voxels.
 """
 
 from functools import lru_cache
@@ -26,8 +22,6 @@ BASIS = 1024
 """Functions that all crystals share."""
 BAND = 27
 """Largest |h|^2 of the harmonics that perceptrons read: the mean of the random frequencies'."""
-UNIT = 10.0
-"""Typical density of a light atom, e/angstrom^3: targets without a scale of their own have it."""
 
 
 class Film(Base):
@@ -51,8 +45,8 @@ class Film(Base):
         return jnp.concatenate(cos_sin(jnp.asarray(random_frequencies()) @ (coordinate - 0.5)))
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
-        """Return sqrt(density / maximum) at a coordinate."""
-        scale, bias = jnp.split(conditioning[1:], 2)
+        """Return the value at a coordinate."""
+        scale, bias = jnp.split(conditioning, 2)
         film = (1 + scale) * self.position(self.features(coordinate)) + bias
         return self.second(jnp.concatenate([nnx.relu(self.first(film)), film]))[0]
 
@@ -74,12 +68,12 @@ class SharedBasis(Base):
         self.basis = Perceptron((2 * len(harmonics(BAND)), 512, 512, BASIS), rngs)
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
-        """Return sqrt(density / maximum) at a coordinate."""
-        return conditioning[1:] @ self.basis(waves(coordinate))
+        """Return the value at a coordinate."""
+        return conditioning @ self.basis(waves(coordinate))
 
 
 class Threefold(Base):
-    """Ours, of cubic crystals only: the series of functions with a threefold axis along [111].
+    """Of cubic crystals only: the series of functions with a threefold axis along [111].
 
     In the standard primitive cell of a cubic crystal the density at x, y, z is that at y, z, x.
     """
@@ -89,72 +83,11 @@ class Threefold(Base):
         self.coefficients = weights(config.hidden, 1 + 2 * len(turned(config.harmonics)), rngs)
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
-        """Return sqrt(density / maximum) at a coordinate."""
+        """Return the value at a coordinate."""
         images = jnp.stack([jnp.roll(coordinate, shift) for shift in range(3)])
         cosine, sine = cos_sin(images @ jnp.asarray(turned(self.config.harmonics)).T)
         terms = jnp.concatenate([jnp.ones(1), jnp.sum(cosine, axis=0), jnp.sum(sine, axis=0)])
-        return conditioning[1:] @ terms
-
-
-class Raw(Base):
-    """Ours, trained on the density itself, in units of 10 e/angstrom^3."""
-
-    def reconstruction_loss(
-        self,
-        conditioning: Float[Array, "b c"],
-        values: Float[Array, "b p"],
-        density: Float[Array, "b p"],
-        maximum: Float[Array, " b"],
-    ) -> Float[Array, " b"]:
-        """Return the mean absolute error."""
-        return jnp.mean(jnp.abs(values - density / UNIT), axis=1)
-
-    def to_density(
-        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
-    ) -> Float[Array, "b p"]:
-        """Return 10 * value."""
-        return UNIT * nnx.relu(values)
-
-
-class Compressed(Base):
-    """Ours, trained on log(1 + density / 10), the density in e/angstrom^3."""
-
-    def reconstruction_loss(
-        self,
-        conditioning: Float[Array, "b c"],
-        values: Float[Array, "b p"],
-        density: Float[Array, "b p"],
-        maximum: Float[Array, " b"],
-    ) -> Float[Array, " b"]:
-        """Return the mean absolute error of the logarithm."""
-        return jnp.mean(jnp.abs(values - jnp.log1p(nnx.relu(density) / UNIT)), axis=1)
-
-    def to_density(
-        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
-    ) -> Float[Array, "b p"]:
-        """Return 10 * (exp(value) - 1)."""
-        return UNIT * jnp.expm1(nnx.relu(values))
-
-
-class Scaled(Base):
-    """Ours, trained on density / maximum without the root."""
-
-    def reconstruction_loss(
-        self,
-        conditioning: Float[Array, "b c"],
-        values: Float[Array, "b p"],
-        density: Float[Array, "b p"],
-        maximum: Float[Array, " b"],
-    ) -> Float[Array, " b"]:
-        """Return the mean absolute error, and that of the maximum's logarithm."""
-        shape = jnp.mean(jnp.abs(values - density / maximum[:, None]), axis=1)
-        return shape + self.config.scale_weight * jnp.abs(conditioning[:, 0] - jnp.log(maximum))
-
-    def to_density(
-        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
-    ) -> Float[Array, "b p"]:
-        """Return maximum * value."""
-        return jnp.exp(conditioning[:, :1]) * nnx.relu(values)
+        return conditioning @ terms
 
 
 class Perceptron(nnx.Module):

@@ -1,19 +1,21 @@
-"""Decoders and targets at equal time: `python -m benchmarks.decoders --data DIR --out FOLDER`.
+"""Parts of `base` beside others at equal time: `python -m benchmarks.ablation --data D --out R`.
 
-Every arm trains from scratch with the encoder, batches, voxels, optimizer and seed of `demo`, and
-answers for all validation materials from the latent's mean. The budget is processor time, which on
-a quiet core is wall time, of training alone: neither compilation nor scoring counts. Two learning
-rates are tried over 50 steps, and the one that ends with the lower loss is taken. The fastest of
-these steps says how many fit into the budget, and the schedule ends with the last of them. Pin the
-command to one core, such as with `taskset -c 1`.
+An arm puts another part, or several, into `base` in the size of `demo`: a decoder, a target, a
+loss, an encoder, or substituted crystals to train on. Every arm trains from scratch with the
+batches, voxels, optimizer and augmentation of `demo` at its learning rate, and answers for all
+validation materials from the latent's mean. The budget is processor time, which on a quiet core is
+wall time, of training alone: neither compilation nor scoring counts. The fastest of a few steps
+says how many fit into the budget, and the schedule ends with the last of them. Pin the command to
+one core, such as with `taskset -c 1`.
 
-Arms are added to FOLDER/results.jsonl as they end and left out when the command is started again,
+Arms are added to R/results.jsonl as they end and left out when the command is started again,
 so that a kill costs the arm under way; processes may share a folder and divide the arms.
 """
 
 import dataclasses
 import json
 import time
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +28,10 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.decoders import networks
+from benchmarks.ablation import decoders, encoders, targets
 from cmed_jax.config import PRESETS, run_command
 from cmed_jax.data.dataset import Examples, load_examples
+from cmed_jax.evaluation.kinship import Kinship, kinship
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import bootstrap_interval, evaluate
 from cmed_jax.model.base import Base, BaseConfig
@@ -40,82 +43,98 @@ from cmed_jax.training.step import TrainState, initial_state, make_step
 
 DEMO = PRESETS["demo"][1]
 SIZE = BaseConfig(width=1024, blocks=3)
-RATES = (1e-3, 2e-3)
-"""Learning rates that an arm tries, unless it says otherwise."""
-TRIAL, LAST = 50, 10
-"""Steps for which they are tried, and those at the end whose losses count."""
-OURS = "series"
+TIMED = 20
+"""Steps by which the pace of an arm is told."""
+OURS = "base"
 """The arm that the others are compared with."""
 SCORES = ("ssim", "nmae", "pearson")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What is compared: a network class and its size.
+    """What is compared.
 
-    The seed is that of everything that is random; rates are the learning rates that are tried.
+    Attributes:
+        parts: classes in the place of those of `Base`, the ones before changing the ones after.
+        config: the network's size.
+        seed: of everything that is random.
+        substituted: trains on substituted crystals as well.
     """
 
-    network: type[Base]
+    parts: tuple[type[Base], ...] = ()
     config: BaseConfig = SIZE
     seed: int = 0
-    rates: tuple[float, ...] = RATES
+    substituted: bool = False
+
+    @property
+    def network(self) -> type[Base]:
+        """The class of the network, all parts put together."""
+        return types.new_class("Network", (*self.parts, Base))
 
 
 ARMS = {
-    OURS: Arm(Base),
-    "threefold series": Arm(networks.Threefold),
-    "shared basis": Arm(networks.SharedBasis),
-    "FiLM": Arm(networks.Film),
-    "periodic FiLM": Arm(networks.PeriodicFilm),
-    "no root": Arm(networks.Scaled),
-    "logarithm": Arm(networks.Compressed),
-    "raw density": Arm(networks.Raw),
-    "shared basis, another seed": Arm(networks.SharedBasis, seed=1),
-    "series, another seed": Arm(Base, seed=1),
-    "series, another seed, 0.001": Arm(Base, seed=1, rates=(1e-3,)),
-    "logarithm, 0.001": Arm(networks.Compressed, rates=(1e-3,)),
-    "raw density, 0.001": Arm(networks.Raw, rates=(1e-3,)),
-    "size of base": Arm(Base, BaseConfig()),
+    OURS: Arm(),
+    "base, another seed": Arm(seed=1),
+    "size of base": Arm(config=BaseConfig()),
+    "raw density": Arm((targets.Raw,)),
+    "no root": Arm((targets.Scaled,)),
+    "series": Arm((targets.Root,)),
+    "threefold series": Arm((targets.Root, decoders.Threefold)),
+    "shared basis": Arm((targets.Root, decoders.SharedBasis)),
+    "FiLM": Arm((targets.Root, decoders.Film)),
+    "periodic FiLM": Arm((targets.Root, decoders.PeriodicFilm)),
+    "logarithm of the shared basis": Arm((decoders.SharedBasis,)),
+    "logarithm of the shared basis, another seed": Arm((decoders.SharedBasis,), seed=1),
+    "squared error": Arm((targets.Squares,)),
+    "slopes": Arm((targets.Slopes,)),
+    "intensities": Arm((encoders.Intensities,)),
+    "logarithms of intensities": Arm((encoders.Logarithms,)),
+    "convolutions": Arm((encoders.Convolutional,)),
+    "set of peaks": Arm((encoders.WithPeaks,)),
+    "no sampling": Arm((encoders.Deterministic,), dataclasses.replace(SIZE, kl_weight=0.0)),
+    "substituted crystals": Arm(substituted=True),
 }
 
 
 @dataclass(frozen=True)
 class Options:
-    """Compare decoders, targets and sizes at equal training time.
+    """Compare decoders, targets, losses, encoders and training crystals at equal time.
 
     Attributes:
         data: directory of a dataset, such as data/cmed/cubic/2.0.0.
         out: folder of results.jsonl.
         minutes: processor time of each arm.
         arms: which of them; none names all.
+        substituted: directory of a dataset whose training split holds substituted crystals as well
+            (`python -m benchmarks.ablation.substituted`).
     """
 
     data: str
     out: Path
     minutes: float = 4.0
     arms: tuple[str, ...] = tuple(ARMS)
+    substituted: str | None = None
 
     def __post_init__(self):
         if not self.minutes > 0:
             raise ValueError(f"minutes is {self.minutes}: give a positive number")
         if unknown := [name for name in self.arms if name not in ARMS]:
             raise ValueError(f"there is no arm {unknown[0]!r}: choose from {', '.join(ARMS)}")
+        if self.substituted is None and any(ARMS[name].substituted for name in self.arms):
+            raise ValueError(
+                "substituted crystals are not in the dataset: give --substituted DIR, or other arms"
+            )
 
 
-def run_arm(arm: Arm, inputs: Inputs, held_out: Examples, minutes: float) -> dict[str, Any]:
+def run_arm(arm: Arm, data: str, held_out: Examples, minutes: float) -> dict[str, Any]:
     """Return what an arm is and how it scores."""
-    trials = {rate: train(arm, rate, TRIAL, inputs) for rate in arm.rates}
-    ends = {rate: float(np.mean(trial.losses[-LAST:])) for rate, trial in trials.items()}
-    best = min(ends, key=ends.__getitem__)
-    pace = min(min(trial.seconds) for trial in trials.values())
+    inputs = open_inputs(data, "resident", None, DataParallel(), DEMO.batch, DEMO.seed)
+    pace = min(train(arm, TIMED, inputs).seconds)
     steps = max(2, int(60 * minutes / pace))
-    run = train(arm, best, steps, inputs)
+    run = train(arm, steps, inputs)
     parameters = jax.tree.leaves(nnx.state(run.network, nnx.Param))
     return {
         "budget": minutes,
-        "learning_rate": best,
-        "trials": ends,
         "parameters": sum(array.size for array in parameters),
         "steps": steps,
         "minutes": sum(run.seconds) / 60,
@@ -124,35 +143,30 @@ def run_arm(arm: Arm, inputs: Inputs, held_out: Examples, minutes: float) -> dic
 
 
 class Run(NamedTuple):
-    """A trained network, the loss of each step, and its processor time.
-
-    The first step compiles: its time is left out.
-    """
+    """A trained network, and the processor time of each step but the first, which compiles."""
 
     network: Network
-    losses: list[float]
     seconds: list[float]
 
 
-def train(arm: Arm, rate: float, steps: int, inputs: Inputs) -> Run:
+def train(arm: Arm, steps: int, inputs: Inputs) -> Run:
     """Train an arm from scratch."""
-    parallel = inputs.parallel
-    optimizer = make_optimizer(dataclasses.replace(DEMO.optimizer, learning_rate=rate), steps)
+    parallel, optimizer = inputs.parallel, make_optimizer(DEMO.optimizer, steps)
+    kind = arm.network
 
     def begin() -> tuple[nnx.GraphDef, TrainState]:
-        return initial_state(arm.network(arm.config, nnx.Rngs(arm.seed)), optimizer)
+        return initial_state(kind(arm.config, nnx.Rngs(arm.seed)), optimizer)
 
     graph, _ = nnx.eval_shape(begin)
     step = parallel.compile(make_step(graph, optimizer, DEMO.step, arm.seed))
     state = parallel.create(lambda: begin()[1])
-    spans = [range(number, number + 1) for number in range(steps)]
-    losses, clock = [], []
-    for span, batches in zip(spans, inputs.batches(spans), strict=True):
-        state, metrics = step(state, inputs.table, batches, span.start)
-        losses.append(float(jax.device_get(metrics["loss"])[0]))
+    clock = []
+    for number, batches in enumerate(inputs.batches([range(n, n + 1) for n in range(steps)])):
+        state, metrics = step(state, inputs.table, batches, number)
+        jax.block_until_ready(metrics)
         clock.append(time.process_time())
     network = nnx.merge(graph, *parallel.own((state.parameters, state.statistics)), copy=True)
-    return Run(network, losses, np.diff(clock).tolist())
+    return Run(network, np.diff(clock).tolist())
 
 
 def score(network: Network, held_out: Examples) -> dict[str, np.ndarray]:
@@ -175,21 +189,23 @@ def read_results(path: Path) -> Iterator[dict[str, Any]]:
 def table_of(results: list[dict[str, Any]]) -> Table:
     """Return the arms, the best first, each beside ours on the same materials."""
     ours = next((np.array(row["ssim"]) for row in results if row["arm"] == OURS), None)
-    table = Table(title=f"{len(results[0]['ssim'])} validation materials, plain")
+    alone = np.array(results[0]["kinship"]) != Kinship.SIBLING
+    table = Table(title=f"{len(alone)} validation materials, plain; {alone.sum()} without sibling")
     table.add_column("arm")
-    headings = "rate", "parameters", "steps", "steps/s", "minutes", "SSIM", f"SSIM - {OURS}"
-    for heading in (*headings, "NMAE", "Pearson"):
+    headings = "parameters", "steps", "steps/s", "minutes", "SSIM", f"SSIM - {OURS}"
+    for heading in (*headings, "without sibling", "NMAE", "Pearson"):
         table.add_column(heading, justify="right")
     for row in sorted(results, key=lambda row: -np.mean(row["ssim"])):
+        ssim = np.array(row["ssim"])
         table.add_row(
             row["arm"],
-            f"{row['learning_rate']:g}",
-            f"{row['parameters'] / 1e6:.1f} M",
-            f"{row['steps']}",
+            f"{row['parameters']:,}",
+            f"{row['steps']:,}",
             f"{row['steps'] / row['minutes'] / 60:.2f}",
             f"{row['minutes']:.1f}",
-            f"{np.mean(row['ssim']):.3f}",
-            "" if ours is None or row["arm"] == OURS else difference(np.array(row["ssim"]) - ours),
+            f"{np.mean(ssim):.3f}",
+            "" if ours is None or row["arm"] == OURS else difference(ssim - ours),
+            f"{np.mean(ssim[alone]):.3f}" if alone.any() else "",
             f"{np.mean(row['nmae']):.3f}",
             f"{np.mean(row['pearson']):.3f}",
         )
@@ -204,7 +220,7 @@ def difference(values: np.ndarray) -> str:
 
 def main(args: list[str] | None = None) -> None:
     """Run the arms that have not ended, and print the table."""
-    options = tyro.cli(Options, prog="python -m benchmarks.decoders", args=args)
+    options = tyro.cli(Options, prog="python -m benchmarks.ablation", args=args)
     path = options.out / "results.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     done = list(read_results(path))
@@ -215,11 +231,12 @@ def main(args: list[str] | None = None) -> None:
     names = [name for name in options.arms if name not in {row["arm"] for row in done}]
     console = Console(width=140)
     if names:
-        inputs = open_inputs(options.data, "resident", None, DataParallel(), DEMO.batch, DEMO.seed)
         held_out = load_examples(options.data, "validation")
+        kin = kinship(held_out, load_examples(options.data, "train")).tolist()
         for name in names:
-            result = run_arm(ARMS[name], inputs, held_out, options.minutes) | {"arm": name}
-            add_result(path, result)
+            data = options.substituted if ARMS[name].substituted else options.data
+            result = run_arm(ARMS[name], data, held_out, options.minutes)
+            add_result(path, result | {"arm": name, "kinship": kin})
             console.print(f"{name}: SSIM {np.mean(result['ssim']):.4f}", highlight=False)
     console.print(table_of([row for row in read_results(path) if row["arm"] in options.arms]))
 

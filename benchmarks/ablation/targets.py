@@ -1,0 +1,136 @@
+"""Targets, which say what is learned, and losses, which say how an error counts.
+
+`Base` learns log(1 + density / 10) under the mean absolute error.
+"""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from cmed_jax.data.batches import CELLS
+from cmed_jax.model.base import UNIT, Base, BaseConfig
+
+SCALE_WEIGHT = 0.1
+"""Weight of the error in the logarithm of the maximum."""
+MARGIN = 0.05
+"""Error from which on Charbonnier's loss is about linear."""
+SLOPES = 0.5
+"""Weight of the error in differences between neighbours."""
+
+
+class Raw(Base):
+    """Learns the density itself, in units of 10 e/angstrom^3."""
+
+    def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:
+        """Return density / 10."""
+        return density / UNIT
+
+    def to_density(
+        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
+    ) -> Float[Array, "b p"]:
+        """Return 10 * value."""
+        return UNIT * nnx.relu(values)
+
+
+class Scaled(Base):
+    """Learns density / maximum, and the maximum beside it.
+
+    The logarithm of the maximum comes first in the conditioning vector.
+    """
+
+    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        self.log_maximum = nnx.Linear(config.latent, 1, rngs=rngs)
+
+    def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
+        """Return the logarithm of the maximum (e/angstrom^3), and what the decoder takes."""
+        return jnp.concatenate([self.log_maximum(latent), super().condition(latent)], axis=1)
+
+    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
+        """Return the value at a coordinate."""
+        return super().decode(conditioning[1:], coordinate)
+
+    def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:
+        """Return a density relative to its maximum as it is."""
+        return density
+
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Return the error of the relative density, and that of the maximum's logarithm."""
+        scaled = density / maximum[:, None]
+        shape = super().reconstruction_loss(conditioning, values, scaled, maximum)
+        return shape + SCALE_WEIGHT * jnp.abs(conditioning[:, 0] - jnp.log(maximum))
+
+    def to_density(
+        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
+    ) -> Float[Array, "b p"]:
+        """Return maximum * value."""
+        return jnp.exp(conditioning[:, :1]) * nnx.relu(values)
+
+
+class Root(Scaled):
+    """Learns sqrt(density / maximum), and the maximum beside it."""
+
+    def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:
+        """Return the root of a density relative to its maximum."""
+        return jnp.sqrt(nnx.relu(density))
+
+    def to_density(
+        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
+    ) -> Float[Array, "b p"]:
+        """Return maximum * value^2."""
+        return super().to_density(conditioning, nnx.relu(values) ** 2)
+
+
+class Squares(Base):
+    """The mean squared error."""
+
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Return the mean squared error of the target."""
+        return jnp.mean((values - self.target(density)) ** 2, axis=1)
+
+
+class Charbonnier(Base):
+    """Squares of small errors, absolute values of large ones: sqrt(error^2 + margin^2) - margin."""
+
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Return the mean of Charbonnier's function of the target's error."""
+        error = values - self.target(density)
+        return jnp.mean(jnp.sqrt(error**2 + MARGIN**2) - MARGIN, axis=1)
+
+
+class Slopes(Base):
+    """The mean absolute error, and that of differences between neighbours, which sees structure.
+
+    Neighbours are voxels of adjoining boxes (`draw_voxels`), a tenth of the edge apart on average.
+    """
+
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Return the mean absolute error of the target and of its differences."""
+        error = (values - self.target(density)).reshape(-1, CELLS, CELLS, CELLS)
+        slopes = jnp.stack([error - jnp.roll(error, 1, axis) for axis in (1, 2, 3)])
+        plain = super().reconstruction_loss(conditioning, values, density, maximum)
+        return plain + SLOPES * jnp.mean(jnp.abs(slopes), axis=(0, 2, 3, 4))
