@@ -72,17 +72,27 @@ class Config:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
-        """Return the configuration that `to_json` wrote."""
-        augmentation = AugmentationConfig.from_json(values["step"]["augmentation"])
+        """Return the configuration that `to_json` wrote.
+
+        Raises:
+            ValueError: another version of the package wrote it, in which it meant something else.
+        """
         parts = {name: part for name, part in values.items() if name != "kind"}
-        parts |= {
-            "network": KINDS[values["kind"]](**values["network"]),
-            "optimizer": OptimizerConfig(**values["optimizer"]),
-            "step": StepConfig(**values["step"] | {"augmentation": augmentation}),
-            "loop": LoopConfig(**values["loop"]),
-            "hosts": HostsConfig(**values.get("hosts", {})),
-        }
-        return cls(**parts)
+        try:
+            augmentation = AugmentationConfig.from_json(values["step"]["augmentation"])
+            parts |= {
+                "network": KINDS[values["kind"]](**values["network"]),
+                "optimizer": OptimizerConfig(**values["optimizer"]),
+                "step": StepConfig(**values["step"] | {"augmentation": augmentation}),
+                "loop": LoopConfig(**values["loop"]),
+                "hosts": HostsConfig(**values.get("hosts", {})),
+            }
+            return cls(**parts)
+        except (TypeError, KeyError) as error:
+            raise ValueError(
+                f"the configuration is of another version of cmed_jax ({error}): train the run "
+                "again, or install that version"
+            ) from error
 
 
 PARTIAL = AugmentationConfig(

@@ -6,6 +6,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from cmed_jax.config import run_command
 from cmed_jax.evaluation.bench import Bench
 from cmed_jax.evaluation.controls import CONTROLS
+from cmed_jax.evaluation.experts import mixture
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.page import page
 from cmed_jax.evaluation.pictures import plot_materials
@@ -44,6 +46,9 @@ class Options:
             index.html, that opens without a network; takes minutes more, and the place of `out`
             and of the pictures.
         seed: of the samples.
+        alone: score the network without its gate, and so without refined crystals.
+        known: the crystals that the gate's experts are made from: training, those of the dataset's
+            training split; embedded, or another source of materials, without what is scored.
         as_published: compute as the article's code does, with a plane of zeros in every density and
             rotations beside the lattice; to set the two side by side, not to report.
     """
@@ -56,6 +61,8 @@ class Options:
     out: Path | None = None
     report: Path | None = None
     seed: int = 0
+    alone: bool = False
+    known: str = "training"
     as_published: bool = False
 
 
@@ -74,18 +81,21 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         raise ValueError(
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
-    config, network, _ = restore(options.run)
+    config, network, _, gate = restore(options.run)
     out = options.report or options.out or _own_folder(options.run, options.split)
     bench = _bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
-    plain = network_generator(network, shape)
-    sampled = network_generator(network, shape, samples=options.samples, seed=options.seed)
+    answering = partial(network_generator, network, shape)
+    if gate is not None and not options.alone:
+        answering = partial(mixture, network, gate, bench.known(options.known), shape)
+    plain, sampled = answering(), answering(samples=options.samples, seed=options.seed)
     model = bench.score("model", sampled, candidates=1 + options.samples)
     controls = {name: bench.score(name, plain, control) for name, control in CONTROLS.items()}
     run = {
         "checkpoint": str(options.run),
         "weights": int(checksum(nnx.state(network))),
         "config": config.to_json(),
+        "known": None if gate is None or options.alone else options.known,
     }
     spoilt = None if options.report is None else bench.degradation(plain)
     found = bench.results(model, controls, run, spoilt)
@@ -113,7 +123,7 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
         raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
     bench = _bench(options, options.data, console)
     found = bench.results(
-        model=None, controls={}, run={"checkpoint": None, "weights": None, "config": None}
+        model=None, controls={}, run=dict.fromkeys(("checkpoint", "weights", "config", "known"))
     )
     print_report(found, bench.console)
     if options.out is not None:

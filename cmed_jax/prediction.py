@@ -18,6 +18,8 @@ from cmed_jax.crystal.lattice import CellParameters, primitive_lattice
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.familiar import Familiar, load_familiar
+from cmed_jax.data.records import Recipe
+from cmed_jax.evaluation.experts import Expert, mix
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Query
 from cmed_jax.files import guard
@@ -34,9 +36,11 @@ from cmed_jax.files.implied import Implied, imply
 from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import check_grid_pattern
 from cmed_jax.files.preparation import EVERY_STEP, Preparation, Prepared, prepare
+from cmed_jax.files.solving import refine_analogues, solve_from
 from cmed_jax.files.verdict import Explanation, Verdict, judge
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
+from cmed_jax.model.gate import Gate, load_gate
 from cmed_jax.model.network import Network
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.released import folder as released
@@ -93,6 +97,8 @@ class Prediction:
         verdict: whether pattern, wavelength and formula go together; None where nothing tells.
         electrons: in the cell, of the whole formula units that it has room for; None where the
             cell or the formula is not known, or the volume leaves their number open.
+        experts: whose answers the density is mixed from and how much each is worth; empty where it
+            is the network's alone.
     """
 
     density: Float[np.ndarray, "a b c"]
@@ -112,6 +118,7 @@ class Prediction:
     analogues: tuple[Analogue, ...] = ()
     verdict: Verdict | None = None
     electrons: float | None = None
+    experts: tuple[Expert, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -185,11 +192,15 @@ class Prediction:
 
 
 class Restored(NamedTuple):
-    """A trained network, the configuration of its run, and what it has seen, if that was kept."""
+    """A trained network, the configuration of its run, and what it has seen, if that was kept.
+
+    Where a gate was trained for it, refined crystals answer beside it (`cmed_jax.gate`).
+    """
 
     config: Config
     network: Network
     familiar: Familiar | None = None
+    gate: Gate | None = None
 
 
 def restore(model: str | Path) -> Restored:
@@ -214,7 +225,7 @@ def restore(model: str | Path) -> Restored:
     graph, *trees = nnx.split(abstract, nnx.Param, ...)
     one_device = DataParallel(devices=jax.devices()[:1])
     parts = load(*one_device.abstract(tuple(trees)))
-    return Restored(config, nnx.merge(graph, *parts), load_familiar(folder))
+    return Restored(config, nnx.merge(graph, *parts), load_familiar(folder), load_gate(folder))
 
 
 def restore_and_predict(
@@ -270,7 +281,7 @@ def restore_and_predict(
     progress(STEPS[0])
     told, knowledge = parse_composition(composition)
     restored = model if isinstance(model, Restored) else restore(model)
-    config, network, familiar = restored
+    config, network, familiar, _ = restored
     artefacts = config.step.augmentation.artefacts
     prepared = _prepared(pattern, wavelength, preparation, as_measured=artefacts is not None)
     if prepared is None:
@@ -285,6 +296,12 @@ def restore_and_predict(
     densities = np.asarray(generator(query)[0])
     progress(STEPS[2])
     known = _analogues(prepared, told, knowledge, analogues, structures)
+    sticks = shown if prepared is None else prepared.sticks
+    heard: tuple[Expert, ...] = ()
+    if analogues:
+        densities, heard = _mixed(
+            restored, densities, sticks, coverage, told, knowledge, known, structures, seed
+        )
     formula = told if knowledge == Knowledge.FULL else None
     progress(STEPS[3])
     cells = _cells(densities[0], prepared, cell, familiar, known, formula)
@@ -313,7 +330,32 @@ def restore_and_predict(
         known,
         verdict,
         None if lattice is None or formula is None else guard.electrons(lattice, formula, known),
+        heard,
     )
+
+
+def _mixed(
+    restored: Restored,
+    answers: Float[np.ndarray, "k a b c"],
+    pattern: Float[np.ndarray, "1024"],
+    coverage: Float[np.ndarray, "1024"],
+    told: Float[np.ndarray, "119"],
+    knowledge: Knowledge,
+    known: tuple[Analogue, ...],
+    structures: str | None,
+    seed: int,
+) -> tuple[Float[np.ndarray, "k a b c"], tuple[Expert, ...]]:
+    """Return the network's answers mixed with those of refined crystals, where it has a gate."""
+    gate, familiar = restored.gate, restored.familiar
+    if gate is None or familiar is None or familiar.b_factor is None:
+        return answers, ()
+    recipe = Recipe(b_factor=familiar.b_factor)
+    if known:
+        found = refine_analogues(known, pattern, coverage)
+    else:
+        crystals = _known_crystals(structures)
+        found = solve_from(crystals, recipe, pattern, coverage, told, knowledge)
+    return mix(gate, answers, found, recipe, knowledge, coverage, seed)
 
 
 def _cells(

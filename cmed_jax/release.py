@@ -25,6 +25,7 @@ from cmed_jax.evaluation.comparison import load_results
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import full_query
+from cmed_jax.model.gate import load_gate, save_gate
 from cmed_jax.prediction import Restored, restore
 from cmed_jax.released import folder as released
 from cmed_jax.released.card import card
@@ -131,7 +132,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 
 def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Restored:
-    """Write configuration, parameters and what was seen; return the network as it is read."""
+    """Write configuration, parameters, gate and what was seen; return all as it is read."""
     graph, *trees = nnx.split(before.network, nnx.Param, ...)
     released.write_weights(folder, *trees)
     identity = provenance(data)["identity"]
@@ -140,8 +141,10 @@ def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Res
     _write_json(folder / CONFIG, config.to_json())
     keep_familiar(run, data)  # runs of old did not
     shutil.copyfile(run / FAMILIAR, folder / FAMILIAR)
+    if before.gate is not None:
+        save_gate(folder, before.gate)
     network = nnx.merge(graph, *released.load_weights(folder, *trees))
-    return Restored(config, network, load_familiar(folder))
+    return Restored(config, network, load_familiar(folder), load_gate(folder))
 
 
 def _write_materials(path: Path, data: Path) -> None:

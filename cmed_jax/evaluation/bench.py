@@ -10,6 +10,7 @@ import jax
 from rich.console import Console
 from rich.progress import Progress
 
+from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import (
     fingerprint,
     load_examples,
@@ -34,7 +35,7 @@ from cmed_jax.evaluation.protocol import (
     full_query,
 )
 from cmed_jax.evaluation.report import TABLE_WIDTH, results
-from cmed_jax.evaluation.substitution import Templates
+from cmed_jax.evaluation.substitution import Templates, canonical_crystals
 from cmed_jax.physics.patterns import MO_K_ALPHA
 
 CACHE = "baselines"
@@ -110,8 +111,42 @@ class Bench:
         """The baselines; substitution only where densities can be made as the dataset's were."""
         if not self.of_independent_atoms:
             return baselines(self.training)
+        return baselines(self.training, self.templates)
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The crystals of the training split, from which others are made."""
         crystals = load_structures(self.data, "train")
-        return baselines(self.training, Templates.of(self.training, crystals, self.recipe))
+        return Templates.of(self.training, crystals, self.recipe)
+
+    def known(self, source: str) -> Templates:
+        """Return the crystals from which others are made, none of them scored.
+
+        Of a source that is not the training split what has the id, or formula and space group, of a
+        crystal that is scored is left out.
+
+        Args:
+            source: "training", "embedded", or as `cmed_jax.crystal.sources.open_source` takes it.
+
+        Raises:
+            ValueError: densities of the dataset are not of independent atoms, or there is no such
+                source.
+        """
+        if not self.of_independent_atoms:
+            raise ValueError(
+                f"densities in {self.data} are {self.recipe.density}, and those of refined "
+                "crystals are of independent atoms: score the network --alone"
+            )
+        if source == "training":
+            return self.templates
+        scored = {(each.formula, each.space_group) for each in self.crystals}
+        names = set(self.held_out.material_id.tolist())
+        others = [
+            each
+            for each in canonical_crystals(open_source(None if source == "embedded" else source))
+            if each.material_id not in names and (each.formula, each.space_group) not in scored
+        ]
+        return Templates.of_crystals(others, self.recipe)
 
     @cached_property
     def examination(self) -> Examination:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache
@@ -36,15 +36,19 @@ def cached(
         key: what decides the scores beside the code, as JSON values.
         compute: returns them.
     """
-    content = json.dumps([name, dict(key), _sources()], sort_keys=True)
-    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    path = folder / f"{name.replace(' ', '_')}-{digest}.npz"
+    path = folder / f"{name.replace(' ', '_')}-{digest([name, dict(key)])}.npz"
     with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return _read(path)
     scores = compute()
     with suppress(OSError):
         _write(path, scores)
     return scores
+
+
+def digest(key: Sequence[Any]) -> str:
+    """Return a name for what JSON values and the sources of the package decide."""
+    content = json.dumps([*key, _sources()], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @cache

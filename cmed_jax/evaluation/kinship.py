@@ -34,7 +34,7 @@ def kinship(examples: Examples, training: Examples) -> Integer[np.ndarray, " n"]
     for row, formula in enumerate(_formulas(examples)):
         rows = np.array(kin[formula], int)
         group = training.space_group[rows] == examples.space_group[row]
-        siblings = _one_differs(training.composition[rows], examples.composition[row])
+        siblings = one_differs(training.composition[rows], examples.composition[row])
         if (siblings & group).any():
             found[row] = Kinship.SIBLING
         elif len(rows):
@@ -46,7 +46,7 @@ def _formulas(examples: Examples) -> list[str]:
     return [anonymous_formula(composition) for composition in examples.composition]
 
 
-def _one_differs(
+def one_differs(
     others: Float[np.ndarray, "m 119"], composition: Float[np.ndarray, "119"]
 ) -> Bool[np.ndarray, " m"]:
     """Return where exactly one element has been exchanged for another, in the same amount."""

@@ -227,7 +227,7 @@ class _Model(NamedTuple):
         place = np.minimum((BINS * angle / 180).astype(int), _USED)
         weight = self.multiplicity * lorentz_polarization(angle) / np.append(_FACTOR, np.inf)[place]
         weight *= np.exp(-view.b_factor * s**2 / 2)
-        factors = form_factors(self.species, s**2 / 4, "pymatgen").T
+        factors = np.asarray(form_factors(self.species, s**2 / 4, "pymatgen")).T
         real, imaginary = (np.sum(factors * (wave @ self.of_species), axis=1) for wave in waves)
         squared = weight * (real**2 + imaginary**2)
         sticks = _strongest_of_bins(s, squared, place)

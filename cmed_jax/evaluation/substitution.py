@@ -18,7 +18,7 @@ scales of 100 embedded structures were found again; 60 of these are test materia
 were not used. The other constants were set by hand and not varied.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, permutations
@@ -28,11 +28,11 @@ from jaxtyping import Float, Integer, Shaped
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter1d
 
-from cmed_jax.crystal.canonical import electropositivity, space_group
+from cmed_jax.crystal.canonical import canonical_cell, electropositivity, space_group
 from cmed_jax.crystal.composition import Knowledge, anonymous_formula, composition_vector
-from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.dataset import Examples
-from cmed_jax.data.records import S_MAX, Recipe, make_record
+from cmed_jax.data.records import MAX_EDGES, S_MAX, Recipe, make_record
 from cmed_jax.data.schema import decode_density
 from cmed_jax.evaluation.distances import pattern_distance
 from cmed_jax.evaluation.protocol import Generator, Query
@@ -115,7 +115,7 @@ class Templates:
         return cls._of(crystals, profiles, recipe)
 
     @classmethod
-    def of_crystals(cls, crystals: Sequence[Material], recipe: Recipe = Recipe()) -> "Templates":
+    def of_crystals(cls, crystals: Sequence[Material], recipe: Recipe) -> "Templates":
         """Prepare any crystals in their canonical cells; their patterns are simulated.
 
         Raises:
@@ -176,6 +176,19 @@ class Templates:
             return np.arange(len(self.crystals))
         number = np.count_nonzero(composition) + (knowledge == Knowledge.MISSING_ELEMENT)
         return np.flatnonzero(self.elements == number)
+
+
+def canonical_crystals(materials: Iterable[Material | Refusal]) -> Iterator[Material]:
+    """Yield the materials that can be templates, in their canonical cells."""
+    for material in materials:
+        if isinstance(material, Refusal):
+            continue
+        try:
+            crystal = canonical_cell(material)
+        except ValueError:  # atoms coincide: it lends itself to no other crystal
+            continue
+        if np.prod(np.linalg.norm(crystal.lattice, axis=1)) <= MAX_EDGES:  # else too oblique
+            yield crystal
 
 
 def substitution(templates: Templates, otherwise: Generator) -> Generator:

@@ -31,11 +31,11 @@ from cmed_jax.crystal.freedom import free_metrics
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
 from cmed_jax.crystal.volumes import room
-from cmed_jax.data.records import MAX_EDGES
 from cmed_jax.evaluation.substitution import (
     REACH,
     Profile,
     assignments,
+    canonical_crystals,
     crystal_kind,
     fit_scales,
     profile_of_lines,
@@ -232,18 +232,14 @@ def _free_axes(crystal: Material) -> int:
 
 def _templates(known: Iterable[Material | Refusal], formula: str) -> Iterator[Material]:
     """Yield the crystals of an anonymous formula that differ in more than elements and size."""
+    alike = (
+        material
+        for material in known
+        if not isinstance(material, Refusal)
+        and anonymous_formula(composition_vector(material.numbers)) == formula
+    )
     seen = set()
-    for material in known:
-        if isinstance(material, Refusal):
-            continue
-        if anonymous_formula(composition_vector(material.numbers)) != formula:
-            continue
-        try:
-            crystal = canonical_cell(material)
-        except ValueError:  # atoms coincide: it lends itself to no other crystal
-            continue
-        if np.prod(np.linalg.norm(crystal.lattice, axis=1)) > MAX_EDGES:  # too oblique
-            continue
+    for crystal in canonical_crystals(alike):
         if (kind := crystal_kind(crystal)) not in seen:
             seen.add(kind)
             yield crystal

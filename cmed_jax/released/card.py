@@ -25,6 +25,7 @@ BONDING = {
 
 FILES = {
     "config.json": "the configuration of the training",
+    "gate.npz": "the gate that weighs the network's answer against those of refined crystals",
     "familiar.json": "what the training crystals have between them, for the warnings",
     "materials.txt.gz": "the ids of the training crystals, a line each",
     "predictions.json": "three recorded predictions",
@@ -132,7 +133,7 @@ def _figures(results: Mapping[str, Any], weights: int) -> str:
     table = "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
     return "\n\n".join(
         [
-            f"### {dataset}, {run['split']}: {len(results['materials'])} crystals",
+            f"### {dataset}, {run['split']}: {len(results['materials'])} crystals, {_who(run)}",
             f"Of the parameters {rounded}. Plain: {protocol['plain']}. Published: "
             f"{protocol['published']}. Interval: {protocol['interval']}. Substitution: other "
             "elements in known crystals.",
@@ -141,6 +142,13 @@ def _figures(results: Mapping[str, Any], weights: int) -> str:
             *([] if results["degradation"] is None else [_degradation(results["degradation"])]),
         ]
     )
+
+
+def _who(run: Mapping[str, Any]) -> str:
+    """Say whose answers were scored."""
+    if run.get("known") is None:
+        return "the network alone"
+    return f"the network with crystals refined from known ones ({run['known']})"
 
 
 def _degradation(found: Mapping[str, Any]) -> str:

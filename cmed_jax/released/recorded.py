@@ -1,6 +1,7 @@
 """Recorded predictions: by them a released network is seen to predict what it did when released.
 
-The patterns are those that the records of three embedded crystals hold.
+The patterns are those that the records of three embedded crystals hold, and the network answers
+alone: known crystals would answer for it.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,8 @@ def largest_difference(restored: Restored, recorded: Sequence[dict[str, Any]]) -
 
 def _predicted(restored: Restored, recipe: dict[str, Any]) -> dict[str, Any]:
     record = make_record(_embedded(recipe["material_id"]))
-    density = restore_and_predict(restored, record["pattern"][0], recipe["composition"]).density
+    pattern, composition = record["pattern"][0], recipe["composition"]
+    density = restore_and_predict(restored, pattern, composition, analogues=0).density
     return {
         "electrons": float(density.mean(dtype=float) * cell_volume(record["lattice"])),
         "maximum": float(density.max()),

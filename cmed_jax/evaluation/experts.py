@@ -1,0 +1,215 @@
+"""Experts: a network and refined crystals answer together, and a gate weighs their answers.
+
+The crystals (`cmed_jax.evaluation.solution`) are known ones with the question's elements, moved
+until they explain its pattern. The network answers whatever it is asked. Which of them to believe
+shows without the truth: in how well each crystal explains the pattern, whether its cell and its
+distances are usual, and whether it resembles what the others say.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from cmed_jax.crystal.canonical import space_group
+from cmed_jax.crystal.composition import Knowledge, composition_vector
+from cmed_jax.crystal.freedom import free_metrics, free_shifts
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.volumes import room
+from cmed_jax.data.records import Recipe, Record, make_records
+from cmed_jax.data.schema import decode_density
+from cmed_jax.evaluation.network import network_generator
+from cmed_jax.evaluation.protocol import Generator, Query
+from cmed_jax.evaluation.refinement import Refined
+from cmed_jax.evaluation.solution import solve
+from cmed_jax.evaluation.substitution import Templates
+from cmed_jax.model.gate import Gate, mixed
+from cmed_jax.model.network import Network
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import GRID, electron_density
+
+CRYSTALS = 6
+"""Most refined crystals that are heard, those of the smallest residuals."""
+
+EXPERTS = 1 + CRYSTALS
+
+OF_CRYSTAL, OF_ALL, OF_QUESTION = 5, 2, len(Knowledge) + 1
+FEATURES = 1 + OF_CRYSTAL + OF_ALL + OF_QUESTION
+"""Numbers that are told of each expert."""
+
+LEAST = 1e-4
+"""Residuals below this are equally good: the patterns of records are rounded."""
+
+
+class Expert(NamedTuple):
+    """Who answered, and how much that was worth: a refined crystal, or None for the network."""
+
+    weight: float
+    refined: Refined | None
+
+
+class Experts(NamedTuple):
+    """The answers to one question, the network's first, and what is told of each.
+
+    Places that no crystal takes are zero, and not `present`. `crystals` are those that answer.
+    """
+
+    densities: Float[np.ndarray, "k na nb nc"]
+    features: Float[np.ndarray, "k f"]
+    present: Bool[np.ndarray, " k"]
+    crystals: tuple[Refined, ...]
+
+
+def experts(
+    own: Float[np.ndarray, "na nb nc"],
+    found: Sequence[Refined],
+    recipe: Recipe,
+    knowledge: Knowledge,
+    coverage: Float[np.ndarray, "1024"],
+) -> Experts:
+    """Gather the answers to one question.
+
+    Args:
+        own: the network's density, e/angstrom^3.
+        found: refined crystals, the smallest residual first.
+        recipe: how densities are made from crystals.
+        knowledge: what is known of the composition.
+        coverage: 1 in the bins that were measured, else 0.
+    """
+    shape = (own.shape[0], own.shape[1], own.shape[2])
+    records = make_records([each.crystal for each in found[:CRYSTALS]], recipe)
+    heard = [
+        (each, _density(record, shape, recipe))
+        for each, record in zip(found, records, strict=False)
+        if not isinstance(record, Refusal)  # its atoms came too close
+    ]
+    present = np.arange(EXPERTS) <= len(heard)
+    densities = np.zeros((EXPERTS, *shape), np.float32)
+    densities[: 1 + len(heard)] = [own, *(density for _, density in heard)]
+    crystals = tuple(each for each, _ in heard)
+    features = np.zeros((EXPERTS, FEATURES), np.float32)
+    features[0, 0] = 1
+    for row, each in enumerate(crystals, 1):
+        features[row, 1 : 1 + OF_CRYSTAL] = _of_crystal(each, crystals[0].residual)
+    features[:, 1 + OF_CRYSTAL : -OF_QUESTION] = _resemblance(densities, present)
+    features[:, -OF_QUESTION:-1] = np.eye(len(Knowledge))[knowledge]
+    features[:, -1] = coverage.mean()
+    return Experts(densities, features, present, crystals)
+
+
+def mix(
+    gate: Gate,
+    answers: Float[np.ndarray, "k na nb nc"],
+    found: Sequence[Refined],
+    recipe: Recipe,
+    knowledge: Knowledge,
+    coverage: Float[np.ndarray, "1024"],
+    seed: int,
+) -> tuple[Float[np.ndarray, "k na nb nc"], tuple[Expert, ...]]:
+    """Return the mixture and as many samples of it as there are of the network, and who answered.
+
+    For a sample an expert is drawn, as often as its weight says, and of the network a sample.
+
+    Args:
+        gate: weighs the experts.
+        answers: of the network, the plain one first.
+        found: refined crystals, the smallest residual first.
+        recipe: how densities are made from crystals.
+        knowledge: what is known of the composition.
+        coverage: 1 in the bins that were measured, else 0.
+        seed: of the samples.
+    """
+    heard = experts(answers[0], found, recipe, knowledge, coverage)
+    weights = np.asarray(gate(jnp.asarray(heard.features), jnp.asarray(heard.present)), float)
+    weights /= weights.sum()
+    drawn = np.random.default_rng(seed).choice(EXPERTS, len(answers) - 1, p=weights)
+    samples = [
+        heard.densities[expert] if expert else sample
+        for expert, sample in zip(drawn, answers[1:], strict=True)
+    ]
+    who = (None, *heard.crystals)
+    named = tuple(Expert(weight, each) for weight, each in zip(weights.tolist(), who, strict=False))
+    return np.stack([mixed(heard.densities, weights), *samples]), named
+
+
+def mixture(
+    network: Network,
+    gate: Gate,
+    templates: Templates,
+    shape: tuple[int, int, int],
+    *,
+    samples: int = 0,
+    seed: int = 0,
+) -> Generator:
+    """Return a generator that answers with the mixture of a network and refined crystals.
+
+    Args:
+        network: the first expert.
+        gate: weighs the experts.
+        templates: the crystals that others are made from.
+        shape: of the densities.
+        samples: of the mixture, beside the plain candidate.
+        seed: of the samples.
+    """
+    alone = network_generator(network, shape, samples=samples, seed=seed)
+
+    def generate(query: Query) -> Float[np.ndarray, "b k na nb nc"]:
+        answers = np.array(alone(query))
+        for row in range(len(answers)):
+            pattern, composition, number, coverage = (np.asarray(column[row]) for column in query)
+            knowledge = Knowledge(int(number))
+            found = solve(templates, pattern, composition, knowledge, coverage)
+            recipe = templates.recipe
+            answers[row], _ = mix(gate, answers[row], found, recipe, knowledge, coverage, seed)
+        return answers
+
+    return generate
+
+
+def _density(
+    record: Record, shape: tuple[int, int, int], recipe: Recipe
+) -> Float[np.ndarray, "na nb nc"]:
+    """Return the density of a record on a grid, which need not be the record's."""
+    if shape == GRID:
+        return decode_density(record["density"], record["density_scale"])
+    crystal = Crystal.of(record["lattice"], record["species"], record["frac_coords"])
+    return electron_density(crystal, shape=shape, b_factor=recipe.b_factor)
+
+
+def _of_crystal(refined: Refined, best: float) -> list[float]:
+    """Tell of a crystal what shows without the truth."""
+    crystal, residual = refined
+    free = len(free_metrics(space_group(crystal.space_group))) + len(free_shifts(crystal))
+    atoms = len(crystal.numbers)
+    return [
+        np.log10(residual + LEAST),
+        np.log10((residual + LEAST) / (best + LEAST)),
+        np.log(room(crystal.volume, composition_vector(crystal.numbers), atoms)),
+        _closest(crystal) / np.cbrt(crystal.volume / atoms),
+        np.log10(free),
+    ]
+
+
+def _closest(crystal: Material) -> float:
+    """Return the smallest distance between two atoms of the cell and its neighbours, angstrom."""
+    gaps = crystal.frac_coords[:, None] - crystal.frac_coords
+    distances = np.linalg.norm((gaps - np.rint(gaps)) @ crystal.lattice, axis=-1)
+    edges = np.linalg.norm(crystal.lattice, axis=1)
+    return min(edges.min(), distances[np.triu_indices(len(distances), 1)].min(initial=np.inf))
+
+
+def _resemblance(
+    densities: Float[np.ndarray, "k na nb nc"], present: Bool[np.ndarray, " k"]
+) -> Float[np.ndarray, "k 2"]:
+    """Return how each root correlates with the network's, and on average with the crystals'."""
+    roots = np.sqrt(np.maximum(densities, 0)).reshape(len(densities), -1)
+    roots -= roots.mean(axis=1, keepdims=True)
+    roots /= np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-12)
+    alike = roots @ roots.T
+    others = np.tile(present.astype(np.float32), (len(present), 1))
+    others[:, 0] = 0
+    np.fill_diagonal(others, 0)
+    mean = np.sum(alike * others, axis=1) / np.maximum(others.sum(axis=1), 1)
+    return np.stack([alike[:, 0], mean], axis=1) * present[:, None]

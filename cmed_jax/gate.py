@@ -1,0 +1,167 @@
+"""Train the gate of a run: `python -m cmed_jax.gate RUN`.
+
+A run that has one answers with a mixture of its network and refined crystals
+(`cmed_jax.evaluation.experts`). Most of the time goes into solving the questions that the gate
+learns from; a command that was stopped is started again and goes on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from flax import nnx
+from jaxtyping import Array, Float, Integer, PyTree
+from rich.console import Console
+from rich.progress import track
+
+from cmed_jax.config import run_command
+from cmed_jax.data.augmentation import AugmentationConfig
+from cmed_jax.data.dataset import fingerprint, load_structures, provenance
+from cmed_jax.data.records import Recipe
+from cmed_jax.evaluation.experts import FEATURES
+from cmed_jax.evaluation.lessons import Lessons, School
+from cmed_jax.evaluation.metrics import ssim
+from cmed_jax.evaluation.substitution import Templates
+from cmed_jax.model.gate import Gate, mixed, save_gate
+from cmed_jax.prediction import restore
+from cmed_jax.training.checkpoint import find_checkpoint, run_folder
+from cmed_jax.training.folder import locked
+
+LEARNING_RATE = 3e-3
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train the gate that weighs a run's network against refined crystals.
+
+    Attributes:
+        run: a run's folder.
+        data: directory of the dataset; without it the one that the run was trained on.
+        questions: about training crystals, each about another one.
+        validation: crystals of the validation split that are asked about at the end.
+        steps: of the training.
+        batch: questions in a step.
+        seed: of everything that is random.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    data: Path | None = None
+    questions: int = 2000
+    validation: int = 500
+    steps: int = 1500
+    batch: int = 16
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("questions", "validation", "steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+
+
+def train_gate(options: Options, console: Console | None = None) -> Gate:
+    """Train the gate of a run, and write it into the run's folder.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint, or no dataset.
+        ValueError: densities of the dataset are not of independent atoms, or another process is at
+            work in the run's folder.
+    """
+    console = console or Console()
+    checkpoint = find_checkpoint(options.run)
+    config, network, *_ = restore(checkpoint)
+    folder, data = run_folder(checkpoint), options.data or Path(config.data)
+    with locked(folder):
+        known = load_structures(data, "train")
+        templates = Templates.of_crystals(known, _recipe(data))
+        school = School(network, templates, folder, fingerprint(data), options.seed)
+        told = config.step.augmentation
+        lessons = school.lessons(known, told, most=options.questions, withhold=True)
+        gate = _fitted(options, lessons)
+        save_gate(folder, gate)
+        del lessons
+        held_out = load_structures(data, "validation")
+        everything = AugmentationConfig()
+        asked = school.lessons(held_out, everything, most=options.validation, withhold=False)
+    console.print(_summary(gate, asked))
+    return gate
+
+
+def _recipe(data: Path) -> Recipe:
+    """Return how the densities of a dataset were made from crystals."""
+    identity = provenance(data)["identity"]
+    if identity["density"] != "iam":
+        raise ValueError(
+            f"densities in {data} are {identity['density']}, and those of refined crystals are of "
+            "independent atoms: the two are never mixed"
+        )
+    return Recipe(**{field.name: identity[field.name] for field in fields(Recipe)})
+
+
+def _fitted(options: Options, lessons: Lessons) -> Gate:
+    """Return the gate whose mixtures are most like the truth."""
+    gate = Gate(FEATURES, nnx.Rngs(options.seed))
+    graph, parameters = nnx.split(gate)
+    optimizer = optax.adamw(optax.cosine_decay_schedule(LEARNING_RATE, options.steps))
+
+    def loss(parameters: PyTree, batch: Lessons) -> Float[Array, ""]:
+        return jnp.mean(1 - _ssim(nnx.merge(graph, parameters), batch))
+
+    @jax.jit
+    def step(parameters: PyTree, moments: PyTree, batch: Lessons) -> tuple[PyTree, PyTree]:
+        gradient = jax.grad(loss)(parameters, batch)
+        updates, moments = optimizer.update(gradient, moments, parameters)
+        return optax.apply_updates(parameters, updates), moments
+
+    moments = optimizer.init(parameters)
+    for rows in track(list(_batches(options, len(lessons.truth))), "training"):
+        batch = Lessons(*(column[rows] for column in lessons))
+        parameters, moments = step(parameters, moments, batch)
+    return nnx.merge(graph, parameters)
+
+
+def _batches(options: Options, n: int) -> Iterator[Integer[np.ndarray, " b"]]:
+    """Yield the rows of each step."""
+    drawn = np.random.default_rng(options.seed)
+    for _ in range(options.steps):
+        yield drawn.choice(n, min(options.batch, n), replace=False)
+
+
+def _ssim(gate: Gate, lessons: Lessons) -> Float[Array, " b"]:
+    """Return the similarity of the mixtures of a batch to the truth."""
+    densities, features, present, truth = map(jnp.asarray, lessons)
+    mixtures = jax.vmap(mixed)(densities.astype(jnp.float32), jax.vmap(gate)(features, present))
+    return ssim(truth.astype(jnp.float32), mixtures)
+
+
+def _summary(gate: Gate, asked: Lessons) -> str:
+    """Say how good the mixtures are, and the experts themselves."""
+    mixtures, of_each = [], []
+    for one in zip(*asked, strict=True):
+        lesson = Lessons(*(column[None] for column in one))
+        mixtures.append(float(_ssim(gate, lesson)[0]))
+        densities = lesson.densities[0].astype(np.float32)
+        truth = np.broadcast_to(lesson.truth.astype(np.float32), densities.shape)
+        of_each.append(np.where(lesson.present[0], ssim(truth, densities), 0))
+    own, first, *_ = np.transpose(of_each)
+    return (
+        f"SSIM of {len(mixtures)} validation materials: {np.mean(mixtures):.4f} of the mixture, "
+        f"{own.mean():.4f} of the network, {np.where(first, first, own).mean():.4f} of the crystal "
+        "with the smallest residual (the network's where there is none), "
+        f"{np.max(of_each, axis=1).mean():.4f} of the best expert (oracle)"
+    )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command."""
+    train_gate(tyro.cli(Options, args=args, prog="python -m cmed_jax.gate"))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,85 @@
+"""The gate: how much each of several answers to one question is worth.
+
+A mixture of experts (Jacobs, Jordan, Nowlan and Hinton, Neural Computation 3, 79, 1991): experts
+answer with densities, and the gate weighs them by what can be told of each without the truth. It
+sees an expert's features and the mean of what it makes of all of them, so that neither their order
+nor their number matters.
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+FILE = "gate.npz"
+WIDTH = 64
+
+
+class Gate(nnx.Module):
+    """A perceptron that all experts share, and that hears the mean over them."""
+
+    def __init__(self, features: int, rngs: nnx.Rngs):
+        self.inner = nnx.Linear(features, WIDTH, rngs=rngs)
+        self.joint = nnx.Linear(2 * WIDTH, WIDTH, rngs=rngs)
+        self.score = nnx.Linear(WIDTH, 1, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
+
+    def __call__(
+        self, features: Float[Array, "k f"], present: Bool[Array, " k"]
+    ) -> Float[Array, " k"]:
+        """Return the experts' weights, which sum to 1; those that are not present have none."""
+        own = nnx.gelu(self.inner(features))
+        mean = jnp.mean(own, axis=0, where=present[:, None], keepdims=True)
+        joint = jnp.concatenate([own, jnp.broadcast_to(mean, own.shape)], axis=1)
+        scores = self.score(nnx.gelu(self.joint(joint)))[:, 0]
+        return jax.nn.softmax(scores, where=present)
+
+
+def mixed(
+    densities: Float[Array | np.ndarray, "k *grid"], weights: Float[Array | np.ndarray, " k"]
+) -> Float[Array, "*grid"]:
+    """Return the square of the weighted mean of the roots of densities, e/angstrom^3.
+
+    The root weighs the space between the atoms more, by which similarity is judged.
+    """
+    return jnp.tensordot(weights, jnp.sqrt(jax.nn.relu(densities)), 1) ** 2
+
+
+def save_gate(folder: Path, gate: Gate) -> None:
+    """Write a gate into a folder, whole or not at all."""
+    state = nnx.to_pure_dict(nnx.state(gate))
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    partial = folder / f"{FILE}.partial"
+    with partial.open("wb") as file:
+        np.savez(
+            file, allow_pickle=False, **{_name(path): np.asarray(leaf) for path, leaf in leaves}
+        )
+    partial.replace(folder / FILE)
+
+
+def load_gate(folder: Path) -> Gate | None:
+    """Return the gate of a folder; None where it has none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as arrays:
+            gate = Gate(len(arrays["inner/kernel"]), nnx.Rngs(0))
+            like = nnx.to_pure_dict(nnx.state(gate))
+            state = jax.tree_util.tree_map_with_path(
+                lambda where, leaf: jnp.asarray(arrays[_name(where)]).reshape(leaf.shape), like
+            )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): train the gate again") from error
+    nnx.update(gate, state)
+    return gate
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
