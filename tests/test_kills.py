@@ -72,7 +72,7 @@ def being_saved(folder):
 
 
 def weights(folder, step):
-    _, network, _ = restore(folder / "checkpoints" / str(step))
+    network = restore(folder / "checkpoints" / str(step)).network
     return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
 
 

@@ -53,7 +53,7 @@ def test_a_record_is_predicted_as_the_network_decodes_it(finished, dataset):
     assert found.density.shape == (50, 50, 50)
     assert found.density.dtype == np.float32
     assert found.density.min() >= 0
-    _, network, _ = restore(finished)
+    network = restore(finished).network
     network.eval()
     known, whole = np.array([Knowledge.FULL], np.int32), np.ones((1, 1024), np.float32)
     query = (examples.pattern[:1], examples.composition[:1], known, whole)

@@ -41,7 +41,7 @@ STEPS = 16
 
 
 def weights(checkpoint):
-    _, network, _ = restore(checkpoint)
+    network = restore(checkpoint).network
     return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
 
 

@@ -75,7 +75,7 @@ def steps_saved(folder):
 
 
 def weights(folder):
-    _, network, _ = restore(folder / "checkpoints" / str(STEPS))
+    network = restore(folder / "checkpoints" / str(STEPS)).network
     return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
 
 

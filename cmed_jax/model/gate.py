@@ -7,6 +7,7 @@ nor their number matters.
 """
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,8 @@ def mixed(
 
     The root weighs the space between the atoms more, by which similarity is judged.
     """
-    return jnp.tensordot(weights, jnp.sqrt(jax.nn.relu(densities)), 1) ** 2
+    roots = jnp.sqrt(jax.nn.relu(densities))
+    return jnp.tensordot(weights, roots, 1, precision="highest") ** 2
 
 
 def save_gate(folder: Path, gate: Gate) -> None:
@@ -69,13 +71,13 @@ def load_gate(folder: Path) -> Gate | None:
     if not path.exists():
         return None
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             gate = Gate(len(arrays["inner/kernel"]), nnx.Rngs(0))
             like = nnx.to_pure_dict(nnx.state(gate))
             state = jax.tree_util.tree_map_with_path(
                 lambda where, leaf: jnp.asarray(arrays[_name(where)]).reshape(leaf.shape), like
             )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} is damaged ({error!r}): train the gate again") from error
     nnx.update(gate, state)
     return gate

@@ -105,7 +105,7 @@ def test_the_card_says_data_licence_and_use(said):
 def test_the_card_says_how_measurements_spoil_it_and_of_what_figures_are(made, results):
     curve = {"label": "nm", "values": [100, 1], "log": True, "ssim": [0.91, 0.42], "interval": []}
     spoilt = {"materials": 6, "ideal": 0.93, "curves": {"Size": curve}}
-    config, _, familiar = restore(made)
+    config, _, familiar, _ = restore(made)
     found = json.loads(results.read_text()) | {"degradation": spoilt}
     found["run"]["weights"] ^= 1
     text = card(folder.read_manifest(made), config, familiar, [found, found])
