@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from cmed_jax.config import Config
 from cmed_jax.crystal.composition import Knowledge, anonymous_formula, parse_composition
-from cmed_jax.crystal.lattice import CellParameters, primitive_lattice
+from cmed_jax.crystal.lattice import CellParameters, cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.familiar import Familiar, load_familiar
@@ -22,6 +22,7 @@ from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.experts import Expert, mix
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Query
+from cmed_jax.evaluation.refinement import Refined
 from cmed_jax.files import guard
 from cmed_jax.files.analogues import Analogue, explain
 from cmed_jax.files.cell_search import (
@@ -36,7 +37,7 @@ from cmed_jax.files.implied import Implied, imply
 from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import check_grid_pattern
 from cmed_jax.files.preparation import EVERY_STEP, Preparation, Prepared, prepare
-from cmed_jax.files.solving import refine_analogues, solve_from
+from cmed_jax.files.solving import solve_from
 from cmed_jax.files.verdict import Explanation, Verdict, judge
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
@@ -66,6 +67,8 @@ STEPS = (
     "finding the cell",
 )
 """Of a prediction, in their order."""
+SAME_CELL = 0.01
+"""Cells whose edges and angles differ by a smaller share are the same."""
 Composition = str | Mapping[str, float | int] | Sequence[str] | None
 
 
@@ -296,22 +299,23 @@ def restore_and_predict(
     densities = np.asarray(generator(query)[0])
     progress(STEPS[2])
     known = _analogues(prepared, told, knowledge, analogues, structures)
-    sticks = shown if prepared is None else prepared.sticks
     heard: tuple[Expert, ...] = ()
-    if analogues:
-        densities, heard = _mixed(
-            restored, densities, sticks, coverage, told, knowledge, known, structures, seed
-        )
+    if prepared is None and analogues and restored.gate is not None:
+        densities, heard = _mixed(restored, densities, query, structures, seed)
     formula = told if knowledge == Knowledge.FULL else None
     progress(STEPS[3])
     cells = _cells(densities[0], prepared, cell, familiar, known, formula)
-    lattice = cells[0].lattice if cells else None
-    if cell is not None and not isinstance(cell, str):
-        lattice = primitive_lattice(cell, centring)
+    given = None if cell is None or isinstance(cell, str) else primitive_lattice(cell, centring)
+    lattice = cells[0].lattice if cells else given
     implied = _implied(densities[0], lattice, prepared, familiar, cells)
     if formula is not None and analogues and prepared is not None and not known:
         notes.append(guard.without_template(formula))
     verdict = None if formula is None else _verdict(prepared, known, implied, lattice, formula)
+    believed = None if restored.gate is None else _believed(verdict, known, given)
+    if believed is not None:
+        densities, lattice = believed.density(grid)[None], believed.crystal.lattice
+        implied, heard = believed.implied, (Expert(1.0, Refined(believed.crystal, believed.rwp)),)
+    samples = len(densities) - 1
     return Prediction(
         densities[0],
         densities[1:].std(axis=0) if samples else None,
@@ -337,25 +341,35 @@ def restore_and_predict(
 def _mixed(
     restored: Restored,
     answers: Float[np.ndarray, "k a b c"],
-    pattern: Float[np.ndarray, "1024"],
-    coverage: Float[np.ndarray, "1024"],
-    told: Float[np.ndarray, "119"],
-    knowledge: Knowledge,
-    known: tuple[Analogue, ...],
+    query: Query,
     structures: str | None,
     seed: int,
 ) -> tuple[Float[np.ndarray, "k a b c"], tuple[Expert, ...]]:
-    """Return the network's answers mixed with those of refined crystals, where it has a gate."""
+    """Return answers to one question on the network's grid, mixed with refined crystals'."""
     gate, familiar = restored.gate, restored.familiar
     if gate is None or familiar is None or familiar.b_factor is None:
         return answers, ()
-    recipe = Recipe(b_factor=familiar.b_factor)
-    if known:
-        found = refine_analogues(known, pattern, coverage)
-    else:
-        crystals = _known_crystals(structures)
-        found = solve_from(crystals, recipe, pattern, coverage, told, knowledge)
+    pattern, told, number, coverage = (np.asarray(column[0]) for column in query)
+    knowledge, recipe = Knowledge(int(number)), Recipe(b_factor=familiar.b_factor)
+    crystals = _known_crystals(structures)
+    found = solve_from(crystals, recipe, pattern, coverage, told, knowledge)
     return mix(gate, answers, found, recipe, knowledge, coverage, seed)
+
+
+def _believed(
+    verdict: Verdict | None,
+    known: tuple[Analogue, ...],
+    given: Float[np.ndarray, "3 3"] | None,
+) -> Analogue | None:
+    """Return the known crystal that the verdict believes, if it fills the cell that was given."""
+    if verdict is None or verdict.by is None:
+        return None
+    named = [each for each in known if each.name == verdict.by]
+    best = min(named, key=lambda each: each.rwp, default=None)
+    if best is None or given is None:
+        return best
+    cells = cell_parameters(best.crystal.lattice), cell_parameters(given)
+    return best if np.allclose(*cells, rtol=SAME_CELL) else None
 
 
 def _cells(

@@ -110,6 +110,11 @@ class Analogue(NamedTuple):
         numbers = self.crystal.numbers
         return room(self.crystal.volume, composition_vector(numbers), len(numbers))
 
+    @property
+    def rwp(self) -> float:
+        """Of the pattern that its density implies; infinite before it is compared."""
+        return np.inf if self.implied is None else self.implied.rwp
+
     def cell(self, lines: MeasuredLines) -> CellCandidate:
         """Return its cell, judged by its lines as `find_cell` judges by those of a density."""
         lines = lines.up_to(FARTHEST)

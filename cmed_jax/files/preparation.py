@@ -26,7 +26,7 @@ from cmed_jax.files.peaks import FittedLines, counting_noise, fit_lines, profile
 from cmed_jax.files.readers.scan import Radiation
 from cmed_jax.files.shifts import PRECISION, estimate_shift
 from cmed_jax.physics.instrument import radiation
-from cmed_jax.physics.patterns import RADIATIONS, s_of_two_theta, two_theta
+from cmed_jax.physics.patterns import RADIATIONS, s_of_two_theta
 
 SAME_LINE = 5e-4
 """Wavelengths closer than this, angstrom, are of one line of an anode."""
@@ -102,12 +102,6 @@ class Prepared:
     pattern: Float[np.ndarray, "1024"]
     coverage: Float[np.ndarray, "1024"]
     warnings: tuple[str, ...]
-
-    @property
-    def sticks(self) -> Float[np.ndarray, "1024"]:
-        """The lines as a network of sticks is shown them, whatever this one is shown."""
-        angle = two_theta(self.peaks.s, self.radiation.mean)
-        return sticks_on_network_grid(angle, self.peaks.area, self.radiation.mean)
 
     @property
     def is_profile(self) -> bool:

@@ -1,12 +1,6 @@
-"""Known crystals, refined until they explain a pattern: what a mixture hears beside the network.
+"""Known crystals, refined until they explain a pattern on the network's grid."""
 
-With the formula they are the analogues of a measured pattern, whose cells follow its lines
-already. Without it, or for a pattern on the network's grid, they are sought as in evaluation
-(`cmed_jax.evaluation.solution`). Either way the pattern is the one of sticks.
-"""
-
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Float
@@ -14,23 +8,9 @@ from jaxtyping import Float
 from cmed_jax.crystal.composition import Knowledge, anonymous_formula, composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.records import Recipe
-from cmed_jax.evaluation.refinement import Refined, refine
+from cmed_jax.evaluation.refinement import Refined
 from cmed_jax.evaluation.solution import solve
 from cmed_jax.evaluation.substitution import Templates, canonical_crystals
-from cmed_jax.files.analogues import Analogue
-
-
-def refine_analogues(
-    analogues: Sequence[Analogue],
-    pattern: Float[np.ndarray, "1024"],
-    coverage: Float[np.ndarray, "1024"],
-) -> list[Refined]:
-    """Return the crystals of analogues moved to explain a pattern, the smallest residual first."""
-    found = []
-    for analogue in analogues:
-        with suppress(ValueError):  # the pattern has no line in reach
-            found.append(refine(analogue.crystal, pattern, coverage))
-    return sorted(found, key=lambda each: each.residual)
 
 
 def solve_from(
@@ -62,7 +42,7 @@ def _likely(
     known: Iterable[Material | Refusal],
     composition: Float[np.ndarray, "119"],
     knowledge: Knowledge,
-) -> Iterable[Material]:
+) -> Iterator[Material]:
     """Yield the materials that a composition may describe."""
     elements = np.count_nonzero(composition) + (knowledge == Knowledge.MISSING_ELEMENT)
     for material in known:

@@ -32,10 +32,14 @@ class Explanation(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Whether a question is consistent, and the sentence that says so, or what to check."""
+    """Whether a question is consistent, the sentence that says so, or what to check, and by what.
+
+    by: the name of the explanation that is believed; None where none is.
+    """
 
     consistent: bool
     sentence: str
+    by: str | None = None
 
 
 def judge(explanations: Sequence[Explanation], wavelength: float, kind: str) -> Verdict | None:
@@ -59,8 +63,9 @@ def judge(explanations: Sequence[Explanation], wavelength: float, kind: str) -> 
     heard = min(best.rwp + BESIDE, EXPLAINED)
     usual = [x for x in explanations if x.rwp <= heard and LEAST_ROOM <= x.room <= MOST_ROOM]
     if usual:
-        said = "pattern, wavelength and formula go together"
-        return Verdict(True, f"{said}: {_explained(min(usual, key=lambda each: each.rwp))}")
+        believed = min(usual, key=lambda each: each.rwp)
+        said = f"pattern, wavelength and formula go together: {_explained(believed)}"
+        return Verdict(True, said, believed.name)
     said = f"the wavelength looks wrong, or else the formula: {_explained(best)}"
     return Verdict(False, said + _anode(best.room, wavelength))
 

@@ -28,6 +28,9 @@ FIRST = "90%"
 
 PARAMETERS = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °")
 
+SPOKEN = 0.01
+"""Least weight of an answer that is spoken of."""
+
 CELLS = 10
 """Candidates that are shown, of those in the results."""
 
@@ -78,7 +81,7 @@ def _head(found: Results) -> dict[str, str]:
     return {
         "title": escape(f"{name} from {source}"),
         "heading": f"{formula(name)} from {escape(source)}",
-        "measurement": escape(_measurement(measured)),
+        "measurement": escape(_origin(found) + _measurement(measured)),
         "tiles": "".join(_tile(*tile) for tile in _facts(found)),
         "said": "".join(
             f'<li class="{kind}"><b>{word}</b> {escape(_sentence(text))}</li>'
@@ -98,13 +101,30 @@ def _said(found: Results) -> Iterator[tuple[str, str, str]]:
         yield "good", "", "there is nothing to warn of"
 
 
+def _origin(found: Results) -> str:
+    """Whose density it is."""
+    heard = [expert for expert in found["experts"] if expert["weight"] >= SPOKEN]
+    if not heard:
+        return "A density predicted by a network, not refined."
+    if len(heard) == 1:
+        return f"The density of {_who(heard[0])}."
+    shares = sorted(heard, key=lambda expert: -expert["weight"])
+    said = ", ".join(f"{expert['weight']:.0%} {_who(expert)}" for expert in shares)
+    return f"A density mixed from {said}."
+
+
+def _who(expert: Results) -> str:
+    if expert["residual"] is None:
+        return expert["name"]
+    return f"{expert['name']}, which leaves {expert['residual']:.0%} of the pattern unexplained"
+
+
 def _measurement(measured: Results | None) -> str:
-    said = "A density predicted by a network, not refined."
     if measured is None:
-        return said
+        return ""
     wavelengths = " and ".join(f"{x:.5g}" for x in measured["wavelengths"])
     return (
-        f"{said} {measured['points']:,} points of two-theta {measured['first']:.4g} to "
+        f" {measured['points']:,} points of two-theta {measured['first']:.4g} to "
         f"{measured['last']:.4g} degrees, wavelength {wavelengths} Å, read as {measured['format']}."
     )
 

@@ -28,8 +28,12 @@ analogues
     number of the space_group, parameters of the conventional cell, volume of the primitive one
     (angstrom^3), merit, room, cosine and rwp.
 verdict
-    whether pattern, wavelength and formula go together: consistent, and a sentence; None where
-    nothing tells.
+    whether pattern, wavelength and formula go together: consistent, a sentence, and by what it is
+    so (None where nothing is believed); None where nothing tells.
+experts
+    whose answers the density is mixed from: weight, name ("the network", or such as "NaCl after
+    mp-22862"), and residual, what the crystal leaves unexplained of the pattern (None of the
+    network); empty where the density is the network's alone.
 alarms, doubts, notes
     sentences: what is wrong with the question, what is wrong with the answer, and what is unusual.
 network
@@ -49,6 +53,7 @@ from jaxtyping import Float
 import cmed_jax
 from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.evaluation.experts import Expert
 from cmed_jax.files.analogues import Analogue
 from cmed_jax.files.cell_search import CellCandidate
 from cmed_jax.files.preparation import PeakList, Prepared
@@ -68,6 +73,7 @@ def results(prediction: Prediction) -> dict[str, Any]:
         "implied": None if implied is None else {"cosine": implied.cosine, "rwp": implied.rwp},
         "analogues": [_analogue(analogue) for analogue in prediction.analogues],
         "verdict": None if prediction.verdict is None else prediction.verdict._asdict(),
+        "experts": [_expert(expert) for expert in prediction.experts],
         "alarms": list(prediction.alarms),
         "doubts": list(prediction.doubts),
         "notes": list(prediction.notes),
@@ -154,6 +160,14 @@ def _analogue(analogue: Analogue) -> dict[str, Any]:
         "cosine": None if implied is None else implied.cosine,
         "rwp": None if implied is None else implied.rwp,
     }
+
+
+def _expert(expert: Expert) -> dict[str, Any]:
+    refined = expert.refined
+    if refined is None:
+        return {"weight": expert.weight, "name": "the network", "residual": None}
+    name = f"{refined.crystal.formula} after {refined.crystal.material_id}"
+    return {"weight": expert.weight, "name": name, "residual": refined.residual}
 
 
 def _measured(prepared: Prepared) -> dict[str, Any]:
