@@ -42,6 +42,9 @@ FEATURES = 1 + OF_CRYSTAL + OF_ALL + OF_QUESTION
 LEAST = 1e-4
 """Residuals below this are equally good: the patterns of records are rounded."""
 
+NEIGHBOURS = np.indices((3, 3, 3)).reshape(3, -1).T - 1
+"""The cell and those around it: in a primitive cell the nearest image may be in any of them."""
+
 
 class Expert(NamedTuple):
     """Who answered, and how much that was worth: a refined crystal, or None for the network."""
@@ -195,9 +198,10 @@ def _of_crystal(refined: Refined, best: float) -> list[float]:
 def _closest(crystal: Material) -> float:
     """Return the smallest distance between two atoms of the cell and its neighbours, angstrom."""
     gaps = crystal.frac_coords[:, None] - crystal.frac_coords
-    distances = np.linalg.norm((gaps - np.rint(gaps)) @ crystal.lattice, axis=-1)
-    edges = np.linalg.norm(crystal.lattice, axis=1)
-    return min(edges.min(), distances[np.triu_indices(len(distances), 1)].min(initial=np.inf))
+    images = (gaps - np.rint(gaps))[:, :, None] + NEIGHBOURS
+    distances = np.linalg.norm(images @ crystal.lattice, axis=-1)
+    itself = np.eye(len(gaps), dtype=bool)[:, :, None] & ~NEIGHBOURS.any(axis=1)
+    return distances[~itself].min()
 
 
 def _resemblance(

@@ -99,7 +99,8 @@ def refine(
         ValueError: the pattern has no line in the range that is compared.
     """
     coverage = np.ones(BINS) if coverage is None else coverage
-    if not (pattern * coverage)[:_USED].any():
+    pattern = pattern * coverage  # nor may what stands there reach its neighbours when broadened
+    if not pattern[:_USED].any():
         raise ValueError(
             f"the pattern has no line below {_ANGLES[-1]:.0f} degrees that a crystal could follow"
         )

@@ -102,3 +102,36 @@ def test_a_cell_that_is_far_off_ends_somewhere(factors):
     assert 0 < found.residual <= 1
     assert found.crystal.volume > 0
     assert np.isfinite(found.crystal.frac_coords).all()
+
+
+MEASURED = (np.arange(BINS) >= 20) & (np.arange(BINS) < 330)
+"""Bins that a measurement of about 3.5 to 58 degrees would have covered."""
+
+
+@pytest.mark.parametrize("height", [1.0, 1e6])
+def test_what_stands_in_bins_that_were_not_measured_changes_nothing(height):
+    start, pattern = disturbed(canonical(CORUNDUM), 0.2, 0.004), pattern_of(CORUNDUM)
+    garbage = height * np.random.default_rng(0).random(BINS).astype(np.float32)
+    coverage = MEASURED.astype(np.float32)
+    clean, soiled = (
+        refine(start, np.where(MEASURED, pattern, outside).astype(np.float32), coverage)
+        for outside in (np.zeros_like(garbage), garbage)
+    )
+    assert soiled.residual == clean.residual
+    np.testing.assert_array_equal(soiled.crystal.lattice, clean.crystal.lattice)
+    np.testing.assert_array_equal(soiled.crystal.frac_coords, clean.crystal.frac_coords)
+
+
+def test_a_disturbed_crystal_is_brought_back_by_a_part_of_the_pattern():
+    truth = canonical(CORUNDUM)
+    found = refine(
+        disturbed(truth, 0.2, 0.004), pattern_of(CORUNDUM) * MEASURED, MEASURED.astype(np.float32)
+    )
+    assert farthest_atom(truth, found.crystal) < 0.02
+    np.testing.assert_allclose(found.crystal.lattice, truth.lattice, rtol=1e-3, atol=4e-3)
+
+
+def test_lines_that_were_not_measured_are_no_lines():
+    coverage = np.zeros(BINS, np.float32)
+    with pytest.raises(ValueError, match="no line below 79 degrees"):
+        refine(canonical(HALITE), pattern_of(HALITE), coverage)
