@@ -112,9 +112,9 @@ class Base(Network):
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
         """Return the Fourier coefficients."""
         hidden = nnx.gelu(self.hidden(latent))
-        # Each coefficient is an average of weights of order 1 / sqrt(terms): a step of Adam then
-        # changes the sum of all harmonics by about as much as it changes a hidden feature.
-        return self.coefficients(hidden / jnp.sqrt(hidden.shape[1]))
+        # The mean over features, not their sum: a step of Adam then changes a coefficient by about
+        # as much as one weight. Larger steps overshoot, and the hidden features die of it.
+        return self.coefficients(hidden / hidden.shape[1])
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return log(1 + density / 10) at a coordinate; negative values stand for zero."""
