@@ -58,6 +58,10 @@ LARGEST_CHANGE = 0.01
 FARTHEST = 0.3
 """No atom moves by more than this in one step, angstrom."""
 
+HOPELESS = 0.25
+"""A residual above this after a round ends the refinement. Of 178 crystals that ended below 0.1,
+of 80 validation materials of the benchmark, none had more than 0.122 after the first."""
+
 SETTLED = 1e-4
 """Steps that lower the residual by less end the rounds."""
 
@@ -108,9 +112,13 @@ def refine(
     values = np.zeros(len(model.metrics) + len(model.shifts))
     for b_factor, width, steps in SCHEDULE:
         view = _View.of(pattern, coverage, b_factor, width)
-        values, residual = _least_squares(model, view, values, steps)
+        values, _ = _least_squares(model, view, values, steps)
         values = _by_trial(model, view, values)
         values, residual = _least_squares(model, view, values, steps)
+        if residual > HOPELESS:
+            view = _View.of(pattern, coverage, *SCHEDULE[-1][:2])
+            residual, *_ = view.compare(model.lines_at(values, view, model.waves_at(values)))
+            break
     return Refined(model.crystal_at(values), residual)
 
 
@@ -151,7 +159,8 @@ class _View(NamedTuple):
         self, lines: "_Lines"
     ) -> tuple[float, Float[np.ndarray, " bins"], float, Float[np.ndarray, " bins"]]:
         """Return the residual, what is left in each bin, the best scale, and the pattern."""
-        pattern = self.broaden @ (lines.sticks @ lines.squared)
+        sticks = np.bincount(lines.place[lines.kept], lines.squared[lines.kept], _USED)
+        pattern = self.broaden @ sticks
         weighted = self.root * pattern
         scale = weighted @ (self.root * self.target) / max(weighted @ weighted, 1e-30)
         left = self.root * (self.target - scale * pattern)
@@ -231,14 +240,15 @@ class _Model(NamedTuple):
         factors = np.asarray(form_factors(self.species, s**2 / 4, "pymatgen")).T
         real, imaginary = (np.sum(factors * (wave @ self.of_species), axis=1) for wave in waves)
         squared = weight * (real**2 + imaginary**2)
-        sticks = _strongest_of_bins(s, squared, place)
-        return _Lines(s, weight, factors, real, imaginary, squared, sticks)
+        kept = _strongest_of_bins(s, squared, place)
+        return _Lines(s, weight, factors, real, imaginary, squared, place, kept)
 
     def derivatives_at(
         self, view: _View, waves: "_Waves", lines: "_Lines"
     ) -> Float[np.ndarray, "bins f"]:
         """Return the derivatives of the broadened pattern by the free numbers."""
-        s, weight, factors, real, imaginary, squared, sticks = lines
+        s, weight, factors, real, imaginary, squared, place, kept = lines
+        sticks = csr_array((np.ones(len(kept)), (place[kept], kept)), shape=(_USED, len(s)))
         slopes = real[:, None] * waves.sine - imaginary[:, None] * waves.cosine
         slopes *= (-4 * np.pi * weight)[:, None] * (factors @ self.of_species.T)
         of_shifts = sum(
@@ -272,8 +282,8 @@ class _Lines(NamedTuple):
     """The reflections of a crystal as one round sees them.
 
     s: 1/angstrom. weight: what |F|^2 is multiplied with. factors: form factors of the elements.
-    real, imaginary: of the structure factor F. squared: weight times |F|^2. sticks: adds
-    reflections to bins.
+    real, imaginary: of the structure factor F. squared: weight times |F|^2. place: their bins.
+    kept: those of the strongest line of each bin.
     """
 
     s: Float[np.ndarray, " m"]
@@ -282,22 +292,21 @@ class _Lines(NamedTuple):
     real: Float[np.ndarray, " m"]
     imaginary: Float[np.ndarray, " m"]
     squared: Float[np.ndarray, " m"]
-    sticks: csr_array
+    place: Integer[np.ndarray, " m"]
+    kept: Integer[np.ndarray, " k"]
 
 
 def _strongest_of_bins(
     s: Float[np.ndarray, " m"], squared: Float[np.ndarray, " m"], place: Integer[np.ndarray, " m"]
-) -> csr_array:
-    """Return the matrix that adds reflections to the bins in which their line is the strongest."""
+) -> Integer[np.ndarray, " k"]:
+    """Return the reflections of the strongest line of each bin."""
     order = np.argsort(s)
     line = np.empty(len(s), int)
     line[order] = np.cumsum(np.diff(s[order], prepend=s[order[:1]]) > COINCIDENCE)
     height = np.bincount(line, squared)[line]
     highest = np.zeros(_USED + 1)
     np.maximum.at(highest, place, height)
-    kept = np.flatnonzero((place < _USED) & (height >= highest[place] * (1 - 1e-12)))
-    shape = (_USED, len(s))
-    return csr_array((np.ones(len(kept)), (place[kept], kept)), shape=shape)
+    return np.flatnonzero((place < _USED) & (height >= highest[place] * (1 - 1e-12)))
 
 
 def _by_trial(

@@ -44,7 +44,7 @@ from cmed_jax.physics.patterns import (
     published_pattern,
     s_of_two_theta,
 )
-from cmed_jax.physics.reflections import reflections, reflections_of
+from cmed_jax.physics.reflections import reflections_of
 
 TRIALS = 24
 """Most substituted crystals that are simulated for one query."""
@@ -123,12 +123,8 @@ class Templates:
         """
         if not crystals:
             raise ValueError("there are no crystals to begin from; give at least one")
-        lines = reflections_of(
-            [Crystal.of(each.lattice, each.numbers, each.frac_coords) for each in crystals],
-            s_max=S_MAX,
-            laue=[space_group(each.space_group).laue for each in crystals],
-        )
-        return cls._of(crystals, [profile_of_lines(*each.T) for each in lines], recipe)
+        profiles = [profile_of_lines(*lines.T) for lines in lines_of(crystals)]
+        return cls._of(crystals, profiles, recipe)
 
     @classmethod
     def _of(
@@ -224,11 +220,10 @@ def ranked(
 ) -> list[Material]:
     """Return the substituted crystals, each at its best scale, the nearest pattern first."""
     target = _profile_of_pattern(pattern)
-    crystals, patterns = [], []
     answers = templates.substituted(composition, target, knowledge, without)
-    for crystal in islice(answers, TRIALS):
-        atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
-        lines = reflections(atoms, s_max=S_MAX)
+    trials = list(islice(answers, TRIALS))
+    crystals, patterns = [], []
+    for crystal, lines in zip(trials, lines_of(trials), strict=True):
         (scale,), _ = fit_scales(profile_of_lines(*lines.T)[None], target)
         crystals.append(replace(crystal, lattice=crystal.lattice * scale))
         patterns.append(published_pattern(lines / [scale, 1]))
@@ -236,6 +231,13 @@ def ranked(
         return []
     distances = np.round(pattern_distance(np.stack(patterns))(pattern[None])[0], 6)
     return [crystals[i] for i in np.argsort(distances, kind="stable")]
+
+
+def lines_of(crystals: Sequence[Material]) -> list[Float[np.ndarray, "_ 2"]]:
+    """Return s and |F|^2 of the lines of crystals in their canonical cells."""
+    atoms = [Crystal.of(each.lattice, each.numbers, each.frac_coords) for each in crystals]
+    laue = [space_group(each.space_group).laue for each in crystals]
+    return reflections_of(atoms, s_max=S_MAX, laue=laue, threads=1)
 
 
 def assignments(
