@@ -93,11 +93,9 @@ def test_crystals_are_told_apart_by_their_distances(own, found):
     """The nearest neighbours are pymatgen's; the feature is free of scale."""
     told = gathered(own, found).features[1:, 4]
     for value, structure in zip(told, STRUCTURES, strict=True):
-        neighbours = sum(structure.get_all_neighbors(4), [])
-        nearest = min(neighbour.nn_distance for neighbour in neighbours)
-        assert value == pytest.approx(
-            nearest / np.cbrt(structure.volume / len(structure)), rel=1e-3
-        )
+        nearest = min(near.nn_distance for atom in structure.get_all_neighbors(4) for near in atom)
+        edge = np.cbrt(structure.volume / len(structure))
+        assert value == pytest.approx(nearest / edge, rel=1e-3)
 
 
 def test_no_more_crystals_are_heard_than_there_are_places(own, found):

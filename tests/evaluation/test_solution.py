@@ -93,3 +93,34 @@ def test_the_place_of_a_missing_element_keeps_the_one_of_the_template():
     known[[38, 8]] = 1  # strontium and oxygen
     first, *_ = placings(numbers, known, Knowledge.MISSING_ELEMENT)
     np.testing.assert_array_equal(first, [38, 22, 8, 8, 8])
+
+
+def told(query):
+    return (np.asarray(column[0]) for column in query)
+
+
+@pytest.mark.parametrize("knowledge", Knowledge)
+def test_templates_that_are_withheld_are_not_returned(templates, knowledge):
+    """Whatever is withheld, one after the other, until nothing is left."""
+    held_out, _ = split([cubic("Fm-3m", 5.46, Sr=ORIGIN, Cl=QUARTER)])
+    query = partial_composition(knowledge)(held_out)
+    names = [crystal.material_id for crystal in templates.crystals]
+    without = np.zeros(0, int)
+    while len(without) < len(names):
+        found = solve(templates, *told(query), without=without)
+        of = {each.crystal.material_id for each in found}
+        assert not of & {names[row] for row in without}
+        if not found:
+            break
+        without = np.append(without, names.index(found[0].crystal.material_id))
+    assert len(without)
+    everything = np.arange(len(names))
+    assert solve(templates, *told(query), without=everything) == []
+
+
+def test_the_smallest_residual_comes_first(templates):
+    held_out, _ = split([MOVED["quartz"]])
+    query = partial_composition(Knowledge.NO_RATIOS)(held_out)
+    residuals = [each.residual for each in solve(templates, *told(query))]
+    assert len(residuals) > 1
+    assert residuals == sorted(residuals)

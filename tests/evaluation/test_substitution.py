@@ -5,7 +5,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.dataset import Examples
 from cmed_jax.data.records import Recipe, make_record
 from cmed_jax.evaluation.baselines import baselines
@@ -17,6 +17,7 @@ from cmed_jax.evaluation.substitution import (
     STEP,
     Templates,
     assignments,
+    canonical_crystals,
     fit_scales,
     ranked,
     substitution,
@@ -212,3 +213,37 @@ def test_crystals_of_another_split_are_refused():
     examples, crystals = split(TRAINING[:2])
     with pytest.raises(ValueError, match="1 structures are not those of the 2 training examples"):
         Templates.of(examples, crystals[1:], Recipe())
+
+
+def test_templates_of_crystals_are_those_of_their_records(templates):
+    """Their lines are exact, and not in the bins of a pattern, whose strongest alone are kept."""
+    _, crystals = split(TRAINING)
+    simulated = Templates.of_crystals(crystals, Recipe())
+    assert simulated.kinds == templates.kinds
+    np.testing.assert_array_equal(simulated.formulas, templates.formulas)
+    np.testing.assert_array_equal(simulated.elements, templates.elements)
+    alike = np.sum(simulated.profiles * templates.profiles, axis=1)
+    assert alike.min() > 0.85
+    np.testing.assert_array_equal((simulated.profiles @ templates.profiles.T).argmax(1), range(9))
+
+
+def test_crystals_need_no_records_to_be_found(generator):
+    _, crystals = split(TRAINING)
+    simulated = substitution(Templates.of_crystals(crystals, Recipe()), otherwise=nothing)
+    held_out, _ = split([FOUND["a type among three"], FOUND["a free coordinate"]])
+    answers = simulated(full_query(held_out))[:, 0]
+    np.testing.assert_array_less(0.99, ssim(held_out.densities([0, 1]), answers))
+
+
+def test_no_crystals_are_refused():
+    with pytest.raises(ValueError, match="there are no crystals to begin from"):
+        Templates.of_crystals([], Recipe())
+
+
+def test_crystals_of_any_source_are_brought_to_their_primitive_cells():
+    salt, coinciding = material("salt", TRAINING[0]), material("coinciding", TRAINING[1])
+    coinciding.frac_coords[:] = 0.0
+    (found,) = canonical_crystals([Refusal("refused", "no atoms"), coinciding, salt])
+    assert (found.material_id, found.space_group) == ("salt", 225)
+    assert sorted(found.numbers) == [9, 19]
+    assert found.volume == pytest.approx(5.35**3 / 4)
