@@ -21,6 +21,9 @@ from cmed_jax.prediction import Restored, restore
 
 Outcome = Mapping[str, Any]
 
+ALONE: Outcome = {"name": "the network", "weight": 1.0}
+"""Whose density it is where nobody else was asked."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -113,6 +116,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
         table.add_column(heading, no_wrap=True)
     for heading in ("volume / Å³", "electrons", "cosine", "Rwp", "doubts", "notes"):
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("density of")
     table.add_column("best analogue")
     for outcome in outcomes:
         table.add_row(Path(outcome["file"]).name, *_row(outcome))
@@ -129,6 +133,7 @@ def _row(outcome: Outcome) -> list[str]:
         *(["–", "–"] if cell is None else [f"{cell['volume']:.2f}", f"{cell['electrons']:.1f}"]),
         *(["–", "–"] if implied is None else [f"{implied[x]:.3f}" for x in ("cosine", "rwp")]),
         *(str(len(outcome[kind])) for kind in ("doubts", "notes")),
+        max(outcome["experts"], key=lambda each: each["weight"], default=ALONE)["name"],
         *(f"like {best['formula']}, Rwp {best['rwp']:.3f}" for best in outcome["analogues"][:1]),
     ]
 
