@@ -86,6 +86,29 @@ def finished(tiny, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def gated(finished, tmp_path_factory):
+    """The tiny run with a new gate, which finds all experts equally good."""
+    from flax import nnx
+
+    from cmed_jax.evaluation.experts import FEATURES
+    from cmed_jax.model.gate import Gate, save_gate
+
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("runs") / "gated")
+    save_gate(folder, Gate(FEATURES, nnx.Rngs(0)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def valence(dataset, tmp_path_factory):
+    """The dataset as if its densities had been taken over from VASP."""
+    folder = shutil.copytree(dataset, tmp_path_factory.mktemp("valence") / dataset.name)
+    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance["identity"]["density"] = "chgcar"
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    return folder
+
+
 @pytest.fixture
 def unused_port():
     """A port on which the processes of a run can meet."""

@@ -83,3 +83,26 @@ def test_a_command_ends_with_its_code(code):
     with pytest.raises(SystemExit) as end:
         run_command(lambda: code)
     assert end.value.code == code
+
+
+@pytest.mark.parametrize("part", ["network", "optimizer", None])
+def test_a_configuration_of_another_version_is_said_to_be_one(part):
+    values = parse(["demo", *WHERE]).to_json()
+    (values[part] if part else values)["of_tomorrow"] = 1
+    with pytest.raises(ValueError, match=r"of another version of cmed_jax .*of_tom") as error:
+        Config.from_json(values)
+    assert str(error.value).endswith("train the run again, or install that version")
+
+
+@pytest.mark.parametrize("missing", ["kind", "network", "step", "loop"])
+def test_a_configuration_that_lacks_a_part_is_of_another_version(missing):
+    values = parse(["demo", *WHERE]).to_json()
+    del values[missing]
+    with pytest.raises(ValueError, match=rf"of another version of cmed_jax .*{missing}"):
+        Config.from_json(values)
+
+
+def test_a_network_of_a_kind_that_is_gone_is_of_another_version():
+    values = parse(["demo", *WHERE]).to_json() | {"kind": "of yesterday"}
+    with pytest.raises(ValueError, match=r"of another version of cmed_jax \('of yesterday'\)"):
+        Config.from_json(values)
