@@ -6,7 +6,7 @@ learns from; a command that was stopped is started again and goes on.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +34,10 @@ from cmed_jax.training.checkpoint import find_checkpoint, run_folder
 from cmed_jax.training.folder import locked
 
 LEARNING_RATE = 3e-3
+
+IDEAL = 0.85
+"""Least share of the questions that are put with ideal lines. Where a network is asked with a
+measured profile no crystal can follow, and there is little to learn from that."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +76,29 @@ def train_gate(options: Options, console: Console | None = None) -> Gate:
         ValueError: densities of the dataset are not of independent atoms, or another process is at
             work in the run's folder.
     """
-    console = console or Console()
+    folder = run_folder(find_checkpoint(options.run))
+    with locked(folder):
+        lessons, asked = gathered(options)
+        gate = fitted(options, lessons)
+        save_gate(folder, gate)
+    (console or Console()).print(_summary(gate, asked))
+    return gate
+
+
+def gathered(options: Options) -> tuple[Lessons, Lessons]:
+    """Return the lessons of training, and all that is asked of validation crystals."""
     checkpoint = find_checkpoint(options.run)
     config, network, *_ = restore(checkpoint)
-    folder, data = run_folder(checkpoint), options.data or Path(config.data)
-    with locked(folder):
-        known = load_structures(data, "train")
-        templates = Templates.of_crystals(known, _recipe(data))
-        school = School(network, templates, folder, fingerprint(data), options.seed)
-        told = config.step.augmentation
-        lessons = school.lessons(known, told, most=options.questions, withhold=True)
-        gate = _fitted(options, lessons)
-        save_gate(folder, gate)
-        del lessons
-        held_out = load_structures(data, "validation")
-        everything = AugmentationConfig()
-        asked = school.lessons(held_out, everything, most=options.validation, withhold=False)
-    console.print(_summary(gate, asked))
-    return gate
+    data = options.data or Path(config.data)
+    known, held_out = (load_structures(data, split) for split in ("train", "validation"))
+    templates = Templates.of_crystals(known, _recipe(data))
+    school = School(network, templates, run_folder(checkpoint), fingerprint(data), options.seed)
+    told = config.step.augmentation
+    told = replace(told, stored=max(told.stored, IDEAL))
+    return (
+        school.lessons(known, told, most=options.questions, withhold=True),
+        school.lessons(held_out, AugmentationConfig(), most=options.validation, withhold=False),
+    )
 
 
 def _recipe(data: Path) -> Recipe:
@@ -103,14 +112,14 @@ def _recipe(data: Path) -> Recipe:
     return Recipe(**{field.name: identity[field.name] for field in fields(Recipe)})
 
 
-def _fitted(options: Options, lessons: Lessons) -> Gate:
+def fitted(options: Options, lessons: Lessons) -> Gate:
     """Return the gate whose mixtures are most like the truth."""
     gate = Gate(FEATURES, nnx.Rngs(options.seed))
     graph, parameters = nnx.split(gate)
     optimizer = optax.adamw(optax.cosine_decay_schedule(LEARNING_RATE, options.steps))
 
     def loss(parameters: PyTree, batch: Lessons) -> Float[Array, ""]:
-        return jnp.mean(1 - _ssim(nnx.merge(graph, parameters), batch))
+        return jnp.mean(1 - similarity(nnx.merge(graph, parameters), batch))
 
     @jax.jit
     def step(parameters: PyTree, moments: PyTree, batch: Lessons) -> tuple[PyTree, PyTree]:
@@ -132,28 +141,42 @@ def _batches(options: Options, n: int) -> Iterator[Integer[np.ndarray, " b"]]:
         yield drawn.choice(n, min(options.batch, n), replace=False)
 
 
-def _ssim(gate: Gate, lessons: Lessons) -> Float[Array, " b"]:
+def similarity(gate: Gate, lessons: Lessons) -> Float[Array, " b"]:
     """Return the similarity of the mixtures of a batch to the truth."""
     densities, features, present, truth = map(jnp.asarray, lessons)
     mixtures = jax.vmap(mixed)(densities.astype(jnp.float32), jax.vmap(gate)(features, present))
     return ssim(truth.astype(jnp.float32), mixtures)
 
 
+def of_experts(asked: Lessons) -> Float[np.ndarray, "n k"]:
+    """Return the similarity of every expert's answers to the truth; 0 where it is not present."""
+    found = []
+    for densities, _, present, truth in zip(*asked, strict=True):
+        answers = densities[present].astype(np.float32)
+        found.append(np.zeros(len(present)))
+        found[-1][present] = ssim(np.broadcast_to(np.float32(truth), answers.shape), answers)
+    return np.stack(found)
+
+
+def of_mixtures(gate: Gate, asked: Lessons) -> Float[np.ndarray, " n"]:
+    """Return the similarity of the mixtures to the truth."""
+    one_by_one = (Lessons(*(column[None] for column in each)) for each in zip(*asked, strict=True))
+    return np.array([float(similarity(gate, one)[0]) for one in one_by_one])
+
+
+def smallest_residual(ssims: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+    """Return those of the crystals with the smallest residuals; of the network without crystals."""
+    return np.where(ssims[:, 1] > 0, ssims[:, 1], ssims[:, 0])
+
+
 def _summary(gate: Gate, asked: Lessons) -> str:
     """Say how good the mixtures are, and the experts themselves."""
-    mixtures, of_each = [], []
-    for one in zip(*asked, strict=True):
-        lesson = Lessons(*(column[None] for column in one))
-        mixtures.append(float(_ssim(gate, lesson)[0]))
-        densities = lesson.densities[0].astype(np.float32)
-        truth = np.broadcast_to(lesson.truth.astype(np.float32), densities.shape)
-        of_each.append(np.where(lesson.present[0], ssim(truth, densities), 0))
-    own, first, *_ = np.transpose(of_each)
+    each = of_experts(asked)
     return (
-        f"SSIM of {len(mixtures)} validation materials: {np.mean(mixtures):.4f} of the mixture, "
-        f"{own.mean():.4f} of the network, {np.where(first, first, own).mean():.4f} of the crystal "
-        "with the smallest residual (the network's where there is none), "
-        f"{np.max(of_each, axis=1).mean():.4f} of the best expert (oracle)"
+        f"SSIM of {len(each)} validation materials: {of_mixtures(gate, asked).mean():.4f} of the "
+        f"mixture, {each[:, 0].mean():.4f} of the network, {smallest_residual(each).mean():.4f} of "
+        "the crystal with the smallest residual (the network's where there is none), "
+        f"{each.max(axis=1).mean():.4f} of the best expert (oracle)"
     )
 
 
