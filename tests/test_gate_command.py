@@ -1,0 +1,127 @@
+"""The command that trains a gate: it goes on where it was stopped, and says what it cannot do."""
+
+import re
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cmed_jax.evaluation import lessons
+from cmed_jax.gate import main
+from cmed_jax.model.gate import FILE, load_gate
+from cmed_jax.prediction import restore
+from cmed_jax.training.folder import locked
+
+OPTIONS = ("--questions", 4, "--validation", 3, "--steps", 3, "--batch", 2)
+
+
+@pytest.fixture
+def solving(monkeypatch):
+    """How often a question is solved from now on."""
+    solve, calls = lessons.solve, []
+    monkeypatch.setattr(
+        lessons, "solve", lambda *question: calls.append(question) or solve(*question)
+    )
+    return calls
+
+
+@pytest.fixture(scope="module")
+def run(finished, tmp_path_factory):
+    """A copy of the tiny run, which other tests find without a gate."""
+    return shutil.copytree(finished, tmp_path_factory.mktemp("runs") / "taught")
+
+
+@pytest.fixture(scope="module")
+def taught(run):
+    """The tiny run with a gate that was trained for it."""
+    assert main([str(run), *map(str, OPTIONS)]) == 0
+    return run
+
+
+def weights(gate):
+    """What it makes of a question to four experts."""
+    features = np.random.default_rng(0).normal(size=(4, gate.inner.kernel.shape[0]))
+    return np.asarray(gate(jnp.asarray(features), jnp.asarray(np.ones(4, bool))))
+
+
+def test_a_run_has_a_gate_once_it_was_trained(taught, finished):
+    assert (taught / FILE).is_file()
+    gate = restore(taught).gate
+    (checkpoint, *_) = sorted((taught / "checkpoints").iterdir())
+    for same in (load_gate(taught), restore(checkpoint).gate):
+        np.testing.assert_array_equal(weights(same), weights(gate))
+    assert np.ptp(weights(gate)) > 0  # it has learned: a new one finds all equally good
+    assert restore(finished).gate is None
+    assert {path.name for path in taught.iterdir()} - {
+        path.name for path in finished.iterdir()
+    } == {
+        FILE,
+        *(path.name for path in taught.glob("solved-*.jsonl")),
+    }
+
+
+def test_a_second_call_solves_nothing_again_and_ends_with_the_same_gate(taught, solving, answer):
+    before = weights(load_gate(taught))
+    code, said, errors = answer(main, taught, *OPTIONS)
+    assert (code, errors, solving) == (0, "", [])
+    np.testing.assert_array_equal(weights(load_gate(taught)), before)
+    figures = re.search(
+        r"SSIM of 3 validation materials: (\S+) of the mixture, (\S+) of the network, (\S+) of the "
+        r"crystal .*, (\S+) of the best expert \(oracle\)",
+        " ".join(said.split()),
+    )
+    mixture, network, crystal, oracle = map(float, figures.groups())
+    assert max(network, crystal) <= oracle <= 1
+    assert 0 < mixture <= 1
+
+
+def test_a_call_that_was_stopped_goes_on(taught, solving, answer, tmp_path):
+    copy = shutil.copytree(taught, tmp_path / "stopped")
+    (copy / FILE).unlink()
+    largest = max(copy.glob("solved-*.jsonl"), key=lambda path: path.read_bytes().count(b"\n"))
+    first, second, *_ = largest.read_bytes().splitlines(keepends=True)
+    largest.write_bytes(first + second[: len(second) // 2])
+    assert answer(main, copy, *OPTIONS)[0] == 0
+    assert len(solving) == 3
+    np.testing.assert_array_equal(weights(load_gate(copy)), weights(load_gate(taught)))
+
+
+def test_densities_of_valence_electrons_are_refused(run, valence, answer):
+    code, _, errors = answer(main, run, "--data", valence, *OPTIONS)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert re.match(rf"error: densities in {valence} are chgcar, .* the two are never mi", errors)
+
+
+@pytest.mark.parametrize("name", ["questions", "validation", "steps", "batch"])
+def test_a_number_below_one_is_answered(run, answer, name):
+    code, _, errors = answer(main, run, f"--{name}", 0)
+    assert code == 2
+    assert f"{name} is 0: give at least 1" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_dataset_that_is_not_there_is_named(run, answer):
+    code, _, errors = answer(main, run, "--data", "nowhere")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert errors.startswith("error: no dataset in nowhere: build it")
+
+
+def test_a_run_that_is_not_there_is_named(answer, tmp_path):
+    code, _, errors = answer(main, tmp_path / "nowhere")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert errors.startswith(f"error: no checkpoint at {tmp_path / 'nowhere'}")
+
+
+def test_a_run_that_is_being_trained_is_left_alone(run, answer):
+    with locked(run):
+        code, _, errors = answer(main, run, *OPTIONS)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert errors.startswith(f"error: another process is training in {run}")
+
+
+def test_a_damaged_gate_is_named(taught, answer, tmp_path):
+    copy = shutil.copytree(taught, tmp_path / "damaged")
+    (copy / FILE).write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"gate\.npz is damaged .*: train the gate again"):
+        restore(copy)
