@@ -46,6 +46,7 @@ class Options:
             index.html, that opens without a network; takes minutes more, and the place of `out`
             and of the pictures.
         seed: of the samples.
+        controls: ask differently about the same materials as well, which takes most of the time.
         alone: score the network without its gate, and so without refined crystals.
         known: the crystals that the gate's experts are made from: training, those of the dataset's
             training split; embedded, or another source of materials, without what is scored.
@@ -61,6 +62,7 @@ class Options:
     out: Path | None = None
     report: Path | None = None
     seed: int = 0
+    controls: bool = True
     alone: bool = False
     known: str = "training"
     as_published: bool = False
@@ -90,7 +92,8 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         answering = partial(mixture, network, gate, bench.known(options.known), shape)
     plain, sampled = answering(), answering(samples=options.samples, seed=options.seed)
     model = bench.score("model", sampled, candidates=1 + options.samples)
-    controls = {name: bench.score(name, plain, control) for name, control in CONTROLS.items()}
+    asked = CONTROLS if options.controls else {}
+    controls = {name: bench.score(name, plain, control) for name, control in asked.items()}
     run = {
         "checkpoint": str(options.run),
         "weights": int(checksum(nnx.state(network))),

@@ -17,6 +17,7 @@ import numpy as np
 
 from cmed_jax.evaluation import figures
 from cmed_jax.evaluation.figures import Results, best_baseline
+from cmed_jax.evaluation.protocol import bootstrap_interval
 
 Gallery = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -71,11 +72,12 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
     """Return what the figures say of the model: whether it is good news, and the sentence."""
     ssim = _mean(results["model"])
     said = []
-    for name in ("nearest in both", "substitution"):
+    for name in ("nearest in both", "substitution", "refined substitution"):
         if name in results["baselines"]:
-            lead = ssim - _mean(results["baselines"][name])
+            lead, between = _lead(results, name)
             word = "above" if lead > 0 else "below"
-            said.append((lead > 0, f"It is {abs(lead):.3f} {word} the baseline “{name}”."))
+            sentence = f"It is {abs(lead):.3f} {word} the baseline “{name}”"
+            said.append((lead > 0, f"{sentence} (95 % interval of the difference: {between})."))
     for name, what in (("wrong pattern", "pattern"), ("wrong composition", "composition")):
         if name in results["controls"]:
             loss = ssim - _mean(results["controls"][name])
@@ -320,6 +322,14 @@ def _words(value: Any) -> str:
 def _interval(found: Mapping[str, Any]) -> str:
     interval = found["interval"]
     return "" if interval is None else f"{interval[0]:.3f} – {interval[1]:.3f}"
+
+
+def _lead(results: Results, baseline: str) -> tuple[float, str]:
+    """Return how far the model's SSIM is above a baseline's, and the interval over materials."""
+    scores = [row["scores"] for row in results["materials"]]
+    lead = np.array([each["model"]["ssim"] - each[baseline]["ssim"] for each in scores])
+    interval = bootstrap_interval(lead) or [float(lead.mean())] * 2
+    return float(lead.mean()), " to ".join(f"{x:+.3f}" for x in interval)
 
 
 def _mean(scores: Mapping[str, Any]) -> float:
