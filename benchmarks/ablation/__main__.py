@@ -75,22 +75,26 @@ class Arm:
 ARMS = {
     OURS: Arm(),
     "base, another seed": Arm(seed=1),
-    "size of base": Arm(config=BaseConfig()),
-    "raw density": Arm((targets.Raw,)),
-    "no root": Arm((targets.Scaled,)),
-    "series": Arm((targets.Root,)),
+    "large steps": Arm((decoders.LargeSteps,)),
+    "large steps, another seed": Arm((decoders.LargeSteps,), seed=1),
+    "raw density": Arm((targets.Raw, decoders.LargeSteps)),
+    "no root": Arm((targets.Scaled, decoders.LargeSteps)),
+    "series": Arm((targets.Root, decoders.LargeSteps)),
+    "series, another seed": Arm((targets.Root, decoders.LargeSteps), seed=1),
+    "size of base": Arm((targets.Root, decoders.LargeSteps), BaseConfig(width=2048, blocks=4)),
     "threefold series": Arm((targets.Root, decoders.Threefold)),
     "shared basis": Arm((targets.Root, decoders.SharedBasis)),
+    "shared basis, another seed": Arm((targets.Root, decoders.SharedBasis), seed=1),
     "FiLM": Arm((targets.Root, decoders.Film)),
     "periodic FiLM": Arm((targets.Root, decoders.PeriodicFilm)),
     "logarithm of the shared basis": Arm((decoders.SharedBasis,)),
     "logarithm of the shared basis, another seed": Arm((decoders.SharedBasis,), seed=1),
-    "squared error": Arm((targets.Squares,)),
-    "slopes": Arm((targets.Slopes,)),
     "intensities": Arm((encoders.Intensities,)),
     "logarithms of intensities": Arm((encoders.Logarithms,)),
     "convolutions": Arm((encoders.Convolutional,)),
     "set of peaks": Arm((encoders.WithPeaks,)),
+    "squared error": Arm((targets.Squares,)),
+    "slopes": Arm((targets.Slopes,)),
     "no sampling": Arm((encoders.Deterministic,), dataclasses.replace(SIZE, kl_weight=0.0)),
     "substituted crystals": Arm(substituted=True),
 }
@@ -107,6 +111,8 @@ class Options:
         arms: which of them; none names all.
         substituted: directory of a dataset whose training split holds substituted crystals as well
             (`python -m benchmarks.ablation.substituted`).
+        held_out: directory of another dataset, of whose validation materials those are asked whose
+            reduced formula and space group no training split holds.
     """
 
     data: str
@@ -114,6 +120,7 @@ class Options:
     minutes: float = 4.0
     arms: tuple[str, ...] = tuple(ARMS)
     substituted: str | None = None
+    held_out: str | None = None
 
     def __post_init__(self):
         if not self.minutes > 0:
@@ -124,6 +131,27 @@ class Options:
             raise ValueError(
                 "substituted crystals are not in the dataset: give --substituted DIR, or other arms"
             )
+
+
+def asked(options: Options) -> tuple[Examples, np.ndarray]:
+    """Return the validation materials, and their kinship to the training crystals of the source."""
+    training = load_examples(options.data, "train")
+    held_out = unseen(load_examples(options.held_out or options.data, "validation"), training)
+    if options.substituted:
+        held_out = unseen(held_out, load_examples(options.substituted, "train"))
+    return held_out, kinship(held_out, training)
+
+
+def unseen(examples: Examples, training: Examples) -> Examples:
+    """Return the examples whose reduced formula and space group a training split does not hold."""
+    seen = set(kinds(training))
+    rows = [row for row, kind in enumerate(kinds(examples)) if kind not in seen]
+    return Examples(**{name: column[rows] for name, column in vars(examples).items()})
+
+
+def kinds(examples: Examples) -> list[tuple[str, int]]:
+    """Return what materials must not share with those they are predicted from."""
+    return list(zip(examples.formula.tolist(), examples.space_group.tolist(), strict=True))
 
 
 def run_arm(arm: Arm, data: str, held_out: Examples, minutes: float) -> dict[str, Any]:
@@ -189,11 +217,13 @@ def read_results(path: Path) -> Iterator[dict[str, Any]]:
 def table_of(results: list[dict[str, Any]]) -> Table:
     """Return the arms, the best first, each beside ours on the same materials."""
     ours = next((np.array(row["ssim"]) for row in results if row["arm"] == OURS), None)
-    alone = np.array(results[0]["kinship"]) != Kinship.SIBLING
-    table = Table(title=f"{len(alone)} validation materials, plain; {alone.sum()} without sibling")
+    kin = np.array(results[0]["kinship"])
+    groups = [(kind.name.lower(), kin == kind) for kind in Kinship if (kin == kind).any()]
+    counts = ", ".join(f"{name} {rows.sum()}" for name, rows in groups)
+    table = Table(title=f"{len(kin)} validation materials, plain; nearest kin: {counts}")
     table.add_column("arm")
     headings = "parameters", "steps", "steps/s", "minutes", "SSIM", f"SSIM - {OURS}"
-    for heading in (*headings, "without sibling", "NMAE", "Pearson"):
+    for heading in (*headings, *(name for name, _ in groups), "NMAE", "Pearson"):
         table.add_column(heading, justify="right")
     for row in sorted(results, key=lambda row: -np.mean(row["ssim"])):
         ssim = np.array(row["ssim"])
@@ -205,7 +235,7 @@ def table_of(results: list[dict[str, Any]]) -> Table:
             f"{row['minutes']:.1f}",
             f"{np.mean(ssim):.3f}",
             "" if ours is None or row["arm"] == OURS else difference(ssim - ours),
-            f"{np.mean(ssim[alone]):.3f}" if alone.any() else "",
+            *(f"{np.mean(ssim[rows]):.3f}" for _, rows in groups),
             f"{np.mean(row['nmae']):.3f}",
             f"{np.mean(row['pearson']):.3f}",
         )
@@ -231,12 +261,11 @@ def main(args: list[str] | None = None) -> None:
     names = [name for name in options.arms if name not in {row["arm"] for row in done}]
     console = Console(width=140)
     if names:
-        held_out = load_examples(options.data, "validation")
-        kin = kinship(held_out, load_examples(options.data, "train")).tolist()
+        held_out, kin = asked(options)
         for name in names:
             data = options.substituted if ARMS[name].substituted else options.data
             result = run_arm(ARMS[name], data, held_out, options.minutes)
-            add_result(path, result | {"arm": name, "kinship": kin})
+            add_result(path, result | {"arm": name, "kinship": kin.tolist()})
             console.print(f"{name}: SSIM {np.mean(result['ssim']):.4f}", highlight=False)
     console.print(table_of([row for row in read_results(path) if row["arm"] in options.arms]))
 

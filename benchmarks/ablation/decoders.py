@@ -24,7 +24,19 @@ BAND = 27
 """Largest |h|^2 of the harmonics that perceptrons read: the mean of the random frequencies'."""
 
 
-class Film(Base):
+class LargeSteps(Base):
+    """Coefficients are sums over hidden features by the root of their number, instead of means.
+
+    A step of Adam changes them by so much more. All arms were so at first.
+    """
+
+    def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
+        """Return the conditioning vector."""
+        hidden = nnx.gelu(self.hidden(latent))
+        return self.coefficients(hidden / jnp.sqrt(hidden.shape[1]))
+
+
+class Film(LargeSteps):
     """The published decoder's idea: random Fourier features, FiLM, a perceptron; not periodic.
 
     FiLM scales and shifts the encoded position by what the latent gives, and the perceptron reads
@@ -59,7 +71,7 @@ class PeriodicFilm(Film):
         return waves(coordinate)
 
 
-class SharedBasis(Base):
+class SharedBasis(LargeSteps):
     """A perceptron gives functions of the coordinate for all crystals; the latent weighs them."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
@@ -72,7 +84,7 @@ class SharedBasis(Base):
         return conditioning @ self.basis(waves(coordinate))
 
 
-class Threefold(Base):
+class Threefold(LargeSteps):
     """Of cubic crystals only: the series of functions with a threefold axis along [111].
 
     In the standard primitive cell of a cubic crystal the density at x, y, z is that at y, z, x.

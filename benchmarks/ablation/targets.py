@@ -12,8 +12,6 @@ from cmed_jax.model.base import UNIT, Base, BaseConfig
 
 SCALE_WEIGHT = 0.1
 """Weight of the error in the logarithm of the maximum."""
-MARGIN = 0.05
-"""Error from which on Charbonnier's loss is about linear."""
 SLOPES = 0.5
 """Weight of the error in differences between neighbours."""
 
@@ -99,21 +97,6 @@ class Squares(Base):
     ) -> Float[Array, " b"]:
         """Return the mean squared error of the target."""
         return jnp.mean((values - self.target(density)) ** 2, axis=1)
-
-
-class Charbonnier(Base):
-    """Squares of small errors, absolute values of large ones: sqrt(error^2 + margin^2) - margin."""
-
-    def reconstruction_loss(
-        self,
-        conditioning: Float[Array, "b c"],
-        values: Float[Array, "b p"],
-        density: Float[Array, "b p"],
-        maximum: Float[Array, " b"],
-    ) -> Float[Array, " b"]:
-        """Return the mean of Charbonnier's function of the target's error."""
-        error = values - self.target(density)
-        return jnp.mean(jnp.sqrt(error**2 + MARGIN**2) - MARGIN, axis=1)
 
 
 class Slopes(Base):
