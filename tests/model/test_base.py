@@ -82,6 +82,14 @@ def test_coordinates_that_crystals_share_are_as_good_as_their_own(base, conditio
     np.testing.assert_allclose(base.values(conditioning, one), own, rtol=1e-5, atol=1e-6)
 
 
+def test_a_step_of_adam_changes_a_coefficient_by_about_as_much_as_a_weight(base, crystals):
+    latent, step = base.encode(*crystals).mean, 1e-3
+    moved = nnx.clone(base)
+    moved.coefficients.kernel[...] += step
+    change = np.abs(moved.condition(latent) - base.condition(latent)).max()
+    assert 0.05 * step < change < 2 * step
+
+
 @pytest.fixture(scope="module")
 def truth(conditioning):
     """Densities with empty space, and the conditioning and the values that stand for them."""
