@@ -13,6 +13,7 @@ from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.data.familiar import Familiar
 from cmed_jax.evaluation.page import verdict
 from cmed_jax.evaluation.report import TABLE_WIDTH, print_report
+from cmed_jax.model.gate import FILE as GATE
 from cmed_jax.physics.artefacts import PRESETS
 from cmed_jax.released.recorded import TOLERANCE
 
@@ -23,9 +24,18 @@ BONDING = {
 }
 """What is not in the density, by the kind of density."""
 
+GATED = """
+It does not answer alone. Known crystals with the elements of the question (the embedded ones, or
+others that are given) are moved until they explain the pattern, and a gate, trained on questions
+about crystals that were withheld from them, weighs their densities against the network's. Of a
+measured file with a formula that density is given which explains the pattern best, in a usual
+volume. `analogues=0` leaves the network alone.
+"""
+"""What is said where a gate is released as well."""
+
 FILES = {
     "config.json": "the configuration of the training",
-    "gate.npz": "the gate that weighs the network's answer against those of refined crystals",
+    GATE: "the gate that weighs the network's answer against those of refined crystals",
     "familiar.json": "what the training crystals have between them, for the warnings",
     "materials.txt.gz": "the ids of the training crystals, a line each",
     "predictions.json": "three recorded predictions",
@@ -51,6 +61,7 @@ def card(
     return Template(text).substitute(
         name=manifest["names"][0],
         alias=manifest["names"][-1],
+        company=GATED if GATE in manifest["files"] else "",
         facts=_table(_facts(manifest, config, familiar)),
         figures="\n\n".join(_figures(each, manifest["weights"]) for each in results)
         or "It has not been evaluated.",
