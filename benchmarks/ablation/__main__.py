@@ -77,6 +77,7 @@ ARMS = {
     "base, another seed": Arm(seed=1),
     "large steps": Arm((decoders.LargeSteps,)),
     "large steps, another seed": Arm((decoders.LargeSteps,), seed=1),
+    "no hidden features": Arm((decoders.Straight,)),
     "raw density": Arm((targets.Raw, decoders.LargeSteps)),
     "no root": Arm((targets.Scaled, decoders.LargeSteps)),
     "series": Arm((targets.Root, decoders.LargeSteps)),

@@ -36,6 +36,19 @@ class LargeSteps(Base):
         return self.coefficients(hidden / jnp.sqrt(hidden.shape[1]))
 
 
+class Straight(Base):
+    """Coefficients are linear in the latent: no hidden features lie between."""
+
+    def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        del self.hidden
+        self.coefficients = weights(config.latent, 1 + 2 * len(harmonics(config.harmonics)), rngs)
+
+    def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
+        """Return the Fourier coefficients."""
+        return self.coefficients(latent / latent.shape[1])
+
+
 class Film(LargeSteps):
     """The published decoder's idea: random Fourier features, FiLM, a perceptron; not periodic.
 
@@ -115,10 +128,10 @@ class Perceptron(nnx.Module):
         return self.layers[-1](x)
 
 
-def weights(hidden: int, terms: int, rngs: nnx.Rngs) -> nnx.Linear:
+def weights(features: int, terms: int, rngs: nnx.Rngs) -> nnx.Linear:
     """Return the layer that gives the coefficients of some terms, begun as that of `Base`."""
     small = nnx.initializers.variance_scaling(1.0, "fan_out", "normal")
-    return nnx.Linear(hidden, terms, kernel_init=small, rngs=rngs)
+    return nnx.Linear(features, terms, kernel_init=small, rngs=rngs)
 
 
 def waves(coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
