@@ -27,6 +27,27 @@ def found(evaluated):
     return json.loads((evaluated / "results.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def of_gated(gated, tmp_path_factory):
+    """Evaluate the run that has a gate, with two of the controls, and return the results."""
+    few = {name: CONTROLS[name] for name in ("wrong pattern", "without pattern")}
+
+    def of_gated(*options):
+        out = tmp_path_factory.mktemp("gated")
+        told = ("--samples", "0", "--pictures", "0", "--out", str(out), *options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("cmed_jax.evaluate.CONTROLS", few)
+            assert main([str(gated), *told]) == 0
+        return json.loads((out / "results.json").read_text())
+
+    return of_gated
+
+
+@pytest.fixture(scope="module")
+def of_mixture(of_gated):
+    return of_gated()
+
+
 def test_results_hold_model_baselines_and_controls(found):
     assert found["model"]["materials"] == 6
     assert found["model"]["samples"] == 2
@@ -128,6 +149,50 @@ def test_the_articles_own_way_is_named_where_it_is_asked_for(dataset, tmp_path, 
     assert found["protocol"]["missing_plane"] is None
     for name, scores in published["baselines"].items():
         assert scores["plain"]["nmae"] != found["baselines"][name]["plain"]["nmae"]
+
+
+def means(scores):
+    return {metric: values["mean"] for metric, values in scores["plain"].items()}
+
+
+def test_a_run_with_a_gate_is_scored_with_the_training_crystals(of_mixture, found):
+    assert of_mixture["run"]["known"] == "training"
+    assert found["run"]["known"] is None
+    mixed, wrong = of_mixture["model"], of_mixture["controls"]["wrong pattern"]
+    for worse in (found["model"], wrong):  # a network of sixteen steps knows nothing
+        assert means(mixed)["ssim"] > means(worse)["ssim"]
+
+
+def test_without_a_pattern_the_network_is_all_that_there_is(of_mixture, found):
+    mixed, alone = (each["controls"]["without pattern"] for each in (of_mixture, found))
+    assert means(mixed) == pytest.approx(means(alone), rel=1e-3)
+
+
+def test_the_network_alone_is_scored_as_if_it_had_no_gate(of_gated, found):
+    alone = of_gated("--alone")
+    assert alone["run"]["known"] is None
+    assert alone["run"]["weights"] == found["run"]["weights"]
+    assert means(alone["model"]) == pytest.approx(means(found["model"]), rel=1e-4)
+    for name, scores in alone["controls"].items():
+        assert means(scores) == pytest.approx(means(found["controls"][name]), rel=1e-4)
+
+
+def test_controls_can_be_left_out(of_gated, found):
+    without = of_gated("--alone", "--no-controls")
+    assert without["controls"] == {}
+    assert means(without["model"]) == pytest.approx(means(found["model"]), rel=1e-4)
+
+
+def test_crystals_that_are_not_there_are_answered(gated, answer):
+    code, _, err = answer(main, gated, "--known", "nowhere")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: no materials at nowhere: give")
+
+
+def test_a_gate_does_not_go_with_valence_densities(gated, valence, answer, tmp_path):
+    code, _, err = answer(main, gated, "--data", valence, "--out", tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.endswith("are of independent atoms: score the network --alone\n")
 
 
 def test_neither_run_nor_data_is_answered(answer):
