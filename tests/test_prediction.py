@@ -11,8 +11,11 @@ from pymatgen.io.common import VolumetricData
 import cmed_jax
 from cmed_jax.crystal.composition import SYMBOLS, Knowledge
 from cmed_jax.data.dataset import load_examples
+from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.files import load_pattern
 from cmed_jax.model.network import predict
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import density_at
 from cmed_jax.prediction import restore, restore_and_predict
 from cmed_jax.training.checkpoint import find_checkpoint
 
@@ -280,3 +283,140 @@ def test_no_analogue_is_sought_where_the_composition_tells_none(ask, known, comp
 def test_a_negative_number_of_analogues_is_refused(ask):
     with pytest.raises(ValueError, match="analogues is -1"):
         ask(analogues=-1)
+
+
+@pytest.fixture(scope="module")
+def opened(gated):
+    """The tiny network with its gate."""
+    return restore(gated)
+
+
+@pytest.fixture(scope="module")
+def of_grid(ask, opened, known):
+    """Predict from lines of rock salt on the network's grid, with a gate and a known crystal."""
+    pattern = ask().pattern
+
+    def of_grid(**options):
+        options = {"checkpoint": opened, "wavelength": None, "structures": known} | options
+        return ask(pattern, **{"analogues": 3} | options)
+
+    return of_grid
+
+
+def rock_salt(expert, grid):
+    """The density of an expert's atoms, point by point."""
+    crystal = expert.refined.crystal
+    atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
+    axes = np.meshgrid(*(np.arange(n) / n for n in grid), indexing="ij")
+    return np.asarray(density_at(atoms, np.stack(axes, -1).reshape(-1, 3))).reshape(grid)
+
+
+FINE = (24, 24, 24)
+"""A grid that carries nearly all of the density of rock salt."""
+
+
+def test_with_a_gate_refined_crystals_answer_beside_the_network(of_grid):
+    found = of_grid(grid=FINE)
+    network, *crystals = found.experts
+    assert network.refined is None
+    assert crystals
+    for each in crystals:  # the elements in either order, which is the same crystal
+        crystal = each.refined.crystal
+        assert (crystal.formula, crystal.material_id) == ("NaCl", "salt")
+        assert crystal.volume == pytest.approx(5.64**3 / 4, rel=0.01)
+        assert each.weight == pytest.approx(1 / len(found.experts))  # so a new gate finds
+    densities = [of_grid(analogues=0, grid=FINE).density, *(rock_salt(x, FINE) for x in crystals)]
+    expected = np.mean(np.sqrt(densities), axis=0) ** 2
+    np.testing.assert_allclose(found.density, expected, atol=0.01 * expected.max())
+
+
+def test_an_embedded_crystal_is_named_by_its_pattern(opened, dataset):
+    examples = load_examples(dataset, "test")
+    source = str(dataset.parents[2] / "materials.jsonl")
+    amounts = {SYMBOLS[z]: float(x) for z, x in enumerate(examples.composition[0]) if x}
+    found = restore_and_predict(opened, examples.pattern[0], amounts, structures=source)
+    assert sum(expert.weight for expert in found.experts) == pytest.approx(1)
+    best = found.experts[1].refined
+    assert best.crystal.formula == examples.formula[0]
+    assert best.residual < 0.01
+    alone = restore_and_predict(opened, examples.pattern[0], amounts, analogues=0)
+    truth = examples.densities([0])
+    assert ssim(truth, found.density[None])[0] > ssim(truth, alone.density[None])[0]
+
+
+def test_without_known_crystals_the_network_answers_alone(of_grid, ask):
+    found = of_grid(analogues=0, samples=2)
+    plain = ask(found.pattern, wavelength=None, samples=2)  # of the run without a gate
+    assert found.experts == plain.experts == ()
+    np.testing.assert_array_equal(found.density, plain.density)
+    np.testing.assert_array_equal(found.candidates, plain.candidates)
+
+
+def test_without_a_crystal_of_its_type_the_network_answers_alone(of_grid):
+    found = of_grid(composition="Na2Cl")
+    assert [(expert.weight, expert.refined) for expert in found.experts] == [(1.0, None)]
+    alone = of_grid(composition="Na2Cl", analogues=0)
+    np.testing.assert_allclose(found.density, alone.density, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("composition", "formula"),
+    [(["Na", "Cl"], "NaCl"), (None, "MgO"), ({"Cl": 1, "Na": 1}, "NaCl")],
+)
+def test_known_crystals_keep_what_is_not_known_of_a_composition(of_grid, composition, formula):
+    found = of_grid(composition=composition)
+    assert found.experts[1].refined.crystal.formula == formula
+    assert sum(expert.weight for expert in found.experts) == pytest.approx(1)
+    assert np.isfinite(found.density).all()
+
+
+def test_samples_are_of_the_network_and_of_the_crystals(of_grid):
+    found, alone = (of_grid(samples=8, analogues=number, grid=FINE) for number in (3, 0))
+    crystals = [rock_salt(expert, FINE) for expert in found.experts[1:]]
+    of_network = 0
+    for one, own in zip(found.candidates, alone.candidates, strict=True):
+        gaps = [np.abs(one - crystal).max() for crystal in crystals]
+        of_network += np.array_equal(one, own)
+        assert np.array_equal(one, own) or min(gaps) < 0.01 * one.max()
+    assert 0 < of_network < 8
+    np.testing.assert_allclose(found.std, found.candidates.std(axis=0), rtol=1e-5)
+
+
+def test_a_measured_pattern_is_answered_by_the_crystal_that_is_believed(ask, opened, known):
+    found = ask(checkpoint=opened, analogues=3, structures=known, grid=FINE)
+    (expert,) = found.experts
+    assert found.verdict.consistent
+    assert (expert.weight, expert.refined.crystal.formula) == (1.0, "NaCl")
+    expected = rock_salt(expert, FINE)
+    np.testing.assert_allclose(found.density, expected, atol=0.01 * expected.max())
+    np.testing.assert_array_equal(found.lattice, expert.refined.crystal.lattice)
+    assert found.density.mean() * np.linalg.det(found.lattice) == pytest.approx(28, rel=1e-3)
+    assert found.implied.cosine > 0.99
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        {"analogues": 0},
+        {"composition": ["Na", "Cl"]},
+        {"composition": "Na2Cl"},
+        {"wavelength": "CoKa"},  # for which the cell has no room
+        {"cell": (5.2, 5.2, 5.2, 90, 90, 90), "centring": "F"},
+    ],
+    ids=lambda options: str(next(iter(options))),
+)
+def test_a_measured_pattern_is_the_network_s_where_no_crystal_is_believed(
+    ask, opened, known, unlike
+):
+    options = {"analogues": 3, "structures": known, "grid": (12, 12, 12)} | unlike
+    without = opened._replace(gate=None)
+    found, plain = (ask(checkpoint=each, **options) for each in (opened, without))
+    assert found.experts == ()
+    np.testing.assert_array_equal(found.density, plain.density)
+
+
+def test_a_crystal_in_the_cell_that_is_given_is_believed(ask, opened, known):
+    cell = {"cell": (5.63, 5.63, 5.63, 90, 90, 90), "centring": "F", "grid": (12, 12, 12)}
+    found = ask(checkpoint=opened, analogues=3, structures=known, **cell)
+    assert [expert.weight for expert in found.experts] == [1.0]
+    assert np.linalg.det(found.lattice) == pytest.approx(5.64**3 / 4, rel=5e-3)

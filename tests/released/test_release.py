@@ -5,11 +5,15 @@ import json
 import re
 import shutil
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from cmed_jax.app.__main__ import predictor
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.evaluate import main as evaluate
+from cmed_jax.evaluation.experts import FEATURES
 from cmed_jax.jobs import Settings
 from cmed_jax.predict import main as predict
 from cmed_jax.prediction import restore
@@ -75,7 +79,7 @@ def test_the_card_holds_the_figures_of_its_results(said, results):
         low, high = ssim["interval"]
         row = rf"{name} +{ssim['mean']:.3f} \[{low:.3f}, {high:.3f}\] +{ssim['median']:.3f} "
         assert re.search(row, said), name
-    assert "### cubic, test: 6 crystals\n\nOf the parameters as they are here" in said
+    assert "### cubic, test: 6 crystals, the network alone\n\nOf the parameters as they are" in said
     for number in found["model"]["by_space_group"]:
         assert f"({number}) " in said
     assert "a training crystal differs in one element alone" in said
@@ -113,6 +117,28 @@ def test_the_card_says_how_measurements_spoil_it_and_of_what_figures_are(made, r
     assert "| Size, nm | 100: 0.910, 1: 0.420 |" in text
     assert "0.930 on ideal patterns" in text
     assert "Of the parameters before they were rounded" in text
+
+
+def test_a_gate_is_released_with_its_network(release, gated, tmp_path, made, said):
+    assert release(gated)[0] == 0
+    out = tmp_path / "out"
+    assert "gate.npz" in folder.read_manifest(out)["files"]
+    assert (out / "gate.npz").read_bytes() == (gated / "gate.npz").read_bytes()
+    for words in ("gate.npz", "It does not answer alone."):
+        assert words in (out / "MODEL_CARD.md").read_text()
+        assert words not in said
+    features = jax.random.normal(jax.random.key(0), (3, FEATURES))
+    released, trained = (restore(each).gate(features, jnp.ones(3, bool)) for each in (out, gated))
+    np.testing.assert_array_equal(released, trained)
+    assert restore(made).gate is None
+
+
+def test_the_card_says_who_answered(made, results):
+    config, _, familiar, _ = restore(made)
+    found = json.loads(results.read_text())
+    found["run"]["known"] = "training"
+    text = card(folder.read_manifest(made), config, familiar, [found])
+    assert "the network with crystals refined from known ones (training)\n" in text
 
 
 def test_a_network_without_figures_says_so(release, tmp_path):
