@@ -106,7 +106,7 @@ PRESETS: dict[str, tuple[str, Config]] = {
         Config(
             data=tyro.MISSING,
             run=tyro.MISSING,
-            network=BaseConfig(width=1024, blocks=3),
+            network=BaseConfig(width=1024),
             optimizer=OptimizerConfig(weight_decay=1e-2, clip=1.0),
             step=StepConfig(PARTIAL),
             steps=2500,
@@ -118,7 +118,7 @@ PRESETS: dict[str, tuple[str, Config]] = {
             data=tyro.MISSING,
             run=tyro.MISSING,
             network=BaseConfig(),
-            optimizer=OptimizerConfig(learning_rate=5e-4, weight_decay=1e-2, clip=1.0),
+            optimizer=OptimizerConfig(weight_decay=1e-2, clip=1.0),
             step=StepConfig(PARTIAL),
             steps=50_000,
         ),

@@ -42,7 +42,7 @@ from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import TrainState, initial_state, make_step
 
 DEMO = PRESETS["demo"][1]
-SIZE = BaseConfig(width=1024, blocks=3)
+SIZE = DEMO.network
 TIMED = 20
 """Steps by which the pace of an arm is told."""
 OURS = "base"
@@ -82,7 +82,9 @@ ARMS = {
     "no root": Arm((targets.Scaled, decoders.LargeSteps)),
     "series": Arm((targets.Root, decoders.LargeSteps)),
     "series, another seed": Arm((targets.Root, decoders.LargeSteps), seed=1),
-    "size of base": Arm((targets.Root, decoders.LargeSteps), BaseConfig(width=2048, blocks=4)),
+    "2,048 features, 4 blocks": Arm(
+        (targets.Root, decoders.LargeSteps), BaseConfig(width=2048, blocks=4)
+    ),
     "threefold series": Arm((targets.Root, decoders.Threefold)),
     "shared basis": Arm((targets.Root, decoders.SharedBasis)),
     "shared basis, another seed": Arm((targets.Root, decoders.SharedBasis), seed=1),

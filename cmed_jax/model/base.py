@@ -50,8 +50,8 @@ class BaseConfig:
         kl_weight: weight of the latent's divergence from the standard normal.
     """
 
-    width: int = 2048
-    blocks: int = 4
+    width: int = 1280
+    blocks: int = 3
     latent: int = 512
     hidden: int = 1024
     harmonics: int = 60
