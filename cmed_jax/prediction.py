@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from cmed_jax.evaluation.experts import Expert, mix
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import Query
 from cmed_jax.evaluation.refinement import Refined
+from cmed_jax.evaluation.solution import solve
+from cmed_jax.evaluation.substitution import Templates
 from cmed_jax.files import guard
 from cmed_jax.files.analogues import Analogue, explain
 from cmed_jax.files.cell_search import (
@@ -34,10 +36,10 @@ from cmed_jax.files.cell_search import (
     lattice_types_of,
 )
 from cmed_jax.files.implied import Implied, imply
+from cmed_jax.files.known import templates_of
 from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import check_grid_pattern
 from cmed_jax.files.preparation import EVERY_STEP, Preparation, Prepared, prepare
-from cmed_jax.files.solving import solve_from
 from cmed_jax.files.verdict import Explanation, Verdict, judge
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
@@ -78,8 +80,9 @@ class Prediction:
 
     Attributes:
         density: e/angstrom^3 on the fractional grid i/n, axes a, b, c; from the latent's mean.
-        std: deviation of the samples at each voxel, e/angstrom^3; None without samples.
-        candidates: the samples themselves; None without samples.
+        std: deviation of the samples at each voxel, e/angstrom^3; None without samples, and where a
+            known crystal answers for a measured pattern.
+        candidates: the samples themselves; None likewise.
         pattern: what the network was shown, 1,024 bins of two-theta 0-180 degrees, Mo K-alpha.
         coverage: 1 in the bins that were measured, 0 in those that were not.
         composition: what the network was told, by atomic number.
@@ -262,7 +265,9 @@ def restore_and_predict(
             takes those of the known crystals into account.
         centring: of a cell that is given (`primitive_lattice`).
         grid: points along a, b, c.
-        samples: how many densities to draw from the latent beside the plain one.
+        samples: how many densities to draw beside the plain one, from the latent and, where the
+            model has a gate, of the crystals; none where a known crystal answers for a measured
+            pattern.
         seed: of the samples.
         analogues: how many known crystals to seek beside the prediction that explain a measured
             pattern with the elements of a composition that is known in full
@@ -351,8 +356,9 @@ def _mixed(
         return answers, ()
     pattern, told, number, coverage = (np.asarray(column[0]) for column in query)
     knowledge, recipe = Knowledge(int(number)), Recipe(b_factor=familiar.b_factor)
-    crystals = _known_crystals(structures)
-    found = solve_from(crystals, recipe, pattern, coverage, told, knowledge)
+    formula = anonymous_formula(told) if knowledge == Knowledge.FULL else None
+    templates = _templates(structures, formula, recipe)
+    found = [] if templates is None else solve(templates, pattern, told, knowledge, coverage)
     return mix(gate, answers, found, recipe, knowledge, coverage, seed)
 
 
@@ -463,6 +469,12 @@ def _analogues(
     if not most or prepared is None or knowledge != Knowledge.FULL:
         return ()
     return explain(prepared, told, _known_crystals(structures), most)
+
+
+@lru_cache(maxsize=4)
+def _templates(structures: str | None, formula: str | None, recipe: Recipe) -> Templates | None:
+    """Return known crystals as templates, made once for many patterns."""
+    return templates_of(_known_crystals(structures), formula, recipe)
 
 
 @cache

@@ -123,7 +123,15 @@ def mix(
         knowledge: what is known of the composition.
         coverage: 1 in the bins that were measured, else 0.
         seed: of the samples.
+
+    Raises:
+        ValueError: the gate was told other features.
     """
+    if gate.inner.in_features != FEATURES:
+        raise ValueError(
+            f"the gate was told {gate.inner.in_features} features of each answer, and there are "
+            f"{FEATURES} now: train it again with python -m cmed_jax.gate"
+        )
     heard = experts(answers[0], found, recipe, knowledge, coverage)
     weights = np.asarray(gate(jnp.asarray(heard.features), jnp.asarray(heard.present)), float)
     weights /= weights.sum()

@@ -5,10 +5,11 @@ import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
-from cmed_jax.crystal.composition import Knowledge, parse_composition
+from cmed_jax.crystal.composition import Knowledge, anonymous_formula, parse_composition
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.records import Recipe
-from cmed_jax.files.solving import solve_from
+from cmed_jax.evaluation.solution import solve
+from cmed_jax.files.known import templates_of
 from cmed_jax.physics.patterns import BINS, MO_K_ALPHA
 
 WHOLE = np.ones(BINS, np.float32)
@@ -49,7 +50,9 @@ def pattern():
 def solved(pattern):
     def solved(told, knowledge, known=KNOWN):
         composition, _ = parse_composition(told)
-        return solve_from(known, Recipe(), pattern, WHOLE, composition, knowledge)
+        formula = anonymous_formula(composition) if knowledge == Knowledge.FULL else None
+        templates = templates_of(known, formula, Recipe())
+        return solve(templates, pattern, composition, knowledge, WHOLE)
 
     return solved
 
@@ -93,11 +96,11 @@ def test_cells_of_the_source_do_not_matter(solved):
 
 
 @pytest.mark.parametrize("known", [[], KNOWN[:2], KNOWN[3:]], ids=["none", "unusable", "others"])
-def test_where_no_crystal_is_of_the_type_there_is_no_answer(solved, known):
-    assert solved("NaCl", Knowledge.FULL, known) == []
+def test_where_no_crystal_is_of_the_type_there_are_no_templates(known):
+    assert templates_of(known, "AB", Recipe()) is None
 
 
 def test_without_a_pattern_there_is_no_answer():
     composition, knowledge = parse_composition("NaCl")
-    nothing = np.zeros(BINS, np.float32)
-    assert solve_from(KNOWN, Recipe(), nothing, WHOLE, composition, knowledge) == []
+    templates = templates_of(KNOWN, "AB", Recipe())
+    assert solve(templates, np.zeros(BINS, np.float32), composition, knowledge, WHOLE) == []
