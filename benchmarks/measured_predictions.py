@@ -48,11 +48,12 @@ class Options:
     """Predict densities from measured files, and hold them against what is known.
 
     Attributes:
-        run: a run's folder, or a checkpoint inside it.
+        run: a run's folder, a checkpoint inside it, or a released model.
         patterns: a folder with `manifest.csv` and the files that it names.
         materials: files of JSON lines with the known structures.
         wrong: ask with a wrong wavelength and a wrong formula as well.
         wavelengths: the wrong ones.
+        alone: ask the network alone, where known crystals answer beside it.
         structures: known crystals to explain the patterns with; the embedded ones by default.
     """
 
@@ -61,6 +62,7 @@ class Options:
     materials: tuple[Path, ...] = ()
     wrong: bool = False
     wavelengths: tuple[str, ...] = ("CoKa", "MoKa")
+    alone: bool = False
     structures: str | None = None
 
 
@@ -201,6 +203,8 @@ def main() -> None:
     files = manifest(options.patterns)
     truths = structures(options.materials, {known.mp_id for known in files})
     restored = restore(options.run)
+    if options.alone:
+        restored = restored._replace(gate=None)
     print(
         f"{'':24} {'':9}{'known a':>7} {'c':>7} {'found':12}{'a':>7} {'c':>7} {'':4} "
         f"{'cosine':>6} {'Rwp':>5} {'SSIM':>6}   {'exact density':12}{'a':>6} {'c':>7} "
