@@ -247,7 +247,7 @@ def _tables(found: Results) -> dict[str, str]:
     return {
         "cells": _cells(found["cells"][:CELLS]),
         "analogues": _analogues(known),
-        "best": _against(found["implied"], known),
+        "best": "" if found["experts"] else _against(found["implied"], known),
     } | _peaks(found["measured"]["peaks"] if found["measured"] else [])
 
 
