@@ -19,6 +19,10 @@ from cmed_jax.training.folder import locked
 ROOT = Path(__file__).parents[1]
 STEPS = 16
 
+SLOW = ("--optimizer.learning-rate", "1e-4")
+"""Adam divides a gradient by its size, and so the rounding of one that nearly vanishes: at 1e-3
+five of 256 weights, of features that hardly anything passes through, differed by up to 1.6e-6."""
+
 
 @pytest.fixture(scope="module")
 def start(tiny, tmp_path_factory):
@@ -80,9 +84,12 @@ def weights(folder):
 
 
 def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
-    start, finished, tmp_path, unused_port
+    start, tmp_path_factory, tmp_path, unused_port
 ):
-    four = start(tmp_path, devices=4)
+    one = tmp_path_factory.mktemp("one")
+    assert [code for _, code in ended([start(one, *SLOW)], seconds=150)] == [0]
+
+    four = start(tmp_path, *SLOW, devices=4)
     wait_until(lambda: logged(tmp_path) > 3, four)
     four.send_signal(signal.SIGTERM)
     four.communicate(timeout=60)
@@ -91,12 +98,12 @@ def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
 
     by = (ROOT / "launch" / "train_processes.sh", "2")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    options = ("--input", "streaming")  # each process reads its share
+    options = (*SLOW, "--input", "streaming")  # each process reads its share
     launcher = start(tmp_path, *options, by=by, PORT=str(unused_port), PATH=path)
     out, err = launcher.communicate(timeout=150)
     assert launcher.returncode == 0, err
     assert out.count(f"done: {tmp_path} holds the network after {STEPS} steps") == 1
-    for here, there in zip(*map(jax.tree.leaves, map(weights, (tmp_path, finished))), strict=True):
+    for here, there in zip(*map(jax.tree.leaves, map(weights, (tmp_path, one))), strict=True):
         np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-6)
 
 
