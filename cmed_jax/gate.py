@@ -6,7 +6,7 @@ learns from; a command that was stopped is started again and goes on.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -109,7 +109,7 @@ def _recipe(data: Path) -> Recipe:
             f"densities in {data} are {identity['density']}, and those of refined crystals are of "
             "independent atoms: the two are never mixed"
         )
-    return Recipe(**{field.name: identity[field.name] for field in fields(Recipe)})
+    return Recipe.of(identity)
 
 
 def fitted(options: Options, lessons: Lessons) -> Gate:

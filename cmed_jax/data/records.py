@@ -1,7 +1,7 @@
 """From materials to the records of the dataset."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -57,6 +57,11 @@ class Recipe:
     cell: Literal["canonical", "as_given"] = "canonical"
     b_factor: float = B_FACTOR
     max_atoms: int = 200
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe of a dataset, which is part of its identity."""
+        return cls(**{field.name: identity[field.name] for field in fields(cls)})
 
 
 def make_record(material: Material, recipe: Recipe = Recipe()) -> Record:

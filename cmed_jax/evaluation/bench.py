@@ -1,7 +1,6 @@
 """A split on the bench: what every generator is scored on, and what stands beside a model."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ class Bench:
         self.held_out, self.training = load_examples(data, split), load_examples(data, "train")
         self.provenance = provenance(data)
         identity = self.provenance["identity"]
-        self.recipe = Recipe(**{field.name: identity[field.name] for field in fields(Recipe)})
+        self.recipe = Recipe.of(identity)
         self.crystals = load_structures(data, split)
 
     def score(
