@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 from flax import nnx
 
@@ -112,11 +113,27 @@ def test_a_density_is_never_negative(base, truth):
     np.testing.assert_array_equal(base.to_density(conditioning, -values), 0)
 
 
-def test_an_error_costs_its_mean_size(base, truth):
+def test_an_error_costs_its_size_and_a_small_one_its_square(base, truth):
+    """Huber's loss, scipy's, in units of its threshold."""
     conditioning, values, density, maximum = truth
-    for error in (0.1, -0.3):
+    for error in (0.1, -0.3, 0.03, -0.01, 0.002):
         loss = base.reconstruction_loss(conditioning, values + error, density, maximum)
-        np.testing.assert_allclose(loss, abs(error), rtol=1e-4)
+        np.testing.assert_allclose(loss, scipy.special.huber(0.03, error) / 0.03, rtol=2e-3)
+
+
+def test_rounding_of_values_that_are_right_hardly_turns_the_loss(base, truth):
+    """Else devices that round otherwise would train otherwise."""
+    conditioning, values, density, maximum = truth
+
+    def slope(values):
+        def loss(values):
+            return base.reconstruction_loss(conditioning, values, density, maximum).sum()
+
+        return jax.grad(loss)(values)
+
+    size = np.abs(slope(values + 1)).max()
+    change = slope(values * (1 + 1e-6)) - slope(values * (1 - 1e-6))
+    assert np.abs(change).max() < 1e-3 * size
 
 
 def test_ripples_below_zero_cost_what_an_empty_voxel_costs(base, truth):
