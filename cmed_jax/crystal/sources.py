@@ -12,13 +12,13 @@ from jaxtyping import Float
 from cmed_jax.crystal.json_lines import JsonLines
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.materials_project import MaterialsProject
-from cmed_jax.crystal.structure_files import ChgcarFolder, CifFolder
+from cmed_jax.crystal.structure_files import ChgcarFolder, CifFiles
 
 EMBEDDED = "the embedded materials (Materials Project structures of Open Catalyst 2020)"
 
 FORMS = """\
 nothing (the embedded materials), a file of JSON lines (.jsonl, .json, plain or .gz), \
-a folder of .cif files, a folder of VASP CHGCAR files (plain or .gz), \
+a .cif file or a folder of them, a folder of VASP CHGCAR files (plain or .gz), \
 or a search of the Materials Project such as mp:crystal_system=cubic"""
 
 
@@ -66,8 +66,10 @@ def open_source(materials: str | None = None) -> Source:
         raise ValueError(f"no materials at {materials}: give {FORMS}")
     if path.is_file() and re.search(r"\.jsonl?(\.gz)?$", path.name):
         return JsonLines(path, f"JSON lines {path.name}")
+    if path.is_file() and re.search(r"\.cif(\.gz)?$", path.name):
+        return CifFiles(path)
     if path.is_dir():
-        forms = [form for form in (CifFolder(path), ChgcarFolder(path)) if form.paths]
+        forms = [form for form in (CifFiles(path), ChgcarFolder(path)) if form.paths]
         if len(forms) == 1:
             return forms[0]
         if forms:

@@ -1,4 +1,4 @@
-"""Materials as files: a folder of CIF files, a folder of VASP CHGCAR files."""
+"""Materials as files: CIF files, a folder of VASP CHGCAR files."""
 
 import gzip
 import hashlib
@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CifFolder:
-    """A folder of CIF files, one crystal each; the material's id is the file's name."""
+class CifFiles:
+    """A CIF file or a folder of them, one crystal each; the material's id is the file's name."""
 
-    folder: Path
+    place: Path
 
     @property
     def description(self) -> str:
-        """The folder's name."""
-        return f"CIF files of {self.folder.name}"
+        """The name of the file or the folder."""
+        return f"CIF files of {self.place.name}" if self.place.is_dir() else self.place.name
 
     @cached_property
     def paths(self) -> dict[str, Path]:
         """The files by material id."""
-        found = sorted(self.folder.glob("*.cif")) + sorted(self.folder.glob("*.cif.gz"))
+        found = [self.place]
+        if self.place.is_dir():
+            found = sorted(self.place.glob("*.cif")) + sorted(self.place.glob("*.cif.gz"))
         return _by_id(found, lambda path: path.name.removesuffix(".gz").removesuffix(".cif"))
 
     def fingerprint(self) -> str:

@@ -145,6 +145,22 @@ def test_cif_files_give_materials_or_reasons(tmp_path):
     assert all(reasons.values())
 
 
+@pytest.mark.parametrize("name", ["halite.cif", "halite.cif.gz"])
+def test_one_cif_file_is_a_source(tmp_path, name):
+    halite().to(str(tmp_path / name))
+    source = open_source(str(tmp_path / name))
+    (material,) = source
+    assert (material.material_id, material.formula) == ("halite", "NaCl")
+    assert source.description == name
+    assert source.fingerprint() == open_source(str(tmp_path)).fingerprint()
+
+
+def test_a_cif_file_that_cannot_be_used_is_refused_by_name(tmp_path):
+    alloy = Structure(Lattice.cubic(3.6), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
+    alloy.to(str(tmp_path / "alloy.cif"))
+    assert "partial occupancy" in refusals(open_source(str(tmp_path / "alloy.cif")))["alloy"]
+
+
 def test_chgcar_files_give_structure_and_density(tmp_path):
     rng = np.random.default_rng(0)
     density = rng.random((6, 8, 10))
