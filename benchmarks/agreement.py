@@ -112,7 +112,7 @@ def compare(materials: Sequence[Material], name: str) -> dict[str, Float[np.ndar
     crystals = [Crystal.of(m.lattice, m.numbers, m.frac_coords) for m in materials]
     found = {}
     for precision, dtype in PRECISION.items():
-        ours = reflections_of(crystals, wavelength=wavelength, dtype=dtype)
+        ours = reflections_of(crystals, wavelength=wavelength, table="pymatgen", dtype=dtype)
         found[precision] = np.array(
             [
                 differences(np.stack(powder_lines(lines, wavelength)), reference, wavelength)

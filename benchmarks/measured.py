@@ -113,7 +113,7 @@ def crystal_lines(path: Path) -> Lines:
     structure = Structure.from_spacegroup(group, cell, elements, sites)
     numbers = np.array([site.specie.Z for site in structure])
     crystal = Crystal.of(cell.matrix, numbers, structure.frac_coords)
-    found = reflections(crystal, s_max=LABORATORY.s_max)
+    found = reflections(crystal, s_max=LABORATORY.s_max, table="pymatgen")
     return jax.tree.map(jnp.asarray, padded_lines(cell.matrix, found)[0])
 
 

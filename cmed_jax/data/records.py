@@ -92,7 +92,7 @@ def make_records(
     usable = [pair for pair in described if not isinstance(pair, Refusal)]
     crystals = [crystal for _, crystal in usable]
     laue = [_laue(material, recipe) for material, _ in usable]
-    lines = reflections_of(crystals, s_max=S_MAX, laue=laue, threads=1)
+    lines = reflections_of(crystals, s_max=S_MAX, table="pymatgen", laue=laue, threads=1)
     densities = (
         [electron_density(crystal, b_factor=recipe.b_factor) for crystal in crystals]
         if recipe.density == "iam"

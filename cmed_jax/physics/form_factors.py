@@ -2,15 +2,16 @@
 
 With q = (sin(theta) / wavelength)^2 = s^2 / 4 in 1/angstrom^2:
 
-``pymatgen``
-    f = Z - 41.78214 q sum_i a_i exp(-b_i q), the Mott-Bethe form of De Graef & McHenry, *Structure
-    of Materials*, chapter 12, with the coefficients of pymatgen's powder calculator. Patterns
-    are computed with it, so that they compare line by line. It fails at high angle, where f returns
-    to Z instead of falling to zero.
 ``it92``
     f = c + sum_i a_i exp(-b_i q) of International Tables for Crystallography C (1992), table
-    6.1.1.4, read from gemmi and rescaled (by at most 0.12 %) so that f(0) is Z exactly. Densities
-    need reflections far beyond a laboratory's reach, and there this table stays physical.
+    6.1.1.4, read from gemmi and rescaled (by at most 0.12 %) so that f(0) is Z exactly. The default
+    everywhere: for measured patterns, and for densities, which need reflections far beyond a
+    laboratory's reach, where this table stays physical. Its hydrogen is that of a bonded atom.
+``pymatgen``
+    f = Z - 41.78214 q sum_i a_i exp(-b_i q), the Mott-Bethe form of De Graef & McHenry, *Structure
+    of Materials*, chapter 12, with the coefficients of pymatgen's powder calculator. The patterns
+    of records are computed with it, so that they compare line by line with published ones. Tin is
+    wrong by 0.07 Z, and at high angle f returns to Z instead of falling to zero.
 """
 
 import importlib.util

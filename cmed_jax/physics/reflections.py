@@ -79,7 +79,7 @@ def reflections(
     *,
     s_max: float | None = None,
     wavelength: float | None = None,
-    table: Table = "pymatgen",
+    table: Table = "it92",
     b_factor: float = 0.0,
     anomalous: bool = False,
 ) -> Float[np.ndarray, "m 2"]:
@@ -117,7 +117,7 @@ def reflections_of(
     *,
     s_max: float | None = None,
     wavelength: float | None = None,
-    table: Table = "pymatgen",
+    table: Table = "it92",
     b_factor: float = 0.0,
     anomalous: bool = False,
     dtype: type[np.floating] = np.float64,

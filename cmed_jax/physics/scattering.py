@@ -27,7 +27,7 @@ def squared_structure_factors(
     b_factor: Float[Array | np.ndarray, ""] | float = 0.0,
     dispersion: Float[Array | np.ndarray, "2 k"] | None = None,
     *,
-    table: Table = "pymatgen",
+    table: Table = "it92",
 ) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
     """Return s (1/angstrom) and |F|^2 (electrons^2), averaged over h and -h, of reflections.
 

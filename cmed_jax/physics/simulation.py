@@ -52,7 +52,7 @@ def simulate_pattern(
     step: float = 0.02,
     instrument: Instrument | None = None,
     sample: Sample = PERFECT,
-    table: Table = "pymatgen",
+    table: Table = "it92",
 ) -> SimulatedPattern:
     """Return the powder pattern of a pymatgen structure, with lines and profiles.
 
@@ -140,7 +140,7 @@ def powder_pattern(
     sample: Sample = PERFECT,
     *,
     dispersion: Float[Array | np.ndarray, "2 k"] | None = None,
-    table: Table = "pymatgen",
+    table: Table = "it92",
 ) -> Float[Array, " bins"]:
     """Return the pattern of a crystal as a pure function, for `jax.jit`, `vmap` and `grad`.
 

@@ -308,7 +308,7 @@ def test_structure_factors_of_a_batch_are_those_of_each(density):
 
 def test_the_powder_lines_of_a_density_are_those_of_its_atoms(crystal, density):
     # Up to s = 1.2 B = 4 leaves 5 % of an intensity, and float32 with the grid's modes the rest.
-    lines = reflections(Crystal.of(*crystal), s_max=1.2, table="it92")
+    lines = reflections(Crystal.of(*crystal), s_max=1.2)
     hkl = carried_modes(density.shape)
     f = np.asarray(transform(density, volume(crystal))).ravel()
     s = np.linalg.norm(hkl @ np.linalg.inv(crystal.lattice).T, axis=1)

@@ -30,7 +30,8 @@ def test_lines_are_those_of_pymatgen(sample, system, wavelength, monkeypatch):
     monkeypatch.setattr(AbstractDiffractionPatternCalculator, "TWO_THETA_TOL", 1e-9)
     monkeypatch.setattr(AbstractDiffractionPatternCalculator, "SCALED_INTENSITY_TOL", 0)
     for crystal in sample[system]:
-        ours = powder_lines(reflections(Crystal.of(*crystal), s_max=2 / wavelength), wavelength)
+        lines = reflections(Crystal.of(*crystal), s_max=2 / wavelength, table="pymatgen")
+        ours = powder_lines(lines, wavelength)
         theirs = pymatgen_lines(crystal, wavelength)
         positions, intensities = clustered(ours, theirs, wavelength)
         # A line that only one of the two has is a difference in intensity as well.

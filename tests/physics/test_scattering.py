@@ -67,7 +67,7 @@ def assert_equal_to_gemmi(small, crystal):
     calculator = gemmi.StructureFactorCalculatorX(small.cell)
     expected = [calculator.calculate_sf_from_small_structure(small, h) for h in hkl.tolist()]
     with jax.enable_x64(True):
-        found = squared_structure_factors(Crystal.of(*crystal), hkl, table="it92")
+        found = squared_structure_factors(Crystal.of(*crystal), hkl)
     np.testing.assert_allclose(found[0], s, rtol=1e-12)
     electrons = crystal[1].sum()
     np.testing.assert_allclose(  # gemmi's form factors are float32
@@ -99,7 +99,7 @@ def test_occupancy_dispersion_and_displacement_enter_as_defined(crystal):
     ours = Crystal.of(*crystal, occupancies)
     with jax.enable_x64(True):
         added = dispersion(ours.species, 1.2)
-        found = squared_structure_factors(ours, hkl, 0.7, added, table="it92")[1]
+        found = squared_structure_factors(ours, hkl, 0.7, added)[1]
     np.testing.assert_allclose(found, expected, atol=1e-7 * expected.max())
 
 

@@ -32,7 +32,8 @@ def test_lines_are_those_of_pymatgen(structure, b_factor):
     displaced = dict.fromkeys(structure.symbol_set, b_factor)
     calculator = XRDCalculator(COPPER, debye_waller_factors=displaced)
     expected = calculator.get_pattern(structure, two_theta_range=(10.0, 120.0))
-    found = simulate_pattern(structure, COPPER, stop=120.0, sample=Sample(b_factor=b_factor)).lines
+    sample = Sample(b_factor=b_factor)
+    found = simulate_pattern(structure, COPPER, stop=120.0, sample=sample, table="pymatgen").lines
     strong = found[found[:, 2] > 1e-3]  # pymatgen leaves out what is weaker than that
     np.testing.assert_allclose(strong[:, 0], expected.d_hkls, rtol=1e-6)
     np.testing.assert_allclose(strong[:, 1], expected.x, atol=1e-4)
