@@ -6,7 +6,6 @@
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +16,7 @@ from rich.console import Console
 from cmed_jax.config import run_command
 from cmed_jax.evaluation.bench import Bench
 from cmed_jax.evaluation.controls import CONTROLS
-from cmed_jax.evaluation.experts import mixture
+from cmed_jax.evaluation.experts import mixture, mixtures
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.page import page
 from cmed_jax.evaluation.pictures import plot_materials
@@ -48,8 +47,9 @@ class Options:
         seed: of the samples.
         controls: ask differently about the same materials as well, which takes most of the time.
         alone: score the network without its gate, and so without refined crystals.
-        known: the crystals that the gate's experts are made from: training, those of the dataset's
-            training split; embedded, or another source of materials, without what is scored.
+        known: the crystals that substitution and the gate's experts are made from, and kinship is
+            of: training, those of the dataset's training split; embedded, or another source of
+            materials, without what is scored.
         as_published: compute as the article's code does, with a plane of zeros in every density and
             rotations beside the lattice; to set the two side by side, not to report.
     """
@@ -83,14 +83,17 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         raise ValueError(
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
-    config, network, _, gate = restore(options.run)
+    config, network, _, gate = restore(options.run, alone=options.alone)
     out = options.report or options.out or _own_folder(options.run, options.split)
     bench = _bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
-    answering = partial(network_generator, network, shape)
-    if gate is not None and not options.alone:
-        answering = partial(mixture, network, gate, bench.known(options.known), shape)
-    plain, sampled = answering(), answering(samples=options.samples, seed=options.seed)
+    drawn = {"samples": options.samples, "seed": options.seed}
+    if gate is None:
+        plain = network_generator(network, shape)
+        sampled = network_generator(network, shape, **drawn)
+    else:
+        plain = mixture(network, gate, bench.templates, shape)
+        sampled = mixtures(network, gate, bench.templates, shape, **drawn)
     model = bench.score("model", sampled, candidates=1 + options.samples)
     asked = CONTROLS if options.controls else {}
     controls = {name: bench.score(name, plain, control) for name, control in asked.items()}
@@ -98,7 +101,8 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         "checkpoint": str(options.run),
         "weights": int(checksum(nnx.state(network))),
         "config": config.to_json(),
-        "known": None if gate is None or options.alone else options.known,
+        "gate": None if gate is None else int(checksum(nnx.state(gate))),
+        "known": None if gate is None else options.known,
     }
     spoilt = None if options.report is None else bench.degradation(plain)
     found = bench.results(model, controls, run, spoilt)
@@ -126,7 +130,9 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
         raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
     bench = _bench(options, options.data, console)
     found = bench.results(
-        model=None, controls={}, run=dict.fromkeys(("checkpoint", "weights", "config", "known"))
+        model=None,
+        controls={},
+        run=dict.fromkeys(("checkpoint", "weights", "config", "gate", "known")),
     )
     print_report(found, bench.console)
     if options.out is not None:
@@ -143,7 +149,13 @@ def _own_folder(run: Path, split: str) -> Path:
 
 
 def _bench(options: Options, data: Path, console: Console | None) -> Bench:
-    return Bench(data, options.split, as_published=options.as_published, console=console)
+    return Bench(
+        data,
+        options.split,
+        known=options.known,
+        as_published=options.as_published,
+        console=console,
+    )
 
 
 def _write(path: Path, text: str) -> None:

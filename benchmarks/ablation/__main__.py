@@ -142,7 +142,7 @@ def asked(options: Options) -> tuple[Examples, np.ndarray]:
     held_out = unseen(load_examples(options.held_out or options.data, "validation"), training)
     if options.substituted:
         held_out = unseen(held_out, load_examples(options.substituted, "train"))
-    return held_out, kinship(held_out, training)
+    return held_out, kinship(held_out, training.composition, training.space_group)
 
 
 def unseen(examples: Examples, training: Examples) -> Examples:

@@ -40,18 +40,19 @@ from cmed_jax.evaluation.substitution import Templates, substitution
 PATTERN_WEIGHT = 2.0
 """Weight of the distance in pattern against that in composition, where both count."""
 
-
-OF_CRYSTALS = ("substitution", "refined substitution")
-"""The baselines that need the crystals behind the training split, and their kind of density."""
-
-NAMES = (
+OF_TRAINING = (
     "constant map",
     "mean of the formula",
     "nearest in composition",
     "nearest in pattern",
     "nearest in both",
-    *OF_CRYSTALS,
 )
+"""The baselines that need the records of the training split alone."""
+
+OF_CRYSTALS = ("substitution", "refined substitution")
+"""The baselines that need known crystals, and their kind of density."""
+
+NAMES = (*OF_TRAINING, *OF_CRYSTALS)
 """Of the baselines in the report."""
 
 
@@ -60,7 +61,7 @@ def baselines(training: Examples, templates: Templates | None = None) -> dict[st
 
     Args:
         training: the training split.
-        templates: its crystals; without them there is no substitution, refined or not.
+        templates: the known crystals; without them there is no substitution, refined or not.
 
     Raises:
         ValueError: if there is no training example.
@@ -74,17 +75,17 @@ def baselines(training: Examples, templates: Templates | None = None) -> dict[st
         return composition(query.composition) + PATTERN_WEIGHT * pattern(query.pattern)
 
     constant, in_both = constant_map(training), nearest(training, both)
-    found = [
-        constant,
-        mean_of_formula(training, otherwise=constant),
-        nearest(training, lambda query: composition(query.composition)),
-        nearest(training, lambda query: pattern(query.pattern)),
-        in_both,
-    ]
+    found = {
+        "constant map": constant,
+        "mean of the formula": mean_of_formula(training, otherwise=constant),
+        "nearest in composition": nearest(training, lambda query: composition(query.composition)),
+        "nearest in pattern": nearest(training, lambda query: pattern(query.pattern)),
+        "nearest in both": in_both,
+    }
     if templates is not None:
-        found.append(substitution(templates, otherwise=in_both))
-        found.append(solution(templates, otherwise=in_both))
-    return dict(zip(NAMES, found, strict=False))
+        found["substitution"] = substitution(templates, otherwise=in_both)
+        found["refined substitution"] = solution(templates, otherwise=in_both)
+    return found
 
 
 def constant_map(training: Examples) -> Generator:

@@ -1,14 +1,18 @@
 """A split on the bench: what every generator is scored on, and what stands beside a model."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from cmed_jax.crystal.composition import composition_vector
+from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import (
     fingerprint,
@@ -19,7 +23,7 @@ from cmed_jax.data.dataset import (
 )
 from cmed_jax.data.lines import load_lines
 from cmed_jax.data.records import Recipe
-from cmed_jax.evaluation.baselines import NAMES, OF_CRYSTALS, baselines
+from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING, baselines
 from cmed_jax.evaluation.cache import cached
 from cmed_jax.evaluation.degradation import CONDITIONS, LINES, MATERIALS, degradation
 from cmed_jax.evaluation.examination import Examination
@@ -28,6 +32,7 @@ from cmed_jax.evaluation.kinship import kinship
 from cmed_jax.evaluation.protocol import (
     DENSITIES,
     Control,
+    Deviating,
     Generator,
     Scores,
     evaluate,
@@ -42,21 +47,36 @@ CACHE = "baselines"
 
 
 class Bench:
-    """A split that generators are scored on, beside the baselines of its dataset."""
+    """A split that generators are scored on, beside the baselines of its dataset.
+
+    Others are made from its `known` crystals, none of which is scored: model, baselines and kinship
+    go by the same.
+    """
 
     def __init__(
         self,
         data: str | Path,
         split: str,
         *,
+        known: str = "training",
         as_published: bool = False,
         console: Console | None = None,
     ):
         """Load a split and the training split of a dataset.
 
+        Args:
+            data: directory of the dataset.
+            split: what is scored.
+            known: where the known crystals come from: "training", "embedded", or a source as
+                `cmed_jax.crystal.sources.open_source` takes it. Of a source that is not the
+                training split what has the id, or formula and space group, of a crystal that is
+                scored is left out.
+            as_published: compute as the article's code does.
+            console: to show the progress on.
+
         Raises:
             FileNotFoundError: there is no dataset.
-            ValueError: it has no such split.
+            ValueError: it has no such split, or there is no such source.
         """
         self.data, self.split, self.as_published = Path(data), split, as_published
         self.console = console or Console(width=max(Console().width, TABLE_WIDTH))
@@ -65,11 +85,12 @@ class Bench:
         identity = self.provenance["identity"]
         self.recipe = Recipe.of(identity)
         self.crystals = load_structures(data, split)
+        self.source, self.known = known, self._known(known)
 
     def score(
         self,
         name: str,
-        generator: Generator,
+        generator: Generator | Deviating,
         control: Control = full_query,
         *,
         candidates: int = 1,
@@ -96,10 +117,13 @@ class Bench:
             "split": self.split,
             "as_published": self.as_published,
         }
-        names = NAMES if self.of_independent_atoms else NAMES[: -len(OF_CRYSTALS)]
+        of_known = key | {"known": _digest(self.known)}
+        keys = dict.fromkeys(OF_TRAINING, key)
+        if self.of_independent_atoms:
+            keys |= dict.fromkeys(OF_CRYSTALS, of_known)
         return {
             name: cached(self.data / CACHE, name, key, partial(self._baseline, name))
-            for name in names
+            for name, key in keys.items()
         }
 
     def _baseline(self, name: str) -> Scores:
@@ -114,38 +138,30 @@ class Bench:
 
     @cached_property
     def templates(self) -> Templates:
-        """The crystals of the training split, from which others are made."""
-        crystals = load_structures(self.data, "train")
-        return Templates.of(self.training, crystals, self.recipe)
-
-    def known(self, source: str) -> Templates:
-        """Return the crystals from which others are made, none of them scored.
-
-        Of a source that is not the training split what has the id, or formula and space group, of a
-        crystal that is scored is left out.
-
-        Args:
-            source: "training", "embedded", or as `cmed_jax.crystal.sources.open_source` takes it.
+        """The known crystals, from which others are made.
 
         Raises:
-            ValueError: densities of the dataset are not of independent atoms, or there is no such
-                source.
+            ValueError: densities of the dataset are not of independent atoms, as theirs are.
         """
         if not self.of_independent_atoms:
             raise ValueError(
                 f"densities in {self.data} are {self.recipe.density}, and those of refined "
                 "crystals are of independent atoms: score the network --alone"
             )
+        if self.source == "training":
+            return Templates.of(self.training, self.known, self.recipe)
+        return Templates.of_crystals(self.known, self.recipe)
+
+    def _known(self, source: str) -> list[Material]:
         if source == "training":
-            return self.templates
+            return load_structures(self.data, "train")
         scored = {(each.formula, each.space_group) for each in self.crystals}
         names = set(self.held_out.material_id.tolist())
-        others = [
+        return [
             each
             for each in canonical_crystals(open_source(None if source == "embedded" else source))
             if each.material_id not in names and (each.formula, each.space_group) not in scored
         ]
-        return Templates.of_crystals(others, self.recipe)
 
     @cached_property
     def examination(self) -> Examination:
@@ -194,6 +210,18 @@ class Bench:
             "split": self.split,
             "dataset": fingerprint(self.data),
             "provenance": self.provenance,
+            "crystals": self.source,
         }
-        kin = kinship(self.held_out, self.training)
+        composition = np.stack([composition_vector(each.numbers) for each in self.known])
+        space_group = np.array([each.space_group for each in self.known])
+        kin = kinship(self.held_out, composition, space_group)
         return results(model, self.baselines, controls, {**run, **where}, kin, degradation)
+
+
+def _digest(crystals: Sequence[Material]) -> str:
+    """Return what tells crystals from others, whatever their source is called."""
+    content = hashlib.sha256()
+    for each in crystals:
+        for part in (each.numbers, each.lattice, each.frac_coords):
+            content.update(part.tobytes())
+    return content.hexdigest()

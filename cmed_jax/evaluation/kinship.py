@@ -1,4 +1,4 @@
-"""How near the training split comes to a material: what looking it up could have found."""
+"""How near known crystals come to a material: what looking it up could have found."""
 
 import enum
 from collections import defaultdict
@@ -14,7 +14,7 @@ SAME = 1e-4
 
 
 class Kinship(enum.IntEnum):
-    """The nearest kin of a material in the training split.
+    """The nearest kin of a material among known crystals, those of the training split or others.
 
     SIBLING: a crystal of the same anonymous formula and space group, in which one element stands in
     the place of another and all else is equal. FORMULA: any of the same anonymous formula.
@@ -25,25 +25,31 @@ class Kinship(enum.IntEnum):
     NONE = 2
 
 
-def kinship(examples: Examples, training: Examples) -> Integer[np.ndarray, " n"]:
-    """Return the nearest kin (`Kinship`) of each example among the training crystals."""
+def kinship(
+    examples: Examples,
+    composition: Float[np.ndarray, "m 119"],
+    space_group: Integer[np.ndarray, " m"],
+) -> Integer[np.ndarray, " n"]:
+    """Return the nearest kin (`Kinship`) of each example.
+
+    Args:
+        examples: the materials.
+        composition: atom fractions of the known crystals.
+        space_group: their numbers.
+    """
     kin = defaultdict(list)
-    for row, formula in enumerate(_formulas(training)):
+    for row, formula in enumerate(map(anonymous_formula, composition)):
         kin[formula].append(row)
     found = np.full(len(examples), Kinship.NONE, np.int32)
-    for row, formula in enumerate(_formulas(examples)):
+    for row, formula in enumerate(map(anonymous_formula, examples.composition)):
         rows = np.array(kin[formula], int)
-        group = training.space_group[rows] == examples.space_group[row]
-        siblings = one_differs(training.composition[rows], examples.composition[row])
+        group = space_group[rows] == examples.space_group[row]
+        siblings = one_differs(composition[rows], examples.composition[row])
         if (siblings & group).any():
             found[row] = Kinship.SIBLING
         elif len(rows):
             found[row] = Kinship.FORMULA
     return found
-
-
-def _formulas(examples: Examples) -> list[str]:
-    return [anonymous_formula(composition) for composition in examples.composition]
 
 
 def one_differs(

@@ -73,6 +73,20 @@ class Query(NamedTuple):
 Generator = Callable[[Query], Densities]
 """Answers b queries with k candidates each, in e/angstrom^3 on the grid of the truth."""
 
+
+class Answers(NamedTuple):
+    """Candidates for b queries, and how far the truth may be from the first of each.
+
+    deviation: the standard deviation at each voxel, e/angstrom^3; None where it is not told.
+    """
+
+    candidates: Densities
+    deviation: Truths | None = None
+
+
+Deviating = Callable[[Query], Answers]
+"""Answers like a generator, and tells the deviations."""
+
 Control = Callable[[Examples], Query]
 """What is asked about a split in the place of `full_query`."""
 
@@ -88,8 +102,9 @@ class Scores:
     `compare_in_full` and of the examination for the one, and those of `compare` for the other,
     which is None where there are no samples. samples: how many the generator gave besides the plain
     candidate. as_published: whether they are computed as the article's code does. candidates: of
-    every candidate, as it is, SSIM and what the examination found. calibration: of two or more
-    samples (`uncertainty.calibration`), None where there are fewer.
+    every candidate, as it is, SSIM and what the examination found. calibration: of the deviations
+    that are told, or else of two or more samples (`cmed_jax.evaluation.uncertainty`); None where
+    there are neither.
     """
 
     material_id: Shaped[np.ndarray, " n"]
@@ -113,7 +128,7 @@ def full_query(examples: Examples) -> Query:
 
 
 def evaluate(
-    generator: Generator,
+    generator: Generator | Deviating,
     examples: Examples,
     *,
     control: Control = full_query,
@@ -144,13 +159,15 @@ def evaluate(
     query = control(examples)
     parts = []
     for rows, new in _batches(len(examples), batch_size):
-        candidates = generator(Query(*(field[rows] for field in query)))
+        answers = generator(Query(*(field[rows] for field in query)))
+        answers = answers if isinstance(answers, Answers) else Answers(answers)
+        candidates = answers.candidates
         truths = examples.densities(rows)
         _check_shape(candidates, truths)
         scores = _score(truths, candidates, as_published=as_published)
         _check_finite(scores, examples.material_id[rows])
         examined = {} if examine is None else examine(rows, truths, candidates)
-        parts.append(_head((*scores, examined, _calibration(truths, candidates)), new))
+        parts.append(_head((*scores, examined, _calibration(truths, answers)), new))
         if progress is not None:
             progress(new)
     found = jax.tree.map(lambda *values: np.concatenate(values), *parts)
@@ -175,7 +192,7 @@ def summary(scores: Scores, kin: Integer[np.ndarray, " n"] | None = None) -> dic
 
     Args:
         scores: of each material.
-        kin: the nearest `Kinship` of each material in the training split, where that is known.
+        kin: the nearest `Kinship` of each material among the known crystals, where it is asked.
 
     Returns:
         materials: their number. samples: of each, besides the plain candidate.
@@ -185,8 +202,8 @@ def summary(scores: Scores, kin: Integer[np.ndarray, " n"] | None = None) -> dic
         by_space_group: plain SSIM of each space group, by number: materials, mean, median.
         by_atoms: the same by atoms in the cell, "1-2", "3-4", "5-8", "9-16", "17-32" and "33+".
         by_elements: the same by the number of elements.
-        by_kin: the same by the nearest kin in the training split: "sibling", "formula" or "none";
-            empty where that is not known.
+        by_kin: the same by the nearest kin among the known crystals: "sibling", "formula" or
+            "none"; empty where it is not asked.
     """
     ssim = scores.plain["ssim"]
     return {
@@ -288,11 +305,16 @@ def _best_of_rotations(
     }
 
 
-def _calibration(truths: Truths, candidates: Densities) -> dict[str, np.ndarray] | None:
-    if candidates.shape[1] < 3:
+def _calibration(truths: Truths, answers: Answers) -> dict[str, np.ndarray] | None:
+    candidates, deviations = np.asarray(answers.candidates), answers.deviation
+    if deviations is not None:
+        told = zip(truths, candidates[:, 0], deviations, strict=True)
+        found = [uncertainty.of_deviation(*each) for each in told]
+    elif candidates.shape[1] > 2:
+        pairs = zip(truths, candidates[:, 1:], strict=True)
+        found = [uncertainty.of_samples(*each) for each in pairs]
+    else:
         return None
-    pairs = zip(truths, np.asarray(candidates)[:, 1:], strict=True)
-    found = [uncertainty.calibration(truth, samples) for truth, samples in pairs]
     return jax.tree.map(lambda *values: np.stack(values), *found)
 
 

@@ -20,7 +20,7 @@ degradation
     `cmed_jax.evaluation.degradation.degradation`: curves of the model, or None.
 materials
     one row for each: material_id, formula, space_group, atoms, elements (their number), kin (the
-    nearest in the training split: "sibling", "formula", "none", or None where it is not known),
+    nearest among the known crystals: "sibling", "formula", "none", or None where it is not asked),
     spread (of the samples, or None) and `scores`: the metrics by "model", "model, published" and
     the names of baselines and controls.
 
@@ -54,11 +54,11 @@ GROUPS_SHOWN = 15
 """Space groups in the printed table; the results hold all of them."""
 
 KIN = {
-    "sibling": "a training crystal differs in one element alone",
+    "sibling": "a known crystal differs in one element alone",
     "formula": "one has the same anonymous formula",
-    "none": "no training crystal has it",
+    "none": "no known crystal has it",
 }
-"""What the nearest kin in the training split is."""
+"""What the nearest kin among the known crystals is."""
 
 STYLE: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "collapse_padding": True}
 
@@ -78,7 +78,7 @@ def results(
         baselines: scores by name.
         controls: scores by name.
         run: what is to be said of the model and the data.
-        kin: the nearest `Kinship` of each material in the training split, where that is known.
+        kin: the nearest `Kinship` of each material among the known crystals, where it is asked.
         degradation: what `cmed_jax.evaluation.degradation` found, where it was asked.
 
     Raises:
@@ -264,7 +264,7 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
 
 
 def _without_template(results: Mapping[str, Any]) -> int:
-    """How many materials are of an anonymous formula that no training crystal has."""
+    """How many materials are of an anonymous formula that no known crystal has."""
     groups = results["baselines"].get("substitution", {}).get("by_kin", {})
     return groups.get("none", {"materials": 0})["materials"]
 

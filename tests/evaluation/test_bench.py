@@ -4,12 +4,14 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pymatgen.core import Composition
 
 from cmed_jax.crystal import sources
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import load_structures
+from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING
 from cmed_jax.evaluation.bench import Bench
 
 EMBEDDED = Path(sources.__file__).parent / "embedded" / "oc20_bulks.jsonl.gz"
@@ -44,12 +46,18 @@ def source(embedded, tmp_path):
 
 def test_training_crystals_are_known_unless_others_are_named(bench, dataset):
     names = [crystal.material_id for crystal in load_structures(dataset, "train")]
-    assert [crystal.material_id for crystal in bench.known("training").crystals] == names
+    assert [crystal.material_id for crystal in bench.templates.crystals] == names
 
 
-def test_of_another_source_no_scored_crystal_is_known(bench, embedded, source):
-    known = {crystal.material_id for crystal in bench.known(str(source)).crystals}
-    scored = set(bench.held_out.material_id)
+@pytest.fixture
+def informed(dataset, source):
+    """The bench with other known crystals."""
+    return Bench(dataset, "test", known=str(source))
+
+
+def test_of_another_source_no_scored_crystal_is_known(informed, embedded):
+    known = {crystal.material_id for crystal in informed.templates.crystals}
+    scored = set(informed.held_out.material_id)
     kinds = {reduced(row) for row in embedded if row["material_id"] in scored}
     assert len(kinds) == 6
     names = {row["material_id"]: reduced(row) for row in embedded}
@@ -60,7 +68,7 @@ def test_of_another_source_no_scored_crystal_is_known(bench, embedded, source):
     assert known == others | {f"again-{name}" for name in others}
 
 
-def test_embedded_means_the_embedded_crystals(bench, source, monkeypatch):
+def test_embedded_means_the_embedded_crystals(dataset, informed, source, monkeypatch):
     names = []
 
     def few(name):
@@ -68,17 +76,34 @@ def test_embedded_means_the_embedded_crystals(bench, source, monkeypatch):
         return open_source(str(source))
 
     monkeypatch.setattr("cmed_jax.evaluation.bench.open_source", few)
-    found = [crystal.material_id for crystal in bench.known("embedded").crystals]
+    found = [crystal.material_id for crystal in Bench(dataset, "test", known="embedded").known]
     assert names == [None]  # which stands for them
-    assert found == [crystal.material_id for crystal in bench.known(str(source)).crystals]
+    assert found == [crystal.material_id for crystal in informed.known]
 
 
-def test_there_is_no_such_source(bench):
+def test_substitution_and_kinship_go_by_the_known_crystals(bench, informed):
+    for name in OF_CRYSTALS:
+        assert not np.array_equal(
+            informed.baselines[name].plain["ssim"], bench.baselines[name].plain["ssim"]
+        )
+    for name in OF_TRAINING:
+        np.testing.assert_array_equal(
+            informed.baselines[name].plain["ssim"], bench.baselines[name].plain["ssim"]
+        )
+    kin = {
+        each.source: [row["kin"] for row in each.results(None, {}, {})["materials"]]
+        for each in (bench, informed)
+    }
+    assert kin["training"] != kin[informed.source]
+
+
+def test_there_is_no_such_source(dataset):
     with pytest.raises(ValueError, match="no materials at nowhere: give"):
-        bench.known("nowhere")
+        Bench(dataset, "test", known="nowhere")
 
 
-@pytest.mark.parametrize("source", ["training", "embedded", "nowhere"])
-def test_crystals_do_not_answer_for_valence_densities(valence, source):
+def test_crystals_do_not_answer_for_valence_densities(valence):
+    bench = Bench(valence, "test")
     with pytest.raises(ValueError, match=r"densities in .* are chgcar, .*: score the network --al"):
-        Bench(valence, "test").known(source)
+        _ = bench.templates
+    assert set(bench.generators) == set(OF_TRAINING)

@@ -25,6 +25,17 @@ def crystals(training_split):
     return make
 
 
+@pytest.fixture
+def known(crystals):
+    """Compositions and space groups of known crystals."""
+
+    def known(*members):
+        found = crystals(*members)
+        return found.composition, found.space_group
+
+    return known
+
+
 @pytest.mark.parametrize(
     ("formula", "group", "expected"),
     [
@@ -43,17 +54,17 @@ def crystals(training_split):
         ("NaKCl2", 225, Kinship.FORMULA),
     ],
 )
-def test_kinship(crystals, formula, group, expected):
-    training = crystals(("NaCl", 225), ("AlNi3", 221), ("Ni2MnAl", 225))
-    assert kinship(crystals((formula, group)), training).tolist() == [expected]
+def test_kinship(crystals, known, formula, group, expected):
+    training = known(("NaCl", 225), ("AlNi3", 221), ("Ni2MnAl", 225))
+    assert kinship(crystals((formula, group)), *training).tolist() == [expected]
 
 
-def test_the_nearest_kin_counts(crystals):
-    training = crystals(("CaF2", 221), ("CaF2", 225))
-    assert kinship(crystals(("BaF2", 225)), training).tolist() == [Kinship.SIBLING]
+def test_the_nearest_kin_counts(crystals, known):
+    training = known(("CaF2", 221), ("CaF2", 225))
+    assert kinship(crystals(("BaF2", 225)), *training).tolist() == [Kinship.SIBLING]
 
 
-def test_each_material_has_its_own(crystals):
-    training = crystals(("NaCl", 225), ("CaF2", 225))
-    found = kinship(crystals(("W", 229), ("BaF2", 225), ("MgS", 225)), training)
+def test_each_material_has_its_own(crystals, known):
+    training = known(("NaCl", 225), ("CaF2", 225))
+    found = kinship(crystals(("W", 229), ("BaF2", 225), ("MgS", 225)), *training)
     assert found.tolist() == [Kinship.NONE, Kinship.SIBLING, Kinship.FORMULA]
