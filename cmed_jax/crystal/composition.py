@@ -2,7 +2,10 @@
 
 import enum
 import math
+import numbers
+import re
 import string
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -14,6 +17,14 @@ SYMBOLS = tuple(gemmi.Element(number).name for number in range(119))
 """Element symbols by atomic number; the place of 0 is held by "X"."""
 
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number} | {"D": 1}
+
+
+_PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉•⋅∙*", "0123456789····", "\u2009\u00a0 ") | {ord("½"): "1/2"}
+"""Makes subscripts digits, and each dot that is drawn for an adduct the middle one."""
+_PART = re.compile(r"(\d+/[1-9]\d*|\d+(?:\.\d+)?)?(?=\D)((?:[A-Z][a-z]?|[\d.()\[\]{}])+)")
+"""Of an adduct: how many there are, and the formula of one."""
+_WATER = re.compile(r"\.\d+(?:\.\d+)?(?=\(?(?:H2O|D2O|NH3))")
+"""A dot on the line before water: decimal, or the dot of a hydrate?"""
 
 
 class Knowledge(enum.IntEnum):
@@ -67,11 +78,13 @@ def parse_composition(
     """Return the vector of a composition as a user writes it, and what it tells.
 
     Args:
-        composition: a formula ("NaCl"), amounts ({"Na": 1, "Cl": 1}), the elements alone
-            (["Na", "Cl"]: ratios unknown, ones as in CrystalNet), or None (nothing known, zeros).
+        composition: a formula ("NaCl", "CuSO4·5H2O"), amounts ({"Na": 1, "Cl": 1}), the elements
+            alone (["Na", "Cl"] or ["Na,Cl"]: ratios unknown, ones as in CrystalNet), or None
+            (nothing known, zeros).
 
     Raises:
-        ValueError: an element is unknown, an amount is negative or not finite, or nothing is left.
+        ValueError: a formula cannot be read or may be meant in two ways, an element is unknown, an
+            amount is negative or not finite, or nothing is left.
     """
     if composition is None:
         return np.zeros(119, np.float32), Knowledge.NONE
@@ -80,7 +93,9 @@ def parse_composition(
     if isinstance(composition, Mapping):
         return _fractions(composition), Knowledge.FULL
     vector = np.zeros(119, np.float32)
-    vector[[atomic_number(symbol) for symbol in composition]] = 1.0
+    vector[
+        [atomic_number(symbol) for symbol in " ".join(composition).replace(",", " ").split()]
+    ] = 1
     if not vector.any():
         raise ValueError("the list of elements is empty: name one, or give None for unknown")
     return vector, Knowledge.NO_RATIOS
@@ -89,8 +104,8 @@ def parse_composition(
 def _fractions(amounts: Mapping[str, float | int]) -> Float[np.ndarray, "119"]:
     vector = np.zeros(119)
     for symbol, amount in amounts.items():
-        if not (math.isfinite(amount) and amount >= 0):
-            raise ValueError(f"amount {amount} of {symbol} is not a number of atoms >= 0")
+        if not (isinstance(amount, numbers.Real) and math.isfinite(amount) and amount >= 0):
+            raise ValueError(f"amount {amount!r} of {symbol} is not a number of atoms >= 0")
         vector[atomic_number(symbol)] += amount
     if not vector.any():
         raise ValueError(f"composition {dict(amounts)} is empty: give at least one element")
@@ -98,11 +113,37 @@ def _fractions(amounts: Mapping[str, float | int]) -> Float[np.ndarray, "119"]:
 
 
 def _parse_formula(formula: str) -> dict[str, float]:
+    """Return the amounts of a formula, or of the sum of those that dots part."""
+    plain = formula.translate(_PLAIN)
+    if not plain:
+        return {}
+    amounts: defaultdict[str, float] = defaultdict(float)
+    for part in plain.split("·"):
+        for symbol, amount in _parse_part(part, formula).items():
+            amounts[symbol] += amount
+    return amounts
+
+
+def _parse_part(part: str, formula: str) -> dict[str, float]:
     from pymatgen.core import Composition
 
-    if not formula.strip():
-        return {}
+    unreadable = ValueError(
+        f"formula {formula!r} cannot be read at {part!r}: write elements and their numbers, "
+        "without charges, such as Ca(OH)2 or CuSO4·5H2O"
+    )
+    if not (match := _PART.fullmatch(part)):
+        raise unreadable
+    number, unit = match.groups()
+    if _WATER.search(unit):
+        raise ValueError(
+            f"formula {formula!r} has a dot on the line before water, which may be a decimal one: "
+            "write a hydrate as CuSO4·5H2O or CuSO4(H2O)5"
+        )
+    for symbol in re.findall("[A-Z][a-z]?", unit):
+        atomic_number(symbol)
     try:
-        return Composition(formula).get_el_amt_dict()
-    except ValueError as error:
-        raise ValueError(f"formula {formula!r} cannot be read: {error}") from None
+        amounts = Composition(unit).get_el_amt_dict()
+    except ValueError:
+        raise unreadable from None
+    units = float(Fraction(number or 1))
+    return {symbol: units * amount for symbol, amount in amounts.items()}

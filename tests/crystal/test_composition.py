@@ -25,6 +25,45 @@ def test_formulas_give_the_atom_fractions_of_pymatgen(formula):
     np.testing.assert_allclose(vector.sum(), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("formula", "plain"),
+    [
+        ("CuSO4·5H2O", "CuSO4(H2O)5"),
+        ("CuSO₄ • 5 H₂O", "CuSO4(H2O)5"),
+        ("CaSO4·½H2O", "Ca2S2O8H2O"),
+        ("CaSO4*0.5H2O", "Ca2S2O8H2O"),
+        ("3CaO·Al2O3·6H2O", "Ca3Al2O6(H2O)6"),
+        ("Al₂O₃", "Al2O3"),
+        ("La1.85Sr0.15CuO4", "La37Sr3Cu20O80"),
+    ],
+)
+def test_adducts_are_the_sum_of_their_parts(formula, plain):
+    """The sum by hand, and its fractions by pymatgen."""
+    vector, knowledge = parse_composition(formula)
+    reference = Composition(plain).fractional_composition
+    assert knowledge == Knowledge.FULL
+    np.testing.assert_allclose(vector[[e.Z for e in reference]], list(reference.values()), 1e-6)
+
+
+@given(
+    parts=st.lists(
+        st.tuples(st.integers(1, 12), st.sampled_from(["NaCl", "H2O", "Ca(OH)2", "U"])), min_size=1
+    ),
+    dot=st.sampled_from("·•*⋅"),
+)
+def test_any_adduct_has_the_atoms_of_its_parts(parts, dot):
+    atoms = sum((number * Composition(formula) for number, formula in parts), Composition())
+    found, _ = parse_composition(dot.join(f"{number}{formula}" for number, formula in parts))
+    np.testing.assert_allclose(found, parse_composition(atoms.get_el_amt_dict())[0], rtol=1e-6)
+
+
+def test_elements_may_be_parted_by_commas():
+    for written in (["Na,Cl"], ["Na,", "Cl"], ["Na, Cl"]):
+        np.testing.assert_array_equal(
+            parse_composition(written)[0], parse_composition(["Na", "Cl"])[0]
+        )
+
+
 @given(st.lists(st.integers(1, 118), min_size=1, max_size=40))
 def test_atoms_and_amounts_give_the_same_vector(numbers):
     from cmed_jax.crystal.composition import SYMBOLS
@@ -57,6 +96,13 @@ def test_deuterium_is_hydrogen():
     [
         ("Xq2O", "Xq"),
         ("NaCl)", r"NaCl\)"),
+        ("CuSO4.5H2O", r"has a dot on the line before water.*write a hydrate as CuSO4·5H2O"),
+        ("CaSO4.0.5H2O", "has a dot on the line before water"),
+        ("Na+Cl-", r"cannot be read at 'Na\+Cl-': write .* without charges"),
+        ("NaCl·", "cannot be read at ''"),
+        ("CaSO4·xH2O", "cannot be read at 'xH2O'"),
+        ("Na1e5Cl", "cannot be read"),
+        ("nacl", "cannot be read"),
         ("", "empty"),
         ({}, "empty"),
         ({"Na": 0}, "empty"),
