@@ -17,7 +17,7 @@ from rich.table import Table
 from cmed_jax.config import run_command
 from cmed_jax.evaluation.experts import FEATURES, OF_CRYSTAL
 from cmed_jax.evaluation.lessons import Lessons
-from cmed_jax.evaluation.protocol import bootstrap_interval
+from cmed_jax.evaluation.protocol import paired, spread
 from cmed_jax.gate import Options, fitted, gathered, of_experts, of_mixtures, smallest_residual
 
 WHOLE = "gate"
@@ -67,9 +67,7 @@ def main() -> int:
     whole = np.zeros(0)
     for name, found in arms(options):
         whole = found if name == WHOLE else whole
-        interval = bootstrap_interval(found - whole) or [0.0, 0.0]
-        low, high = (f"{x:+.4f}" for x in interval)
-        difference = f"{(found - whole).mean():+.4f} [{low}, {high}]"
+        difference = spread(paired(found, whole), "+.4f")
         table.add_row(name, f"{found.mean():.4f}", "" if name == WHOLE else difference)
     Console(width=110).print(table)
     return 0

@@ -7,7 +7,6 @@ so the figures before it are of a run that is still under way: choose the steps 
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,8 @@ from cmed_jax.config import PRESETS, Config
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.train import train
+from cmed_jax.training.folder import METRICS
+from cmed_jax.training.log import timed
 from cmed_jax.training.loop import LoopConfig
 
 SCORES = ("ssim", "psnr", "nmae", "pearson")
@@ -58,16 +59,12 @@ def configured(options: Options) -> Config:
 
 def curve(config: Config) -> list[dict[str, float]]:
     """Return step, minutes and scores of each validation of a run that has ended."""
-    found, seconds, done = [], 0.0, 0
-    for line in (Path(config.run) / "metrics.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        if rate := row.get("voxel_queries_per_second"):
-            seconds += (row["step"] - done) * config.batch * QUERIES / rate
-            done = row["step"]
-        if "validation/ssim" in row:
-            scores = {name: row[f"validation/{name}"] for name in SCORES}
-            found.append({"step": row["step"], "minutes": seconds / 60} | scores)
-    return found
+    return [
+        {"step": row["step"], "minutes": row["seconds"] / 60}
+        | {name: row[f"validation/{name}"] for name in SCORES}
+        for row in timed(Path(config.run) / METRICS, config.batch * QUERIES)
+        if "validation/ssim" in row
+    ]
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from cmed_jax.released.recorded import record
 from cmed_jax.training.checkpoint import find_checkpoint, run_folder
 from cmed_jax.training.damage import checksum
 from cmed_jax.training.folder import CONFIG, METRICS
+from cmed_jax.training.log import timed
 
 CARD = "MODEL_CARD.md"
 MATERIALS = "materials.txt.gz"
@@ -83,8 +84,10 @@ def release(options: Options) -> dict[str, Any]:
     with _new_folder(options.out) as folder:
         after = _write_network(folder, run, before, data)
         weights = [int(checksum(nnx.state(each.network))) for each in (before, after)]
+        gate = None if after.gate is None else int(checksum(nnx.state(after.gate)))
         for path, found in zip(options.results, results, strict=True):
-            if found["run"].get("weights") not in weights:
+            heard = None if found["run"].get("known") is None else gate
+            if found["run"].get("weights") not in weights or found["run"].get("gate") != heard:
                 raise ValueError(
                     f"{path} is not of {checkpoint}: run python -m cmed_jax.evaluate {run} again"
                 )
@@ -141,10 +144,11 @@ def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Res
     _write_json(folder / CONFIG, config.to_json())
     keep_familiar(run, data)  # runs of old did not
     shutil.copyfile(run / FAMILIAR, folder / FAMILIAR)
-    if before.gate is not None:
-        save_gate(folder, before.gate)
     network = nnx.merge(graph, *released.load_weights(folder, *trees))
-    return Restored(config, network, load_familiar(folder), load_gate(folder))
+    weights = int(checksum(nnx.state(network)))
+    if before.gate is not None:
+        save_gate(folder, before.gate, weights)
+    return Restored(config, network, load_familiar(folder), load_gate(folder, weights))
 
 
 def _write_materials(path: Path, data: Path) -> None:
@@ -164,14 +168,11 @@ def _training(run: Path, config: Config, step: int) -> dict[str, float | None]:
     None is what they do not tell.
     """
     path = run / METRICS
-    lines = path.read_text().splitlines() if path.exists() else []
-    rows = [row for row in map(json.loads, lines) if row["step"] <= step]
-    laps = [row for row in rows if "voxel_queries_per_second" in row]
-    taken = np.diff([0, *(row["step"] for row in laps)]) * config.batch * QUERIES
-    rates = [row["voxel_queries_per_second"] for row in laps]
+    written = timed(path, config.batch * QUERIES) if path.exists() else []
+    rows = [row for row in written if row["step"] <= step]
     validated = [row for row in rows if row["step"] == step and "validation/ssim" in row]
     return {
-        "seconds": float(np.sum(taken / rates)) or None,
+        "seconds": (rows[-1]["seconds"] if rows else 0.0) or None,
         "validation_ssim": validated[-1]["validation/ssim"] if validated else None,
     }
 

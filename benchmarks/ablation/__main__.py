@@ -33,7 +33,7 @@ from cmed_jax.config import PRESETS, run_command
 from cmed_jax.data.dataset import Examples, load_examples
 from cmed_jax.evaluation.kinship import Kinship, kinship
 from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import bootstrap_interval, evaluate
+from cmed_jax.evaluation.protocol import evaluate, paired, spread
 from cmed_jax.model.base import Base, BaseConfig
 from cmed_jax.model.network import Network
 from cmed_jax.training.inputs import Inputs, open_inputs
@@ -237,18 +237,12 @@ def table_of(results: list[dict[str, Any]]) -> Table:
             f"{row['steps'] / row['minutes'] / 60:.2f}",
             f"{row['minutes']:.1f}",
             f"{np.mean(ssim):.3f}",
-            "" if ours is None or row["arm"] == OURS else difference(ssim - ours),
+            "" if ours is None or row["arm"] == OURS else spread(paired(ssim, ours), "+.3f"),
             *(f"{np.mean(ssim[rows]):.3f}" for _, rows in groups),
             f"{np.mean(row['nmae']):.3f}",
             f"{np.mean(row['pearson']):.3f}",
         )
     return table
-
-
-def difference(values: np.ndarray) -> str:
-    """Return the mean with its 95 % bootstrap interval over materials."""
-    low, high = bootstrap_interval(values) or (np.nan, np.nan)
-    return f"{np.mean(values):+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def main(args: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from cmed_jax.evaluation.protocol import bootstrap_interval
+from cmed_jax.evaluation.protocol import figures, paired, spread
 from cmed_jax.training.checkpoint import run_folder
 
 ALIKE = {"dataset": "datasets", "split": "splits"}
@@ -69,12 +69,12 @@ def compare(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     columns = {run: {m: _column(results, m) for m in shared} for run, results in runs.items()}
     first = next(iter(columns.values()))
     found = {
-        run: {metric: _figures(values) for metric, values in mine.items()}
+        run: {metric: figures(values) for metric, values in mine.items()}
         for run, mine in columns.items()
     }
     for run in list(found)[1:]:
-        for metric, figures in found[run].items():
-            figures["difference"] = _difference(columns[run][metric], first[metric])
+        for metric, mine in found[run].items():
+            mine["difference"] = paired(columns[run][metric], first[metric])
     return {"materials": len(first["ssim"]), "runs": found}
 
 
@@ -86,14 +86,14 @@ def table(comparison: Mapping[str, Any]) -> Table:
     metrics = [name for name in METRICS if name in next(iter(comparison["runs"].values()))][1:]
     for heading in (*headings, *(name if name == "cosine" else name.upper() for name in metrics)):
         found.add_column(heading, justify="right", no_wrap=True)
-    for run, figures in comparison["runs"].items():
-        ssim = figures["ssim"]
+    for run, mine in comparison["runs"].items():
+        ssim = mine["ssim"]
         difference = ssim.get("difference")
         cells = ["first", ""]
         if difference is not None:
-            cells = [_spread(difference, "+.3f"), f"{100 * difference['larger']:.0f} %"]
-        others = (f"{figures[name]['mean']:{METRICS[name]}}" for name in metrics)
-        found.add_row(run, _spread(ssim, ".3f"), f"{ssim['median']:.3f}", *cells, *others)
+            cells = [spread(difference, "+.3f"), f"{100 * difference['larger']:.0f} %"]
+        others = (f"{mine[name]['mean']:{METRICS[name]}}" for name in metrics)
+        found.add_row(run, spread(ssim, ".3f"), f"{ssim['median']:.3f}", *cells, *others)
     return found
 
 
@@ -123,22 +123,3 @@ def _has(results: Mapping[str, Any], metric: str) -> bool:
 
 def _column(results: Mapping[str, Any], metric: str) -> Float[np.ndarray, " n"]:
     return np.array([row["scores"]["model"][metric] for row in results["materials"]])
-
-
-def _figures(values: Float[np.ndarray, " n"]) -> dict[str, Any]:
-    return {
-        "mean": float(values.mean()),
-        "interval": bootstrap_interval(values),
-        "median": float(np.median(values)),
-    }
-
-
-def _difference(values: Float[np.ndarray, " n"], first: Float[np.ndarray, " n"]) -> dict[str, Any]:
-    change = values - first
-    return _figures(change) | {"larger": float(np.mean(change > 0))}
-
-
-def _spread(figures: Mapping[str, Any], form: str) -> str:
-    interval = figures["interval"]
-    ends = "" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]"
-    return f"{figures['mean']:{form}}{ends}"

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.evaluation.charts import BOTTOM, TOP, Axis, Chart
-from cmed_jax.evaluation.report import KIN, space_group_name
+from cmed_jax.evaluation.report import KIN, best_baseline, space_group_name
 
 Results = Mapping[str, Any]
 
@@ -194,12 +194,6 @@ def key(names: Mapping[str, str]) -> str:
 def column(results: Results, name: str, metric: str) -> Float[np.ndarray, " n"]:
     """Return one metric of every material."""
     return np.array([row["scores"][name][metric] for row in results["materials"]])
-
-
-def best_baseline(results: Results) -> str:
-    """Return the name of the baseline of the largest mean SSIM."""
-    baselines = results["baselines"]
-    return max(baselines, key=lambda name: baselines[name]["plain"]["ssim"]["mean"])
 
 
 def _strips(results: Results, groups: Mapping[str, Sequence[Mapping]]) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from cmed_jax.evaluation import figures
-from cmed_jax.evaluation.figures import Results, best_baseline
-from cmed_jax.evaluation.protocol import bootstrap_interval
+from cmed_jax.evaluation.figures import Results
+from cmed_jax.evaluation.protocol import spread, standing
+from cmed_jax.evaluation.report import best_baseline
 
 Gallery = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -74,10 +75,10 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
     said = []
     for name in ("nearest in both", "substitution", "refined substitution"):
         if name in results["baselines"]:
-            lead, between = _lead(results, name)
-            word = "above" if lead > 0 else "below"
-            sentence = f"It is {abs(lead):.3f} {word} the baseline “{name}”"
-            said.append((lead > 0, f"{sentence} (95 % interval of the difference: {between})."))
+            lead = results["leads"][name]["all"]
+            where, by = standing(lead), spread(lead, "+.3f")
+            sentence = f"Beside the baseline “{name}” it is {where}: {by}, in pairs."
+            said.append((where == "above", sentence))
     for name, what in (("wrong pattern", "pattern"), ("wrong composition", "composition")):
         if name in results["controls"]:
             loss = ssim - _mean(results["controls"][name])
@@ -90,8 +91,8 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
         word = "above" if lead > 0 else "below"
         sentence = (
             f"Of {ranking['candidates']} candidates, its own and the baselines’, the one that "
-            f"explains the pattern best scores {chosen:.3f}: {abs(lead):.3f} {word} the best "
-            "baseline alone."
+            f"explains the pattern best in the true cell scores {chosen:.3f}: {abs(lead):.3f} "
+            f"{word} the best baseline alone."
         )
         said.append((lead > 0, sentence))
     if results["uncertainty"]:
@@ -322,14 +323,6 @@ def _words(value: Any) -> str:
 def _interval(found: Mapping[str, Any]) -> str:
     interval = found["interval"]
     return "" if interval is None else f"{interval[0]:.3f} – {interval[1]:.3f}"
-
-
-def _lead(results: Results, baseline: str) -> tuple[float, str]:
-    """Return how far the model's SSIM is above a baseline's, and the interval over materials."""
-    scores = [row["scores"] for row in results["materials"]]
-    lead = np.array([each["model"]["ssim"] - each[baseline]["ssim"] for each in scores])
-    interval = bootstrap_interval(lead) or [float(lead.mean())] * 2
-    return float(lead.mean()), " to ".join(f"{x:+.3f}" for x in interval)
 
 
 def _mean(scores: Mapping[str, Any]) -> float:

@@ -2,7 +2,8 @@
 
 A *generator* answers a `Query` (patterns and what is known of the compositions) with candidates.
 The model is one, each baseline is one, and everything here treats them alike. Candidate 0 is the
-plain answer (the model's latent mean); further candidates are samples. Two scores are kept apart:
+plain answer (the latent's mean, or the gate's mixture); further candidates are samples. Two scores
+are kept apart:
 
 plain
     candidate 0 as it is.
@@ -220,11 +221,46 @@ def summary(scores: Scores, kin: Integer[np.ndarray, " n"] | None = None) -> dic
 
 def ssim_summary(ssim: Float[np.ndarray, " n"]) -> dict:
     """Return mean, interval and median, and the shares above 0.9, above 0.95 and below 0.7."""
-    return _summary(ssim) | {
+    return figures(ssim) | {
         "above_0.9": float(np.mean(ssim > 0.9)),
         "above_0.95": float(np.mean(ssim > 0.95)),
         "below_0.7": float(np.mean(ssim < 0.7)),
     }
+
+
+def figures(values: Float[np.ndarray, " n"]) -> dict:
+    """Return mean, interval of the mean and median of any metric over materials."""
+    return {
+        "mean": float(np.mean(values, dtype=np.float64)),
+        "interval": bootstrap_interval(values),
+        "median": float(np.median(values)),
+    }
+
+
+def paired(values: Float[np.ndarray, " n"], first: Float[np.ndarray, " n"]) -> dict:
+    """Return the figures of how far values are above others of the same materials.
+
+    Materials are resampled in pairs: both share the hard and the easy ones, so the mean difference
+    is known far better than two intervals of means suggest. "larger" is the share of the materials
+    in which the value is.
+    """
+    change = values.astype(np.float64) - first
+    return figures(change) | {"larger": float(np.mean(change > 0))}
+
+
+def standing(difference: Mapping[str, Any]) -> str:
+    """Return "above" or "below", or "not distinguishable" where no interval excludes 0."""
+    low, high = difference["interval"] or (-np.inf, np.inf)
+    if low <= 0 <= high:
+        return "not distinguishable"
+    return "above" if low > 0 else "below"
+
+
+def spread(figures: Mapping[str, Any], form: str) -> str:
+    """Return a mean with its interval, where it has one, as it is printed."""
+    interval = figures["interval"]
+    ends = "" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]"
+    return f"{figures['mean']:{form}}{ends}"
 
 
 def kin_name(kin: int) -> str:
@@ -341,16 +377,8 @@ def _check_finite(scores: Any, material_id: Shaped[np.ndarray, " b"]) -> None:
 
 
 def _summaries(scores: Metrics) -> dict:
-    summaries = {name: _summary(values) for name, values in scores.items()}
+    summaries = {name: figures(values) for name, values in scores.items()}
     return summaries | {"ssim": ssim_summary(scores["ssim"])}
-
-
-def _summary(values: Float[np.ndarray, " n"]) -> dict:
-    return {
-        "mean": float(np.mean(values, dtype=np.float64)),
-        "interval": bootstrap_interval(values),
-        "median": float(np.median(values)),
-    }
 
 
 def _grouped(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -74,6 +75,26 @@ class Log:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             line = f"step {step}/{self._steps}  {shown}"
             self._bar.console.print(line, highlight=False, soft_wrap=True)
+
+
+def timed(path: Path, queries: int) -> list[dict[str, Any]]:
+    """Return the metrics that a run wrote, with the "seconds" in steps that had led to each.
+
+    Time spent on validation and checkpoints is no part of the speeds that were written, nor of
+    these seconds.
+
+    Args:
+        path: of the metrics.
+        queries: voxels that are asked about in a step.
+    """
+    seconds, done, rows = 0.0, 0, []
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        if rate := row.get("voxel_queries_per_second"):
+            seconds += (row["step"] - done) * queries / rate
+            done = row["step"]
+        rows.append(row | {"seconds": seconds})
+    return rows
 
 
 class _Board:

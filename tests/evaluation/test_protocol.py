@@ -14,6 +14,9 @@ from cmed_jax.evaluation.protocol import (
     evaluate,
     full_query,
     missing_planes,
+    paired,
+    spread,
+    standing,
     summary,
 )
 from cmed_jax.evaluation.rotations import ROTATIONS, rotate
@@ -233,6 +236,33 @@ def test_bootstrap_interval_of_a_small_sample_by_hand():
     # Of the 27 resamples of (0, 0, 1), 8 have mean 0 (30 %) and 1 has mean 1 (3.7 % > 2.5 %).
     assert bootstrap_interval(np.array([0.0, 0.0, 1.0])) == [0, 1]
     assert bootstrap_interval(np.array([0.5])) is None
+
+
+def test_pairs_are_resampled_together():
+    rng = np.random.default_rng(3)
+    first = rng.uniform(0, 1, 60).astype(np.float32)
+    change = rng.normal(0.02, 0.01, 60)
+    found = paired(first + change, first)
+    resampled = rng.choice(change, (20_000, 60)).mean(axis=1)
+    np.testing.assert_allclose(found["interval"], np.percentile(resampled, [2.5, 97.5]), atol=1e-3)
+    assert found["mean"] == pytest.approx(change.mean(), abs=1e-6)
+    assert found["median"] == pytest.approx(np.median(change), abs=1e-6)
+    assert found["larger"] == np.mean(change > 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "printed"),
+    [
+        ([0.1, 0.1], "above", "+0.100 [+0.100, +0.100]"),
+        ([-0.1, -0.1], "below", "-0.100 [-0.100, -0.100]"),
+        ([0.3, -0.1], "not distinguishable", "+0.100 [-0.100, +0.300]"),
+        ([0.0, 0.0], "not distinguishable", "+0.000 [+0.000, +0.000]"),
+        ([0.1], "not distinguishable", "+0.100"),  # one material proves nothing
+    ],
+)
+def test_what_a_difference_shows_hangs_on_its_interval(change, where, printed):
+    found = paired(np.array(change), np.zeros(len(change)))
+    assert (standing(found), spread(found, "+.3f")) == (where, printed)
 
 
 def test_summary_by_hand():

@@ -105,13 +105,49 @@ def test_the_table_has_rows_by_elements_and_kin(report):
     text = printed(report)
     assert set(report["model"]["by_kin"]) == {"sibling", "formula"}
     for name in ("2 elements", "a known crystal differs in one element alone"):
-        (line,) = (line for line in text.splitlines() if line.strip().startswith(name))
+        line, *_ = (line for line in text.splitlines() if line.strip().startswith(name))
         assert line.count(".") == 4
+
+
+def test_the_lead_of_the_model_is_told_in_pairs_and_by_kin(report):
+    def column(name, kind):
+        rows = [row for row in report["materials"] if kind in ("all", row["kin"])]
+        return np.array([row["scores"][name]["ssim"] for row in rows])
+
+    text = printed(report)
+    assert set(report["leads"]) == set(report["baselines"])
+    for name, leads in report["leads"].items():
+        assert list(leads) == ["all", *report["model"]["by_kin"]]
+        for kind, lead in leads.items():
+            change = column("model", kind) - column(name, kind)
+            assert lead["materials"] == len(change)
+            assert lead["mean"] == pytest.approx(change.mean(), abs=1e-6)
+            assert lead["larger"] == np.mean(change > 0)
+    best = max(report["baselines"], key=lambda name: column(name, "all").mean())
+    assert f"model - {best}, paired" in text
+    (line,) = (line for line in text.splitlines() if line.strip().startswith("all materials"))
+    assert f"{report['leads'][best]['all']['mean']:+.3f} [" in line
+
+
+def test_a_lead_that_may_be_none_is_called_so(scores):
+    noise = np.random.default_rng(0).normal(0, 1e-2, len(scores[0].plain["ssim"]))
+    noise -= noise.mean()
+    other = dataclasses.replace(
+        scores[0], plain=scores[0].plain | {"ssim": scores[0].plain["ssim"] + noise}
+    )
+    text = printed(results(scores[0], {"refined substitution": other}, {}, run={}))
+    (line,) = (line for line in text.splitlines() if line.strip().startswith("all materials"))
+    assert line.rstrip().endswith("not distinguishable")
+
+
+def test_means_of_psnr_are_said_to_have_a_ceiling(report):
+    assert "PSNR: 144.5 of a material whose answer is the truth itself" in printed(report)
 
 
 def test_baselines_are_reported_without_a_model(scores):
     report = results(None, scores[1], {}, run={})
     assert report["model"] is None
+    assert report["leads"] is None
     text = printed(report)
     assert "model" not in text
     assert "nearest in both" in text

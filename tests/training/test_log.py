@@ -11,7 +11,7 @@ import time
 import pytest
 
 from cmed_jax.training import speed as module
-from cmed_jax.training.log import Log
+from cmed_jax.training.log import Log, timed
 from cmed_jax.training.speed import Speed
 
 
@@ -54,6 +54,21 @@ def test_a_run_that_goes_on_drops_what_came_after_its_checkpoint(tmp_path):
             run.write(step, {"loss": 2.0})
     found = [(line["step"], line["loss"]) for line in lines(tmp_path)]
     assert found == [(n, 1.0) for n in range(1, 5)] + [(n, 2.0) for n in range(5, 9)]
+
+
+def test_seconds_of_training_are_those_in_steps(tmp_path, clock):
+    counted = speed()
+    with Log(tmp_path, 0, 10, counted) as run:
+        clock.now += 8
+        run.write(4, counted.lap(4))
+        with counted.paused():  # validation
+            clock.now += 100
+        clock.now += 3
+        run.write(7, counted.lap(7))
+        run.write(7, {"validation/ssim": 0.5})
+    rows = timed(tmp_path / "metrics.jsonl", 1000)
+    assert [row["seconds"] for row in rows] == pytest.approx([8, 11, 11])
+    assert [row["step"] for row in rows] == [4, 7, 7]
 
 
 def test_a_clock_that_jumps_holds_nothing_up(tmp_path, monkeypatch):
