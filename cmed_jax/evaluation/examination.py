@@ -4,8 +4,8 @@ By the name of the metric, for every candidate:
 
 cosine, rwp
     agreement of the pattern that it implies in the true cell, which a user must first find, with
-    the pattern of the record (`cmed_jax.evaluation.consistency`). Only of independent atoms: a density of valence electrons
-    is no partner of the pattern.
+    the pattern of the record (`cmed_jax.evaluation.consistency`). Only of independent atoms: a
+    density of valence electrons is no partner of the pattern.
 nmae_at_atoms, nmae_between
     normalised mean absolute error within 0.75 angstrom of an atom, and beyond 1.2 of all
     (`cmed_jax.evaluation.surroundings`).
