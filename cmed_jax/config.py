@@ -1,15 +1,18 @@
 """The configuration of a run, its presets, and how commands read it and answer mistakes."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable
+from textwrap import shorten
 from typing import Any
 
 import tyro
+from jax.errors import JaxRuntimeError
 
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.model.presets import KINDS, BaseConfig, NetworkConfig, PublishedConfig
-from cmed_jax.training.hosts import HostsConfig
+from cmed_jax.training.hosts import HostsConfig, leave
 from cmed_jax.training.inputs import InputMode
 from cmed_jax.training.loop import LoopConfig
 from cmed_jax.training.optimizer import OptimizerConfig
@@ -53,6 +56,11 @@ class Config:
     profile: int = 0
 
     def __post_init__(self):
+        for place in (self.data, self.run):
+            if "://" in str(place):
+                raise ValueError(
+                    f"{place} is an address: give a folder, on a disk that all processes share"
+                )
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}: give at least 1")
         if self.profile < 0:
@@ -66,9 +74,16 @@ class Config:
         return dataclasses.asdict(self) | {"kind": kind}
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the weights; a run continues only where it is the same."""
+        """Return what decides the weights but for rounding; a run continues where it is the same.
+
+        What fits a step into memory may change on the way, as devices may; but batch statistics
+        (published) are those of the parts in which a batch is taken.
+        """
         operational = ("data", "run", "loop", "parallel", "hosts", "input", "profile")
-        return {name: part for name, part in self.to_json().items() if name not in operational}
+        parts = {name: part for name, part in self.to_json().items() if name not in operational}
+        memory = {"remat"} if isinstance(self.network, PublishedConfig) else {"remat", "accumulate"}
+        step = {name: part for name, part in parts["step"].items() if name not in memory}
+        return parts | {"step": step}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
@@ -148,14 +163,17 @@ def parse(args: list[str] | None = None) -> Config:
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Run a command and leave the process; a mistake or a fault is one sentence and exit code 2.
+    """Run a command and leave the process; a mistake or a fault is one sentence.
 
-    Notes that an error was given on its way follow it.
+    Notes that an error was given on its way follow it. The exit code is 2, or 75 (EX_TEMPFAIL)
+    where the same command may succeed when it is started again: a device failed, or another process
+    is out of reach.
     """
     try:
-        code = command()
-    except (ValueError, OSError) as error:
-        notes = getattr(error, "__notes__", [])
-        print("; ".join([f"error: {error}", *notes]), file=sys.stderr)
-        code = 2
-    sys.exit(code)
+        code = command() or 0
+    except (ValueError, OSError, JaxRuntimeError) as error:
+        device = isinstance(error, JaxRuntimeError)
+        said = f"the device failed ({shorten(str(error), 300)}): start again" if device else error
+        print("; ".join([f"error: {said}", *getattr(error, "__notes__", [])]), file=sys.stderr)
+        code = os.EX_TEMPFAIL if device or isinstance(error, ConnectionError) else 2
+    leave(code)

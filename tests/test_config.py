@@ -53,6 +53,22 @@ def test_where_and_how_often_do_not_decide_the_weights():
         assert parse(["demo", *WHERE, *options]).identity() != one.identity()
 
 
+def test_a_run_may_go_on_in_less_memory():
+    def identity(preset, *options):
+        return parse([preset, *WHERE, *options]).identity()
+
+    for options in (["--step.remat"], ["--step.accumulate", "8"]):
+        assert identity("base", *options) == identity("base")
+    assert identity("published", "--step.remat") == identity("published")
+    assert identity("published", "--step.accumulate", "8") != identity("published")
+
+
+@pytest.mark.parametrize("option", ["--data", "--run"])
+def test_a_bucket_is_not_taken_for_a_folder(option):
+    with pytest.raises(ValueError, match="gs://bucket/here is an address: give a folder"):
+        parse(["demo", *WHERE, option, "gs://bucket/here"])
+
+
 @pytest.mark.parametrize("arguments", [[], ["dmo"], ["demo"], ["demo", "--data", "there"]])
 def test_an_incomplete_command_ends_with_two(arguments):
     with pytest.raises(SystemExit) as end:

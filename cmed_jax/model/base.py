@@ -10,8 +10,8 @@ Where it leaves the published network, and why:
   instead of 5 million multiplications.
 * It is trained on log(1 + density / 10), e/angstrom^3. The raw density is ruled by the heaviest
   atoms, while similarity is judged relative to the range, where empty space must be right to about
-  1 %; the logarithm is also smoother, so that fewer harmonics carry it. Of an error its size counts,
-  of a small one its square, whose slope does not jump where a value passes the truth.
+  1 %; the logarithm is also smoother, so that fewer harmonics carry it. An error counts by its
+  size, a small one by its square, whose slope does not jump where a value passes the truth.
 * It is told which parts of the composition are known (`Knowledge`), and which parts of the pattern
   were measured. What was not enters through weights that begin at zero, so that a network which has
   only seen whole patterns takes no notice.
@@ -122,7 +122,8 @@ class Base(Network):
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return log(1 + density / 10) at a coordinate; negative values stand for zero."""
-        turns = jnp.asarray(harmonics(self.config.harmonics)) @ coordinate
+        # Phases of many turns: their rounding does not belong to what may be computed roughly.
+        turns = jnp.matmul(harmonics(self.config.harmonics), coordinate, precision="highest")
         return conditioning @ jnp.concatenate([jnp.ones(1), *cos_sin(turns)])
 
     def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, Integer, Key
 
 CHUNK = 5000
 """Most coordinates that are decoded at once over a full grid."""
@@ -104,10 +104,14 @@ class Network(nnx.Module, abc.ABC):
 
 
 @partial(jax.jit, static_argnames=("shape",))
+@jax.default_matmul_precision("float32")
 def density_on_grid(
     network: Network, latent: Float[Array, "b latent"], shape: tuple[int, int, int]
 ) -> Float[Array, "b x y z"]:
-    """Return the density of each latent on a full grid i/n, e/angstrom^3, in bounded memory."""
+    """Return the density of each latent on a full grid i/n, e/angstrom^3, in bounded memory.
+
+    It is computed in float32 on every device; GPUs and TPUs would by themselves round products.
+    """
     conditioning = network.condition(latent)
     points = grid_coordinates(shape)
     size = min(CHUNK, max(1, QUERIES // len(latent)))
@@ -128,6 +132,7 @@ def grid_coordinates(shape: tuple[int, int, int]) -> Float[np.ndarray, "p 3"]:
 
 
 @partial(jax.jit, static_argnames=("shape", "samples"))
+@jax.default_matmul_precision("float32")
 def predict(
     network: Network,
     pattern: Float[Array, "b 1024"],
@@ -137,17 +142,18 @@ def predict(
     *,
     shape: tuple[int, int, int],
     samples: int = 0,
-    key: PRNGKeyArray,
+    keys: Key[Array, " b"],
 ) -> Float[Array, "b k x y z"]:
-    """Return candidates for each crystal: the latent mean's first, then `samples` drawn with `key`.
+    """Return candidates for each crystal: the latent mean's first, then `samples` of its own key.
 
-    Densities in e/angstrom^3 on a grid of `shape`; k = 1 + samples. The network must be in
-    evaluation mode (`network.eval()`).
+    Densities in e/angstrom^3 on a grid of `shape`; k = 1 + samples. They are computed in float32 on
+    every device. The network must be in evaluation mode (`network.eval()`).
     """
     mean, deviation = network.encode(pattern, composition, knowledge, coverage)
     latents = mean[:, None]
     if samples:
-        noise = jax.random.normal(key, (len(mean), samples, mean.shape[1]))
+        shape_of_each = (samples, mean.shape[1])
+        noise = jax.vmap(lambda key: jax.random.normal(key, shape_of_each))(keys)
         drawn = mean[:, None] + noise * deviation[:, None]
         latents = jnp.concatenate([latents, drawn], axis=1)
     densities = density_on_grid(network, latents.reshape(-1, mean.shape[1]), shape)

@@ -201,7 +201,8 @@ class Decoder(nnx.Module):
         self.out = nnx.Linear(HALF, 1, rngs=rngs)
 
     def __call__(self, conditioning: Float[Array, " 1024"], coordinate: Float[Array, "3"]) -> Array:
-        phase = 2 * jnp.pi * (jnp.asarray(_frequencies()) @ (coordinate - 0.5))
+        turns = jnp.matmul(_frequencies(), coordinate - 0.5, precision="highest")
+        phase = 2 * jnp.pi * turns
         position = self.position(jnp.concatenate([jnp.sin(phase), jnp.cos(phase)]))
         scale, bias = jnp.split(conditioning, 2)
         first = scale * self.position_out(position) + bias

@@ -30,7 +30,9 @@ class DataParallel:
         if mode == "pmap" and jax.process_count() > 1:
             raise ValueError("pmap serves the devices of one process: use jit for several")
         self.mode = mode
-        self.devices = jax.devices() if devices is None else devices
+        # A process takes one stretch of the batch, whatever order the machine's wiring suggests.
+        given = jax.devices() if devices is None else devices
+        self.devices = sorted(given, key=lambda device: device.process_index)
         self.mesh = Mesh(np.asarray(self.devices), (AXIS,))
         self.whole = NamedSharding(self.mesh, PartitionSpec())
         self.divided = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
@@ -118,4 +120,8 @@ class DataParallel:
         if self.mode == "pmap":  # which has an axis of devices
             steps, _, *rest = array.shape
             array = array.reshape(steps, len(self.devices), -1, *rest)
-        return jax.make_array_from_process_local_data(self.divided, array)
+            return jax.make_array_from_process_local_data(self.divided, array)
+        steps, share, *rest = array.shape
+        here = len(self.divided.addressable_devices)
+        shape = (steps, share * len(self.devices) // here, *rest)
+        return jax.make_array_from_process_local_data(self.divided, array, shape)

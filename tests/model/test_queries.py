@@ -5,11 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.extend.core import jaxprs_in_params
 
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import CHUNK, QUERIES, density_on_grid, grid_coordinates, predict
 
 SHAPE = (21, 20, 19)
+KEYS = jax.random.split(jax.random.key(0), 2)
+HIGHEST = (jax.lax.Precision.HIGHEST,) * 2
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +70,52 @@ def test_the_first_candidate_is_the_latent_mean(network, query):
     mean = network.encode(*query).mean
     expected = density_on_grid(network, mean, (4, 5, 6))
     for samples in (0, 3):
-        found = predict(network, *query, shape=(4, 5, 6), samples=samples, key=jax.random.key(0))
+        found = predict(network, *query, shape=(4, 5, 6), samples=samples, keys=KEYS)
         assert found.shape == (2, 1 + samples, 4, 5, 6)
         np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_samples_are_a_function_of_the_key(network, query):
+def test_samples_are_a_function_of_the_keys(network, query):
     def draw(seed):
-        key = jax.random.key(seed)
-        return np.asarray(predict(network, *query, shape=(4, 5, 6), samples=3, key=key))
+        keys = jax.random.split(jax.random.key(seed), 2)
+        return np.asarray(predict(network, *query, shape=(4, 5, 6), samples=3, keys=keys))
 
     one, same, other = draw(1), draw(1), draw(2)
     np.testing.assert_array_equal(one, same)
     assert len(np.unique(one[:, 1:].reshape(6, -1), axis=0)) == 6
     assert (one[:, 1:] != other[:, 1:]).any(axis=(2, 3, 4)).all()
+
+
+def test_each_crystal_is_drawn_by_a_key_of_its_own(network, query):
+    """Whoever stands beside it, and in whichever row."""
+    together = predict(network, *query, shape=(4, 5, 6), samples=3, keys=KEYS)
+    for row in range(2):
+        one = predict(
+            network,
+            *(part[row : row + 1] for part in query),
+            shape=(4, 5, 6),
+            samples=3,
+            keys=KEYS[row : row + 1],
+        )
+        np.testing.assert_allclose(one[0], together[row], rtol=1e-4, atol=1e-6)
+
+
+def products(jaxpr):
+    """The precision of every product of matrices, those of inner programs included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.params["precision"]
+        for inner in jaxprs_in_params(equation.params):
+            yield from products(inner)
+
+
+def test_predictions_are_computed_in_float32_whatever_the_device_prefers(network, query):
+    """GPUs and TPUs would round the factors of a product that does not say so."""
+
+    def asked(pattern, composition, knowledge, coverage):
+        parts = (pattern, composition, knowledge, coverage)
+        return predict(network, *parts, shape=SHAPE, samples=1, keys=KEYS)
+
+    found = list(products(jax.make_jaxpr(asked)(*query).jaxpr))
+    assert len(found) > 5
+    assert set(found) == {HIGHEST}

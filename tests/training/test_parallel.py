@@ -1,4 +1,4 @@
-"""One device, four with jit, four with pmap, and four from which a run moves to fewer train alike.
+"""One device, four (jit, pmap, in parts), and four from which a run moves to fewer train alike.
 
 The four devices are fake ones of the CPU, in a process of their own: `python test_parallel.py`
 prints the largest relative difference of each way from one device.
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -83,10 +84,11 @@ def difference(one, other):
     )
 
 
-def base_run(parallel, checkpoints=None):
+def base_run(parallel, checkpoints=None, parts=1):
     optimizer = make_optimizer(OptimizerConfig(weight_decay=1e-2, clip=1.0), 20)
     measured = dataclasses.replace(PARTIAL, artefacts=LABORATORY)
-    return trained(BASE, optimizer, StepConfig(measured), parallel, 20, checkpoints=checkpoints)
+    config = StepConfig(measured, accumulate=parts)
+    return trained(BASE, optimizer, config, parallel, 20, checkpoints=checkpoints)
 
 
 class ShortEncoder(nnx.Module):
@@ -114,6 +116,7 @@ def compare_four_devices_with_one():
     with TemporaryDirectory() as folder, Checkpoints(Path(folder), {}) as checkpoints:
         runs = [base_run(jit, checkpoints), base_run(pmap)]
         runs += [base_run(parallel, checkpoints) for parallel in fewer]  # from half way on
+        runs += [base_run(parallel, parts=2) for parallel in (jit, pmap)]
     return {
         "devices": jax.device_count(),
         "steps": [len(run["losses"]) for run in runs],
@@ -143,7 +146,7 @@ def test_four_devices_train_as_one_does():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["devices"] == 4
-    assert found["steps"] == [20, 20, 10, 10]
+    assert found["steps"] == [20, 20, 10, 10, 20, 20]
     assert found["base"] < 1e-6
     assert found["published"] < 1e-9
 
@@ -166,6 +169,13 @@ def test_pmap_serves_one_process(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(ValueError, match="pmap serves the devices of one process: use jit"):
         DataParallel("pmap")
+
+
+def test_a_process_takes_one_stretch_of_the_batch_whatever_the_order_of_its_devices(monkeypatch):
+    for name in ("Mesh", "NamedSharding"):
+        monkeypatch.setattr(f"cmed_jax.training.parallel.{name}", Mock())
+    wired = [Mock(spec=jax.Device, process_index=place % 2) for place in range(4)]
+    assert [device.process_index for device in DataParallel(devices=wired).devices] == [0, 0, 1, 1]
 
 
 def test_abstract_trees_say_where_arrays_will_lie():
