@@ -13,18 +13,23 @@ Angles = TypeVar("Angles", Float[np.ndarray, "*m"], Float[Array, "*m"])
 Wavelength = Float[np.ndarray | Array, "*n"] | float
 
 MO_K_ALPHA = 0.71073
-"""The weighted mean of Mo K-alpha 1 and 2, angstrom: the radiation of every record's pattern."""
+"""The radiation of every record's pattern, angstrom: Mo K-alpha as pymatgen has it."""
 BINS = 1024
 """Bins of the published pattern, over two-theta from 0 to 180 degrees."""
 RADIATIONS = {
-    "CuKa": 1.54184, "CuKa1": 1.54056, "CuKa2": 1.54439, "CuKb1": 1.39222,
-    "MoKa": 0.71073, "MoKa1": 0.70930, "MoKa2": 0.71359, "MoKb1": 0.63229,
-    "CrKa": 2.29100, "CrKa1": 2.28970, "CrKa2": 2.29361, "CrKb1": 2.08487,
-    "FeKa": 1.93735, "FeKa1": 1.93604, "FeKa2": 1.93998, "FeKb1": 1.75661,
-    "CoKa": 1.79026, "CoKa1": 1.78896, "CoKa2": 1.79285, "CoKb1": 1.62079,
-    "AgKa": 0.560885, "AgKa1": 0.559421, "AgKa2": 0.563813, "AgKb1": 0.497082,
+    "CuKa": 1.5418711, "CuKa1": 1.5405929, "CuKa2": 1.5444274, "CuKb1": 1.392234,
+    "MoKa": 0.7107471, "MoKa1": 0.7093172, "MoKa2": 0.713607, "MoKb1": 0.632303,
+    "CrKa": 2.2910343, "CrKa1": 2.289726, "CrKa2": 2.293651, "CrKb1": 2.084881,
+    "FeKa": 1.9373517, "FeKa1": 1.936041, "FeKa2": 1.939973, "FeKb1": 1.756604,
+    "CoKa": 1.7902757, "CoKa1": 1.788996, "CoKa2": 1.792835, "CoKb1": 1.620826,
+    "AgKa": 0.5608856, "AgKa1": 0.5594218, "AgKa2": 0.5638131, "AgKb1": 0.4970817,
 }  # fmt: skip
-"""Wavelengths of the usual anodes in angstrom (International Tables C, section 4.2.2)."""
+"""Wavelengths of the usual anodes in angstrom (Deslattes et al., International Tables C, 2006,
+section 4.2.2); "Ka" is the mean of K-alpha 1 and 2, weighted 2:1.
+
+Older tables, and pymatgen's of copper and molybdenum, are in Bearden's unit of 1967, the
+angstrom-star, which is longer by 2e-5: cells measured with its numbers are as much too small.
+"""
 
 
 def wavelength_in_angstrom(wavelength: str | float) -> float:

@@ -90,7 +90,7 @@ def finish(ask):
 
 def test_the_front_page_offers_radiations_and_loads_its_own_parts_alone(ask):
     front = ask("GET", "/")
-    assert "Cu Kα, 1.5418 Å" in front.text
+    assert "Cu Kα, 1.5419 Å" in front.text
     assert "$" not in front.text
     assert "'self'" in front.headers["content-security-policy"]
     for part in ("app.js", "app.css", "page.css"):

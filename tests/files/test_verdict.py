@@ -22,7 +22,7 @@ def test_a_volume_tells_of_which_anode_the_radiation_was(anode):
     verdict = judge([Explanation(NAME, 0.12, room)], RADIATIONS[anode], "AB")
     assert not verdict.consistent
     assert "the wavelength looks wrong" in verdict.sentence
-    assert "with CuKa, 1.5418 angstrom" in verdict.sentence
+    assert "with CuKa, 1.5419 angstrom" in verdict.sentence
 
 
 def test_no_anode_is_named_where_none_would_do():

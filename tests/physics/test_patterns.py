@@ -23,10 +23,23 @@ from cmed_jax.physics.patterns import (
 from cmed_jax.physics.reflections import reflections
 
 
-def test_wavelengths_are_those_of_pymatgen():
-    # Except one: pymatgen has 1.63079 for Co K-beta 1, International Tables C 1.62079.
-    assert RADIATIONS == {**WAVELENGTHS, "CoKb1": 1.62079}
-    assert wavelength_in_angstrom("MoKa") == MO_K_ALPHA
+def test_wavelengths_are_those_of_international_tables():
+    """Volume C (2006), table 4.2.2.6, to its standard uncertainties, in angstrom."""
+    assert RADIATIONS["CuKa1"] == pytest.approx(1.54059292, abs=4.5e-7)
+    assert RADIATIONS["MoKa1"] == pytest.approx(0.70931713, abs=4.1e-7)
+
+
+@pytest.mark.parametrize("name", RADIATIONS)
+def test_wavelengths_are_those_of_pymatgen_but_for_the_unit(name):
+    """It rounds to 1e-5, in the older unit for some anodes, and misprints Co K-beta (1.62079)."""
+    theirs = {**WAVELENGTHS, "CoKb1": 1.62079}[name]
+    assert RADIATIONS[name] == pytest.approx(theirs, abs=5e-6, rel=2.5e-5)
+
+
+@pytest.mark.parametrize("anode", ["Cu", "Mo", "Cr", "Fe", "Co", "Ag"])
+def test_the_mean_of_a_doublet_is_weighted_two_to_one(anode):
+    first, second = RADIATIONS[f"{anode}Ka1"], RADIATIONS[f"{anode}Ka2"]
+    assert RADIATIONS[f"{anode}Ka"] == pytest.approx((2 * first + second) / 3, abs=6e-8)
 
 
 @pytest.mark.parametrize("wavelength", [1.5406, "1.5406", 0.05, 10.0])
