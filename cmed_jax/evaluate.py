@@ -5,7 +5,9 @@
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +22,7 @@ from cmed_jax.evaluation.experts import mixture, mixtures
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.page import page
 from cmed_jax.evaluation.pictures import plot_materials
+from cmed_jax.evaluation.protocol import Deviating, Generator
 from cmed_jax.evaluation.report import print_report
 from cmed_jax.prediction import restore
 from cmed_jax.released import folder as released
@@ -87,13 +90,12 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     out = options.report or options.out or _own_folder(options.run, options.split)
     bench = _bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
-    drawn = {"samples": options.samples, "seed": options.seed}
-    if gate is None:
-        plain = network_generator(network, shape)
-        sampled = network_generator(network, shape, **drawn)
-    else:
+    plain: Generator = network_generator(network, shape)
+    answering: Callable[..., Generator | Deviating] = partial(network_generator, network, shape)
+    if gate is not None:
         plain = mixture(network, gate, bench.templates, shape)
-        sampled = mixtures(network, gate, bench.templates, shape, **drawn)
+        answering = partial(mixtures, network, gate, bench.templates, shape)
+    sampled = answering(samples=options.samples, seed=options.seed)
     model = bench.score("model", sampled, candidates=1 + options.samples)
     asked = CONTROLS if options.controls else {}
     controls = {name: bench.score(name, plain, control) for name, control in asked.items()}
@@ -129,11 +131,8 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
     if options.data is None or options.report is not None:
         raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
     bench = _bench(options, options.data, console)
-    found = bench.results(
-        model=None,
-        controls={},
-        run=dict.fromkeys(("checkpoint", "weights", "config", "gate", "known")),
-    )
+    nobody = dict.fromkeys(("checkpoint", "weights", "config", "gate", "known"))
+    found = bench.results(model=None, controls={}, run=nobody)
     print_report(found, bench.console)
     if options.out is not None:
         _write(options.out / "results.json", json.dumps(found, indent=1))

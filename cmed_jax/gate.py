@@ -19,21 +19,29 @@ from flax import nnx
 from jaxtyping import Array, Float, Integer, PyTree
 from rich.console import Console
 from rich.progress import track
+from scipy import stats
 
 from cmed_jax.config import run_command
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.dataset import fingerprint, load_structures, provenance
 from cmed_jax.data.records import Recipe
-from cmed_jax.evaluation.experts import FEATURES
+from cmed_jax.evaluation.experts import FEATURES, deviation
 from cmed_jax.evaluation.lessons import Lessons, School
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.evaluation.substitution import Templates
 from cmed_jax.model.gate import Gate, mixed, save_gate
 from cmed_jax.prediction import restore
 from cmed_jax.training.checkpoint import find_checkpoint, run_folder
+from cmed_jax.training.damage import checksum
 from cmed_jax.training.folder import locked
 
 LEARNING_RATE = 3e-3
+
+SAMPLES = 5
+"""Of the network, by which it tells how sure it is of a validation crystal."""
+
+COVERED = 0.9
+"""Share of the voxels that intervals of this nominal coverage hold once the spread is fitted."""
 
 IDEAL = 0.85
 """Least share of the questions that are put with ideal lines. Where a network is asked with a
@@ -69,18 +77,24 @@ class Options:
 
 
 def train_gate(options: Options, console: Console | None = None) -> Gate:
-    """Train the gate of a run, and write it into the run's folder.
+    """Train the gate of a run, fit its spread, and write it into the run's folder.
+
+    Training crystals teach it, and the network has seen them: where it answers them better than
+    others, the gate believes it too much. Validation crystals decide the spread.
 
     Raises:
         FileNotFoundError: there is no checkpoint, or no dataset.
         ValueError: densities of the dataset are not of independent atoms, or another process is at
             work in the run's folder.
     """
-    folder = run_folder(find_checkpoint(options.run))
+    checkpoint = find_checkpoint(options.run)
+    folder = run_folder(checkpoint)
     with locked(folder):
         lessons, asked = gathered(options)
         gate = fitted(options, lessons)
-        save_gate(folder, gate)
+        gate.spread[...] = jnp.float32(spread(gate, asked))
+        network = restore(checkpoint, alone=True).network
+        save_gate(folder, gate, int(checksum(nnx.state(network))))
     (console or Console()).print(_summary(gate, asked))
     return gate
 
@@ -88,16 +102,17 @@ def train_gate(options: Options, console: Console | None = None) -> Gate:
 def gathered(options: Options) -> tuple[Lessons, Lessons]:
     """Return the lessons of training, and all that is asked of validation crystals."""
     checkpoint = find_checkpoint(options.run)
-    config, network, *_ = restore(checkpoint)
+    config, network, *_ = restore(checkpoint, alone=True)
     data = options.data or Path(config.data)
     known, held_out = (load_structures(data, split) for split in ("train", "validation"))
     templates = Templates.of_crystals(known, _recipe(data))
     school = School(network, templates, run_folder(checkpoint), fingerprint(data), options.seed)
     told = config.step.augmentation
     told = replace(told, stored=max(told.stored, IDEAL))
+    everything, most = AugmentationConfig(), options.validation
     return (
         school.lessons(known, told, most=options.questions, withhold=True),
-        school.lessons(held_out, AugmentationConfig(), most=options.validation, withhold=False),
+        school.lessons(held_out, everything, most=most, withhold=False, samples=SAMPLES),
     )
 
 
@@ -115,11 +130,11 @@ def _recipe(data: Path) -> Recipe:
 def fitted(options: Options, lessons: Lessons) -> Gate:
     """Return the gate whose mixtures are most like the truth."""
     gate = Gate(FEATURES, nnx.Rngs(options.seed))
-    graph, parameters = nnx.split(gate)
+    graph, parameters, *rest = nnx.split(gate, nnx.Param, ...)
     optimizer = optax.adamw(optax.cosine_decay_schedule(LEARNING_RATE, options.steps))
 
     def loss(parameters: PyTree, batch: Lessons) -> Float[Array, ""]:
-        return jnp.mean(1 - similarity(nnx.merge(graph, parameters), batch))
+        return jnp.mean(1 - similarity(nnx.merge(graph, parameters, *rest), batch))
 
     @jax.jit
     def step(parameters: PyTree, moments: PyTree, batch: Lessons) -> tuple[PyTree, PyTree]:
@@ -131,7 +146,7 @@ def fitted(options: Options, lessons: Lessons) -> Gate:
     for rows in track(list(_batches(options, len(lessons.truth))), "training"):
         batch = Lessons(*(column[rows] for column in lessons))
         parameters, moments = step(parameters, moments, batch)
-    return nnx.merge(graph, parameters)
+    return nnx.merge(graph, parameters, *rest)
 
 
 def _batches(options: Options, n: int) -> Iterator[Integer[np.ndarray, " b"]]:
@@ -143,15 +158,31 @@ def _batches(options: Options, n: int) -> Iterator[Integer[np.ndarray, " b"]]:
 
 def similarity(gate: Gate, lessons: Lessons) -> Float[Array, " b"]:
     """Return the similarity of the mixtures of a batch to the truth."""
-    densities, features, present, truth = map(jnp.asarray, lessons)
+    densities, features, present, truth = map(jnp.asarray, lessons[:4])
     mixtures = jax.vmap(mixed)(densities.astype(jnp.float32), jax.vmap(gate)(features, present))
     return ssim(truth.astype(jnp.float32), mixtures)
+
+
+def spread(gate: Gate, asked: Lessons) -> float:
+    """Return the factor of the deviations with which intervals hold the share `COVERED` of voxels.
+
+    Of a Gaussian of that deviation around the mixture, over all voxels of all questions.
+    """
+    errors = []
+    for densities, features, present, truth, variance in zip(*asked, strict=True):
+        weights = np.asarray(gate(jnp.asarray(features), jnp.asarray(present)))
+        answers = densities.astype(np.float32)
+        told = deviation(answers, features, weights, variance)
+        error = np.abs(truth - np.asarray(mixed(answers, weights)))
+        errors.append(error / np.maximum(told, np.finfo(np.float32).tiny))
+    reach = stats.norm.ppf((1 + COVERED) / 2)
+    return float(np.quantile(np.concatenate(errors, axis=None), COVERED) / reach)
 
 
 def of_experts(asked: Lessons) -> Float[np.ndarray, "n k"]:
     """Return the similarity of every expert's answers to the truth; 0 where it is not present."""
     found = []
-    for densities, _, present, truth in zip(*asked, strict=True):
+    for densities, _, present, truth, _ in zip(*asked, strict=True):
         answers = densities[present].astype(np.float32)
         found.append(np.zeros(len(present)))
         found[-1][present] = ssim(np.broadcast_to(np.float32(truth), answers.shape), answers)

@@ -1,5 +1,6 @@
 """Prediction from Python: from a run and a pattern to a density and what it was predicted from."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
@@ -19,8 +20,8 @@ from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.familiar import Familiar, load_familiar
 from cmed_jax.data.records import Recipe
-from cmed_jax.evaluation.experts import Expert, mix
-from cmed_jax.evaluation.network import network_generator
+from cmed_jax.evaluation.experts import Expert, Mixture, mix
+from cmed_jax.evaluation.network import network_generator, numbers
 from cmed_jax.evaluation.protocol import Query
 from cmed_jax.evaluation.refinement import Refined
 from cmed_jax.evaluation.solution import solve
@@ -48,6 +49,7 @@ from cmed_jax.model.network import Network
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.released import folder as released
 from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config, run_folder
+from cmed_jax.training.damage import checksum
 from cmed_jax.training.parallel import DataParallel
 
 __all__ = [
@@ -71,6 +73,8 @@ STEPS = (
 """Of a prediction, in their order."""
 SAME_CELL = 0.01
 """Cells whose edges and angles differ by a smaller share are the same."""
+MOST_POINTS = 256**3
+"""Of a grid, whose density takes 64 MiB then."""
 Composition = str | Mapping[str, float | int] | Sequence[str] | None
 
 
@@ -79,9 +83,13 @@ class Prediction:
     """A predicted density, and what it was predicted from.
 
     Attributes:
-        density: e/angstrom^3 on the fractional grid i/n, axes a, b, c; from the latent's mean.
-        std: deviation of the samples at each voxel, e/angstrom^3; None without samples, and where a
-            known crystal answers for a measured pattern.
+        density: e/angstrom^3 on the fractional grid i/n, axes a, b, c; from the latent's mean, or
+            the gate's mixture.
+        std: deviation at each voxel, e/angstrom^3; None without samples, and where a known crystal
+            answers for a measured pattern. Of a mixture it is that to expect of the truth: density
+            +- 1.645 std holds the truth of 90 % of the voxels of validation crystals, and too few
+            where a wrong crystal is believed, about one material in ten. Of a network alone it is
+            the deviation of the samples, which promises nothing of the kind.
         candidates: the samples themselves; None likewise.
         pattern: what the network was shown, 1,024 bins of two-theta 0-180 degrees, Mo K-alpha.
         coverage: 1 in the bins that were measured, 0 in those that were not.
@@ -209,16 +217,18 @@ class Restored(NamedTuple):
     gate: Gate | None = None
 
 
-def restore(model: str | Path) -> Restored:
+def restore(model: str | Path, *, alone: bool = False) -> Restored:
     """Return a network with its configuration.
 
     Args:
         model: a run's folder (its best checkpoint is taken), a checkpoint inside it, the name of a
             network that comes with the package, or the folder of a released network.
+        alone: leave out its gate, whatever that was trained for.
 
     Raises:
         FileNotFoundError: there is no such network.
         Damaged: a file of it is not as it was written.
+        ValueError: its gate is damaged, of an earlier version, or was trained for another network.
     """
     folder = released.find(model)
     if folder is None:
@@ -230,8 +240,9 @@ def restore(model: str | Path) -> Restored:
     abstract = nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0)))
     graph, *trees = nnx.split(abstract, nnx.Param, ...)
     one_device = DataParallel(devices=jax.devices()[:1])
-    parts = load(*one_device.abstract(tuple(trees)))
-    return Restored(config, nnx.merge(graph, *parts), load_familiar(folder), load_gate(folder))
+    network = nnx.merge(graph, *load(*one_device.abstract(tuple(trees))))
+    gate = None if alone else load_gate(folder, int(checksum(nnx.state(network))))
+    return Restored(config, network, load_familiar(folder), gate)
 
 
 def restore_and_predict(
@@ -281,11 +292,7 @@ def restore_and_predict(
         FileNotFoundError: there is no such network or no file.
         ValueError: the pattern, the composition, the wavelength, or an option is unusable.
     """
-    if min(grid) < 1:
-        raise ValueError(f"grid is {grid}: give three positive numbers of points")
-    for name, number in (("samples", samples), ("analogues", analogues)):
-        if number < 0:
-            raise ValueError(f"{name} is {number}: give 0 or more")
+    check_options(grid, samples, analogues, structures)
     progress(STEPS[0])
     told, knowledge = parse_composition(composition)
     restored = model if isinstance(model, Restored) else restore(model)
@@ -304,27 +311,28 @@ def restore_and_predict(
     densities = np.asarray(generator(query)[0])
     progress(STEPS[2])
     known = _analogues(prepared, told, knowledge, analogues, structures)
-    heard: tuple[Expert, ...] = ()
+    answer = Mixture(densities, densities[1:].std(axis=0) if samples else None, ())
     if prepared is None and analogues and restored.gate is not None:
-        densities, heard = _mixed(restored, densities, query, structures, seed)
+        answer = _mixed(restored, answer, query, structures, seed)
     formula = told if knowledge == Knowledge.FULL else None
     progress(STEPS[3])
-    cells = _cells(densities[0], prepared, cell, familiar, known, formula)
+    density = answer.densities[0]
+    cells = _cells(density, prepared, cell, familiar, known, formula)
     given = None if cell is None or isinstance(cell, str) else primitive_lattice(cell, centring)
     lattice = cells[0].lattice if cells else given
-    implied = _implied(densities[0], lattice, prepared, familiar, cells)
+    implied = _implied(density, lattice, prepared, familiar, cells)
     if formula is not None and analogues and prepared is not None and not known:
         notes.append(guard.without_template(formula))
     verdict = None if formula is None else _verdict(prepared, known, implied, lattice, formula)
     believed = None if restored.gate is None else _believed(verdict, known, given)
     if believed is not None:
-        densities, lattice = believed.density(grid)[None], believed.crystal.lattice
-        implied, heard = believed.implied, (Expert(1.0, Refined(believed.crystal, believed.rwp)),)
-    samples = len(densities) - 1
+        who = Expert(1.0, Refined(believed.crystal, believed.rwp))
+        answer = Mixture(believed.density(grid)[None], None, (who,))
+        lattice, implied = believed.crystal.lattice, believed.implied
     return Prediction(
-        densities[0],
-        densities[1:].std(axis=0) if samples else None,
-        densities[1:] if samples else None,
+        answer.densities[0],
+        answer.deviation,
+        answer.densities[1:] if len(answer.densities) > 1 else None,
         shown,
         coverage,
         told,
@@ -339,27 +347,49 @@ def restore_and_predict(
         known,
         verdict,
         None if lattice is None or formula is None else guard.electrons(lattice, formula, known),
-        heard,
+        answer.experts,
     )
+
+
+def check_options(
+    grid: tuple[int, int, int], samples: int, analogues: int, structures: str | None
+) -> None:
+    """Check options of `restore_and_predict` that say nothing of a pattern.
+
+    Raises:
+        ValueError: one of them is unusable.
+    """
+    if min(grid) < 1:
+        raise ValueError(f"grid is {grid}: give three positive numbers of points")
+    if (points := math.prod(grid)) > MOST_POINTS:
+        raise ValueError(
+            f"grid is {grid}, {points:,} points: give at most {MOST_POINTS:,}, such as 256 256 256"
+        )
+    for name, number in (("samples", samples), ("analogues", analogues)):
+        if number < 0:
+            raise ValueError(f"{name} is {number}: give 0 or more")
+    if analogues:
+        open_source(structures)
 
 
 def _mixed(
     restored: Restored,
-    answers: Float[np.ndarray, "k a b c"],
+    own: Mixture,
     query: Query,
     structures: str | None,
     seed: int,
-) -> tuple[Float[np.ndarray, "k a b c"], tuple[Expert, ...]]:
-    """Return answers to one question on the network's grid, mixed with refined crystals'."""
+) -> Mixture:
+    """Return the network's answer to one question on its grid, mixed with refined crystals'."""
     gate, familiar = restored.gate, restored.familiar
     if gate is None or familiar is None or familiar.b_factor is None:
-        return answers, ()
+        return own
     pattern, told, number, coverage = (np.asarray(column[0]) for column in query)
     knowledge, recipe = Knowledge(int(number)), Recipe(b_factor=familiar.b_factor)
     formula = anonymous_formula(told) if knowledge == Knowledge.FULL else None
     templates = _templates(structures, formula, recipe)
     found = [] if templates is None else solve(templates, pattern, told, knowledge, coverage)
-    return mix(gate, answers, found, recipe, knowledge, coverage, seed)
+    seeds = [seed, int(numbers(query)[0])]
+    return mix(gate, own.densities, found, recipe, knowledge, coverage, seeds)
 
 
 def _believed(

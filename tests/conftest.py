@@ -93,9 +93,12 @@ def gated(finished, tmp_path_factory):
 
     from cmed_jax.evaluation.experts import FEATURES
     from cmed_jax.model.gate import Gate, save_gate
+    from cmed_jax.prediction import restore
+    from cmed_jax.training.damage import checksum
 
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("runs") / "gated")
-    save_gate(folder, Gate(FEATURES, nnx.Rngs(0)))
+    network = restore(folder).network
+    save_gate(folder, Gate(FEATURES, nnx.Rngs(0)), int(checksum(nnx.state(network))))
     return folder
 
 

@@ -6,11 +6,15 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from cmed_jax.evaluation import lessons
-from cmed_jax.gate import main
-from cmed_jax.model.gate import FILE, load_gate
+from cmed_jax.evaluation.experts import FEATURES, LEAST
+from cmed_jax.evaluation.lessons import Lessons
+from cmed_jax.gate import main, spread
+from cmed_jax.model.gate import FILE, Gate, load_gate
 from cmed_jax.prediction import restore
+from cmed_jax.training.damage import checksum
 from cmed_jax.training.folder import locked
 
 OPTIONS = ("--questions", 4, "--validation", 3, "--steps", 3, "--batch", 2)
@@ -39,6 +43,12 @@ def taught(run):
     return run
 
 
+def gate_of(run):
+    """The gate in a run's folder, for the run's network."""
+    network = restore(run, alone=True).network
+    return load_gate(run, int(checksum(nnx.state(network))))
+
+
 def weights(gate):
     """What it makes of a question to four experts."""
     features = np.random.default_rng(0).normal(size=(4, gate.inner.kernel.shape[0]))
@@ -49,7 +59,7 @@ def test_a_run_has_a_gate_once_it_was_trained(taught, finished):
     assert (taught / FILE).is_file()
     gate = restore(taught).gate
     (checkpoint, *_) = sorted((taught / "checkpoints").iterdir())
-    for same in (load_gate(taught), restore(checkpoint).gate):
+    for same in (gate_of(taught), restore(checkpoint).gate):
         np.testing.assert_array_equal(weights(same), weights(gate))
     assert np.ptp(weights(gate)) > 0  # it has learned: a new one finds all equally good
     assert restore(finished).gate is None
@@ -62,10 +72,10 @@ def test_a_run_has_a_gate_once_it_was_trained(taught, finished):
 
 
 def test_a_second_call_solves_nothing_again_and_ends_with_the_same_gate(taught, solving, answer):
-    before = weights(load_gate(taught))
+    before = weights(gate_of(taught))
     code, said, errors = answer(main, taught, *OPTIONS)
     assert (code, errors, solving) == (0, "", [])
-    np.testing.assert_array_equal(weights(load_gate(taught)), before)
+    np.testing.assert_array_equal(weights(gate_of(taught)), before)
     figures = re.search(
         r"SSIM of 3 validation materials: (\S+) of the mixture, (\S+) of the network, (\S+) of the "
         r"crystal .*, (\S+) of the best expert \(oracle\)",
@@ -84,7 +94,7 @@ def test_a_call_that_was_stopped_goes_on(taught, solving, answer, tmp_path):
     largest.write_bytes(first + second[: len(second) // 2])
     assert answer(main, copy, *OPTIONS)[0] == 0
     assert len(solving) == 3
-    np.testing.assert_array_equal(weights(load_gate(copy)), weights(load_gate(taught)))
+    np.testing.assert_array_equal(weights(gate_of(copy)), weights(gate_of(taught)))
 
 
 def test_densities_of_valence_electrons_are_refused(run, valence, answer):
@@ -125,3 +135,35 @@ def test_a_damaged_gate_is_named(taught, answer, tmp_path):
     (copy / FILE).write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"gate\.npz is damaged .*: train the gate again"):
         restore(copy)
+
+
+def test_a_gate_of_old_is_refused_until_it_is_trained_again(taught, answer, tmp_path):
+    copy = shutil.copytree(taught, tmp_path / "old")
+    with np.load(copy / FILE) as opened:
+        np.savez(copy / FILE, **{name: opened[name] for name in opened if name != "network"})
+    with pytest.raises(ValueError, match=rf"run python -m cmed_jax\.gate {copy} again"):
+        restore(copy)
+    assert restore(copy, alone=True).gate is None
+    assert answer(main, copy, *OPTIONS)[0] == 0
+    np.testing.assert_array_equal(weights(restore(copy).gate), weights(gate_of(taught)))
+
+
+def drawn_lessons(n, deviation):
+    """Lessons whose truth lies around the answer of one crystal as the residual says."""
+    rng, shape = np.random.default_rng(0), (8, 8, 8)
+    own = rng.uniform(1, 2, (n, *shape)).astype(np.float16)
+    densities, features = np.stack([own, own], axis=1), np.zeros((n, 2, FEATURES), np.float32)
+    features[:, 1, 1] = np.log10(0.02 + LEAST)
+    told = 0.5 * 0.02 * np.sqrt(own * own.mean(axis=(1, 2, 3), keepdims=True))
+    truth = own + deviation * told.astype(float) * rng.normal(size=own.shape)
+    present = np.ones((n, 2), bool)
+    return Lessons(
+        densities, features, present, truth.astype(np.float16), np.zeros(own.shape, np.float32)
+    )
+
+
+@pytest.mark.parametrize("deviation", [1, 6])
+def test_the_spread_is_that_of_errors_that_are_drawn(deviation):
+    """Two equal answers with half of the weight on the crystal."""
+    gate = Gate(FEATURES, nnx.Rngs(0))
+    assert spread(gate, drawn_lessons(20, deviation)) == pytest.approx(deviation, rel=0.05)

@@ -4,9 +4,14 @@ The crystals (`cmed_jax.evaluation.solution`) are known ones with the question's
 until they explain its pattern. The network answers whatever it is asked. Which of them to believe
 shows without the truth: in how well each crystal explains the pattern, whether its cell and its
 distances are usual, and whether it resembles what the others say.
+
+How far the truth may be from the mixture follows from the same: experts contradict each other, the
+network is unsure of its own answer, and crystals do not explain all of the pattern. About one
+material in ten is a wrong crystal that is believed, and there that says too little.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -20,8 +25,8 @@ from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.volumes import room
 from cmed_jax.data.records import Recipe, Record, make_records
 from cmed_jax.data.schema import decode_density
-from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import Generator, Query
+from cmed_jax.evaluation.network import network_generator, numbers
+from cmed_jax.evaluation.protocol import Answers, Deviating, Generator, Query
 from cmed_jax.evaluation.refinement import Refined
 from cmed_jax.evaluation.solution import solve
 from cmed_jax.evaluation.substitution import Templates
@@ -53,6 +58,18 @@ class Expert(NamedTuple):
     refined: Refined | None
 
 
+class Mixture(NamedTuple):
+    """The answer to one question, and who gave it.
+
+    densities: the mixture and then its samples. deviation: of the truth from the mixture, as it is
+    to be expected; None without samples. experts: those who answered.
+    """
+
+    densities: Float[np.ndarray, "k na nb nc"]
+    deviation: Float[np.ndarray, "na nb nc"] | None
+    experts: tuple[Expert, ...]
+
+
 class Experts(NamedTuple):
     """The answers to one question, the network's first, and what is told of each.
 
@@ -82,12 +99,13 @@ def experts(
         coverage: 1 in the bins that were measured, else 0.
     """
     shape = (own.shape[0], own.shape[1], own.shape[2])
-    records = make_records([each.crystal for each in found[:CRYSTALS]], recipe)
-    heard = [
-        (each, _density(record, shape, recipe))
-        for each, record in zip(found, records, strict=False)
+    records = make_records([each.crystal for each in found], recipe)
+    usable = (
+        (each, record)
+        for each, record in zip(found, records, strict=True)
         if not isinstance(record, Refusal)  # its atoms came too close
-    ]
+    )
+    heard = [(each, _density(record, shape, recipe)) for each, record in islice(usable, CRYSTALS)]
     present = np.arange(EXPERTS) <= len(heard)
     densities = np.zeros((EXPERTS, *shape), np.float32)
     densities[: 1 + len(heard)] = [own, *(density for _, density in heard)]
@@ -109,9 +127,9 @@ def mix(
     recipe: Recipe,
     knowledge: Knowledge,
     coverage: Float[np.ndarray, "1024"],
-    seed: int,
-) -> tuple[Float[np.ndarray, "k na nb nc"], tuple[Expert, ...]]:
-    """Return the mixture and as many samples of it as there are of the network, and who answered.
+    seed: Sequence[int],
+) -> Mixture:
+    """Return the mixture, and as many samples of it as there are of the network.
 
     For a sample an expert is drawn, as often as its weight says, and of the network a sample.
 
@@ -140,12 +158,46 @@ def mix(
         heard.densities[expert] if expert else sample
         for expert, sample in zip(drawn, answers[1:], strict=True)
     ]
+    told = None
+    if samples:
+        within = deviation(heard.densities, heard.features, weights, variance(answers))
+        told = np.float32(gate.spread[...]) * within
     who = (None, *heard.crystals)
     named = tuple(Expert(weight, each) for weight, each in zip(weights.tolist(), who, strict=False))
-    return np.stack([mixed(heard.densities, weights), *samples]), named
+    return Mixture(np.stack([mixed(heard.densities, weights), *samples]), told, named)
 
 
-def mixture(
+def variance(answers: Float[np.ndarray, "k na nb nc"]) -> Float[np.ndarray, "na nb nc"]:
+    """Return the mean square distance of the samples, one or more, from the plain answer."""
+    return np.square(answers[1:] - answers[0]).mean(axis=0)
+
+
+def deviation(
+    densities: Float[np.ndarray, "k na nb nc"],
+    features: Float[np.ndarray, "k f"],
+    weights: Float[np.ndarray, " k"],
+    of_network: Float[np.ndarray, "na nb nc"],
+) -> Float[np.ndarray, "na nb nc"]:
+    """Return the deviation that the experts tell of, e/angstrom^3, which the gate's spread scales.
+
+    By the law of total variance it comes from between the experts and from within each of them: of
+    the network it is the variance of its samples, of the crystals r^2 m <m>, with the mixture m and
+    the sum r of their weights times their residuals.
+
+    Args:
+        densities: of the experts, the network's first.
+        features: which tell the residuals.
+        weights: which sum to 1.
+        of_network: the variance of the network's samples.
+    """
+    mixture = np.asarray(mixed(densities, weights))
+    between = np.tensordot(weights, np.square(densities - mixture), 1)
+    residual = weights[1:] @ (10 ** features[1:, 1] - LEAST)
+    of_crystals = residual**2 * mixture * mixture.mean()
+    return np.sqrt(between + weights[0] * of_network + of_crystals).astype(np.float32)
+
+
+def mixtures(
     network: Network,
     gate: Gate,
     templates: Templates,
@@ -153,30 +205,42 @@ def mixture(
     *,
     samples: int = 0,
     seed: int = 0,
-) -> Generator:
-    """Return a generator that answers with the mixture of a network and refined crystals.
+) -> Deviating:
+    """Return what answers with mixtures of a network and refined crystals, and their deviations.
 
     Args:
         network: the first expert.
         gate: weighs the experts.
         templates: the crystals that others are made from.
         shape: of the densities.
-        samples: of the mixture, beside the plain candidate.
+        samples: of the mixture, beside the plain candidate; without them there is no deviation.
         seed: of the samples.
     """
     alone = network_generator(network, shape, samples=samples, seed=seed)
 
-    def generate(query: Query) -> Float[np.ndarray, "b k na nb nc"]:
-        answers = np.array(alone(query))
-        for row in range(len(answers)):
-            pattern, composition, number, coverage = (np.asarray(column[row]) for column in query)
-            knowledge = Knowledge(int(number))
-            found = solve(templates, pattern, composition, knowledge, coverage)
+    def generate(query: Query) -> Answers:
+        found = []
+        for own, number, *question in zip(alone(query), numbers(query), *query, strict=True):
+            pattern, composition, told, coverage = map(np.asarray, question)
+            knowledge, seeds = Knowledge(int(told)), [seed, int(number)]
+            solved = solve(templates, pattern, composition, knowledge, coverage)
             recipe = templates.recipe
-            answers[row], _ = mix(gate, answers[row], found, recipe, knowledge, coverage, seed)
-        return answers
+            found.append(mix(gate, np.asarray(own), solved, recipe, knowledge, coverage, seeds))
+        deviations = [each.deviation for each in found if each.deviation is not None]
+        return Answers(
+            np.stack([each.densities for each in found]),
+            np.stack(deviations) if deviations else None,
+        )
 
     return generate
+
+
+def mixture(
+    network: Network, gate: Gate, templates: Templates, shape: tuple[int, int, int]
+) -> Generator:
+    """Return a generator of the plain answers of `mixtures`."""
+    answers = mixtures(network, gate, templates, shape)
+    return lambda query: answers(query).candidates
 
 
 def _density(

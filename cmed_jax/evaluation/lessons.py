@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float16, Integer
+from jaxtyping import Bool, Float, Float16, Float32, Integer
 from rich.progress import track
 
 from cmed_jax.crystal.composition import Knowledge, composition_vector
@@ -25,7 +25,7 @@ from cmed_jax.data.lines import padded_lines
 from cmed_jax.data.records import Record, make_records
 from cmed_jax.data.schema import decode_density
 from cmed_jax.evaluation.cache import digest
-from cmed_jax.evaluation.experts import CRYSTALS, EXPERTS, FEATURES, experts
+from cmed_jax.evaluation.experts import EXPERTS, FEATURES, experts, variance
 from cmed_jax.evaluation.kinship import one_differs
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import DENSITIES, Query
@@ -44,12 +44,16 @@ CHUNK = 64
 
 
 class Lessons(NamedTuple):
-    """Questions, the experts' answers to them, and the truth; densities in e/angstrom^3."""
+    """Questions, the experts' answers to them, and the truth; densities in e/angstrom^3.
+
+    variance: of the network's samples; 0 where none were drawn.
+    """
 
     densities: Float16[np.ndarray, "n k a b c"]
     features: Float[np.ndarray, "n k f"]
     present: Bool[np.ndarray, "n k"]
     truth: Float16[np.ndarray, "n a b c"]
+    variance: Float32[np.ndarray, "n a b c"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +75,13 @@ class School:
     seed: int = 0
 
     def lessons(
-        self, crystals: Sequence[Material], told: AugmentationConfig, *, most: int, withhold: bool
+        self,
+        crystals: Sequence[Material],
+        told: AugmentationConfig,
+        *,
+        most: int,
+        withhold: bool,
+        samples: int = 0,
     ) -> Lessons:
         """Ask about some crystals.
 
@@ -80,17 +90,18 @@ class School:
             told: what the experts are told of pattern and composition; noise is left out.
             most: of the crystals are asked about, drawn at random.
             withhold: the crystal itself and some of its kin.
+            samples: of the network, for their variance.
         """
         rows = np.random.default_rng(self.seed).permutation(len(crystals))[:most]
         made = make_records([crystals[row] for row in rows], self.templates.recipe)
-        usable = [not isinstance(record, Refusal) for record in made]
-        rows = rows[usable]
+        rows = rows[[not isinstance(record, Refusal) for record in made]]
         records = [record for record in made if not isinstance(record, Refusal)]
+        names = [crystals[row].material_id for row in rows]
         query = _query(records, replace(told, noise=0.0, shift=0), self.seed)
         without = self._withheld(rows) if withhold else (np.zeros(0, int) for _ in rows)
-        key = digest([self.identity, self.seed, repr(told), withhold, usable[:most]])
+        key = digest([self.identity, self.seed, repr(told), withhold, names])
         solved = self._solved(self.folder / f"solved-{key}.jsonl", query, without)
-        return self._heard(records, query, solved)
+        return self._heard(records, query, solved, samples)
 
     def _withheld(self, rows: Integer[np.ndarray, " q"]) -> Iterator[Integer[np.ndarray, " w"]]:
         """Yield for each crystal, a template itself, the rows that it is asked about without."""
@@ -124,34 +135,42 @@ class School:
                 )
                 found = solve(
                     self.templates, pattern, composition, knowledge, coverage, passed_over
-                )[:CRYSTALS]
+                )
                 file.write(json.dumps([_to_json(each) for each in found]) + "\n")
                 file.flush()
                 done.append(found)
         return done
 
     def _heard(
-        self, records: Sequence[Record], query: Query, solved: Sequence[Sequence[Refined]]
+        self,
+        records: Sequence[Record],
+        query: Query,
+        solved: Sequence[Sequence[Refined]],
+        samples: int,
     ) -> Lessons:
         """Put the answers of all experts beside the truth."""
         n, shape = len(records), records[0]["density"].shape
-        generator = network_generator(self.network, shape)
+        generator = network_generator(self.network, shape, samples=samples, seed=self.seed)
         lessons = Lessons(
             np.zeros((n, EXPERTS, *shape), np.float16),
             np.zeros((n, EXPERTS, FEATURES), np.float32),
             np.zeros((n, EXPERTS), bool),
             np.zeros((n, *shape), np.float16),
+            np.zeros((n, *shape), np.float32),  # without samples no memory is taken
         )
         for i in track(range(n), "hearing"):
             if i % DENSITIES == 0:
                 part = slice(i, i + DENSITIES)
-                own = np.asarray(generator(Query(*(column[part] for column in query))))[:, 0]
+                own = np.asarray(generator(Query(*(column[part] for column in query))))
             knowledge, coverage = Knowledge(int(query.knowledge[i])), np.asarray(query.coverage[i])
             recipe = self.templates.recipe
-            heard = experts(own[i % DENSITIES], solved[i], recipe, knowledge, coverage)
+            answers = own[i % DENSITIES]
+            heard = experts(answers[0], solved[i], recipe, knowledge, coverage)
             truth = decode_density(records[i]["density"], records[i]["density_scale"])
-            for column, value in zip(lessons, (*heard[:3], truth), strict=True):
+            for column, value in zip(lessons, (*heard[:3], truth), strict=False):
                 column[i] = value
+            if samples:
+                lessons.variance[i] = variance(answers)
         return lessons
 
 

@@ -12,7 +12,16 @@ from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.records import Recipe, make_record
 from cmed_jax.data.schema import decode_density
 from cmed_jax.evaluation.controls import without_pattern
-from cmed_jax.evaluation.experts import CRYSTALS, EXPERTS, FEATURES, experts, mix, mixture
+from cmed_jax.evaluation.experts import (
+    CRYSTALS,
+    EXPERTS,
+    FEATURES,
+    deviation,
+    experts,
+    mix,
+    mixture,
+    mixtures,
+)
 from cmed_jax.evaluation.network import network_generator
 from cmed_jax.evaluation.protocol import full_query
 from cmed_jax.evaluation.refinement import Refined
@@ -104,6 +113,10 @@ def test_no_more_crystals_are_heard_than_there_are_places(own, found):
     assert heard.present.all()
 
 
+def test_another_takes_the_place_of_a_crystal_that_is_not_heard(own, found):
+    assert gathered(own, [coinciding(found[0]), *found, *found]).crystals == tuple(found)
+
+
 def test_a_crystal_whose_atoms_coincide_is_not_heard(own, found):
     heard = gathered(own, [coinciding(found[0]), found[1], coinciding(found[1]), found[2]])
     assert heard.crystals == (found[1], found[2])
@@ -144,18 +157,18 @@ def test_who_resembles_the_network_is_told(found):
 
 
 def asked(gate, answers, found, seed=0):
-    return mix(gate, answers, found, Recipe(), Knowledge.FULL, WHOLE, seed)
+    return mix(gate, answers, found, Recipe(), Knowledge.FULL, WHOLE, [seed])
 
 
 def test_weights_name_who_answered_and_sum_to_one(gate, own, found):
-    _, named = asked(gate, own[None], found[:3])
+    named = asked(gate, own[None], found[:3]).experts
     assert [each.refined for each in named] == [None, *found[:3]]
     assert sum(each.weight for each in named) == pytest.approx(1)
     assert np.ptp([each.weight for each in named]) > 0.05
 
 
 def test_the_mixture_is_that_of_the_weights(gate, own, found):
-    (mixed,), named = asked(gate, own[None], found[:3])
+    (mixed,), _, named = asked(gate, own[None], found[:3])
     roots = np.sqrt(np.maximum(gathered(own, found[:3]).densities[:4].astype(float), 0))
     expected = np.einsum("k,kabc", [each.weight for each in named], roots) ** 2
     np.testing.assert_allclose(mixed, expected, rtol=1e-4, atol=1e-6)
@@ -164,7 +177,7 @@ def test_the_mixture_is_that_of_the_weights(gate, own, found):
 def test_without_crystals_the_network_answers_alone(gate, own, found):
     answers = np.stack([own, 2 * own, 3 * own])
     for nobody in ([], [coinciding(found[0])]):
-        mixed, named = asked(gate, answers, nobody)
+        mixed, _, named = asked(gate, answers, nobody)
         np.testing.assert_allclose(mixed, answers, rtol=1e-6)
         assert [(each.weight, each.refined) for each in named] == [(1.0, None)]
 
@@ -172,7 +185,7 @@ def test_without_crystals_the_network_answers_alone(gate, own, found):
 def test_experts_are_drawn_as_often_as_their_weights_say(gate, own, found):
     n = 2000
     answers = np.concatenate([own[None], np.arange(1, n + 1)[:, None, None, None] + 0 * own])
-    drawn, named = asked(gate, answers.astype(np.float32), found[:2])
+    drawn, _, named = asked(gate, answers.astype(np.float32), found[:2])
     densities = gathered(own, found[:2]).densities
     of_crystals = [(drawn[1:] == densities[k]).all(axis=(1, 2, 3)) for k in (1, 2)]
     of_network = (drawn[1:] == answers[1:]).all(axis=(1, 2, 3))  # of the network its own sample
@@ -201,16 +214,28 @@ def templates():
     return Templates.of_crystals(crystals, Recipe())
 
 
+def unsure(network):
+    """The network with samples that differ as much as its densities."""
+    network = nnx.clone(network)
+    encode = network.encode
+    network.encode = lambda *query: (latent := encode(*query))._replace(
+        deviation=0 * latent.deviation + 1
+    )
+    return network
+
+
 def test_a_mixture_answers_each_query_for_itself(network, gate, templates):
     held_out, _ = split([cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE), pyrite(5.7, "Ni", "S", 0.39)])
     query = full_query(held_out)
-    generator = mixture(network, gate, templates, GRID, samples=2, seed=1)
-    together = generator(query)
-    assert together.shape == (2, 3, *GRID)
-    np.testing.assert_array_equal(together, generator(query))
+    answering = mixtures(unsure(network), gate, templates, GRID, samples=2, seed=1)
+    together, again = answering(query), answering(query)
+    assert together.candidates.shape == (2, 3, *GRID)
+    assert together.deviation.shape == (2, *GRID)
+    np.testing.assert_array_equal(together.candidates, again.candidates)
     for row in range(2):
-        one = generator(type(query)(*(column[[row]] for column in query)))
-        np.testing.assert_allclose(one[0], together[row], rtol=1e-3, atol=1e-4)
+        one = answering(type(query)(*(column[[row]] for column in query)))
+        for found, expected in zip(one, together, strict=True):
+            np.testing.assert_allclose(found[0], expected[row], rtol=1e-3, atol=1e-4)
 
 
 def test_a_gate_that_believes_the_best_crystal_answers_with_it(network, templates):
@@ -229,5 +254,59 @@ def test_without_a_pattern_the_network_answers_alone(network, gate, templates):
     held_out, _ = split([cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE)])
     query = without_pattern(held_out)
     alone = network_generator(network, GRID, samples=2, seed=1)(query)
-    found = mixture(network, gate, templates, GRID, samples=2, seed=1)(query)
-    np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
+    found = mixtures(network, gate, templates, GRID, samples=2, seed=1)(query)
+    np.testing.assert_allclose(found.candidates, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_different_questions_are_drawn_for_differently(network, gate, templates):
+    """Of equally good experts not all questions are answered by the same ones."""
+    held_out, _ = split([cubic("Fm-3m", 5.64 + 0.1 * i, Na=ORIGIN, Cl=CENTRE) for i in range(6)])
+    found = mixtures(unsure(network), gate, templates, GRID, samples=6, seed=1)(
+        full_query(held_out)
+    )
+    gaps = np.abs(np.diff(found.candidates[:, 1:], axis=1)).max(axis=(2, 3, 4))
+    assert len({tuple(row) for row in gaps > 1e-4}) > 1
+
+
+def total_variance(heard, weights, variance):
+    """The law of total variance, expert by expert in float64."""
+    densities = heard.densities.astype(float)
+    mean = np.einsum("k,kabc", weights, np.sqrt(np.maximum(densities, 0))) ** 2
+    residual = sum(w * x.residual for w, x in zip(weights[1:], heard.crystals, strict=False))
+    total = weights[0] * variance + residual**2 * mean * mean.mean()
+    for weight, density in zip(weights, densities, strict=True):
+        total = total + weight * (density - mean) ** 2
+    return np.sqrt(total)
+
+
+@pytest.mark.parametrize("spread", [1.0, 2.5])
+def test_the_deviation_is_that_of_the_law_of_total_variance(gate, own, found, spread):
+    answers = own * np.array([1, 1.3, 0.6], np.float32)[:, None, None, None]
+    gate = nnx.clone(gate)
+    gate.spread[...] = spread
+    _, deviation, named = asked(gate, answers, found[:3])
+    weights = np.zeros(EXPERTS)
+    weights[:4] = [each.weight for each in named]
+    expected = total_variance(gathered(own, found[:3]), weights, (0.3**2 + 0.4**2) / 2 * own**2)
+    np.testing.assert_allclose(deviation, spread * expected, rtol=1e-3, atol=1e-5)
+
+
+def test_one_crystal_that_is_believed_is_as_sure_as_its_residual(found):
+    """Where all samples are one density, its deviation is still not zero."""
+    densities = gathered(np.ones(GRID, np.float32), found[:1])
+    believed = np.eye(EXPERTS)[1]
+    told = [
+        deviation(densities.densities, of.features, believed, np.zeros(GRID, np.float32))
+        for of in (
+            gathered(np.ones(GRID, np.float32), [found[0]._replace(residual=r)])
+            for r in (0.01, 0.02)
+        )
+    ]
+    density = np.maximum(densities.densities[1], 0)
+    expected = 0.01 * np.sqrt(density * density.mean())
+    np.testing.assert_allclose(told[0], expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(told[1], 2 * told[0], rtol=1e-3, atol=1e-6)
+
+
+def test_without_samples_no_deviation_is_told(gate, own, found):
+    assert asked(gate, own[None], found[:2]).deviation is None

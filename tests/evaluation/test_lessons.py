@@ -66,8 +66,8 @@ def about(records):
 def _network():
     """In the place of a network: the same density for whatever it is asked."""
 
-    def generator(network, shape):
-        return lambda query: np.ones((len(query.pattern), 1, *shape), np.float32)
+    def generator(network, shape, *, samples, seed):
+        return lambda query: np.ones((len(query.pattern), 1 + samples, *shape), np.float32)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "network_generator", generator)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from cmed_jax.evaluation.network import network_generator
+from cmed_jax.evaluation.network import network_generator, numbers
 from cmed_jax.evaluation.protocol import evaluate, full_query
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import density_on_grid
@@ -34,6 +34,27 @@ def test_the_same_query_has_the_same_samples(network, test_split):
     one, other = (network_generator(network, SHAPE, samples=2, seed=seed) for seed in (1, 2))
     np.testing.assert_array_equal(one(query), one(query))
     assert (np.asarray(one(query))[:, 1:] != np.asarray(other(query))[:, 1:]).any()
+
+
+def test_samples_belong_to_the_query_whatever_is_asked_beside_it(network, test_split):
+    query = full_query(test_split)
+    generator = network_generator(network, SHAPE, samples=2, seed=1)
+    together = np.asarray(generator(query))
+    spread = together[:, 1:].std(axis=1).max()
+    alone = generator(type(query)(*(column[[7]] for column in query)))
+    np.testing.assert_allclose(alone[0], together[7], atol=1e-3 * spread)
+    two_of_one = generator(type(query)(*(column[[7, 7]] for column in query)))
+    np.testing.assert_allclose(two_of_one[1], together[7], atol=1e-3 * spread)
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_another_query_has_another_number(test_split, column):
+    query = full_query(test_split)
+    assert len(set(numbers(query).tolist())) == len(test_split)
+    parts = [np.array(part) for part in query]
+    parts[column][3] += 1
+    changed = numbers(query) != numbers(type(query)(*parts))
+    np.testing.assert_array_equal(changed, np.arange(len(test_split)) == 3)
 
 
 def test_it_answers_the_protocol(network, test_split):

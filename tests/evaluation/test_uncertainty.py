@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cmed_jax.evaluation.uncertainty import LEVELS, PARTS, calibration, summary, trust
+from cmed_jax.evaluation.uncertainty import LEVELS, PARTS, of_deviation, of_samples, summary, trust
 
 SHAPE = (30, 30, 30)
 
@@ -21,18 +21,18 @@ def drawn(samples, seed=0, spread=1.0):
 
 @pytest.mark.parametrize("samples", [2, 5, 30])
 def test_what_is_drawn_alike_is_covered_as_often_as_it_says(samples):
-    found = calibration(*drawn(samples))
+    found = of_samples(*drawn(samples))
     np.testing.assert_allclose(found["coverage"], LEVELS, atol=0.015)
 
 
 def test_samples_that_agree_too_well_cover_too_little():
-    found = calibration(*drawn(5, spread=0.1))
+    found = of_samples(*drawn(5, spread=0.1))
     assert (found["coverage"] < 0.5 * np.array(LEVELS)).all()
     assert (found["expected"] < 0.2 * found["error"]).all()
 
 
 def test_errors_grow_with_the_deviation_where_it_tells():
-    found = calibration(*drawn(40))
+    found = of_samples(*drawn(40))
     assert found["expected"].shape == found["error"].shape == (PARTS,)
     np.testing.assert_allclose(found["expected"], found["error"], rtol=0.2)
     assert (np.diff(found["error"]) > 0).all()
@@ -41,20 +41,32 @@ def test_errors_grow_with_the_deviation_where_it_tells():
 def test_spread_is_the_mean_deviation_relative_to_the_density():
     truth, samples = drawn(4)
     expected = samples.std(axis=0, ddof=1).mean() / samples.mean(axis=0).mean()
-    assert calibration(truth, samples)["spread"] == pytest.approx(expected)
-    assert calibration(truth, 7 * samples)["spread"] == pytest.approx(expected)
+    assert of_samples(truth, samples)["spread"] == pytest.approx(expected)
+    assert of_samples(truth, 7 * samples)["spread"] == pytest.approx(expected)
 
 
 def test_samples_that_are_all_the_same_are_counted_not_divided_by():
     truth = np.ones(SHAPE)
-    found = calibration(truth, np.zeros((3, *SHAPE)))
+    found = of_samples(truth, np.zeros((3, *SHAPE)))
     assert found["spread"] == 0
     assert not found["coverage"].any()
-    np.testing.assert_array_equal(calibration(truth, np.ones((3, *SHAPE)))["coverage"], 1)
+    np.testing.assert_array_equal(of_samples(truth, np.ones((3, *SHAPE)))["coverage"], 1)
+
+
+def test_a_deviation_that_is_told_is_taken_at_its_word():
+    rng = np.random.default_rng(0)
+    answer, deviation = rng.uniform(5, 10, SHAPE), rng.uniform(0.1, 3, SHAPE)
+    truth = rng.normal(answer, deviation)
+    found = of_deviation(truth, answer, deviation)
+    np.testing.assert_allclose(found["coverage"], LEVELS, atol=0.015)
+    np.testing.assert_allclose(found["expected"], found["error"], rtol=0.1)
+    assert found["spread"] == pytest.approx(deviation.mean() / answer.mean())
+    timid = of_deviation(truth, answer, 10 * deviation)
+    assert (timid["coverage"] > 0.9).all() or timid["coverage"][0] > LEVELS[0]
 
 
 def test_the_summary_is_the_mean_over_materials():
-    both = [calibration(*drawn(5, seed)) for seed in (0, 1)]
+    both = [of_samples(*drawn(5, seed)) for seed in (0, 1)]
     figures = {name: np.stack([found[name] for found in both]) for name in both[0]}
     found = summary(figures)
     assert json.loads(json.dumps(found)) == found

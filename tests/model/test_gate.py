@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from cmed_jax.model.gate import FILE, Gate, load_gate, mixed, save_gate
 
 FEATURES, EXPERTS = 5, 4
+NETWORK = 2**32 - 5
+"""The checksum of the network that gates are for."""
 
 
 def gate_of(seed):
@@ -117,9 +119,9 @@ def test_below_zero_a_density_counts_as_zero(densities):
 
 
 def test_a_gate_comes_back_from_its_folder(gate, tmp_path):
-    save_gate(tmp_path, gate)
+    save_gate(tmp_path, gate, NETWORK)
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
-    back = load_gate(tmp_path)
+    back = load_gate(tmp_path, NETWORK)
     leaves = (jax.tree.leaves(nnx.state(each)) for each in (back, gate))
     for found, expected in zip(*leaves, strict=True):
         assert found.dtype == expected.dtype
@@ -130,39 +132,66 @@ def test_a_gate_comes_back_from_its_folder(gate, tmp_path):
 
 def test_a_gate_takes_the_place_of_another(gate, tmp_path):
     for each in (gate_of(1), gate):
-        save_gate(tmp_path, each)
+        save_gate(tmp_path, each, NETWORK)
     features, present = question(6, some=False)
-    np.testing.assert_array_equal(load_gate(tmp_path)(features, present), gate(features, present))
+    np.testing.assert_array_equal(
+        load_gate(tmp_path, NETWORK)(features, present), gate(features, present)
+    )
 
 
 def test_a_folder_without_a_gate_has_none(tmp_path):
-    assert load_gate(tmp_path) is None
+    assert load_gate(tmp_path, NETWORK) is None
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99], ids="{:.0%} left".format)
 def test_a_file_that_was_cut_off_is_named(gate, tmp_path, kept):
-    save_gate(tmp_path, gate)
+    save_gate(tmp_path, gate, NETWORK)
     content = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(content[: int(kept * len(content))])
     with pytest.raises(ValueError, match=r"gate\.npz is damaged .*: train the gate again"):
-        load_gate(tmp_path)
+        load_gate(tmp_path, NETWORK)
 
 
 @pytest.mark.parametrize("place", ["inner/bias", "missing"])
 def test_a_file_of_something_else_is_named(gate, tmp_path, place):
-    save_gate(tmp_path, gate)
+    save_gate(tmp_path, gate, NETWORK)
     with np.load(tmp_path / FILE) as opened:
         arrays = dict(opened)
     kept = {name: array for name, array in arrays.items() if name != "score/bias"}
     np.savez(tmp_path / FILE, **(kept if place == "missing" else arrays | {place: np.zeros(3)}))
     with pytest.raises(ValueError, match=r"gate\.npz is damaged .*: train the gate again"):
-        load_gate(tmp_path)
+        load_gate(tmp_path, NETWORK)
 
 
 def test_a_changed_byte_is_found(gate, tmp_path):
-    save_gate(tmp_path, gate)
+    save_gate(tmp_path, gate, NETWORK)
     content = bytearray((tmp_path / FILE).read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(ValueError, match=r"gate\.npz is damaged"):
-        load_gate(tmp_path)
+        load_gate(tmp_path, NETWORK)
+
+
+def test_its_spread_comes_back(gate, tmp_path):
+    spread = gate_of(2)
+    spread.spread[...] = 3.5
+    for each, expected in ((gate, 1.0), (spread, 3.5)):
+        save_gate(tmp_path, each, NETWORK)
+        assert load_gate(tmp_path, NETWORK).spread[...] == expected
+
+
+def test_a_gate_of_another_network_is_refused(gate, tmp_path):
+    save_gate(tmp_path, gate, NETWORK)
+    with pytest.raises(
+        ValueError, match=r"was trained for a network of other weights: run python "
+    ):
+        load_gate(tmp_path, NETWORK - 1)
+
+
+@pytest.mark.parametrize("name", ["network", "spread"])
+def test_a_gate_of_old_is_refused_with_what_to_do(gate, tmp_path, name):
+    save_gate(tmp_path, gate, NETWORK)
+    with np.load(tmp_path / FILE) as opened:
+        np.savez(tmp_path / FILE, **{each: opened[each] for each in opened if each != name})
+    with pytest.raises(ValueError, match=rf"spread: run python -m cmed_jax\.gate {tmp_path} again"):
+        load_gate(tmp_path, NETWORK)

@@ -123,7 +123,6 @@ def test_a_gate_is_released_with_its_network(release, gated, tmp_path, made, sai
     assert release(gated)[0] == 0
     out = tmp_path / "out"
     assert "gate.npz" in folder.read_manifest(out)["files"]
-    assert (out / "gate.npz").read_bytes() == (gated / "gate.npz").read_bytes()
     for words in ("gate.npz", "It does not answer alone."):
         assert words in (out / "MODEL_CARD.md").read_text()
         assert words not in said
