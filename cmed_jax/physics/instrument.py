@@ -53,7 +53,7 @@ class Instrument(NamedTuple):
 
     Attributes:
         wavelengths: of the radiation's components, angstrom.
-        weights: their shares of the intensity.
+        weights: their shares of the intensity, which sum to 1.
         u: Caglioti's U, degrees^2, like the two that follow.
         v: his V.
         w: his W.

@@ -88,7 +88,7 @@ def lorentz_polarization_of_sine(sine: Angles, monochromator: Wavelength = 0.0) 
 
 
 def powder_lines(
-    reflections: Float[np.ndarray, "m 2"], wavelength: float
+    reflections: Float[np.ndarray, "m 2"], wavelength: float, monochromator: float = 0.0
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Return two-theta (degrees) and intensity, strongest 1, of the lines a wavelength reaches.
 
@@ -97,11 +97,12 @@ def powder_lines(
     Args:
         reflections: columns s (1/angstrom) and |F|^2 with multiplicity.
         wavelength: angstrom.
+        monochromator: as in `lorentz_polarization`.
     """
     # Backscattering is left out: the Lorentz factor is infinite at 180 degrees.
     reached = reflections[reflections[:, 0] * wavelength < 2 * (1 - 1e-12)]
     angle = two_theta(reached[:, 0], wavelength)
-    intensity = reached[:, 1] * lorentz_polarization(angle)
+    intensity = reached[:, 1] * lorentz_polarization(angle, monochromator)
     return angle, intensity / intensity.max(initial=np.finfo(float).tiny)
 
 

@@ -53,6 +53,7 @@ def simulate_pattern(
     instrument: Instrument | None = None,
     sample: Sample = PERFECT,
     table: Table = "it92",
+    anomalous: bool = False,
 ) -> SimulatedPattern:
     """Return the powder pattern of a pymatgen structure, with lines and profiles.
 
@@ -66,23 +67,32 @@ def simulate_pattern(
         instrument: None is one whose lines are `WIDTH` wide everywhere, without monochromator.
         sample: the powder; its B factor weakens the lines as well.
         table: the form factors.
+        anomalous: add the anomalous dispersion f' + i f'' at the mean wavelength.
 
     Raises:
-        ValueError: the radiation is unknown, the range holds no bin, an element has no form factor,
-            or the structure has no atoms or no volume.
+        ValueError: the radiation is unknown, its shares do not sum to 1, the range holds no bin, an
+            element has no form factor, or the structure has no atoms or no volume.
     """
     if not 0 < step < np.inf:
         raise ValueError(f"step is {step}: give a positive number of degrees")
     if (stop - start) / step > MOST:
         raise ValueError(f"step is {step}: give one that makes at most {MOST} bins")
     instrument = instrument or Instrument(*radiation(wavelength), w=WIDTH**2)
-    mean = float(np.asarray(instrument.weights) @ np.asarray(instrument.wavelengths))
+    wavelengths, weights = np.asarray(instrument.wavelengths), np.asarray(instrument.weights)
+    if not np.isclose(weights.sum(), 1):
+        raise ValueError(f"the weights of the radiation are {weights}: give shares that sum to 1")
+    mean = float(weights @ wavelengths)
     grid = Grid(start, stop, max(round((stop - start) / step), 1), wavelength=mean)
     found = reflections(
-        crystal_of(structure), s_max=2 / min(np.asarray(instrument.wavelengths)), table=table
+        crystal_of(structure),
+        s_max=2 / wavelengths.min(),
+        wavelength=mean,
+        table=table,
+        anomalous=anomalous,
     )
     thermal = np.exp(-sample.b_factor * found[:, 0] ** 2 / 2)
-    angle, strength = powder_lines(found * np.stack([np.ones_like(thermal), thermal], axis=1), mean)
+    weakened = found * np.stack([np.ones_like(thermal), thermal], axis=1)
+    angle, strength = powder_lines(weakened, mean, float(instrument.monochromator))
     inside = (angle >= start) & (angle <= stop)
     d = 1 / found[: len(angle), 0]
     lines = np.stack([d, angle, strength], axis=1)[inside]

@@ -1,5 +1,6 @@
 """Simulated patterns beside pymatgen's lines, and their derivatives beside finite differences."""
 
+import gemmi
 import jax
 import jax.numpy as jnp
 import jax.test_util
@@ -24,6 +25,7 @@ HALITE = Structure.from_spacegroup(
 )
 ALLOY = Structure(Lattice.cubic(2.87), [{"Fe": 0.7, "Al": 0.2}, "Al"], [[0, 0, 0], [0.5] * 3])
 COPPER = 1.54184
+UNEVEN = Instrument(np.array([1.5405929, 1.5444274]), np.array([1.0, 0.5]))
 
 
 @pytest.mark.parametrize("structure", [HALITE, ALLOY], ids=["halite", "alloy"])
@@ -48,6 +50,32 @@ def test_a_profile_holds_the_area_of_its_line():
         assert share == pytest.approx(strength / found.lines[:, 2].sum(), rel=1e-3)
 
 
+@pytest.mark.parametrize("monochromator", [0.0, 26.6, 90.0])
+def test_lines_are_as_strong_as_their_profiles_behind_a_monochromator(monochromator):
+    device = Instrument(np.array([1.5]), np.ones(1), w=0.01, monochromator=monochromator)
+    found = simulate_pattern(HALITE, stop=120.0, step=0.01, instrument=device)
+    strong = found.lines[found.lines[:, 2] > 1]
+    near = [np.abs(found.two_theta - angle) < 0.4 for angle in strong[:, 1]]
+    areas = np.array([found.intensity[window].sum() for window in near])
+    np.testing.assert_allclose(areas / areas.max(), strong[:, 2] / 100, rtol=2e-3)
+
+
+def test_dispersion_weakens_iron_beside_its_edge():
+    """By f' and f'' of gemmi: all lines of body-centred iron are |f + f' + i f''|^2."""
+    iron = Structure(Lattice.cubic(2.866), ["Fe", "Fe"], [[0, 0, 0], [0.5] * 3])
+    plain, found = (
+        simulate_pattern(iron, "CoKa1", stop=150.0, anomalous=anomalous).lines
+        for anomalous in (False, True)
+    )
+    real, imaginary = gemmi.cromer_liberman(26, gemmi.hc / 1.788996)
+    fit = gemmi.Element("Fe").it92
+    factor = np.array([fit.calculate_sf(1 / (4 * d**2)) for d in plain[:, 0]])
+    expected = ((factor + real) ** 2 + imaginary**2) / factor**2
+    gain = found[:, 2] / plain[:, 2]
+    assert expected[0] / expected[-1] > 1.1
+    np.testing.assert_allclose(gain / gain[0], expected / expected[0], rtol=1e-3)
+
+
 def test_a_doublet_has_two_maxima_two_to_one_where_it_is_resolved():
     narrow = Instrument(np.array([1.54056, 1.54439]), np.array([2 / 3, 1 / 3]), w=0.05**2)
     found = simulate_pattern(HALITE, start=75.0, stop=76.0, step=0.005, instrument=narrow)
@@ -65,6 +93,7 @@ def test_a_doublet_has_two_maxima_two_to_one_where_it_is_resolved():
         ({"step": np.nan}, "step is nan"),
         ({"start": 80.0}, "from 80.0 to 80.0 has no bins"),
         ({"stop": 200.0}, "from 10.0 to 200.0 has no bins"),
+        ({"instrument": UNEVEN}, "weights of the radiation are .*: give shares that sum to 1"),
     ],
 )
 def test_bad_options_are_refused(options, message):
