@@ -64,9 +64,11 @@ def test_a_run_may_go_on_in_less_memory():
 
 
 @pytest.mark.parametrize("option", ["--data", "--run"])
-def test_a_bucket_is_not_taken_for_a_folder(option):
-    with pytest.raises(ValueError, match="gs://bucket/here is an address: give a folder"):
+def test_a_bucket_is_not_taken_for_a_folder(option, capsys):
+    with pytest.raises(SystemExit) as end:
         parse(["demo", *WHERE, option, "gs://bucket/here"])
+    assert end.value.code == 2
+    assert "gs://bucket/here is an address: give a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["dmo"], ["demo"], ["demo", "--data", "there"]])
