@@ -11,6 +11,7 @@ as many elements is tried, with an element missing one of its elements remains, 
 composition it is scaled and refined as it is.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -18,11 +19,15 @@ from jaxtyping import Float, Integer
 
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.data.records import make_record
-from cmed_jax.data.schema import decode_density
 from cmed_jax.evaluation.protocol import Generator, Query
 from cmed_jax.evaluation.refinement import Refined, refine
-from cmed_jax.evaluation.substitution import NONE, Templates, ranked
+from cmed_jax.evaluation.substitution import (
+    NONE,
+    Templates,
+    crystal_identity,
+    first_density,
+    ranked,
+)
 
 REFINED = 8
 """Most crystals that are refined for one query."""
@@ -46,11 +51,10 @@ def solution(templates: Templates, otherwise: Generator) -> Generator:
         answers = np.array(otherwise(query))[:, :1]
         for row in range(len(answers)):
             found = solve(templates, *(np.asarray(column[row]) for column in query))
-            if not found or found[0].residual > UNEXPLAINED:
-                continue
-            with suppress(ValueError):  # the record refuses atoms that came too close
-                record = make_record(found[0].crystal, templates.recipe)
-                answers[row, 0] = decode_density(record["density"], record["density_scale"])
+            explaining = (each.crystal for each in found if each.residual <= UNEXPLAINED)
+            density = first_density(explaining, templates.recipe)
+            if density is not None:
+                answers[row, 0] = density
         return answers
 
     return generate
@@ -64,7 +68,7 @@ def solve(
     coverage: Float[np.ndarray, "1024"] | None = None,
     without: Integer[np.ndarray, " w"] = NONE,
 ) -> list[Refined]:
-    """Return refined crystals, the smallest residual first; none where there is no template.
+    """Return refined crystals, each once and the smallest residual first, as far as there are any.
 
     Args:
         templates: the crystals to begin from.
@@ -79,8 +83,18 @@ def solve(
         return found
     known = Knowledge(int(knowledge))
     for crystal in ranked(templates, pattern, composition, known, without)[:REFINED]:
-        with suppress(ValueError):  # its atoms coincide, or the pattern has no line in reach
-            found.append(refine(canonical_cell(crystal), pattern, coverage))
+        with suppress(ValueError):  # the pattern has no line in reach
+            found.append(refine(crystal, pattern, coverage))
             if found[-1].residual < EXPLAINED:
                 break
-    return sorted(found, key=lambda each: each.residual)
+    return list(_once(sorted(found, key=lambda each: each.residual)))
+
+
+def _once(found: Iterable[Refined]) -> Iterator[Refined]:
+    """Yield each crystal once: from different templates one and the same may come out."""
+    seen = set()
+    for each in found:
+        with suppress(ValueError):  # its atoms coincide
+            if (identity := crystal_identity(canonical_cell(each.crystal))) not in seen:
+                seen.add(identity)
+                yield each

@@ -36,6 +36,7 @@ from cmed_jax.evaluation.substitution import (
     Profile,
     assignments,
     canonical_crystals,
+    crystal_identity,
     crystal_kind,
     fit_scales,
     profile_of_lines,
@@ -357,9 +358,8 @@ def _canonical(analogues: Iterable[Analogue]) -> Iterator[Analogue]:
     for each in analogues:
         with suppress(ValueError):  # the cell became so small that atoms coincide
             crystal = canonical_cell(each.crystal)
-            kind = (crystal_kind(crystal), crystal.numbers.tobytes())
-            if kind not in seen:
-                seen.add(kind)
+            if (identity := crystal_identity(crystal)) not in seen:
+                seen.add(identity)
                 yield each._replace(crystal=crystal)
 
 

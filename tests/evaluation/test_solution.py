@@ -1,17 +1,22 @@
 """Refined substitution finds what substitution alone misses, and says when it found nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 from test_substitution import CENTRE, ORIGIN, QUARTER, cubic, nothing, pyrite, split
 
+from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.records import Recipe
+from cmed_jax.evaluation import solution as module
 from cmed_jax.evaluation.controls import partial_composition, without_pattern
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.evaluation.protocol import full_query
+from cmed_jax.evaluation.refinement import Refined
 from cmed_jax.evaluation.solution import UNEXPLAINED, solution, solve
-from cmed_jax.evaluation.substitution import Templates, placings, substitution
+from cmed_jax.evaluation.substitution import Templates, crystal_identity, placings, substitution
 
 
 def trigonal(group, edge, height, **sites):
@@ -124,3 +129,35 @@ def test_the_smallest_residual_comes_first(templates):
     residuals = [each.residual for each in solve(templates, *told(query))]
     assert len(residuals) > 1
     assert residuals == sorted(residuals)
+
+
+def test_each_crystal_is_returned_once():
+    """Several pyrites, with coordinates too far apart to be of one kind, lead to one."""
+    pyrites = [pyrite(5.42, "Fe", "S", x) for x in (0.37, 0.39, 0.41)]
+    several = Templates.of(*split(pyrites), Recipe())
+    assert len(set(several.kinds)) == 3
+    held_out, _ = split([MOVED["pyrite"]])
+    pattern = held_out.pattern[0] * (np.arange(1024) < 300)  # so none explains it
+    found = solve(several, pattern, held_out.composition[0])
+    identities = [crystal_identity(canonical_cell(each.crystal)) for each in found]
+    assert 0 < len(set(identities)) == len(identities) < 3
+
+
+@pytest.mark.parametrize("refused", [0, 1, 2])
+def test_a_crystal_that_no_record_can_be_made_of_leaves_its_place_to_the_next(
+    templates, monkeypatch, refused
+):
+    held_out, (crystal,) = split([MOVED["pyrite"]])
+    coinciding = replace(crystal, frac_coords=np.zeros_like(crystal.frac_coords))
+    found = [*[Refined(coinciding, 0.001)] * refused, Refined(crystal, 0.002)]
+    monkeypatch.setattr(module, "solve", lambda *_: found)
+    answer = solution(templates, nothing)(full_query(held_out))
+    assert ssim(held_out.densities([0]), answer[:, 0])[0] > 0.999
+
+
+def test_a_crystal_that_does_not_explain_the_pattern_takes_no_place(templates, monkeypatch):
+    held_out, (crystal,) = split([MOVED["pyrite"]])
+    coinciding = replace(crystal, frac_coords=np.zeros_like(crystal.frac_coords))
+    found = [Refined(coinciding, 0.001), Refined(crystal, UNEXPLAINED + 0.01)]
+    monkeypatch.setattr(module, "solve", lambda *_: found)
+    assert not solution(templates, nothing)(full_query(held_out)).any()
