@@ -7,13 +7,16 @@ damaged, a run goes on from the one before. Each takes about 12 bytes for a para
 is on the disk while it is written.
 """
 
+import dataclasses
 import json
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
+from orbax.checkpoint.multihost import get_barrier_sync_fn
 
 from cmed_jax.training.damage import (
     Damaged,
@@ -26,13 +29,15 @@ from cmed_jax.training.damage import (
     warn,
 )
 from cmed_jax.training.folder import CHECKPOINTS
-from cmed_jax.training.hosts import agreed, leads
+from cmed_jax.training.hosts import Elsewhere, agreed, leads, said_by_all
 from cmed_jax.training.step import TrainState
 
 SCORE = "ssim"
 """The validation figure, larger is better, by which the best checkpoint is kept."""
 CENTURY = 100 * 365 * 86_400
 """Seconds that Orbax waits for a save. It goes by the clock on the wall, which may jump."""
+MOMENT = 0.1
+"""Seconds between two questions to all processes whether a save is done."""
 
 
 class Checkpoints:
@@ -60,17 +65,20 @@ class Checkpoints:
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(2), best]),
             cleanup_tmp_directories=True,
         )
+        self._saving: ocp.AsyncResponse[bool] | None = None
 
     def save(self, step: int, state: TrainState, metrics: dict[str, float] | None) -> None:
         """Write the state after `step` steps in the background; `metrics` if it was validated.
 
         Raises:
             Unsaved: this checkpoint, or the one before, cannot be written.
+            Elsewhere: another process could not write its part of the one before.
         """
         items = _items(state)
         sums = {name: int(checksum(item)) for name, item in items.items()}
+        self.wait()
         with unsaved(self._folder):
-            self._checkpointer.save_checkpointables_async(
+            self._saving = self._checkpointer.save_checkpointables_async(
                 step,
                 items,
                 force=True,
@@ -106,13 +114,26 @@ class Checkpoints:
         return None
 
     def wait(self) -> None:
-        """Return when all that was to be written is written.
+        """Return when all that was to be written is written, by all processes.
 
         Raises:
             Unsaved: it cannot be.
+            Elsewhere: another process cannot write.
         """
-        with unsaved(self._folder):
-            self._checkpointer.wait()
+        waiting = True
+        while waiting:
+            with agreed(), unsaved(self._folder):
+                waiting = not self._written()
+            waiting = any(said_by_all("waiting" if waiting else ""))
+
+    def _written(self) -> bool:
+        """Wait a moment for the last save, and return whether it is done."""
+        try:
+            return self._saving is None or self._saving.result(MOMENT)
+        except TimeoutError as error:
+            if error.args:  # Orbax has given up
+                raise
+            return False
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -124,7 +145,8 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._checkpointer.close()
+            if not isinstance(error, Elsewhere):  # a save would wait for that process
+                self._checkpointer.close()
         except Exception:  # of a save in the background; what ended the run matters more
             if error is None:
                 raise
@@ -189,9 +211,23 @@ def load_model(checkpoint: Path, parameters: PyTree, statistics: PyTree) -> tupl
 def _context() -> ocp.Context:
     """Return how Orbax writes: whatever the clock does, and where it cannot, it says so at once."""
     context = ocp.Context()
-    context.asynchronous.timeout_secs = CENTURY
-    context.asynchronous.create_directories_asynchronously = False
+    options = context.asynchronous
+    options.timeout_secs = CENTURY
+    options.create_directories_asynchronously = False
+    given = options.v0  # the only way to Orbax's barriers
+    options.v0 = lambda: dataclasses.replace(given(), barrier_sync_fn=_meet)
     return context
+
+
+def _meet(*, key: str, timeout_ms: int) -> None:
+    """Wait for the other processes at a barrier of Orbax.
+
+    A process whose write failed comes with the error in hand to a barrier that the others, at
+    another one, never reach: it goes on instead, and says what happened.
+    """
+    if error := sys.exception():
+        raise error
+    get_barrier_sync_fn()(key=key, timeout_ms=timeout_ms)
 
 
 def _items(state: TrainState) -> dict[str, PyTree]:

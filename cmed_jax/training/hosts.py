@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from textwrap import shorten
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -94,11 +94,26 @@ def joined(config: HostsConfig) -> Iterator[None]:
             try:
                 yield
             except BaseException as error:
-                atexit.register(_leave)
+                atexit.register(leave, 1)  # for errors that nobody turns into an exit code
                 if isinstance(error, jax.errors.JaxRuntimeError) and _LOST.search(str(error)):
                     raise _gone(error) from error
                 raise
         jax.distributed.shutdown()  # when all are here
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with a code.
+
+    After an error among several, without JAX and Orbax, which would wait for the others while they
+    wait for us.
+    """
+    if jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if leads():
+            time.sleep(LINGER)
+        os._exit(code)
+    sys.exit(code)
 
 
 def leads() -> bool:
@@ -106,9 +121,17 @@ def leads() -> bool:
     return jax.process_index() == 0
 
 
+class Elsewhere(ValueError):
+    """Another process of the run cannot go on."""
+
+
 @contextmanager
 def agreed() -> Iterator[None]:
-    """Let an error of one process, ValueError or OSError, be one of all, so that none waits."""
+    """Let an error of one process, ValueError or OSError, be one of all, so that none waits.
+
+    Raises:
+        Elsewhere: in the other processes.
+    """
     fault: ValueError | OSError | None = None
     try:
         yield
@@ -119,7 +142,7 @@ def agreed() -> Iterator[None]:
         raise fault
     for process, sentence in enumerate(said):
         if sentence:
-            raise ValueError(f"process {process} of {len(said)} cannot go on: {sentence}")
+            raise Elsewhere(f"process {process} of {len(said)} cannot go on: {sentence}")
 
 
 def said_by_all(sentence: str) -> list[str]:
@@ -168,15 +191,6 @@ def _gone(error: jax.errors.JaxRuntimeError) -> ConnectionError:
         f"another process of the run is gone, or out of reach ({shorten(str(error), 100)}): start "
         "all of them again, and the run continues from its last checkpoint"
     )
-
-
-def _leave() -> None:
-    """End after an error, without JAX, which would wait for the others while they wait for us."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if leads():
-        time.sleep(LINGER)
-    os._exit(2)
 
 
 @contextmanager
