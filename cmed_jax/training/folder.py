@@ -2,15 +2,18 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from cmed_jax.data.dataset import differences
-from cmed_jax.training.hosts import agreed, leads
+from cmed_jax.training.hosts import agreed, as_first_says, leads
 
+LOCK = ".lock"
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -18,28 +21,46 @@ CHECKPOINTS = "checkpoints"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Create the folder and hold it for this run; ValueError where another one holds it.
+    """Create the folder and hold it for this run.
 
     The first process of the run has the lock, which goes with it, however it ends.
+
+    Raises:
+        ValueError: another run holds the folder, or not all processes of this one see it.
     """
+    word = as_first_says({"word": token_hex()})["word"]
     with ExitStack() as held:
         with agreed():
             if leads():
-                held.enter_context(_lock(folder))
+                held.enter_context(_lock(folder, word))
+        with agreed():
+            _check_shared(folder, word)
         yield
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _lock(folder: Path, word: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with (folder / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
                 f"another process is training in {folder}: wait for it or choose another folder"
             ) from None
+        file.truncate(0)
+        file.write(word)
+        file.flush()
+        os.fsync(file.fileno())  # other machines read it
         yield
+
+
+def _check_shared(folder: Path, word: str) -> None:
+    lock = folder / LOCK
+    if not lock.exists() or lock.read_text() != word:
+        raise ValueError(
+            f"{folder} is not the folder that process 0 sees: give one on a disk that all share"
+        )
 
 
 @contextmanager
