@@ -86,15 +86,14 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
             said.append((loss > READS, f"It loses {loss:.3f} with the wrong {what}{end}"))
     if results["ranking"]:
         ranking = results["ranking"]["samples and baselines"]
-        chosen = ranking["chosen"]["mean"]
-        lead = chosen - _mean(results["baselines"][best_baseline(results)])
-        word = "above" if lead > 0 else "below"
+        lead = ranking["leads"][best_baseline(results)]
+        where, by = standing(lead), spread(lead, "+.3f")
         sentence = (
             f"Of {ranking['candidates']} candidates, its own and the baselines’, the one that "
-            f"explains the pattern best in the true cell scores {chosen:.3f}: {abs(lead):.3f} "
-            f"{word} the best baseline alone."
+            "explains the pattern best in the true cell scores "
+            f"{ranking['chosen']['mean']:.3f}: beside the best baseline alone {where}, {by}."
         )
-        said.append((lead > 0, sentence))
+        said.append((where == "above", sentence))
     if results["uncertainty"]:
         known = results["uncertainty"]
         covered = dict(zip(known["levels"], known["coverage"], strict=True))[0.9]

@@ -1,8 +1,9 @@
-"""The best of several candidates, chosen honestly: by the pattern, not by the truth.
+"""The best of several candidates, chosen by the pattern and not by the true density.
 
-The choice is the candidate whose own pattern agrees best with the given one
-(`cmed_jax.evaluation.consistency`); of equal ones the first counts. The oracle chooses with the
-truth in hand, and is what the choice could reach at most. No candidate is rotated.
+The choice is the candidate whose own pattern, in the true cell, agrees best with the given one
+(`cmed_jax.evaluation.consistency`); a user must first find that cell. Of equal ones the first
+counts. The oracle chooses with the truth in hand, and is what the choice could reach at most. No
+candidate is rotated.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.evaluation.protocol import Scores, ssim_summary
+from cmed_jax.evaluation.protocol import Scores, paired, ssim_summary
 
 AS_GOOD = 0.001
 """Candidates whose SSIM differs by no more are equally good."""
@@ -28,14 +29,16 @@ def rankings(model: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict]:
     Returns:
         By the name of the list, "samples" (the model's plain candidate and its samples) and
         "samples and baselines": the number of candidates, and of plain SSIM the figures of the
-        candidate "chosen" by the pattern, of the "oracle", and of the "mean" over candidates; and
-        how often ("hits") the chosen one is the best, or as good to within `AS_GOOD`.
+        candidate "chosen" by the pattern, of the "oracle", and of the "mean" over candidates; how
+        often ("hits") the chosen one is the best, or as good to within `AS_GOOD`; and "leads", how
+        far the chosen one is above each baseline, in pairs.
     """
     if "cosine" not in model.candidates:
         return {}
     everyone = [model, *baselines.values()]
     lists = {"samples": [model], "samples and baselines": everyone}
-    return {name: _ranking(*_joined(scores)) for name, scores in lists.items()}
+    beside = {name: scores.plain["ssim"] for name, scores in baselines.items()}
+    return {name: _ranking(*_joined(scores), beside) for name, scores in lists.items()}
 
 
 def choose(
@@ -54,7 +57,11 @@ def _joined(scores: list[Scores]) -> tuple[Float[np.ndarray, "n k"], Float[np.nd
     return cosine, ssim
 
 
-def _ranking(cosine: Float[np.ndarray, "n k"], ssim: Float[np.ndarray, "n k"]) -> dict:
+def _ranking(
+    cosine: Float[np.ndarray, "n k"],
+    ssim: Float[np.ndarray, "n k"],
+    beside: Mapping[str, Float[np.ndarray, " n"]],
+) -> dict:
     chosen, best = choose(cosine, ssim), ssim.max(axis=1)
     return {
         "candidates": ssim.shape[1],
@@ -62,4 +69,5 @@ def _ranking(cosine: Float[np.ndarray, "n k"], ssim: Float[np.ndarray, "n k"]) -
         "oracle": ssim_summary(best),
         "hits": float(np.mean(chosen >= best - AS_GOOD)),
         "mean": ssim_summary(ssim.mean(axis=1)),
+        "leads": {name: paired(chosen, other) for name, other in beside.items()},
     }

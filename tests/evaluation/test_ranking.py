@@ -7,7 +7,7 @@ import pytest
 
 from cmed_jax.data.dataset import load_examples, load_structures
 from cmed_jax.evaluation.examination import Examination
-from cmed_jax.evaluation.protocol import Scores, evaluate
+from cmed_jax.evaluation.protocol import Scores, evaluate, standing
 from cmed_jax.evaluation.ranking import choose, rankings
 from cmed_jax.physics.density import B_FACTOR
 
@@ -74,6 +74,16 @@ def test_baselines_join_the_list(examples, examination):
     assert found["samples"]["chosen"]["mean"] < 1
     assert found["samples and baselines"]["candidates"] == 3
     assert found["samples and baselines"]["chosen"]["mean"] == 1
+
+
+def test_the_chosen_one_is_set_beside_each_baseline(examples, examination):
+    model = evaluate(candidates(examples, 0.5), examples, examine=examination)
+    truth = evaluate(candidates(examples, 0), examples, examine=examination)
+    worse = evaluate(candidates(examples, 0.9), examples, examine=examination)
+    leads = rankings(model, {"truth": truth, "worse": worse})["samples and baselines"]["leads"]
+    assert leads["truth"]["interval"] == pytest.approx([0, 0], abs=1e-6)
+    assert standing(leads["worse"]) == "above"
+    assert leads["worse"]["mean"] == pytest.approx(1 - worse.plain["ssim"].mean(), abs=1e-6)
 
 
 def test_without_patterns_of_densities_there_is_no_ranking(examples, dataset):
