@@ -1,6 +1,5 @@
 """Train a network on a dataset: `python -m cmed_jax.train demo --data DIR --run FOLDER`."""
 
-import dataclasses
 from pathlib import Path
 
 import jax
@@ -9,7 +8,7 @@ from flax import nnx
 
 from cmed_jax.config import Config, parse, run_command
 from cmed_jax.data.batches import QUERIES
-from cmed_jax.data.dataset import fingerprint, load_examples, spread_rows
+from cmed_jax.data.dataset import Examples, fingerprint, load_examples, spread_rows
 from cmed_jax.data.familiar import keep_familiar
 from cmed_jax.data.lines import load_lines
 from cmed_jax.evaluation.measured import measured_query
@@ -23,7 +22,7 @@ from cmed_jax.training.folder import keep_identity, locked, written_once
 from cmed_jax.training.hosts import agreed, as_first_says, check_alike, joined, leads
 from cmed_jax.training.inputs import open_inputs
 from cmed_jax.training.log import Log
-from cmed_jax.training.loop import batch_named, fit
+from cmed_jax.training.loop import Validate, batch_named, fit
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.profile import traced
@@ -54,7 +53,7 @@ def _train(config: Config) -> tuple[int, Stop]:
         parallel = DataParallel(config.parallel)
         parallel.check_batch(config.batch, config.step.accumulate)
         identity = config.identity() | {"dataset": fingerprint(config.data)}
-    check_alike(identity | dataclasses.asdict(config.loop))
+    check_alike(identity | {part: config.to_json()[part] for part in ("step", "loop")})
 
     with locked(folder), stop_on_signals() as stop, programs_kept(folder):
         with agreed():
@@ -76,28 +75,17 @@ def _train(config: Config) -> tuple[int, Stop]:
             return initial_state(network, optimizer)
 
         graph, abstract = nnx.eval_shape(begin)
-        parameters = sum(array.size for array in jax.tree.leaves(abstract.parameters))
-        print(
-            f"{parameters:,} parameters, {len(inputs.material_id):,} materials to train on, "
-            f"{len(held_out):,} to validate on",
-            flush=True,
-        )
         step = make_step(graph, optimizer, config.step, config.seed, parallel.axis_name)
         flops = flops_per_step(config.network, optimizer, config.step, config.batch, lines)
         peak = peak_flops(config.step.precision, parallel.devices)
+        parameters = sum(array.size for array in jax.tree.leaves(abstract.parameters))
         print(
+            f"{parameters:,} parameters, {len(inputs.material_id):,} materials to train on, "
+            f"{len(held_out):,} to validate on\n"
             f"a step takes {flops:.3g} floating-point operations; in a second the devices could do "
             f"{'an unknown number' if peak is None else format(peak, '.3g')}",
             flush=True,
         )
-
-        def validate(state: TrainState) -> dict[str, float]:
-            parts = parallel.own((state.parameters, state.statistics))
-            network = nnx.merge(graph, *parts, copy=True)
-            generator = network_generator(network, held_out.density.shape[1:])
-            scores = evaluate(generator, held_out, control=control)
-            means = {name: float(np.mean(values)) for name, values in scores.plain.items()}
-            return as_first_says(means)
 
         with Checkpoints(folder, config.to_json()) as checkpoints:
             restored = checkpoints.restore(parallel.abstract(abstract))
@@ -118,7 +106,7 @@ def _train(config: Config) -> tuple[int, Stop]:
                     config=config.loop,
                     log=log,
                     checkpoints=checkpoints,
-                    validate=validate,
+                    validate=_validation(graph, held_out, control, parallel),
                     stop=stop,
                 )
     return reached, stop
@@ -139,6 +127,22 @@ def _measurements(config: Config) -> tuple[Lines | None, Control]:
     rows = spread_rows(len(held_out.s), config.loop.validation_materials)
     few = jax.tree.map(lambda column: column[rows], held_out)
     return lines, measured_query(few, artefacts, seed=config.seed)
+
+
+def _validation(
+    graph: nnx.GraphDef, held_out: Examples, control: Control, parallel: DataParallel
+) -> Validate:
+    """Return the mean plain scores of the held-out materials as a function of the state."""
+
+    def validate(state: TrainState) -> dict[str, float]:
+        parts = parallel.own((state.parameters, state.statistics))
+        network = nnx.merge(graph, *parts, copy=True)
+        generator = network_generator(network, held_out.density.shape[1:])
+        scores = evaluate(generator, held_out, control=control)
+        means = {name: float(np.mean(values)) for name, values in scores.plain.items()}
+        return as_first_says(means)
+
+    return validate
 
 
 def main(args: list[str] | None = None) -> int:

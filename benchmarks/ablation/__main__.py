@@ -96,6 +96,8 @@ ARMS = {
     "logarithms of intensities": Arm((encoders.Logarithms,)),
     "convolutions": Arm((encoders.Convolutional,)),
     "set of peaks": Arm((encoders.WithPeaks,)),
+    "absolute error": Arm((targets.Sizes,)),
+    "absolute error, another seed": Arm((targets.Sizes,), seed=1),
     "squared error": Arm((targets.Squares,)),
     "slopes": Arm((targets.Slopes,)),
     "no sampling": Arm((encoders.Deterministic,), dataclasses.replace(SIZE, kl_weight=0.0)),

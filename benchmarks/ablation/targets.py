@@ -1,6 +1,6 @@
 """Targets, which say what is learned, and losses, which say how an error counts.
 
-`Base` learns log(1 + density / 10) under the mean absolute error.
+`Base` learns log(1 + density / 10) under Huber's loss.
 """
 
 import jax.numpy as jnp
@@ -85,6 +85,20 @@ class Root(Scaled):
         return super().to_density(conditioning, nnx.relu(values) ** 2)
 
 
+class Sizes(Base):
+    """The mean absolute error."""
+
+    def reconstruction_loss(
+        self,
+        conditioning: Float[Array, "b c"],
+        values: Float[Array, "b p"],
+        density: Float[Array, "b p"],
+        maximum: Float[Array, " b"],
+    ) -> Float[Array, " b"]:
+        """Return the mean absolute error of the target."""
+        return jnp.mean(jnp.abs(values - self.target(density)), axis=1)
+
+
 class Squares(Base):
     """The mean squared error."""
 
@@ -100,7 +114,7 @@ class Squares(Base):
 
 
 class Slopes(Base):
-    """The mean absolute error, and that of differences between neighbours, which sees structure.
+    """The loss of `Base`, and the size of differences between neighbours, which sees structure.
 
     Neighbours are voxels of adjoining boxes (`draw_voxels`), a tenth of the edge apart on average.
     """
@@ -112,7 +126,7 @@ class Slopes(Base):
         density: Float[Array, "b p"],
         maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
-        """Return the mean absolute error of the target and of its differences."""
+        """Return the loss of the target, and the mean absolute error of its differences."""
         error = (values - self.target(density)).reshape(-1, CELLS, CELLS, CELLS)
         slopes = jnp.stack([error - jnp.roll(error, 1, axis) for axis in (1, 2, 3)])
         plain = super().reconstruction_loss(conditioning, values, density, maximum)
