@@ -61,8 +61,9 @@ def imply(
     """Return the pattern of a density in its cell, as it would have been measured.
 
     Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that makes it
-    smallest and the weight 1 / (y + background) of counting (Young, The Rietveld Method, 1993,
-    chapter 1); counts below 1 % of the highest weigh like it.
+    smallest and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The
+    variance sigma^2 is the file's; where it has none, that of counting, y + background. Below 1 %
+    of the variance at the highest point all weigh alike.
 
     Args:
         density: e/angstrom^3.
@@ -82,7 +83,7 @@ def imply(
     moved = angle + (shift or prepared.shift or UNSHIFTED).at(angle)
     strength = intensity[0, near] * lorentz_polarization(angle)
     drawn = shapes(points, _like_measured(moved, prepared), _radiation(prepared))
-    weight = 1 / np.maximum(net + level, FLOOR * (net + level).max())
+    weight = _weight(prepared, net + level)
     fits = []
     for b in THERMAL:
         area = strength * np.exp((b_factor - b) * s**2 / 2)
@@ -107,6 +108,14 @@ def _compared(prepared: Prepared) -> tuple[Column, Column, Column]:
     angle = np.arange(measured[0] - 1, measured[-1] + 1, WIDTH / 8)
     lines = _like_measured(measured, prepared)
     return angle, prepared.peaks.area @ shapes(angle, lines, _radiation(prepared)), 0 * angle
+
+
+def _weight(prepared: Prepared, intensity: Column) -> Column:
+    """Return one over the variance of the intensities that are compared."""
+    highest, sigma, variance = np.argmax(intensity), prepared.measured.sigma, intensity
+    if prepared.is_profile and sigma is not None and sigma[highest] > 0:
+        variance = sigma**2
+    return 1 / np.maximum(variance, FLOOR * variance[highest])
 
 
 def _radiation(prepared: Prepared) -> Radiation:

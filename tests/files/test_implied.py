@@ -1,5 +1,7 @@
 """The pattern that a density implies, beside one that was simulated from its crystal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -46,6 +48,22 @@ def test_its_lines_have_the_measured_areas(prepared):
     for position, known in zip(prepared.peaks.two_theta, prepared.peaks.area, strict=True):
         together = area[np.abs(angle - position) < 0.1].sum()
         assert together == pytest.approx(known, rel=0.1, abs=0.02 * area.max())
+
+
+def test_points_weigh_by_the_standard_deviations_of_the_file(prepared):
+    """As of two ranges that were counted for different times, and put together as rates."""
+    measured = prepared.measured
+    time = np.where(measured.two_theta < 60, 0.1, 4.0)
+    sigma = np.sqrt(np.maximum(measured.intensity, 1) / time)
+    merged = replace(prepared, measured=replace(measured, sigma=sigma))
+    implied = imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, merged)
+    left = measured.intensity - implied.intensity
+    weight = 1 / np.maximum(sigma**2, 0.01 * sigma[measured.intensity.argmax()] ** 2)
+    expected = np.sqrt((weight @ left**2) / (weight @ prepared.net**2))
+    assert implied.rwp == pytest.approx(expected, rel=1e-9)
+    assert implied.rwp != imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared).rwp
+    unknown = replace(prepared, measured=replace(measured, sigma=np.zeros_like(sigma)))
+    assert imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, unknown).rwp < 0.25
 
 
 @pytest.mark.parametrize("wrong", ["density", "cell", "shift"])
