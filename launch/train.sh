@@ -3,10 +3,18 @@
 #
 #   launch/train.sh base --data DIR --run FOLDER [options of python -m cmed_jax.train]
 #
-# What is killed from outside (for its memory, say) or crashes is started again from its last
-# checkpoint, RESTARTS times at most (20). A fault that the run has a sentence for (exit code 2)
-# ends it, and so does SIGTERM or Ctrl-C, after which it saves its state.
+# What is killed from outside (for its memory, say), crashes, or has lost a device or another process
+# (exit code 75) is started again from its last checkpoint, RESTARTS times at most (20). Any other
+# fault (exit code 2) ends it, and so does SIGTERM or Ctrl-C, after which it saves its state.
+#
+# On a GPU sums are done in an order that no restart changes, so that the weights are those of a run
+# that nothing disturbed, bit for bit. It costs speed (python -m benchmarks.training tells how much);
+# XLA_FLAGS=--xla_gpu_deterministic_ops=false does without it.
 set -uo pipefail
+
+if command -v nvidia-smi >/dev/null; then
+  export XLA_FLAGS="--xla_gpu_deterministic_ops=true ${XLA_FLAGS-}"
+fi
 
 asked=
 trap 'asked=yes; kill -TERM "$training"' TERM INT
@@ -20,7 +28,7 @@ for ((start = 0; start <= ${RESTARTS:-20}; start++)); do
     wait "$training"
     exit $?
   fi
-  ((code > 128)) || exit "$code"
+  ((code == 75 || code > 128)) || exit "$code"
   echo "the run ended with exit code $code and is started again" >&2
 done
 exit "$code"

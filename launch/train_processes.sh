@@ -7,7 +7,15 @@
 # They meet at 127.0.0.1, on PORT if it is set. When one is killed or crashes the others are ended.
 # SIGTERM and Ctrl-C let all save their state after the same step. The exit code is that of the first
 # that failed.
+#
+# On a GPU sums are done in an order that no restart changes, so that the weights are those of a run
+# that nothing disturbed, bit for bit. It costs speed (python -m benchmarks.training tells how much);
+# XLA_FLAGS=--xla_gpu_deterministic_ops=false does without it.
 set -uo pipefail
+
+if command -v nvidia-smi >/dev/null; then
+  export XLA_FLAGS="--xla_gpu_deterministic_ops=true ${XLA_FLAGS-}"
+fi
 
 processes=${1:?give the number of processes, then the options of python -m cmed_jax.train}
 shift

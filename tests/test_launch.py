@@ -85,12 +85,17 @@ def test_a_job_on_beam_without_options_of_the_pipeline_is_refused(stand_ins):
 
 
 ON_A_CLUSTER = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "16"}
-SRUN = "srun --kill-on-bad-exit=1 --cpus-per-task=16 python -m cmed_jax.train base"
+SRUN = "srun --kill-on-bad-exit=0 --cpus-per-task=16 python -m cmed_jax.train base"
 
 
 @pytest.mark.parametrize(
     ("code", "restarts", "queued"),
-    [(0, 0, False), (2, 0, False), (143, 30, True), (137, 19, True), (137, 20, False)],
+    [
+        *((code, 0, False) for code in (0, 1, 2)),
+        *((code, 19, True) for code in (75, 134, 137)),
+        *((code, 20, False) for code in (75, 134, 137)),
+        (143, 30, True),
+    ],
 )
 def test_a_job_goes_on_after_its_time_limit_and_after_a_crash(stand_ins, code, restarts, queued):
     stand_ins("srun", f"exit {code}")
@@ -129,7 +134,7 @@ def test_a_run_that_is_killed_is_started_again(stand_ins):
     assert stand_ins.calls() == ["python -m cmed_jax.train base"] * 3
 
 
-@pytest.mark.parametrize(("code", "starts"), [(0, 1), (2, 1), (137, 3)])
+@pytest.mark.parametrize(("code", "starts"), [(0, 1), (1, 1), (2, 1), (75, 3), (137, 3)])
 def test_a_run_is_not_started_again_for_ever_nor_for_a_mistake(stand_ins, code, starts):
     stand_ins("python", f"exit {code}")
     ended = run("train.sh", "base", environment=stand_ins.environment, RESTARTS="2")
@@ -137,24 +142,26 @@ def test_a_run_is_not_started_again_for_ever_nor_for_a_mistake(stand_ins, code, 
     assert len(stand_ins.calls()) == starts
 
 
-def asked_to_stop(script, *arguments, stand_ins, calls=1):
-    """Start a script, send it SIGTERM once it made its calls, and return its exit code."""
-    stand_ins("python", "trap 'sleep 1; exit 143' TERM; while :; do sleep 0.1; done")
+def asked_to_stop(script, *arguments, stand_ins, processes=1):
+    """Start a script, send it SIGTERM once its processes listen, and return its exit code."""
+    listen = f"trap 'sleep 1; exit 143' TERM; echo listening >> {stand_ins.file}"
+    stand_ins("python", f"{listen}; while :; do sleep 0.1; done")
     job = subprocess.Popen([LAUNCH / script, *arguments], env=stand_ins.environment)
-    while len(stand_ins.calls()) < calls:
+    deadline = time.monotonic() + 30
+    while stand_ins.calls().count("listening") < processes:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.5)  # the traps are set right after the calls
     job.send_signal(signal.SIGTERM)
     return job.wait(timeout=30)
 
 
 def test_a_run_that_is_asked_to_stop_saves_itself_first(stand_ins):
     assert asked_to_stop("train.sh", "base", stand_ins=stand_ins) == 143
-    assert len(stand_ins.calls()) == 1
+    assert stand_ins.calls() == ["python -m cmed_jax.train base", "listening"]
 
 
 def test_processes_that_are_asked_to_stop_save_themselves_first(stand_ins):
-    assert asked_to_stop("train_processes.sh", "2", "base", stand_ins=stand_ins, calls=2) == 143
+    assert asked_to_stop("train_processes.sh", "2", "base", stand_ins=stand_ins, processes=2) == 143
 
 
 def test_processes_are_told_where_to_meet(stand_ins):
@@ -165,6 +172,20 @@ def test_processes_are_told_where_to_meet(stand_ins):
     place = "127.0.0.1:12345"
     calls = ["python -m cmed_jax.train base"] * 2
     assert sorted(stand_ins.calls()) == [f"{place} 0/2 0", f"{place} 1/2 1", *calls]
+
+
+@pytest.mark.parametrize("given", ["", "--xla_gpu_deterministic_ops=false"])
+@pytest.mark.parametrize(
+    "start", [["train.sh"], ["train_processes.sh", "1"], ["slurm_train.sbatch"]]
+)
+def test_on_a_gpu_a_run_repeats_itself_unless_told_otherwise(stand_ins, start, given):
+    """Of two settings XLA goes by the last."""
+    stand_ins("nvidia-smi")
+    stand_ins("python", f'echo "$XLA_FLAGS" >> {stand_ins.file}')
+    stand_ins("srun", 'shift 2; exec "$@"')
+    cluster = ON_A_CLUSTER | {"SLURM_GPUS_ON_NODE": "1", "XLA_FLAGS": given}
+    assert run(*start, "base", environment=stand_ins.environment | cluster) == 0
+    assert stand_ins.calls()[-1].rstrip() == f"--xla_gpu_deterministic_ops=true {given}".rstrip()
 
 
 def test_where_one_process_is_killed_the_others_are_ended(stand_ins, capfd):
