@@ -28,6 +28,14 @@ def made(finished, results, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="session")
+def made_with_gate(gated, tmp_path_factory):
+    """The folder of the tiny network that is released with a gate."""
+    out = tmp_path_factory.mktemp("gated") / "taught"
+    assert release([str(gated), "--out", str(out), "--origin", ORIGIN]) == 0
+    return out
+
+
 @pytest.fixture
 def package(made, monkeypatch, tmp_path):
     """A package that comes with the tiny network, and an empty folder to work in."""
