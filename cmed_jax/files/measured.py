@@ -1,16 +1,21 @@
 """Measured powder patterns: every format by one function, `load_pattern`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Real
 
+from cmed_jax.files.patterns import is_profile
 from cmed_jax.files.readers.bruker import read_brml, read_uxd
 from cmed_jax.files.readers.bruker_raw import read_raw
-from cmed_jax.files.readers.columns import read_columns, read_columns_with_sigma
+from cmed_jax.files.readers.columns import (
+    PROFILE_POINTS,
+    read_columns,
+    read_columns_with_sigma,
+)
 from cmed_jax.files.readers.gsas import read_gsas
 from cmed_jax.files.readers.markup import MOST_BYTES
 from cmed_jax.files.readers.pdcif import read_pdcif
@@ -23,6 +28,8 @@ from cmed_jax.physics.patterns import two_theta
 LEAST_POINTS = 2
 DISAGREEMENT = 0.005
 """Share by which a given wavelength may differ from the file's before it is said."""
+ALIKE = 0.8
+"""Correlation of neighbouring intensities from which on they are of a profile."""
 HEAD = 16384
 """Bytes of the beginning in which a format shows what it is."""
 
@@ -32,7 +39,7 @@ class MeasuredPattern:
     """A measured powder pattern, or a list of peaks.
 
     Attributes:
-        two_theta: degrees, ascending, above 0 and up to 180.
+        two_theta: degrees, ascending, above 0 and up to 180; even steps of a profile.
         intensity: in the file's unit (counts, counts per second, or relative); finite, negative
             where a background was taken off.
         sigma: standard deviation of the intensity, in its unit; None where the file has none.
@@ -139,7 +146,7 @@ def pattern_of_columns(
     order = np.argsort(angle, kind="stable")
     used = Radiation(*radiation(wavelength))
     columns = angle[order].astype(float), intensity[order].astype(float)
-    return MeasuredPattern(*columns, None, used, None, "columns", ())
+    return _evened(MeasuredPattern(*columns, None, used, None, "columns", ()))
 
 
 def _format(data: bytes, suffix: str) -> Format:
@@ -176,7 +183,63 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
     _check(angle, intensity, sigma)
     order = np.argsort(angle, kind="stable")
     sigma = None if sigma is None else sigma[order]
-    return MeasuredPattern(angle[order], intensity[order], sigma, used, path, form, tuple(notes))
+    columns = angle[order], intensity[order], sigma
+    return _evened(MeasuredPattern(*columns, used, path, form, tuple(notes)))
+
+
+def _evened(pattern: MeasuredPattern) -> MeasuredPattern:
+    """Return a profile with one point an angle, at even steps; a list of peaks as it is."""
+    distinct = _averaged(pattern)
+    if len(distinct.two_theta) < PROFILE_POINTS:
+        return pattern
+    if not is_profile(pattern.two_theta) and not _is_smooth(distinct.intensity):
+        return pattern
+    return distinct if is_profile(distinct.two_theta) else _interpolated(distinct)
+
+
+def _is_smooth(intensity: Column) -> bool:
+    """Whether neighbours are alike, as in a profile.
+
+    Told by their correlation. Of lines it is <I>^2 / <I^2>, 1/2 or less by Wilson's statistics
+    (International Tables B, section 2.1), and 0.6 where K-alpha 2 is listed beside K-alpha 1.
+    """
+    relative = intensity / np.abs(intensity).max()
+    return bool(relative[1:] @ relative[:-1] > ALIKE * (relative @ relative))
+
+
+def _averaged(pattern: MeasuredPattern) -> MeasuredPattern:
+    """Return the mean of the points of each angle."""
+    angle, at, points = np.unique(pattern.two_theta, return_inverse=True, return_counts=True)
+    if len(angle) == len(at):
+        return pattern
+    sigma = pattern.sigma
+    return replace(
+        pattern,
+        two_theta=angle,
+        intensity=np.bincount(at, pattern.intensity) / points,
+        sigma=None if sigma is None else np.sqrt(np.bincount(at, sigma**2)) / points,
+        notes=(
+            *pattern.notes,
+            f"points of the same angle are averaged: of {len(at)}, {len(angle)} are left",
+        ),
+    )
+
+
+def _interpolated(pattern: MeasuredPattern) -> MeasuredPattern:
+    """Return as many points at even steps."""
+    angle, sigma = pattern.two_theta, pattern.sigma
+    even = np.linspace(angle[0], angle[-1], len(angle))
+    return replace(
+        pattern,
+        two_theta=even,
+        intensity=np.interp(even, angle, pattern.intensity),
+        sigma=None if sigma is None else np.interp(even, angle, sigma),
+        notes=(
+            *pattern.notes,
+            f"the steps are uneven: the profile is interpolated at even ones of "
+            f"{even[1] - even[0]:.4g} degrees",
+        ),
+    )
 
 
 def _disagreement(said: Radiation | None, given: Radiation | None) -> list[str]:

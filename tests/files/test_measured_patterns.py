@@ -1,6 +1,7 @@
 """Measured patterns on the network's grid: lines as sticks, profiles bin by bin."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +12,15 @@ from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.material import Material
 from cmed_jax.data.records import make_record
-from cmed_jax.files.measured import pattern_of_columns
+from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import (
     check_grid_pattern,
     coverage_of,
+    is_profile,
     profile_on_network_grid,
     sticks_on_network_grid,
 )
+from cmed_jax.files.preparation import Preparation, prepare
 from cmed_jax.physics.artefacts import LABORATORY, expected, measure, middle
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.instrument import Lines
@@ -107,8 +110,67 @@ def test_columns_come_in_any_order(copper_lines):
     found = pattern_of_columns(angle[order], intensity[order], "CuKa")
     np.testing.assert_array_equal(found.two_theta, np.sort(angle))
     np.testing.assert_array_equal(found.intensity, intensity)
-    assert found.radiation.mean == pytest.approx(CU, abs=1e-5)
+    assert found.radiation.mean == pytest.approx(CU, abs=1e-4)
     assert found.path is None
+
+
+STEPS = np.arange(25, 60, 0.004)
+CENTRES, AREAS = np.array([27.4, 31.7, 45.4, 53.9, 56.5]), np.array([9, 100, 60, 3, 17.0])
+
+
+def counted(angle):
+    """Return Gaussian lines of the FWHM 0.1 degrees and a background, as they are counted."""
+    gaussians = np.exp(-4 * np.log(2) * ((angle[:, None] - CENTRES) / 0.1) ** 2)
+    return np.random.default_rng(0).poisson(50 + 200 * gaussians @ AREAS).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("angle", "note"),
+    [
+        (np.round(STEPS, 2), "points of the same angle are averaged: of 8750, 3501 are left"),
+        (np.repeat(STEPS[::5], 2), "points of the same angle are averaged: of 3500, 1750 are left"),
+        (25 + 35 * np.linspace(0, 1, 2501) ** 3, "the steps are uneven: .* of 0.014 degrees"),
+        (np.sort(np.random.default_rng(1).uniform(25, 60, 3000)), "the steps are uneven"),
+    ],
+    ids=["rounded", "doubled", "widening", "random"],
+)
+def test_a_profile_at_any_angles_has_its_lines(angle, note):
+    true = STEPS if len(angle) == len(STEPS) else angle
+    found = pattern_of_columns(angle, counted(true), "CuKa1")
+    assert is_profile(found.two_theta)
+    assert re.match(note, found.notes[0])
+    peaks = prepare(found, Preparation(shift=False)).peaks
+    strong = peaks.area > 0.02 * peaks.area.max()
+    np.testing.assert_allclose(peaks.two_theta[strong], CENTRES, rtol=0, atol=0.01)
+    np.testing.assert_allclose(
+        peaks.area[strong] / peaks.area.max(), AREAS / 100, rtol=0.05, atol=5e-3
+    )
+
+
+def test_standard_deviations_of_points_of_one_angle_are_those_of_their_mean(tmp_path):
+    lines = (f"{a:.2f} {n} 3 " for a, n in zip(STEPS[::5], counted(STEPS[::5]), strict=True))
+    path = tmp_path / "twice.xye"
+    path.write_text("\n".join(line for line in lines for _ in range(2)))
+    np.testing.assert_allclose(load_pattern(path, "CuKa").sigma, 3 / np.sqrt(2))
+
+
+@pytest.mark.parametrize("decimals", [2, 6])
+@pytest.mark.parametrize("doublet", [False, True])
+def test_the_lines_of_a_large_cell_are_no_profile(decimals, doublet):
+    """Thousands of lines from pymatgen, as programs print them."""
+    cell = Lattice.from_parameters(9.1, 10.3, 11.7, 84, 97, 103)
+    sites = np.random.default_rng(0).random((12, 3))
+    lines = XRDCalculator(wavelength=CU).get_pattern(
+        Structure(cell, ["Ca", "Si", "O"] * 4, sites), two_theta_range=(5, 90)
+    )
+    angle, intensity = np.round(lines.x, decimals), lines.y
+    if doublet:
+        angle = np.column_stack([angle, np.round(angle + 0.0005 * angle, decimals)]).ravel()
+        intensity = np.column_stack([intensity, intensity / 2]).ravel()
+    found = pattern_of_columns(angle, intensity, CU)
+    assert len(angle) > 1000
+    assert not is_profile(found.two_theta)
+    np.testing.assert_array_equal(found.two_theta, np.sort(angle))
 
 
 def test_a_wavelength_that_leaves_nothing_is_an_error():
