@@ -22,10 +22,11 @@ from rich.progress import track
 from scipy import stats
 
 from cmed_jax.config import run_command
+from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.dataset import fingerprint, load_structures, provenance
 from cmed_jax.data.records import Recipe
-from cmed_jax.evaluation.experts import FEATURES, deviation
+from cmed_jax.evaluation.experts import FEATURES, OF_QUESTION, deviation
 from cmed_jax.evaluation.lessons import Lessons, School
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.evaluation.substitution import Templates
@@ -80,7 +81,8 @@ def train_gate(options: Options, console: Console | None = None) -> Gate:
     """Train the gate of a run, fit its spread, and write it into the run's folder.
 
     Training crystals teach it, and the network has seen them: where it answers them better than
-    others, the gate believes it too much. Validation crystals decide the spread.
+    others, the gate believes it too much; both SSIMs are printed. Validation crystals decide the
+    spread.
 
     Raises:
         FileNotFoundError: there is no checkpoint, or no dataset.
@@ -95,7 +97,7 @@ def train_gate(options: Options, console: Console | None = None) -> Gate:
         gate.spread[...] = jnp.float32(spread(gate, asked))
         network = restore(checkpoint, alone=True).network
         save_gate(folder, gate, int(checksum(nnx.state(network))))
-    (console or Console()).print(_summary(gate, asked))
+    (console or Console()).print(_summary(gate, lessons, asked))
     return gate
 
 
@@ -189,6 +191,15 @@ def of_experts(asked: Lessons) -> Float[np.ndarray, "n k"]:
     return np.stack(found)
 
 
+def of_network(lessons: Lessons) -> Float[np.ndarray, " m"]:
+    """Return the similarity of the network's answers to the truth, where it was told everything."""
+    of_question = lessons.features[:, 0, -OF_QUESTION:]
+    everything = (of_question[:, Knowledge.FULL] == 1) & (of_question[:, -1] == 1)
+    truths, answers = lessons.truth[everything], lessons.densities[everything, 0]
+    pairs = zip(truths[:, None], answers[:, None], strict=True)
+    return np.array([float(ssim(*(x.astype(np.float32) for x in pair))[0]) for pair in pairs])
+
+
 def of_mixtures(gate: Gate, asked: Lessons) -> Float[np.ndarray, " n"]:
     """Return the similarity of the mixtures to the truth."""
     one_by_one = (Lessons(*(column[None] for column in each)) for each in zip(*asked, strict=True))
@@ -200,14 +211,17 @@ def smallest_residual(ssims: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"
     return np.where(ssims[:, 1] > 0, ssims[:, 1], ssims[:, 0])
 
 
-def _summary(gate: Gate, asked: Lessons) -> str:
+def _summary(gate: Gate, lessons: Lessons, asked: Lessons) -> str:
     """Say how good the mixtures are, and the experts themselves."""
-    each = of_experts(asked)
+    each, seen = of_experts(asked), of_network(lessons)
+    of_seen = ""
+    if len(seen):
+        of_seen = f"; {seen.mean():.4f} of the network of {len(seen)} training materials"
     return (
         f"SSIM of {len(each)} validation materials: {of_mixtures(gate, asked).mean():.4f} of the "
         f"mixture, {each[:, 0].mean():.4f} of the network, {smallest_residual(each).mean():.4f} of "
         "the crystal with the smallest residual (the network's where there is none), "
-        f"{each.max(axis=1).mean():.4f} of the best expert (oracle)"
+        f"{each.max(axis=1).mean():.4f} of the best expert (oracle){of_seen}"
     )
 
 

@@ -14,6 +14,7 @@ from cmed_jax.evaluation.lessons import Lessons
 from cmed_jax.gate import main, spread
 from cmed_jax.model.gate import FILE, Gate, load_gate
 from cmed_jax.prediction import restore
+from cmed_jax.training.checkpoint import find_checkpoint
 from cmed_jax.training.damage import checksum
 from cmed_jax.training.folder import locked
 
@@ -58,8 +59,7 @@ def weights(gate):
 def test_a_run_has_a_gate_once_it_was_trained(taught, finished):
     assert (taught / FILE).is_file()
     gate = restore(taught).gate
-    (checkpoint, *_) = sorted((taught / "checkpoints").iterdir())
-    for same in (gate_of(taught), restore(checkpoint).gate):
+    for same in (gate_of(taught), restore(find_checkpoint(taught)).gate):
         np.testing.assert_array_equal(weights(same), weights(gate))
     assert np.ptp(weights(gate)) > 0  # it has learned: a new one finds all equally good
     assert restore(finished).gate is None
@@ -69,6 +69,18 @@ def test_a_run_has_a_gate_once_it_was_trained(taught, finished):
         FILE,
         *(path.name for path in taught.glob("solved-*.jsonl")),
     }
+
+
+def test_other_checkpoints_of_the_run_refuse_it(taught):
+    best = find_checkpoint(taught)
+    others = set((taught / "checkpoints").iterdir()) - {best}
+    assert others
+    for checkpoint in others:
+        with pytest.raises(
+            ValueError, match=r"gate\.npz was trained for a network of other weights"
+        ):
+            restore(checkpoint)
+        assert restore(checkpoint, alone=True).gate is None
 
 
 def test_a_second_call_solves_nothing_again_and_ends_with_the_same_gate(taught, solving, answer):
