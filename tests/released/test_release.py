@@ -82,7 +82,20 @@ def test_the_card_holds_the_figures_of_its_results(said, results):
     assert "### cubic, test: 6 crystals, the network alone\n\nOf the parameters as they are" in said
     for number in found["model"]["by_space_group"]:
         assert f"({number}) " in said
-    assert "a training crystal differs in one element alone" in said
+    assert "a known crystal differs in one element alone" in said
+    assert "other elements in known crystals (training)." in said
+
+
+def test_the_card_tells_the_lead_by_kin_and_when_it_shows_nothing(said, results):
+    leads = json.loads(results.read_text())["leads"]
+    (best,) = re.findall(r"plain SSIM, model - ([a-z ]+), paired", said)
+    assert {"all"} < leads[best].keys()
+    for lead in leads[best].values():
+        low, high = lead["interval"] or (-1, 1)
+        where = "above" if low > 0 else "below" if high < 0 else "not distinguishable"
+        figures = "" if lead["interval"] is None else f" [{low:+.3f}, {high:+.3f}]"
+        figures = re.escape(f"{lead['mean']:+.3f}{figures}")
+        assert re.search(rf" {lead['materials']} +{figures} .* {where}\n", said)
 
 
 def numbers(values):
@@ -90,7 +103,7 @@ def numbers(values):
     if isinstance(values, dict | list):
         children = values.values() if isinstance(values, dict) else values
         return {text for child in children for text in numbers(child)}
-    return {f"{values:.3f}"} if isinstance(values, float) else set()
+    return {f"{abs(values):.3f}"} if isinstance(values, float) else set()
 
 
 def test_the_card_holds_no_other_figures(said, results):
