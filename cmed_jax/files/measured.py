@@ -90,10 +90,11 @@ FORMATS = (
 def load_pattern(path: str | Path, wavelength: str | float | None = None) -> MeasuredPattern:
     """Read a measured powder pattern or a list of peaks.
 
-    Formats: columns of text (.xy, .xye, .csv, .dat, .txt: two-theta or d, intensity, and standard
-    deviation), powder CIF, PANalytical .xrdml, Rigaku .ras and .rasx, Bruker .brml, .raw and .uxd,
-    GSAS .fxye, .gsas, .gsa and .gss. What a file is its content tells, and then its suffix. Several
-    scans of the same angles are added up; of others the first is read, and a note says so.
+    Formats: columns of text (.xy, .xye, .csv, .dat, .txt: two-theta, d or Q, intensity, and
+    standard deviation), powder CIF, PANalytical .xrdml, Rigaku .ras and .rasx, Bruker .brml, .raw
+    and .uxd, GSAS .fxye, .gsas, .gsa and .gss. What a file is its content tells, and then its
+    suffix. Several scans of the same angles are added up; of others the first is read, and a note
+    says so.
 
     Args:
         path: of the file.
@@ -252,16 +253,17 @@ def _disagreement(said: Radiation | None, given: Radiation | None) -> list[str]:
 
 
 def _two_theta(scan: Scan, used: Radiation) -> Column:
-    """Return two-theta, degrees, of a scan whose positions may be d."""
-    if not scan.spacing:
+    """Return two-theta, degrees, of a scan whose positions may be d or Q."""
+    if scan.axis == "two_theta":
         return scan.position
-    within = scan.position >= used.mean / 2
+    s = 1 / scan.position if scan.axis == "d" else scan.position / (2 * np.pi)
+    within = np.abs(s) <= 2 / used.mean
     if not within.all():
         raise ValueError(
-            f"d = {scan.position[~within][0]} is out of reach of {used.mean:.5f} angstrom: "
-            "check the wavelength"
+            f"{scan.axis} = {scan.position[~within][0]} is out of reach of {used.mean:.5f} "
+            "angstrom: check the wavelength"
         )
-    return two_theta(1 / scan.position, used.mean)
+    return two_theta(s, used.mean)
 
 
 def _check(angle: Column, intensity: Column, sigma: Column | None) -> None:

@@ -80,7 +80,16 @@ def test_there_is_no_silent_wavelength(read, name):
 
 
 @pytest.mark.parametrize(
-    "line", ["##X-RAY WAVELENGTH=1.541838", "# lambda: 0,1541838 nm", "Wavelength (A);1,541838"]
+    "line",
+    [
+        "##X-RAY WAVELENGTH=1.541838",
+        "# lambda: 0,1541838 nm",
+        "Wavelength (A);1,541838",
+        "wavelength (nm) = 0.1541838",
+        "# Wavelength: 1.541838e-10 m",
+        "# Wavelength: 1.541838e-10",
+        "# wavelength 154.1838 pm, measured",
+    ],
 )
 def test_a_comment_may_tell_the_wavelength(read, line):
     found = read(columns(heading=[line]), wavelength=None)
@@ -179,6 +188,30 @@ def test_a_list_of_d_becomes_two_theta_by_bragg_s_law(read, text):
     assert found.intensity.tolist() == [12, 100, 55]
 
 
+@pytest.mark.parametrize(
+    ("heading", "unit"),
+    [
+        ("#  q_A^-1   I", 1),
+        ("# q_nm^-1  I  sigma", 10),
+        ("salt.edf\nQ (Inverse Nanometres)\nIntensity\n   3", 10),
+        ("Q (Inverse Angstroms)\nIntensity", 1),
+        ("Q(1/A),I", 1),
+        ("Q [1/Å],Intensity [a.u.]", 1),
+        ("# Q (nm⁻¹)\tcounts", 10),
+        ("q_invA,I", 1),
+        ("'Q 1/A", 1),
+    ],
+)
+def test_a_list_of_q_becomes_two_theta_by_bragg_s_law(read, heading, unit):
+    q = np.array([1.9, 2.2, 3.2])
+    sigma = " 1" if "sigma" in heading else ""
+    rows = "\n".join(f"{unit * value:.6f} {i}{sigma}" for i, value in enumerate(q, 1))
+    found = read(f"{heading}\n{rows}\n", "peaks.txt", 0.4)
+    expected = 2 * np.degrees(np.arcsin(q * 0.4 / (4 * np.pi)))
+    np.testing.assert_allclose(found.two_theta, expected)
+    assert found.intensity.tolist() == [1, 2, 3]
+
+
 def test_peaks_are_taken_by_the_names_of_their_columns(read):
     text = (
         "Pos. [°2Th.];Height [cts];FWHM [°2Th.];d-spacing [Å]\n27,4;12;0,1;3,25\n31,8;100;0,1;2,8\n"
@@ -267,7 +300,12 @@ TURNS = (
         ("a.xy", "10 0\n11 0\n", "every value is zero"),
         ("a.xy", "10 1\n181 1\n", "two-theta 181.0 .* is not between 0 and 180"),
         ("a.xy", "d I\n3.2 1\n0.2 1\n", "d = 0.2 is out of reach"),
-        ("a.xy", "q (1/A),intensity\n1.2,3\n1.3,4\n", "give two-theta or d, not Q"),
+        ("a.xy", "q (1/A),I\n1.2,3\n9.3,4\n", "q = 9.3 is out of reach"),
+        ("a.xy", "q,intensity\n1.2,3\n1.3,4\n", "column 'q': give two-theta, d, or Q in 1/A"),
+        ("a.xy", "s (1/A),I\n1.2,3\n1.3,4\n", r"column 's \(1/a\)': give two-theta, d, or Q"),
+        ("a.xy", "theta,I\n10,3\n11,4\n", "its columns are 'theta,I': give two-theta, not"),
+        ("a.xy", "# two theta (rad)\n.1 3\n.2 4\n", "give two-theta in degrees"),
+        ("a.xy", "# 2th_rad I\n.1 3\n.2 4\n", "give two-theta in degrees"),
         ("a.xy", TURNS, "goes back in the first column"),
         ("a.xy", b"\x00\x01\x02" * 99, "it is not text"),
         ("a.xy", b"\xff\xfe1\x00 ", "begins as UTF-16 text, but is broken"),

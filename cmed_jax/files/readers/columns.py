@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cmed_jax.files.readers.scan import Column, Radiation, Scan, doublet
+from cmed_jax.files.readers.scan import Axis, Column, Radiation, Scan, doublet
 from cmed_jax.files.readers.text import decode, numbered_lines, to_number
 
 COMMENT = "#!;%'\"/*"
@@ -19,40 +19,56 @@ NAMES = {
     "spacing": r"^d\b|^d[-_ (]?(spacing|hkl|obs|value|å|a\b)",
     "intensity": r"^(i|y|yobs|counts?|cps|height|area)\b|int|counts|i[-_ ]?obs",
     "sigma": r"esd|sigma|σ|\berr|uncert|std",
-    "momentum": r"^(q|s)\b",
+    "momentum": r"^[qs](\b|_)",
+    "half": r"^(theta|θ)(\b|_)",
 }
 """What columns are called, in lower case."""
 LONGEST_HEADER = 10_000
 """Lines that may precede the data."""
 MOST_HEADINGS = 8
 """Headings before the data that may name the columns."""
+MOST_UNNAMED = 4
+"""Numbers in a row of which no heading tells the meaning; files of counts have more."""
 WAVELENGTH = re.compile(
-    r"(?:wave[\s_-]?length|lambda|λ)[^\d\n]{0,20}?(\d+[.,]\d+)\s*(nm|pm)?", re.IGNORECASE
+    r"(?:wave[\s_-]?length|lambda|λ)(?:[^\d\n]{0,9}?(?<![a-z])(nm|pm|m)(?![a-z]))?[^\d\n]{0,20}?"
+    r"(\d+(?:[.,]\d+(?:e[+-]?\d+)?|e-\d+))(?:\s*(nm|pm|m)(?![a-z]))?",
+    re.IGNORECASE,
 )
-ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01}
+ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
+INVERSE = {
+    1.0: r"(1 ?/ ?|inverse |inv_?)([aå](?![a-z])|ang)|(?<![a-z])([aå]|ang\w+)[\^{(]*[-−⁻][1¹]",
+    0.1: r"(1 ?/ ?|inverse |inv_?)(nm|nano)|nm[\^{(]*[-−⁻][1¹]",
+}
+"""How units of Q are written, in lower case, by what they are in 1/angstrom."""
+Q = r"(?<![a-z])q(?![a-z])"
+RADIANS = r"(th|theta|θ)[\W_]{0,3}rad(ians?)?(?![a-z])"
 
 
 class Layout(NamedTuple):
-    """Which column is which, from 0."""
+    """Which column is which, from 0; what the positions are, their unit, and who says so."""
 
     position: int = 0
     intensity: int = 1
     sigma: int | None = None
-    spacing: bool = False
+    axis: Axis = "two_theta"
+    unit: float = 1.0
+    named: bool = False
 
 
 def read_columns(data: bytes) -> Scan:
-    """Return two-theta or d, and intensity, of columns of text.
+    """Return two-theta, d or Q, and intensity, of columns of text.
 
     Columns are parted by blanks, commas or semicolons; where it is not commas that part them, a
     comma within a number is a decimal one. Comments and headings may precede the data. Where a
     heading names as many columns as there are, they are taken by their names; else the first is
-    two-theta and the second the intensity. Further columns are ignored, unless their heading says
-    that they are standard deviations. A heading or a comment may give the wavelength.
+    two-theta, or Q where a heading says so with its unit, and the second the intensity. Further
+    columns are ignored, unless their heading says that they are standard deviations. A heading or a
+    comment may give the wavelength.
 
     Raises:
         ValueError: a line within the data is not numbers (it is named), there are no data, the
-            columns are of Q, or a profile's angles go up and down.
+            columns are of theta, of radians, or of Q without a unit, or a profile's angles go up
+            and down.
     """
     return _read(data, Layout())
 
@@ -74,7 +90,7 @@ def _read(data: bytes, usual: Layout) -> Scan:
         if not rows or line[0] in COMMENT:
             radiation = radiation or _radiation(line)
         if line[0] in COMMENT:
-            headings.append(line.lstrip(COMMENT))
+            headings.append(line.lstrip(COMMENT).strip())
             continue
         fields = _fields(line)
         layout = layout if rows else _layout(headings, len(fields), usual)
@@ -96,7 +112,7 @@ def _scan(rows: np.ndarray, lines: list[int], layout: Layout, radiation: Radiati
     position, intensity = rows[:, 0], rows[:, 1]
     _check_order(position, lines)
     sigma = None if layout.sigma is None else rows[:, 2]
-    return Scan(position, intensity, sigma, radiation, spacing=layout.spacing)
+    return Scan(position * layout.unit, intensity, sigma, radiation, axis=layout.axis)
 
 
 def _check_order(position: Column, lines: list[int]) -> None:
@@ -140,26 +156,52 @@ def _layout(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
     """Return which column is which: by the last heading that tells, or else as usual.
 
     Raises:
-        ValueError: a heading says that there is neither two-theta nor d.
+        ValueError: a heading says that there is neither two-theta in degrees, nor d, nor Q.
     """
-    named = (_named(heading, columns) for heading in reversed(list(headings)))
+    headings = list(headings)
     short = usual.sigma is not None and columns <= usual.sigma
-    return next((layout for layout in named if layout), Layout() if short else usual)
+    usual = Layout() if short else usual
+    for heading in reversed(headings):
+        if re.search(RADIANS, heading.lower()):
+            raise ValueError(f"its angles are {heading[:40]!r}: give two-theta in degrees")
+        if layout := _named(heading, columns):
+            return layout
+    units = (_unit(heading) for heading in headings if re.search(Q, heading.lower()))
+    unit = next((unit for unit in units if unit), None)
+    return usual._replace(axis="q", unit=unit) if unit else usual
 
 
 def _named(heading: str, columns: int) -> Layout | None:
+    """Return what a heading says that names as many columns as there are."""
     split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
     names = next((names for names in split if len(names) == columns), [])
     names = [name.strip(" \"'").lower() for name in names]
     found = {kind: _first(pattern, names) for kind, pattern in NAMES.items()}
-    position = found["spacing"] if found["angle"] is None else found["angle"]
-    if found["intensity"] is None:
+    intensity, sigma = found["intensity"], found["sigma"]
+    if intensity is None:
         return None
-    if position is None and found["momentum"] is not None:
-        raise ValueError(f"its columns are {heading[:40]!r}: give two-theta or d, not Q")
-    if position is None:
-        return None
-    return Layout(position, found["intensity"], found["sigma"], found["angle"] is None)
+    if (position := found["angle"]) is not None:
+        return Layout(position, intensity, sigma, named=True)
+    if (position := found["spacing"]) is not None:
+        return Layout(position, intensity, sigma, "d", named=True)
+    if (position := found["momentum"]) is not None:
+        return Layout(position, intensity, sigma, "q", _unit_of_q(names[position]), named=True)
+    if found["half"] is not None:
+        raise ValueError(f"its columns are {heading[:40]!r}: give two-theta, not theta")
+    return None
+
+
+def _unit_of_q(name: str) -> float:
+    unit = _unit(name)
+    if unit is None or not re.search(Q, name):
+        raise ValueError(f"it has a column {name[:40]!r}: give two-theta, d, or Q in 1/A or 1/nm")
+    return unit
+
+
+def _unit(name: str) -> float | None:
+    """Return the unit of Q in 1/angstrom, where a name or a heading says it."""
+    written = (unit for unit, pattern in INVERSE.items() if re.search(pattern, name.lower()))
+    return next(written, None)
 
 
 def _first(pattern: str, names: list[str]) -> int | None:
@@ -169,5 +211,7 @@ def _first(pattern: str, names: list[str]) -> int | None:
 def _radiation(line: str) -> Radiation | None:
     if not (match := WAVELENGTH.search(line)):
         return None
-    unit = (match.group(2) or "").lower()
-    return doublet(float(match.group(1).replace(",", ".")) * ANGSTROM[unit])
+    before, number, after = match.groups()
+    value = float(number.replace(",", "."))
+    unit = (after or before or ("m" if value < 1e-8 else "")).lower()
+    return doublet(value * ANGSTROM[unit])

@@ -7,6 +7,7 @@ import numpy as np
 
 from cmed_jax.files.readers.scan import (
     MOST_POINTS,
+    Axis,
     Column,
     Radiation,
     Scan,
@@ -81,7 +82,7 @@ def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> S
         raise ValueError(f"block {block.name[:40]!r} is measured with neutrons: give one of X-rays")
     tag = _intensity_tag(block)
     intensity, sigma = _numbers(block, tag)
-    position, spacing = _positions(block, len(intensity), tag)
+    position, axis = _positions(block, len(intensity), tag)
     known = np.isfinite(intensity) & np.isfinite(position)
     notes = []
     if not known.all():
@@ -92,21 +93,21 @@ def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> S
     if blocks > 1:
         notes.append(f"the first of {blocks} patterns is read, of block {block.name[:40]!r}")
     sigma = None if sigma is None or not np.isfinite(sigma[known]).all() else sigma[known]
-    return Scan(position[known], intensity[known], sigma, radiation, tuple(notes), spacing)
+    return Scan(position[known], intensity[known], sigma, radiation, tuple(notes), axis)
 
 
 def _intensity_tag(block: gemmi.cif.Block) -> str:
     return next((tag for tag in INTENSITIES if len(block.find_values(tag)) > 1), "")
 
 
-def _positions(block: gemmi.cif.Block, points: int, tag: str) -> tuple[Column, bool]:
+def _positions(block: gemmi.cif.Block, points: int, tag: str) -> tuple[Column, Axis]:
     """Return two-theta, or d where there is none, and which of them it is."""
     for positions in (*ANGLES, *SPACINGS):
         if len(block.find_values(positions)) == points:
-            return _numbers(block, positions)[0], positions in SPACINGS
+            return _numbers(block, positions)[0], "d" if positions in SPACINGS else "two_theta"
     for name in RANGES:
         if (angle := _range(block, name, points)) is not None:
-            return angle, False
+            return angle, "two_theta"
     if len(block.find_values(FLIGHT)) > 1:
         raise ValueError(f"block {block.name[:40]!r} is of time of flight: give two-theta or d")
     raise ValueError(f"block {block.name[:40]!r} has no two-theta or d for its {points} {tag}")

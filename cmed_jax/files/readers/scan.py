@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from cmed_jax.physics.instrument import DOUBLET
 
 Column = Float[np.ndarray, " n"]
+Axis = Literal["two_theta", "d", "q"]
 
 SHORTEST, LONGEST = 0.05, 10.0
 """Wavelengths of X-rays, angstrom; what lies outside is a file's way to say nothing."""
@@ -42,12 +44,13 @@ class Scan:
     """What a file holds, before it is checked.
 
     Attributes:
-        position: two-theta in degrees, or d in angstrom, in the file's order.
+        position: two-theta in degrees, d in angstrom, or Q = 2 pi / d in 1/angstrom, in the file's
+            order.
         intensity: in the file's unit.
         sigma: standard deviation of the intensity; None where the file has none.
         radiation: None where the file does not say.
         notes: what the user should know, in sentences.
-        spacing: the positions are d.
+        axis: which of them the positions are.
     """
 
     position: Column
@@ -55,7 +58,7 @@ class Scan:
     sigma: Column | None = None
     radiation: Radiation | None = None
     notes: tuple[str, ...] = ()
-    spacing: bool = False
+    axis: Axis = "two_theta"
 
 
 Reader = Callable[[bytes], Scan]
