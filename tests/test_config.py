@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
+from jax.errors import JaxRuntimeError
 
 from cmed_jax.config import PRESETS, Config, parse, run_command
 from cmed_jax.model.base import BaseConfig
@@ -89,6 +91,25 @@ def test_a_mistake_of_the_user_is_one_line(capsys, error, message):
         run_command(command)
     assert end.value.code == 2
     assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (JaxRuntimeError("INTERNAL: uncorrectable ECC"), "the device failed (INTERNAL: unc"),
+        (ConnectionError("another process is gone"), "another process is gone"),
+    ],
+)
+def test_a_fault_that_may_pass_is_told_from_a_mistake(capsys, error, message):
+    """Launchers start such a run again."""
+
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == os.EX_TEMPFAIL
+    assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
 def test_a_mistake_of_ours_is_not_hidden():
