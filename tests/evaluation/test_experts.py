@@ -303,9 +303,10 @@ def test_one_crystal_that_is_believed_is_as_sure_as_its_residual(found):
         )
     ]
     density = np.maximum(densities.densities[1], 0)
-    expected = 0.01 * np.sqrt(density * density.mean())
-    np.testing.assert_allclose(told[0], expected, rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(told[1], 2 * told[0], rtol=1e-3, atol=1e-6)
+    some = density > 0  # a coarse grid ripples below zero, where the mixture is zero
+    expected = 0.01 * np.sqrt(density * density.mean())[some]
+    np.testing.assert_allclose(told[0][some], expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(told[1][some], 2 * expected, rtol=1e-3, atol=1e-6)
 
 
 def test_without_samples_no_deviation_is_told(gate, own, found):
