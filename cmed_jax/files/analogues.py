@@ -180,7 +180,7 @@ class _Observed(NamedTuple):
     def of(cls, lines: MeasuredLines) -> "_Observed":
         angle = (lines.shift or UNSHIFTED).correct(lines.angle)
         start, stop = s_of_two_theta(np.array([lines.start, lines.stop]), lines.wavelength)
-        squared = lines.area / lorentz_polarization(angle)
+        squared = lines.area / lorentz_polarization(angle, lines.monochromator)
         s = s_of_two_theta(angle, lines.wavelength)
         return cls(s, squared, (float(start), float(stop)), lines.wavelength)
 

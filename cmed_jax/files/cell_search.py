@@ -114,7 +114,7 @@ class CellCandidate(NamedTuple):
 class MeasuredLines(NamedTuple):
     """Lines of a pattern from `start` to `stop`; two-theta in degrees for a wavelength, angstrom.
 
-    The shift is None where it is not known.
+    The shift is None where it is not known; the monochromator as `lorentz_polarization` takes it.
     """
 
     angle: Column
@@ -123,6 +123,7 @@ class MeasuredLines(NamedTuple):
     stop: float
     wavelength: float
     shift: Shift | None = None
+    monochromator: float = 0.0
 
     @classmethod
     def of(cls, prepared: Prepared) -> "MeasuredLines":
@@ -130,8 +131,15 @@ class MeasuredLines(NamedTuple):
         angle, peaks = prepared.measured.two_theta, prepared.peaks
         start = angle[0] if prepared.is_profile else min(angle[0] - 1, 10.0)
         stop = angle[-1] + (not prepared.is_profile)
-        used = prepared.radiation.mean
-        return cls(peaks.two_theta, peaks.area, float(start), float(stop), used, prepared.shift)
+        return cls(
+            peaks.two_theta,
+            peaks.area,
+            float(start),
+            float(stop),
+            prepared.radiation.mean,
+            prepared.shift,
+            prepared.options.monochromator,
+        )
 
     def up_to(self, s: float) -> "MeasuredLines":
         """Return the lines below an s, 1/angstrom."""
@@ -348,7 +356,7 @@ def _implied_lines(
     squared = metrics @ implied.forms.T
     angle = shown(squared, lines.wavelength)
     inside = angle < 179
-    factor = lorentz_polarization(np.where(inside, angle, 90.0))
+    factor = lorentz_polarization(np.where(inside, angle, 90.0), lines.monochromator)
     intensity = (
         implied.squared * factor * np.exp((b_factor - THERMAL) * np.minimum(squared, 2.0) / 2)
     )

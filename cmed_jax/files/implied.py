@@ -81,7 +81,7 @@ def imply(
     s, angle = s[near], angle[near]
     # Lines are drawn from where they are measured.
     moved = angle + (shift or prepared.shift or UNSHIFTED).at(angle)
-    strength = intensity[0, near] * lorentz_polarization(angle)
+    strength = intensity[0, near] * lorentz_polarization(angle, prepared.options.monochromator)
     drawn = shapes(points, _like_measured(moved, prepared), _radiation(prepared))
     weight = _weight(prepared, net + level)
     fits = []

@@ -19,7 +19,9 @@ Column = Float[np.ndarray, " n"]
 Bins = Float[np.ndarray, "1024"]
 
 
-def sticks_on_network_grid(angle: Column, area: Column, wavelength: float) -> Bins:
+def sticks_on_network_grid(
+    angle: Column, area: Column, wavelength: float, monochromator: float = 0.0
+) -> Bins:
     """Return lines as the network's grid shows them: sticks, strongest 1.
 
     Each line keeps its s = 1/d and moves to where Mo K-alpha shows it, with the
@@ -29,6 +31,7 @@ def sticks_on_network_grid(angle: Column, area: Column, wavelength: float) -> Bi
         angle: two-theta, degrees.
         area: in any unit.
         wavelength: angstrom.
+        monochromator: two-theta of its reflection, degrees, as in `lorentz_polarization`.
 
     Raises:
         ValueError: no line with an intensity falls into the network's range.
@@ -41,7 +44,7 @@ def sticks_on_network_grid(angle: Column, area: Column, wavelength: float) -> Bi
             f"range (d > {MO_K_ALPHA / 2:.3f} angstrom): check the wavelength"
         )
     angle, area, target = angle[reached], area[reached], target[reached]
-    factor = lorentz_polarization(target) / lorentz_polarization(angle)
+    factor = lorentz_polarization(target) / lorentz_polarization(angle, monochromator)
     return stick_pattern(target, area * factor)
 
 

@@ -42,12 +42,26 @@ class Preparation:
             show it; else every line is taken for one of the wavelength that was given.
         smoothing: smooth the pattern for the search of peaks; what is fitted is never smoothed.
         shift: estimate and correct zero shift and displacement where the pattern allows it.
+        monochromator: two-theta of its reflection, degrees: 26.6 for graphite and Cu K-alpha; 0 is
+            an unpolarised beam without one, 90 the polarised one of a synchrotron. Lines are as
+            strong as it says; a network that was trained on measurements is shown them as they are.
+
+    Raises:
+        ValueError: monochromator is not from 0 to 90.
     """
 
     background: Method = "arpls"
     doublet: bool = True
     smoothing: bool = True
     shift: bool = True
+    monochromator: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.monochromator <= 90:  # also true for NaN
+            raise ValueError(
+                f"monochromator is {self.monochromator}: give two-theta of its reflection, from 0 "
+                "(none) to 90 degrees (a synchrotron)"
+            )
 
 
 EVERY_STEP = Preparation()
@@ -150,7 +164,7 @@ def prepare(
         straight = (shift or UNSHIFTED).correct(angle)
         pattern = profile_on_network_grid(straight, intensity, used.mean)
     else:
-        pattern = sticks_on_network_grid(corrected, lines.area, used.mean)
+        pattern = sticks_on_network_grid(corrected, lines.area, used.mean, options.monochromator)
     peaks = PeakList(lines.angle, s_of_two_theta(corrected, used.mean), *lines[1:])
     return Prepared(
         measured,

@@ -132,6 +132,18 @@ def test_all_analogues_hold_the_composition_and_come_best_first():
         assert structure_of(analogue.crystal).composition.reduced_formula == "CuI"
 
 
+def test_a_polarised_beam_ranks_as_one_that_is_not():
+    truth = rock_salt("Na", "Cl", 5.64)
+    composition, _ = parse_composition("NaCl")
+    lines = measured(truth)
+    area = lines.area / (1 + np.cos(np.radians(lines.angle)) ** 2)
+    polarised = lines._replace(area=area, monochromator=90.0)
+    (plain, *_), (told, *_) = (find_analogues(x, composition, KNOWN) for x in (lines, polarised))
+    assert told.merit == pytest.approx(plain.merit, rel=1e-6)
+    assert told.cell(polarised).merit == pytest.approx(plain.cell(lines).merit, abs=1e-3)
+    assert told.cell(polarised).merit > told.cell(polarised._replace(monochromator=0.0)).merit
+
+
 def test_one_crystal_is_found_once():
     """Two rock salts, and both places of their elements, are the same rock salt in the end."""
     truth = rock_salt("Na", "Cl", 5.64)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from cmed_jax.files import prepare
+from cmed_jax.files import Preparation, prepare
 from cmed_jax.files.implied import imply
 from cmed_jax.files.indexing import Shift
 from cmed_jax.files.measured import pattern_of_columns
-from cmed_jax.physics import simulate_pattern
+from cmed_jax.physics import Instrument, simulate_pattern
 from cmed_jax.physics.density import electron_density
 from cmed_jax.physics.simulation import crystal_of
 
@@ -48,6 +48,17 @@ def test_its_lines_have_the_measured_areas(prepared):
     for position, known in zip(prepared.peaks.two_theta, prepared.peaks.area, strict=True):
         together = area[np.abs(angle - position) < 0.1].sum()
         assert together == pytest.approx(known, rel=0.1, abs=0.02 * area.max())
+
+
+def test_a_polarised_beam_is_implied_as_it_is_measured():
+    device = Instrument(np.array([0.8]), np.ones(1), w=0.01, monochromator=90.0)
+    drawn = simulate_pattern(FLUORITE, start=5.0, stop=60.0, instrument=device)
+    measured = pattern_of_columns(drawn.lines[:, 1], drawn.lines[:, 2], 0.8)
+    plain, told = (
+        imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepare(measured, options)).rwp
+        for options in (Preparation(), Preparation(monochromator=90.0))
+    )
+    assert told < 1e-3 < 0.1 < plain
 
 
 def test_points_weigh_by_the_standard_deviations_of_the_file(prepared):

@@ -137,6 +137,22 @@ def test_a_list_of_peaks_is_taken_as_it_is(lines):
     assert found.shift.zero == pytest.approx(0, abs=0.01)
 
 
+def test_a_polarised_beam_is_shown_as_one_that_is_not(lines):
+    """Across the polarisation lines lack the factor (1 + cos^2 2theta) / 2."""
+    angle, strength = powder_lines(lines, CU)
+    polarised = strength / (1 + np.cos(np.radians(angle)) ** 2)
+    options = Preparation(shift=False, monochromator=90.0)
+    found = prepare(pattern_of_columns(angle, polarised, "CuKa"), options)
+    plain = prepare(pattern_of_columns(angle, strength, "CuKa"), Preparation(shift=False))
+    np.testing.assert_allclose(found.pattern, plain.pattern, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [-1.0, 90.1, np.nan])
+def test_no_such_monochromator(bad):
+    with pytest.raises(ValueError, match=f"monochromator is {bad}: give two-theta"):
+        Preparation(monochromator=bad)
+
+
 def test_a_list_of_peaks_has_no_negative_intensity():
     with pytest.raises(ValueError, match=r"intensity -2\.0 \(number 2\) is negative"):
         prepare(pattern_of_columns(np.array([20.0, 30]), np.array([1.0, -2.0]), "CuKa"))
