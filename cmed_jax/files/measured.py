@@ -19,7 +19,7 @@ from cmed_jax.files.readers.columns import (
 from cmed_jax.files.readers.gsas import read_gsas
 from cmed_jax.files.readers.markup import MOST_BYTES
 from cmed_jax.files.readers.pdcif import read_pdcif
-from cmed_jax.files.readers.rigaku import read_ras, read_rasx
+from cmed_jax.files.readers.rigaku import read_asc, read_ras, read_rasx
 from cmed_jax.files.readers.scan import Column, Radiation, Reader, Scan
 from cmed_jax.files.readers.xrdml import read_xrdml
 from cmed_jax.physics.instrument import radiation
@@ -73,6 +73,7 @@ FORMATS = (
     Format("Bruker .raw", rb"\ARAW( |2|1\.01|4\.00)", (".raw",), read_raw),
     Format("PANalytical .xrdml", rb"<(\w+:)?xrdMeasurements", (".xrdml",), read_xrdml),
     Format("Rigaku .ras", rb"(?m)^\*RAS_(DATA|HEADER)_START", (".ras",), read_ras),
+    Format("Rigaku .asc", rb"(?m)^\*(BEGIN|TYPE[ \t]*=)", (), read_asc),
     Format("Bruker .uxd", rb"(?m)^_(FILEVERSION|2THETACOUNTS|2THETACPS)\b", (".uxd",), read_uxd),
     Format("pdCIF", rb"(?m)^[ \t]*_pd_(meas|proc|peak)_", (".cif",), read_pdcif),
     Format(
@@ -91,10 +92,10 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
     """Read a measured powder pattern or a list of peaks.
 
     Formats: columns of text (.xy, .xye, .csv, .dat, .txt: two-theta, d or Q, intensity, and
-    standard deviation), powder CIF, PANalytical .xrdml, Rigaku .ras and .rasx, Bruker .brml, .raw
-    and .uxd, GSAS .fxye, .gsas, .gsa and .gss. What a file is its content tells, and then its
-    suffix. Several scans of the same angles are added up; of others the first is read, and a note
-    says so.
+    standard deviation), rows of counts (FullProf's and DBWS' .dat), powder CIF, PANalytical .xrdml,
+    Rigaku .ras, .rasx and .asc, Bruker .brml, .raw and .uxd, GSAS .fxye, .gsas, .gsa and .gss. What
+    a file is its content tells, and then its suffix. Several scans of the same angles are added up;
+    of others the first is read, and a note says so.
 
     Args:
         path: of the file.

@@ -105,6 +105,23 @@ def ras(axis="TwoThetaTheta", scans=1):
     return "\r\n".join(lines).encode("latin-1")
 
 
+def rows(width, separator=" "):
+    numbers = [f"{n:.0f}" for n in COUNTS]
+    return [separator.join(numbers[i : i + width]) for i in range(0, POINTS, width)]
+
+
+def fullprof():
+    """Start, step and stop, a title, and ten counts a line, of which the last is filled up."""
+    return "\n".join([f"{START} {STEP} {ANGLE[-1]:.2f}  salt", *rows(10)]).encode() + 9 * b" 0"
+
+
+def asc(axis="2theta/theta", scans=1):
+    header = ["*BEGIN", "*TYPE\t\t=  Raw", f"*SCAN_AXIS\t=  {axis}", f"*START = {START}"]
+    header += [f"*STOP = {ANGLE[-1]:.2f}", f"*STEP = {STEP}", f"*COUNT = {POINTS}"]
+    header += [f"*WAVE_LENGTH1 = {ALPHA1}", f"*WAVE_LENGTH2 = {ALPHA2}"]
+    return "\r\n".join([*(scans * [*header, *rows(4, ", "), "*END"]), "*EOF"]).encode()
+
+
 def archive(members):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
@@ -248,6 +265,7 @@ WRITTEN = {
     "sixteen.txt": ("\ufeff" + columns("\t", "\r\n").decode()).encode("utf-16-le"),
     "mark.xy": b"\xef\xbb\xbf" + columns(),
     "latin.xy": columns(heading=["# Prüfung 25 °C"]).decode().encode("latin-1"),
+    "fullprof.dat": fullprof(),
     "scan.cif": pdcif(),
     "range.cif": pdcif("range"),
     "last.cif": pdcif("last"),
@@ -259,6 +277,7 @@ WRITTEN = {
     "sixteen.xrdml": xrdml(encoding="utf-16"),
     "salt.ras": ras(),
     "salt.rasx": rasx(),
+    "salt.asc": asc(),
     "salt.brml": brml(),
     "plain.brml": brml(views=False),
     "still.brml": brml(views=None),
@@ -274,5 +293,9 @@ WRITTEN = {
     "salt.gss": gsas("FXY", end="\n"),
 }
 """Each holds ANGLE and COUNTS."""
-TOLD = [name for name in WRITTEN if name.endswith((".cif", "ml", ".ras", ".rasx", ".uxd", ".raw"))]
+TOLD = [
+    name
+    for name in WRITTEN
+    if name.endswith((".cif", "ml", ".ras", ".rasx", ".asc", ".uxd", ".raw"))
+]
 """Files that say the radiation: K-alpha 1 and 2, two to one."""

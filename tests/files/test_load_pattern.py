@@ -20,6 +20,7 @@ from instrument_files import (
     TOLD,
     WRITTEN,
     archive,
+    asc,
     brml,
     columns,
     gsas,
@@ -124,6 +125,7 @@ def test_standard_deviations_are_read(read, name):
     [
         ("a.xrdml", xrdml(scans=2)),
         ("a.ras", ras(scans=2)),
+        ("a.asc", asc(scans=2)),
         ("a.brml", brml(scans=2)),
         ("a.uxd", uxd(ranges=2)),
         ("a.raw", raw1()),
@@ -251,6 +253,12 @@ def test_a_comma_between_other_separators_is_a_decimal_one(read, line):
     assert found.intensity.tolist() == [200.25, 3.5]
 
 
+def test_columns_that_a_heading_names_may_be_many(read):
+    found = read("a b c 2theta counts\n1 2 3 10 5\n1 2 3 11 6\n")
+    assert found.two_theta.tolist() == [10, 11]
+    assert found.intensity.tolist() == [5, 6]
+
+
 def test_comments_and_empty_lines_may_follow(read):
     assert read("10 1\n\n# the end\n11 2\n").two_theta.tolist() == [10, 11]
 
@@ -306,6 +314,16 @@ TURNS = (
         ("a.xy", "theta,I\n10,3\n11,4\n", "its columns are 'theta,I': give two-theta, not"),
         ("a.xy", "# two theta (rad)\n.1 3\n.2 4\n", "give two-theta in degrees"),
         ("a.xy", "# 2th_rad I\n.1 3\n.2 4\n", "give two-theta in degrees"),
+        (
+            "a.dat",
+            "10 0.02 80\n" + 50 * "9 9 9 9 9 9 9 9 9 9\n",
+            "line 2 holds 10 numbers, as files",
+        ),
+        ("a.csv", "10,02,5\n20,04,6\n", "line 1 is parted by commas that may be decimal ones"),
+        ("a.asc", asc("omega"), "SCAN_AXIS is 'omega'"),
+        ("a.asc", asc().replace(b"COUNT = 251", b"COUNT = 252"), "promises 252 points, 251 are"),
+        ("a.asc", asc().replace(b"*STEP", b"*SLOPE"), r"does not say \*START and \*STEP"),
+        ("a.asc", asc().replace(b" 40,", b" 4O,", 1), "line 10 has '4O'"),
         ("a.xy", TURNS, "goes back in the first column"),
         ("a.xy", b"\x00\x01\x02" * 99, "it is not text"),
         ("a.xy", b"\xff\xfe1\x00 ", "begins as UTF-16 text, but is broken"),
@@ -442,7 +460,9 @@ def test_spoilt_files_are_a_pattern_or_a_sentence(tmp_path_factory, name, end, w
     attempt(tmp_path_factory.getbasetemp(), name, data)
 
 
-WHOLE = [name for name in SPOILT if name.endswith((".xrdml", ".ras", ".rasx", ".brml", ".raw"))]
+WHOLE = [
+    name for name in SPOILT if name.endswith((".xrdml", ".ras", ".rasx", ".asc", ".brml", ".raw"))
+]
 WHOLE += ["salt.fxye", "salt.gsas", "salt.gsa"]
 
 

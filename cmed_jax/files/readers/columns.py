@@ -1,14 +1,28 @@
-"""Columns of text: .xy, .xye, .csv, .dat, .txt; profiles and lists of peaks."""
+"""Columns of text: .xy, .xye, .csv, .dat, .txt; profiles, lists of peaks, and rows of counts."""
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from cmed_jax.files.readers.scan import Axis, Column, Radiation, Scan, doublet
-from cmed_jax.files.readers.text import decode, numbered_lines, to_number
+from cmed_jax.files.readers.scan import (
+    MOST_POINTS,
+    Axis,
+    Column,
+    Radiation,
+    Scan,
+    doublet,
+    even_steps,
+)
+from cmed_jax.files.readers.text import (
+    decode,
+    number_or_none,
+    numbered_lines,
+    to_number,
+    to_numbers,
+)
 
 COMMENT = "#!;%'\"/*"
 """Characters that begin a line which holds no data."""
@@ -27,6 +41,8 @@ LONGEST_HEADER = 10_000
 """Lines that may precede the data."""
 MOST_HEADINGS = 8
 """Headings before the data that may name the columns."""
+LONGEST_ROW = 20
+"""Counts in a row."""
 MOST_UNNAMED = 4
 """Numbers in a row of which no heading tells the meaning; files of counts have more."""
 WAVELENGTH = re.compile(
@@ -42,6 +58,9 @@ INVERSE = {
 """How units of Q are written, in lower case, by what they are in 1/angstrom."""
 Q = r"(?<![a-z])q(?![a-z])"
 RADIANS = r"(th|theta|θ)[\W_]{0,3}rad(ians?)?(?![a-z])"
+
+
+Lines = Sequence[tuple[int, str]]
 
 
 class Layout(NamedTuple):
@@ -65,10 +84,13 @@ def read_columns(data: bytes) -> Scan:
     columns are ignored, unless their heading says that they are standard deviations. A heading or a
     comment may give the wavelength.
 
+    Counts in rows, after a line of start, step and stop, are read too, as FullProf and DBWS have
+    them (FullProf manual, INSTRM = 0).
+
     Raises:
         ValueError: a line within the data is not numbers (it is named), there are no data, the
-            columns are of theta, of radians, or of Q without a unit, or a profile's angles go up
-            and down.
+            columns are of theta, of radians, or of Q without a unit, a comma may be a decimal one,
+            rows hold more numbers than columns are known, or a profile's angles go up and down.
     """
     return _read(data, Layout())
 
@@ -79,12 +101,43 @@ def read_columns_with_sigma(data: bytes) -> Scan:
 
 
 def _read(data: bytes, usual: Layout) -> Scan:
+    lines = list(numbered_lines(decode(data)))
+    return _rows_of_counts(lines) or _columns(lines, usual)
+
+
+def _rows_of_counts(lines: Lines) -> Scan | None:
+    """Return counts in rows, where a line before them says a range of as many points."""
+    data = [(number, line) for number, line in lines if line[0] not in COMMENT]
+    for i, (number, line) in enumerate(data[:MOST_HEADINGS]):
+        if (range_ := _range(line)) is None:
+            continue
+        start, step, points = range_
+        fields = [field for _, row in data[i + 1 :] for field in row.split()]
+        if points <= len(fields) < points + LONGEST_ROW:  # the last row may be filled up
+            counts = to_numbers(fields[:points], f"what follows line {number}")
+            radiations = (_radiation(line) for _, line in lines[:MOST_HEADINGS])
+            radiation = next((found for found in radiations if found), None)
+            return Scan(even_steps(start, step, points), counts, radiation=radiation)
+    return None
+
+
+def _range(line: str) -> tuple[float, float, int] | None:
+    """Return start, step and number of points, where a line begins with start, step and stop."""
+    match [number_or_none(field) for field in line.split()[:3]]:
+        case [float(start), float(step), float(stop)] if step > 0:
+            steps = (stop - start) / step
+            if PROFILE_POINTS <= steps < MOST_POINTS:
+                return start, step, round(steps) + 1
+    return None
+
+
+def _columns(lines: Lines, usual: Layout) -> Scan:
     headings: deque[str] = deque(maxlen=MOST_HEADINGS)
     rows: list[list[float]] = []
     numbers: list[int] = []
     radiation: Radiation | None = None
     layout = usual
-    for number, line in numbered_lines(decode(data)):
+    for number, line in lines:
         if not rows and number > LONGEST_HEADER:
             raise ValueError(f"it holds no two columns of numbers in {LONGEST_HEADER} lines")
         if not rows or line[0] in COMMENT:
@@ -99,13 +152,27 @@ def _read(data: bytes, usual: Layout) -> Scan:
             numbers.append(number)
         except (ValueError, IndexError):
             if rows:
-                raise ValueError(
-                    f"line {number} is not {_columns(layout)}: {line[:60]!r}"
-                ) from None
+                raise ValueError(f"line {number} is not {_wanted(layout)}: {line[:60]!r}") from None
             headings.append(line)
+        else:
+            _check_row(fields, layout, line, number)
     if not rows:
         raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
     return _scan(np.array(rows), numbers, layout, radiation)
+
+
+def _check_row(fields: list[str], layout: Layout, line: str, number: int) -> None:
+    """Refuse rows whose first numbers are not sure to be two-theta and an intensity."""
+    if not layout.named and sum(number_or_none(x) is not None for x in fields) > MOST_UNNAMED:
+        raise ValueError(
+            f"line {number} holds {len(fields)} numbers, as files of counts do: give two-theta "
+            "beside each intensity, or a heading that names the columns"
+        )
+    if "," in line and any(re.fullmatch(r"0\d+", field) for field in fields):
+        raise ValueError(
+            f"line {number} is parted by commas that may be decimal ones: part its columns by "
+            "semicolons or blanks"
+        )
 
 
 def _scan(rows: np.ndarray, lines: list[int], layout: Layout, radiation: Radiation | None) -> Scan:
@@ -128,7 +195,7 @@ def _check_order(position: Column, lines: list[int]) -> None:
         )
 
 
-def _columns(layout: Layout) -> str:
+def _wanted(layout: Layout) -> str:
     return "two columns of numbers" if layout.sigma is None else "three columns of numbers"
 
 

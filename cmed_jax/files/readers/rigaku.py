@@ -1,4 +1,4 @@
-"""Rigaku's .ras, which is text, and .rasx, which is an archive."""
+"""Rigaku's .ras and .asc, which are text, and .rasx, which is an archive."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cmed_jax.files.readers.markup import Archive, number_at, parse_xml
-from cmed_jax.files.readers.scan import Radiation, Scan, doublet, together
+from cmed_jax.files.readers.scan import Column, Radiation, Scan, doublet, even_steps, together
 from cmed_jax.files.readers.text import decode, number_or_none, numbered_lines, to_numbers
 
 TWO_THETA = re.compile(r"(2|two)[\s_-]*theta", re.IGNORECASE)
@@ -42,6 +42,45 @@ def _scans(text: str) -> Iterator[Scan]:
         raise ValueError(f"it is truncated: *RAS_INT_END is missing after {len(rows)} points")
 
 
+def read_asc(data: bytes) -> Scan:
+    """Return the scans of an .asc file, rows of counts between headers, as `together` does.
+
+    Raises:
+        ValueError: a line is not numbers, a scan is truncated or does not say where it begins, or
+            there is none.
+    """
+    return together(_scans_in_rows(decode(data)))
+
+
+def _scans_in_rows(text: str) -> Iterator[Scan]:
+    header: dict[str, str] = {}
+    rows: list[np.ndarray] = []
+    for number, line in numbered_lines(text + "\n*EOF"):
+        if line[0] != "*":
+            rows.append(to_numbers(line.replace(",", " ").split(), f"line {number}"))
+            continue
+        if rows:
+            yield _scan_in_rows(np.concatenate(rows), header)
+            rows = []
+        key, _, value = line.partition("=")
+        header[key.strip("* \t")] = value.strip()
+
+
+def _scan_in_rows(counts: Column, header: dict[str, str]) -> Scan:
+    _check_axis("*SCAN_AXIS", header.get("SCAN_AXIS", "2theta"))
+    start, step, points, first, second = (
+        number_or_none(header.get(key))
+        for key in ("START", "STEP", "COUNT", "WAVE_LENGTH1", "WAVE_LENGTH2")
+    )
+    if start is None or step is None:
+        raise ValueError("a scan in it does not say *START and *STEP")
+    if points is not None and points > len(counts):
+        raise ValueError(
+            f"it is truncated: *COUNT promises {points:.0f} points, {len(counts)} are there"
+        )
+    return Scan(even_steps(start, step, len(counts)), counts, radiation=doublet(first, second))
+
+
 def read_rasx(data: bytes) -> Scan:
     """Return the scans of a .rasx file, as `together` does.
 
@@ -70,12 +109,15 @@ def _profile(archive: Archive, name: str) -> Scan:
 
 
 def _scan(rows: list[np.ndarray], header: dict[str, str]) -> Scan:
-    axis = header.get("MEAS_SCAN_AXIS_X", "2-Theta")
-    if not TWO_THETA.search(axis):
-        raise ValueError(f"*MEAS_SCAN_AXIS_X is {axis[:40]!r}: give a scan over two-theta")
+    _check_axis("*MEAS_SCAN_AXIS_X", header.get("MEAS_SCAN_AXIS_X", "2-Theta"))
     first, second = (number_or_none(header.get(f"HW_XG_WAVE_LENGTH_ALPHA{i}")) for i in (1, 2))
     single = header.get("MEAS_COND_XG_WAVE_TYPE", "Ka").lower() in ("ka1", "kalpha1")
     return _counted(rows, doublet(first, None if single else second))
+
+
+def _check_axis(name: str, axis: str) -> None:
+    if not TWO_THETA.search(axis):
+        raise ValueError(f"{name} is {axis[:40]!r}: give a scan over two-theta")
 
 
 def _counted(rows: list[np.ndarray], radiation: Radiation | None) -> Scan:
