@@ -94,8 +94,8 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
     Formats: columns of text (.xy, .xye, .csv, .dat, .txt: two-theta, d or Q, intensity, and
     standard deviation), rows of counts (FullProf's and DBWS' .dat), powder CIF, PANalytical .xrdml,
     Rigaku .ras, .rasx and .asc, Bruker .brml, .raw and .uxd, GSAS .fxye, .gsas, .gsa and .gss. What
-    a file is its content tells, and then its suffix. Several scans of the same angles are added up;
-    of others the first is read, and a note says so.
+    a file is its content tells, and then its suffix. Several scans of the same angles are added up,
+    ranges that adjoin are joined, and of others the first is read; a note says so.
 
     Args:
         path: of the file.

@@ -71,7 +71,7 @@ def xrdml(version="1.5", scans=1, intended="K-Alpha", listed=False, encoding="ut
         <positions axis="2Theta" unit="deg">{range_}</positions>
         <positions axis="Omega" unit="deg"><startPosition>10.0</startPosition>
           <endPosition>12.5</endPosition></positions>
-        <commonCountingTime unit="seconds">0.440</commonCountingTime>{body}
+        <commonCountingTime unit="seconds">3.0</commonCountingTime>{body}
       </dataPoints></scan>"""
     return f"""<?xml version="1.0" encoding="{encoding}"?>
 <xrdMeasurements xmlns="{space}" status="Completed"><xrdMeasurement measurementType="Scan">
@@ -147,7 +147,7 @@ def rasx():
 
 def brml_route(views=True):
     rows = zip(ANGLE, COUNTS, strict=True)
-    steps = "".join(f"<Datum>96,1,{a:.4f},{a / 2:.4f},{n:.0f}</Datum>" for a, n in rows)
+    steps = "".join(f"<Datum>3.0,1,{a:.4f},{a / 2:.4f},{n:.0f}</Datum>" for a, n in rows)
     if views is None:  # a detector that stood still
         steps = f"<Datum>96,1,25,{','.join(f'{n:.0f}' for n in COUNTS)}</Datum>"
         return f"""<DataRoute RouteFlag="Final"><ScanInformation><ScaleAxes><ScaleAxisInfo>
@@ -180,8 +180,19 @@ def uxd(kind="_2THETACOUNTS", ranges=1, drive="COUPLED", end="\r\n"):
         numbers = [f"{n:.0f}" for n in COUNTS]
         body = ["   ".join(numbers[i : i + 8]) for i in range(0, POINTS, 8)]
     scan = ["; (Data for Range number 1)", f"_DRIVE='{drive}'", f"_STEPSIZE={STEP}"]
-    scan += [f"_START={START}", "_KV=40", kind, *body]
+    scan += [f"_START={START}", "_KV=40", "_STEPTIME=3", kind, *body]
     return end.join([*header, *(ranges * scan), ""]).encode("latin-1")
+
+
+def uxd_in_parts(times=(1, 4), unit="COUNTS"):
+    """One pattern in two ranges, from the later to the earlier, each of its counting time."""
+    lines = ["_FILEVERSION=2", f"_WL1={ALPHA1}", "_DRIVE='COUPLED'", f"_STEPSIZE={STEP}"]
+    for begin, end, time in ((100, POINTS, times[1]), (0, 100, times[0])):
+        lines += [f"_STEPTIME={time}"] if time else []
+        factor = time if time and unit == "COUNTS" else 1
+        numbers = " ".join(f"{factor * n:.0f}" for n in COUNTS[begin:end])
+        lines += [f"_START={ANGLE[begin]:.2f}", f"_{unit}", numbers]
+    return "\n".join(lines).encode()
 
 
 def at(size, *fields):
@@ -197,7 +208,13 @@ def floats():
 
 
 def raw1(repeat=True):
-    fields = [(0, "4s", b"RAW "), (4, "I", POINTS), (12, "f", STEP), (24, "f", START)]
+    fields = [
+        (0, "4s", b"RAW "),
+        (4, "I", POINTS),
+        (8, "f", 3.0),
+        (12, "f", STEP),
+        (24, "f", START),
+    ]
     fields += [(40, "4s", b"salt"), (72, "f", ALPHA1), (76, "f", ALPHA2), (152, "I", 1)]
     first = at(156, *fields)
     last = at(156, *fields, (152, "I", 0))[0 if repeat else 4 :]
@@ -207,7 +224,7 @@ def raw1(repeat=True):
 def raw2():
     fields = [(0, "4s", b"RAW2"), (4, "H", 1), (188, "2s", b"Cu")]
     fields += [(190, "f", ALPHA1), (194, "f", ALPHA2), (198, "f", RATIO)]
-    scan = at(64, (0, "H", 64), (2, "H", POINTS), (12, "f", STEP), (16, "f", START))
+    scan = at(64, (0, "H", 64), (2, "H", POINTS), (8, "f", 3), (12, "f", STEP), (16, "f", START))
     return at(256, *fields) + scan + floats()
 
 
@@ -215,7 +232,7 @@ def raw3():
     fields = [(0, "7s", b"RAW1.01"), (8, "I", 1), (12, "I", 1), (608, "2s", b"Cu")]
     fields += [(616, "d", MEAN), (624, "d", ALPHA1), (632, "d", ALPHA2), (648, "d", RATIO)]
     scan = [(0, "I", 304), (4, "I", POINTS), (8, "d", START / 2), (16, "d", START)]
-    scan += [(176, "d", STEP), (240, "d", ALPHA1), (256, "I", 40)]
+    scan += [(176, "d", STEP), (192, "f", 3.0), (240, "d", ALPHA1), (256, "I", 40)]
     return at(712, *fields) + at(344, *scan) + floats()
 
 

@@ -30,10 +30,14 @@ from instrument_files import (
     raw3,
     raw4,
     uxd,
+    uxd_in_parts,
     xrdml,
 )
 
 from cmed_jax.files import MeasuredPattern, load_pattern
+from cmed_jax.files.readers.bruker import read_brml, read_uxd
+from cmed_jax.files.readers.bruker_raw import read_raw
+from cmed_jax.files.readers.xrdml import read_xrdml
 
 HEADINGS = ["", "# a comment", "2theta intensity", "two_theta_deg,intensity", "! 3 4", "'x' 1 2"]
 numbers = st.floats(0.001, 180).map(lambda x: round(x, 4)).filter(bool)
@@ -144,6 +148,35 @@ def test_of_scans_of_different_angles_the_first_is_read(read):
     found = read(uxd() + second, "two.uxd")
     np.testing.assert_allclose(found.two_theta, ANGLE)
     assert found.notes == ("the first of 2 scans is read, for they are of different angles",)
+
+
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        (uxd_in_parts(), "scaled to equal counting times"),
+        (uxd_in_parts(unit="CPS"), "scaled to equal counting times"),
+        (uxd_in_parts((None, None)), "as if counted for equal times"),
+    ],
+)
+def test_ranges_that_adjoin_are_one_pattern(read, data, note):
+    found = read(data, "parts.uxd")
+    np.testing.assert_allclose(found.two_theta, ANGLE, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.intensity, COUNTS)
+    assert found.notes == (f"2 ranges that adjoin are joined, {note}",)
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [
+        (read_uxd, "salt.uxd"),
+        (read_brml, "salt.brml"),
+        (read_xrdml, "salt.xrdml"),
+        (read_raw, "two.raw"),
+        (read_raw, "three.raw"),
+    ],
+)
+def test_the_counting_time_is_read(reader, name):
+    assert reader(WRITTEN[name]).seconds == 3
 
 
 def test_a_cif_is_read_as_gemmi_reads_it(read):
@@ -358,7 +391,7 @@ TURNS = (
         ("a.brml", archive({"RawData0.xml": "<a>"}), "RawData0.xml is not whole XML"),
         ("a.brml", archive({"RawData0.xml": b"0" * 2**26}), "larger than 16 MiB"),
         ("a.uxd", uxd(drive="THETA"), "_DRIVE is 'THETA'"),
-        ("a.uxd", uxd().replace(b"\t40\r", b"\t4O\r", 1), "line 15 has '4O'"),
+        ("a.uxd", uxd().replace(b"\t40\r", b"\t4O\r", 1), "line 16 has '4O'"),
         ("a.uxd", "_FILEVERSION=2\n_COUNTS\n1 2 3\n", "neither angles nor _START"),
         ("a.uxd", "_FILEVERSION=2\n", "no scan over two-theta"),
         ("a.raw", b"FI\0\0" + bytes(999), "none of Bruker's versions"),

@@ -10,7 +10,7 @@ from cmed_jax.files.readers.markup import Archive, number_at, parse_xml, text_of
 from cmed_jax.files.readers.scan import Column, Radiation, Scan, doublet, even_steps, together
 from cmed_jax.files.readers.text import decode, number_or_none, numbered_lines, to_numbers
 
-ANGLE, FACTOR, COUNTS = 2, 1, 4
+ANGLE, TIME, FACTOR, COUNTS = 2, 0, 1, 4
 """Columns of a step of a .brml where its `DataViews` do not say: time, factor, 2theta, theta, n."""
 ROUNDING = 0.006
 """Degrees by which angles in a .uxd may differ from those that start and step say."""
@@ -64,7 +64,8 @@ def _stepwise(
     attenuated = bool((table[:, FACTOR] != 1).any())
     note = "an absorber was in the beam; intensities are as the file has them"
     notes = (note,) if attenuated else ()
-    return Scan(table[:, angle], table[:, counts], radiation=radiation, notes=notes)
+    seconds = float(np.median(table[:, TIME]))
+    return Scan(table[:, angle], table[:, counts], None, radiation, notes, seconds=seconds)
 
 
 def _columns(route: ElementTree.Element) -> tuple[int, int]:
@@ -152,7 +153,9 @@ def _range(kind: re.Match[str], rows: list[np.ndarray], header: dict[str, str]) 
         raise ValueError(f"_DRIVE is {drive[:20]!r}: give a scan over two-theta")
     printed, intensity = np.array(rows).T[:2] if kind.group(1) else (None, np.concatenate(rows))
     angle = _uxd_angles(printed, len(intensity), header)
-    return Scan(angle, intensity, radiation=_uxd_radiation(header))
+    time = number_or_none(header.get("_STEPTIME"))
+    seconds = 1.0 if kind.group().upper().endswith("CPS") else time
+    return Scan(angle, intensity, radiation=_uxd_radiation(header), seconds=seconds)
 
 
 def _uxd_angles(printed: Column | None, points: int, header: dict[str, str]) -> Column:

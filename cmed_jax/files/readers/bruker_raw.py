@@ -82,10 +82,11 @@ def _version1(file: Bytes) -> Iterator[Scan]:
         offset = offset + 4 if file.data[offset : offset + 4] == b"RAW " else offset
         points = file.count("I", offset)
         step, start = file.number("f", offset + 8), file.number("f", offset + 20)
+        seconds = file.number("f", offset + 4)
         radiation = doublet(file.number("f", offset + 68), file.number("f", offset + 72))
         follows = file.count("I", offset + 148)
         counts = file.floats(offset + 152, points)
-        yield Scan(even_steps(start, step, points), counts, radiation=radiation)
+        yield Scan(even_steps(start, step, points), counts, radiation=radiation, seconds=seconds)
         offset += 152 + 4 * points
 
 
@@ -97,9 +98,10 @@ def _version2(file: Bytes) -> Iterator[Scan]:
         if header < 48:
             raise ValueError(f"a range at byte {offset} has a header of {header} bytes")
         step, start = file.number("f", offset + 12), file.number("f", offset + 16)
+        seconds = file.number("f", offset + 8)
         counts = file.floats(offset + header, points)
         radiation = doublet(first, second, ratio)
-        yield Scan(even_steps(start, step, points), counts, radiation=radiation)
+        yield Scan(even_steps(start, step, points), counts, radiation=radiation, seconds=seconds)
         offset += header + 4 * points
 
 
@@ -111,10 +113,11 @@ def _version3(file: Bytes) -> Iterator[Scan]:
         if header != 304:
             raise ValueError(f"a range at byte {offset} has a header of {header} bytes, not 304")
         start, step = file.number("d", offset + 16), file.number("d", offset + 176)
+        seconds = file.number("f", offset + 192)
         begin = offset + header + file.count("I", offset + 256)
         counts = file.floats(begin, points)
         radiation = doublet(first, second, ratio)
-        yield Scan(even_steps(start, step, points), counts, radiation=radiation)
+        yield Scan(even_steps(start, step, points), counts, radiation=radiation, seconds=seconds)
         offset = begin + 4 * points
 
 

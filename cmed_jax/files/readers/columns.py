@@ -111,23 +111,23 @@ def _rows_of_counts(lines: Lines) -> Scan | None:
     for i, (number, line) in enumerate(data[:MOST_HEADINGS]):
         if (range_ := _range(line)) is None:
             continue
-        start, step, points = range_
+        start, step, steps = range_
         fields = [field for _, row in data[i + 1 :] for field in row.split()]
-        if points <= len(fields) < points + LONGEST_ROW:  # the last row may be filled up
-            counts = to_numbers(fields[:points], f"what follows line {number}")
+        if steps <= len(fields) <= steps + LONGEST_ROW:  # the last row may be filled up
+            counts = to_numbers(fields[: steps + 1], f"what follows line {number}")
             radiations = (_radiation(line) for _, line in lines[:MOST_HEADINGS])
             radiation = next((found for found in radiations if found), None)
-            return Scan(even_steps(start, step, points), counts, radiation=radiation)
+            return Scan(even_steps(start, step, len(counts)), counts, radiation=radiation)
     return None
 
 
 def _range(line: str) -> tuple[float, float, int] | None:
-    """Return start, step and number of points, where a line begins with start, step and stop."""
+    """Return start, step and number of steps, where a line begins with start, step and stop."""
     match [number_or_none(field) for field in line.split()[:3]]:
         case [float(start), float(step), float(stop)] if step > 0:
             steps = (stop - start) / step
             if PROFILE_POINTS <= steps < MOST_POINTS:
-                return start, step, round(steps) + 1
+                return start, step, round(steps)
     return None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,8 @@ SHORTEST, LONGEST = 0.05, 10.0
 MOST_POINTS = 1_000_000
 """More than any powder pattern holds, and few enough for the memory."""
 MOST_SCANS = 1000
+ADJOINING = 0.5
+"""Degrees between ranges that are one pattern; lines in wider gaps would be missed."""
 STATISTICAL_RATIO = DOUBLET[1] / DOUBLET[0]
 
 
@@ -51,6 +53,7 @@ class Scan:
         radiation: None where the file does not say.
         notes: what the user should know, in sentences.
         axis: which of them the positions are.
+        seconds: counting time of a point, 1 of counts per second; None where it is not known.
     """
 
     position: Column
@@ -59,6 +62,7 @@ class Scan:
     radiation: Radiation | None = None
     notes: tuple[str, ...] = ()
     axis: Axis = "two_theta"
+    seconds: float | None = None
 
 
 Reader = Callable[[bytes], Scan]
@@ -94,7 +98,9 @@ def even_steps(start: float, step: float, points: int) -> Column:
 
 
 def together(scans: Iterable[Scan]) -> Scan:
-    """Return the sum of scans over the same positions, or else the first, and say which.
+    """Return the sum of scans of the same positions, ranges that adjoin as one, or the first.
+
+    A note says which.
 
     Raises:
         ValueError: there is no scan, or there are too many.
@@ -111,8 +117,33 @@ def together(scans: Iterable[Scan]) -> Scan:
         total = np.sum([scan.intensity for scan in scans], axis=0)
         note = f"{len(scans)} scans of the same angles are added up"
         return replace(first, intensity=total, notes=(*first.notes, note))
+    ascending = sorted(scans, key=lambda scan: float(scan.position.min(initial=np.inf)))
+    if all(_adjoin(one, following) for one, following in pairwise(ascending)):
+        return _joined(ascending)
     note = f"the first of {len(scans)} scans is read, for they are of different angles"
     return replace(first, notes=(*first.notes, note))
+
+
+def _adjoin(one: Scan, following: Scan) -> bool:
+    if not (len(one.position) and len(following.position)):
+        return False
+    return bool(-1e-3 <= following.position.min() - one.position.max() <= ADJOINING)
+
+
+def _joined(scans: list[Scan]) -> Scan:
+    """Return ranges as one, with the counts that each had in the counting time of the first."""
+    seconds = np.array([scan.seconds or np.nan for scan in scans])
+    known = bool(np.all((seconds > 0) & (seconds < np.inf)))
+    factors = seconds[0] / seconds if known else np.ones(len(scans))
+    how = "scaled to equal counting times" if known else "as if counted for equal times"
+    return replace(
+        scans[0],
+        position=np.concatenate([scan.position for scan in scans]),
+        intensity=np.concatenate(
+            [factor * scan.intensity for factor, scan in zip(factors, scans, strict=True)]
+        ),
+        notes=(*scans[0].notes, f"{len(scans)} ranges that adjoin are joined, {how}"),
+    )
 
 
 def _same_positions(first: Scan, second: Scan) -> bool:

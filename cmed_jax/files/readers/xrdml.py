@@ -31,7 +31,10 @@ def _scan(points: ElementTree.Element, radiation: Radiation | None) -> Scan | No
     for positions in points.iterfind("{*}positions"):
         if positions.get("axis") == "2Theta":
             angle = _angle(positions, len(intensity))
-            return None if angle is None else Scan(angle, intensity, radiation=radiation)
+            seconds = number_at(points, "commonCountingTime")
+            return (
+                None if angle is None else Scan(angle, intensity, None, radiation, seconds=seconds)
+            )
     return None
 
 
