@@ -33,7 +33,8 @@ def pattern_files(paths: Iterable[Path]) -> list[Path]:
 def read_manifest(path: Path, common: Known) -> list[Job]:
     """Return the jobs of a manifest: a CSV file with a head and a pattern in each row.
 
-    Columns are file, as seen from the manifest, and what `parse_known` reads.
+    Columns are file, as seen from the manifest, and what `parse_known` reads, in any case; commas,
+    semicolons or tabs part them, as in the head.
 
     Args:
         path: of the manifest.
@@ -46,7 +47,7 @@ def read_manifest(path: Path, common: Known) -> list[Job]:
     if not path.is_file():
         raise FileNotFoundError(f"no manifest at {path}: give a CSV file")
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        rows = _rows(path.read_text(encoding="utf-8-sig").splitlines())
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"manifest {path} is not a CSV file in UTF-8: {error}") from None
     if not rows:
@@ -59,8 +60,8 @@ def parse_known(said: Mapping[str, str], common: Known = NOTHING) -> Known:
     """Return what is known of a pattern from how it is written.
 
     Args:
-        said: any of composition, elements (with spaces between them), wavelength, cell (six numbers
-            with spaces between them, or auto) and centring; what is empty is not said.
+        said: any of composition, elements (with spaces or commas between them), wavelength, cell
+            (six numbers with spaces between them, or auto) and centring; what is empty is not said.
         common: what is known of what is not said.
 
     Raises:
@@ -70,7 +71,7 @@ def parse_known(said: Mapping[str, str], common: Known = NOTHING) -> Known:
     if {"composition", "elements"} & known.keys():
         common = replace(common, composition=None, elements=())
     if "elements" in known:
-        known["elements"] = tuple(known["elements"].split())
+        known["elements"] = tuple(known["elements"].replace(",", " ").split())
     if "cell" in known:
         known["cell"] = _cell(known["cell"])
     if known.get("centring", "P") not in get_args(Centring):
@@ -109,6 +110,14 @@ def _files(path: Path) -> list[Path]:
             f"no pattern in {path}: give a folder with files of {', '.join(sorted(SUFFIXES))}"
         )
     return files
+
+
+def _rows(lines: list[str]) -> list[dict[str, str]]:
+    """Return the rows of a table by the names of its columns, in lower case."""
+    head, *body = lines or [""]
+    separator = max(",;\t", key=head.count)
+    names = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]
+    return list(csv.DictReader(body, names, delimiter=separator))
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:

@@ -34,6 +34,15 @@ def test_a_row_says_what_is_known_of_its_file(write, tmp_path):
     assert second == Job(tmp_path / "sub/b.xy", Known("MoKa", "Si", (), "auto", "P"))
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path, separator):
+    path = tmp_path / "manifest.csv"
+    rows = ["File", "Elements", "wavelength "], ["a.xy", '"Na,Cl"', "CuKa"]
+    path.write_text("\r\n".join(separator.join(row) for row in rows))
+    known = Known("CuKa", elements=("Na", "Cl"))
+    assert read_manifest(path, Known()) == [Job(tmp_path / "a.xy", known)]
+
+
 def test_elements_take_the_place_of_a_formula_and_the_other_way_round():
     assert parse_known({"elements": "Na Cl"}, Known(composition="Si")).elements == ("Na", "Cl")
     assert parse_known({"elements": "Na Cl"}, Known(composition="Si")).composition is None
