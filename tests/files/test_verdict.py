@@ -1,8 +1,26 @@
 """The verdict: right about what goes together, and about what to check."""
 
+import numpy as np
 import pytest
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice, Structure
 
-from cmed_jax.files.verdict import EXPLAINED, LEAST_ROOM, MOST_ROOM, Explanation, judge
+from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.material import Material
+from cmed_jax.files.analogues import explain
+from cmed_jax.files.implied import Implied
+from cmed_jax.files.measured import pattern_of_columns
+from cmed_jax.files.preparation import PeakList, prepare
+from cmed_jax.files.verdict import (
+    EXPLAINED,
+    IMPURE,
+    LEAST_ROOM,
+    MOST_ROOM,
+    Explanation,
+    Unexplained,
+    judge,
+    unexplained,
+)
 from cmed_jax.physics.patterns import RADIATIONS
 
 NAME = "NaCl like KBr"
@@ -54,3 +72,59 @@ def test_the_limits_leave_no_room_for_the_next_anode():
 
 def test_without_any_explanation_nothing_is_said():
     assert judge([], CU, "AB") is None
+
+
+def lines_of(angles, areas, widths):
+    angles, areas, widths = (np.array(column, float) for column in (angles, areas, widths))
+    return PeakList(angles, 2 * np.sin(np.radians(angles) / 2) / CU, areas, widths, widths)
+
+
+def implied_of(*lines):
+    columns = np.array(lines, float).reshape(-1, 2)
+    return Implied(np.zeros(1), np.zeros(1), columns, 1.0, 0.1)
+
+
+def test_a_line_is_explained_by_a_tenth_of_it_within_its_width():
+    peaks = lines_of([20, 30, 40], [1, 2, 5], [0.1, 0.3, 0.1])
+    near = implied_of((20.09, 0.2), (30.2, 1), (40.2, 5))  # the last lies beside the line
+    assert unexplained(peaks, near) == Unexplained(5 / 8, (40.0,))
+    halves = implied_of((20.05, 0.06), (19.95, 0.06), (30, 0.1), (40, 0.6))  # the second is weak
+    assert unexplained(peaks, halves) == Unexplained(2 / 8, (30.0,))
+    assert unexplained(peaks, implied_of()) == Unexplained(1.0, (20.0, 30.0, 40.0))
+
+
+def test_lines_of_a_list_have_a_width_of_their_own_and_the_strongest_are_named():
+    peaks = lines_of(range(20, 80, 10), [6, 1, 5, 4, 3, 2], [np.nan] * 6)
+    assert unexplained(peaks, implied_of((20.15, 6))).angles == (30, 40, 50, 60, 70)
+    assert unexplained(peaks, implied_of()).angles == (20, 40, 50, 60, 70)
+
+
+def test_what_leaves_lines_unexplained_is_not_believed():
+    poor = Explanation(NAME, 0.5, 1.1, Unexplained(IMPURE + 0.01, (27.4, 53.87)))
+    verdict = judge([poor], CU, "AB")
+    assert (verdict.consistent, verdict.by) == (True, None)
+    assert "but not lines at 27.40, 53.87 degrees, 4 % of its area" in verdict.sentence
+    better = Explanation("NaCl like MgO", 0.55, 1.0, Unexplained(IMPURE - 0.01, (53.87,)))
+    assert judge([poor, better], CU, "AB").by == "NaCl like MgO"
+
+
+def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
+    """Half its edge puts most of the lines in place, all but those of odd indices."""
+    sites, types = [[0, 0, 0], [0.5, 0.5, 0.5]], {"Fm-3m": ("MgO", 4.21), "Pm-3m": ("CsCl", 4.12)}
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], sites)
+    lines = XRDCalculator(CU).get_pattern(salt, two_theta_range=(10, 100))
+    measured = prepare(pattern_of_columns(lines.x, lines.y, CU))
+    heard = {}
+    for group, (name, edge) in types.items():
+        crystal = Structure.from_spacegroup(group, Lattice.cubic(edge), ["K", "Br"], sites)
+        numbers = np.array([site.specie.Z for site in crystal])
+        known = Material(name, crystal.lattice.matrix, numbers, crystal.frac_coords)
+        (found,) = explain(measured, parse_composition("NaCl")[0], [known], 1)
+        left = unexplained(measured.peaks, found.implied)
+        heard[name] = Explanation(found.name, found.rwp, found.room, left)
+    odd = {x for x, (each, *_) in zip(lines.x, lines.hkls, strict=True) if each["hkl"][0] % 2}
+    assert heard["MgO"].unexplained == Unexplained()
+    assert heard["CsCl"].unexplained.share > IMPURE
+    assert set(heard["CsCl"].unexplained.angles) <= odd
+    assert judge([heard["CsCl"]], CU, "AB").by is None
+    assert judge([*heard.values()], CU, "AB").by == heard["MgO"].name
