@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import jax
+
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import Centring, primitive_lattice
 from cmed_jax.files.preparation import EVERY_STEP, Preparation
 from cmed_jax.files.volumes import needs_cell
 from cmed_jax.files.whole import write_text
 from cmed_jax.physics.instrument import radiation
-from cmed_jax.prediction import STEPS, Prediction, Restored, restore_and_predict
+from cmed_jax.prediction import STEPS, Prediction, Restored, check_options, restore_and_predict
 from cmed_jax.report.results import results
 
 JOB_STEPS = (*STEPS, "writing the files")
@@ -34,7 +36,7 @@ class Known:
         composition: a formula such as NaCl.
         elements: the elements alone, where their ratios are unknown.
         cell: a b c (angstrom) alpha beta gamma (degrees) of the conventional cell; or auto, which
-            finds that of cubic and trigonal lattices by agreement with the pattern.
+            seeks it by agreement with the pattern, as is done anyway where a composition is given.
         centring: of the cell that is given; the density is that of its primitive cell. R means
             hexagonal axes, P takes the cell as primitive already.
     """
@@ -66,6 +68,11 @@ class Known:
         """What the network is told of the composition."""
         return self.composition or list(self.elements) or None
 
+    @property
+    def sought(self) -> Cell | None:
+        """The cell that is given; auto where there is none, and the formula tells its contents."""
+        return self.cell or ("auto" if self.composition else None)
+
 
 class Job(NamedTuple):
     """A file of a pattern, and what is known of it."""
@@ -81,15 +88,16 @@ class Settings:
     Attributes:
         model: the name of a released network (cubic, trigonal), a run's folder, a checkpoint inside
             it, or the folder of a released network.
-        formats: of the density; all but npz and npy hold the cell, and need it.
+        formats: of the density; all but npz and npy hold the cell, and are left out where it is
+            neither given nor found.
         samples: densities to draw beside the plain one; the surface is coloured by their deviation.
         seed: of the samples.
         grid: points along a, b, c.
         analogues: known crystals to seek beside the prediction that explain the pattern with the
             elements of the composition; their structures are written as CIF. Without any (0) there
             is no verdict on wavelength and formula.
-        structures: where these crystals are: a file of JSON lines, a folder of CIF files, ...; the
-            embedded ones where nothing is given.
+        structures: where these crystals are: a CIF file, a folder of them, a file of JSON lines,
+            ...; the embedded ones where nothing is given.
         scale: give the density as many electrons as the cell holds, where their number is known;
             by default it is written as predicted.
         preparation: which steps the pattern is prepared by.
@@ -104,6 +112,14 @@ class Settings:
     structures: str | None = None
     scale: bool = False
     preparation: Preparation = EVERY_STEP
+
+    def check(self) -> None:
+        """Check them before a network is read.
+
+        Raises:
+            ValueError: grid, samples, analogues or structures are unusable.
+        """
+        check_options(self.grid, self.samples, self.analogues, self.structures)
 
 
 def run(
@@ -132,31 +148,20 @@ def run(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the pattern or what is known of it is unusable, or a format needs a cell.
+        ValueError: the pattern or what is known of it is unusable, or the memory does not suffice.
     """
-    file, known = job
-    known.check()
-    _check_formats(job, settings.formats)
-    prediction = restore_and_predict(
-        restored,
-        file,
-        known.told,
-        wavelength=known.wavelength,
-        cell=known.cell,
-        centring=known.centring,
-        preparation=settings.preparation,
-        grid=settings.grid,
-        samples=settings.samples,
-        seed=settings.seed,
-        analogues=settings.analogues,
-        structures=settings.structures,
-        progress=progress,
-    )
-    if settings.scale and prediction.electrons is not None:
-        prediction = prediction.scaled()
+    job.known.check()
+    try:
+        prediction = _predicted(job, settings, restored, progress)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        said = str(error).partition("\n")[0] or "out of memory"
+        raise ValueError(
+            f"this machine could not compute it ({said}): a coarser --grid or fewer --samples "
+            "take less memory"
+        ) from error
     progress(JOB_STEPS[-1])
-    files = _write(prediction, out / file.stem, settings.formats, command)
-    found = {"file": str(file), "command": command, "files": files}
+    files = _write(prediction, out / job.file.stem, settings.formats, command)
+    found = {"file": str(job.file), "command": command, "files": files}
     return found | results(prediction)
 
 
@@ -168,13 +173,38 @@ def command_line(job: Job, settings: Settings, out: Path) -> str:
     return shlex.join(["python", "-m", "cmed_jax.predict", *words])
 
 
-def _check_formats(job: Job, formats: tuple[Format, ...]) -> None:
+def _predicted(
+    job: Job, settings: Settings, restored: Restored, progress: Callable[[str], object]
+) -> Prediction:
+    found = restore_and_predict(
+        restored,
+        job.file,
+        job.known.told,
+        wavelength=job.known.wavelength,
+        cell=job.known.sought,
+        centring=job.known.centring,
+        preparation=settings.preparation,
+        grid=settings.grid,
+        samples=settings.samples,
+        seed=settings.seed,
+        analogues=settings.analogues,
+        structures=settings.structures,
+        progress=progress,
+    )
+    if settings.scale and found.electrons is not None:
+        found = found.scaled()
+    return dataclasses.replace(found, notes=(*found.notes, *_left_out(found, settings.formats)))
+
+
+def _left_out(prediction: Prediction, formats: tuple[Format, ...]) -> list[str]:
+    """Say which formats cannot be written."""
     wanting = [form for form in formats if needs_cell(form)]
-    if wanting and job.known.cell is None:
-        raise ValueError(
-            f"cannot write {job.file.stem}.{wanting[0]}: the format holds the cell, so give it "
-            "(--cell), or write npz or npy, which go without"
-        )
+    if prediction.lattice is not None or not wanting:
+        return []
+    return [
+        f"{', '.join(wanting)} cannot be written, as these formats hold the cell, which is not "
+        "known: give it, or a composition by which it is sought"
+    ]
 
 
 def _write(

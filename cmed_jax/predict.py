@@ -52,9 +52,10 @@ class Options:
 
         Raises:
             FileNotFoundError: a folder or the manifest is missing or empty.
-            ValueError: nothing is asked, what is known of all patterns is unusable, the manifest
-                cannot be read, or two patterns have the same name.
+            ValueError: nothing is asked, the settings or what is known of all patterns are
+                unusable, the manifest cannot be read, or two patterns have the same name.
         """
+        self.settings.check()
         self.known.check()
         jobs = [Job(file, self.known) for file in pattern_files(self.patterns)]
         if self.manifest is not None:
@@ -114,7 +115,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(**STYLE)
     for heading in ("file", "told", "question"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("volume / Å³", "electrons", "cosine", "Rwp", "doubts", "notes"):
+    for heading in ("cell / Å", "electrons", "cosine", "Rwp", "doubts", "notes"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("density of")
     table.add_column("best analogue")
@@ -130,7 +131,7 @@ def _row(outcome: Outcome) -> list[str]:
     return [
         outcome["composition"] or "–",
         _question(outcome),
-        *(["–", "–"] if cell is None else [f"{cell['volume']:.2f}", f"{cell['electrons']:.1f}"]),
+        *(["–", "–"] if cell is None else [_conventional(cell), f"{cell['electrons']:.1f}"]),
         *(["–", "–"] if implied is None else [f"{implied[x]:.3f}" for x in ("cosine", "rwp")]),
         *(str(len(outcome[kind])) for kind in ("doubts", "notes")),
         max(outcome["experts"], key=lambda each: each["weight"], default=ALONE)["name"],
@@ -138,11 +139,20 @@ def _row(outcome: Outcome) -> list[str]:
     ]
 
 
+def _conventional(cell: Mapping[str, Any]) -> str:
+    """Centring and edges of the conventional cell."""
+    conventional = cell["conventional"]
+    return " ".join(
+        [conventional["centring"], *(f"{x:.4g}" for x in conventional["parameters"][:3])]
+    )
+
+
 def _question(outcome: Outcome) -> str:
     """Whether what was asked goes together."""
     if outcome["alarms"]:
         return "[bold red]check it[/]"
-    return "–" if outcome["verdict"] is None else "consistent"
+    believed = outcome["verdict"] is not None and outcome["verdict"]["by"] is not None
+    return "consistent" if believed else "–"
 
 
 if __name__ == "__main__":

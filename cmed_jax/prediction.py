@@ -34,6 +34,7 @@ from cmed_jax.files.cell_search import (
     MeasuredLines,
     best_cells_first,
     find_cell,
+    lattice_type_of,
     lattice_types_of,
 )
 from cmed_jax.files.implied import Implied, imply
@@ -41,7 +42,7 @@ from cmed_jax.files.known import templates_of
 from cmed_jax.files.measured import load_pattern, pattern_of_columns
 from cmed_jax.files.patterns import check_grid_pattern
 from cmed_jax.files.preparation import EVERY_STEP, Preparation, Prepared, prepare
-from cmed_jax.files.verdict import Explanation, Verdict, judge
+from cmed_jax.files.verdict import Explanation, Verdict, judge, unexplained
 from cmed_jax.files.volumes import save_volume
 from cmed_jax.files.whole import write_text
 from cmed_jax.model.gate import Gate, load_gate
@@ -78,6 +79,17 @@ MOST_POINTS = 256**3
 Composition = str | Mapping[str, float | int] | Sequence[str] | None
 
 
+class Conventional(NamedTuple):
+    """A conventional cell: a, b, c (angstrom), alpha, beta, gamma (degrees), and its centring.
+
+    The number of the space group is None where no crystal tells it.
+    """
+
+    parameters: Float[np.ndarray, "6"]
+    centring: str
+    space_group: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """A predicted density, and what it was predicted from.
@@ -100,8 +112,9 @@ class Prediction:
         doubts: what is wrong with the answer, or may well be.
         notes: what is unusual, and not wrong.
         prepared: what was found in the measured pattern; None for one on the network's grid.
-        lattice: rows a, b, c in angstrom of the cell that the density fills, as given or found;
-            None where it is not known.
+        lattice: rows a, b, c in angstrom of the primitive cell, which the density fills: as given,
+            found, or refined with the crystal that answers; None where it is not known.
+        conventional: the conventional cell of that lattice; None likewise.
         cells: what the search for the cell found through the density and through known crystals,
             the best first; empty where there was none.
         implied: the pattern that the density implies in that cell, beside the measured one; None
@@ -127,6 +140,7 @@ class Prediction:
     notes: tuple[str, ...] = ()
     prepared: Prepared | None = None
     lattice: Float[np.ndarray, "3 3"] | None = None
+    conventional: Conventional | None = None
     cells: tuple[CellCandidate, ...] = ()
     implied: Implied | None = None
     analogues: tuple[Analogue, ...] = ()
@@ -217,6 +231,65 @@ class Restored(NamedTuple):
     gate: Gate | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What is asked.
+
+    Attributes:
+        prepared: the measured pattern; None for one on the network's grid.
+        pattern: what the network is shown.
+        coverage: where that was measured.
+        composition: what the network is told.
+        knowledge: how much of the composition that is.
+        given: the cell; None where none is given.
+        sought: whether the cell is to be found.
+        most: known crystals that are to explain the pattern.
+        structures: where these are.
+    """
+
+    prepared: Prepared | None
+    pattern: Float[np.ndarray, "1024"]
+    coverage: Float[np.ndarray, "1024"]
+    composition: Float[np.ndarray, "119"]
+    knowledge: Knowledge
+    given: Conventional | None
+    sought: bool
+    most: int
+    structures: str | None
+
+    @property
+    def query(self) -> Query:
+        """As a generator takes it."""
+        knowledge = np.array([self.knowledge], np.int32)
+        return Query(self.pattern[None], self.composition[None], knowledge, self.coverage[None])
+
+    @property
+    def formula(self) -> Float[np.ndarray, "119"] | None:
+        """The composition where it is known in full."""
+        return self.composition if self.knowledge == Knowledge.FULL else None
+
+    @property
+    def lattice(self) -> Float[np.ndarray, "3 3"] | None:
+        """Of the primitive cell that is given."""
+        return None if self.given is None else primitive_lattice(*self.given[:2])
+
+    def admits(self, crystal: Analogue) -> bool:
+        """Whether a crystal fills the cell that is given."""
+        if self.lattice is None:
+            return True
+        cells = cell_parameters(crystal.crystal.lattice), cell_parameters(self.lattice)
+        return bool(np.allclose(*cells, rtol=SAME_CELL))
+
+
+class _Answer(NamedTuple):
+    """Densities, the primitive and the conventional cell that they fill, and what they imply."""
+
+    mixture: Mixture
+    lattice: Float[np.ndarray, "3 3"] | None
+    conventional: Conventional | None
+    implied: Implied | None
+
+
 def restore(model: str | Path, *, alone: bool = False) -> Restored:
     """Return a network with its configuration.
 
@@ -296,58 +369,54 @@ def restore_and_predict(
     progress(STEPS[0])
     told, knowledge = parse_composition(composition)
     restored = model if isinstance(model, Restored) else restore(model)
-    config, network, familiar, _ = restored
-    artefacts = config.step.augmentation.artefacts
-    prepared = _prepared(pattern, wavelength, preparation, as_measured=artefacts is not None)
-    if prepared is None:
-        shown, notes = check_grid_pattern(np.asarray(pattern)), []
-        coverage = np.ones_like(shown)
-    else:
-        shown, coverage = prepared.pattern, prepared.coverage
-        notes = [*prepared.warnings, *guard.of_pattern(prepared, artefacts, familiar)]
+    as_measured = restored.config.step.augmentation.artefacts is not None
+    prepared = _prepared(pattern, wavelength, preparation, as_measured=as_measured)
+    shown = check_grid_pattern(np.asarray(pattern)) if prepared is None else prepared.pattern
+    coverage = np.ones_like(shown) if prepared is None else prepared.coverage
+    question = _Question(
+        prepared=prepared,
+        pattern=shown,
+        coverage=coverage,
+        composition=told,
+        knowledge=knowledge,
+        given=_given(cell, centring, prepared),
+        sought=isinstance(cell, str),
+        most=analogues,
+        structures=structures,
+    )
     progress(STEPS[1])
-    generator = network_generator(network, grid, samples=samples, seed=seed)
-    query = Query(shown[None], told[None], np.array([knowledge], np.int32), coverage[None])
-    densities = np.asarray(generator(query)[0])
+    own = _of_network(restored.network, question, grid, samples, seed)
     progress(STEPS[2])
-    known = _analogues(prepared, told, knowledge, analogues, structures)
-    answer = Mixture(densities, densities[1:].std(axis=0) if samples else None, ())
-    if prepared is None and analogues and restored.gate is not None:
-        answer = _mixed(restored, answer, query, structures, seed)
-    formula = told if knowledge == Knowledge.FULL else None
+    known = _analogues(question)
+    mixture = _mixed(question, restored, own, seed)
     progress(STEPS[3])
-    density = answer.densities[0]
-    cells = _cells(density, prepared, cell, familiar, known, formula)
-    given = None if cell is None or isinstance(cell, str) else primitive_lattice(cell, centring)
-    lattice = cells[0].lattice if cells else given
-    implied = _implied(density, lattice, prepared, familiar, cells)
-    if formula is not None and analogues and prepared is not None and not known:
-        notes.append(guard.without_template(formula))
-    verdict = None if formula is None else _verdict(prepared, known, implied, lattice, formula)
-    believed = None if restored.gate is None else _believed(verdict, known, given)
-    if believed is not None:
-        who = Expert(1.0, Refined(believed.crystal, believed.rwp))
-        answer = Mixture(believed.density(grid)[None], None, (who,))
-        lattice, implied = believed.crystal.lattice, believed.implied
+    cells = _cells(question, restored.familiar, mixture.densities[0], known)
+    answer = _in_cell(question, restored.familiar, mixture, cells)
+    verdict = _verdict(question, answer, known)
+    believed = _believed(verdict, known)
+    if believed is not None and restored.gate is not None and question.admits(believed):
+        answer = _of_crystal(believed, grid)
+    densities, deviation, experts = answer.mixture
     return Prediction(
-        answer.densities[0],
-        answer.deviation,
-        answer.densities[1:] if len(answer.densities) > 1 else None,
-        shown,
-        coverage,
-        told,
-        config,
-        tuple(_alarms(verdict, lattice, formula)),
-        (*_doubts(cell, lattice, implied, known), *guard.of_composition(told, familiar)),
-        tuple(notes),
-        prepared,
-        lattice,
-        cells,
-        implied,
-        known,
-        verdict,
-        None if lattice is None or formula is None else guard.electrons(lattice, formula, known),
-        answer.experts,
+        density=densities[0],
+        std=deviation,
+        candidates=densities[1:] if len(densities) > 1 else None,
+        pattern=shown,
+        coverage=coverage,
+        composition=told,
+        config=restored.config,
+        alarms=tuple(_alarms(question, verdict, believed)),
+        doubts=tuple(_doubts(question, restored.familiar, answer, verdict, known)),
+        notes=tuple(_notes(question, restored, answer, known)),
+        prepared=prepared,
+        lattice=answer.lattice,
+        conventional=answer.conventional,
+        cells=cells,
+        implied=answer.implied,
+        analogues=known,
+        verdict=verdict,
+        electrons=_electrons(question, answer, known),
+        experts=experts,
     )
 
 
@@ -372,53 +441,15 @@ def check_options(
         open_source(structures)
 
 
-def _mixed(
-    restored: Restored,
-    own: Mixture,
-    query: Query,
-    structures: str | None,
-    seed: int,
-) -> Mixture:
-    """Return the network's answer to one question on its grid, mixed with refined crystals'."""
-    gate, familiar = restored.gate, restored.familiar
-    if gate is None or familiar is None or familiar.b_factor is None:
-        return own
-    pattern, told, number, coverage = (np.asarray(column[0]) for column in query)
-    knowledge, recipe = Knowledge(int(number)), Recipe(b_factor=familiar.b_factor)
-    formula = anonymous_formula(told) if knowledge == Knowledge.FULL else None
-    templates = _templates(structures, formula, recipe)
-    found = [] if templates is None else solve(templates, pattern, told, knowledge, coverage)
-    seeds = [seed, int(numbers(query)[0])]
-    return mix(gate, own.densities, found, recipe, knowledge, coverage, seeds)
-
-
-def _believed(
-    verdict: Verdict | None,
-    known: tuple[Analogue, ...],
-    given: Float[np.ndarray, "3 3"] | None,
-) -> Analogue | None:
-    """Return the known crystal that the verdict believes, if it fills the cell that was given."""
-    if verdict is None or verdict.by is None:
+def _given(
+    cell: CellParameters | str | None, centring: str, prepared: Prepared | None
+) -> Conventional | None:
+    """Return the cell that is given, if it can be one; whether it can be sought is checked too."""
+    if cell is None:
         return None
-    named = [each for each in known if each.name == verdict.by]
-    best = min(named, key=lambda each: each.rwp, default=None)
-    if best is None or given is None:
-        return best
-    cells = cell_parameters(best.crystal.lattice), cell_parameters(given)
-    return best if np.allclose(*cells, rtol=SAME_CELL) else None
-
-
-def _cells(
-    density: Float[np.ndarray, "a b c"],
-    prepared: Prepared | None,
-    cell: CellParameters | str | None,
-    familiar: Familiar | None,
-    known: tuple[Analogue, ...],
-    formula: Float[np.ndarray, "119"] | None,
-) -> tuple[CellCandidate, ...]:
-    """Return the cells in which the density, or a known crystal, shows the lines, if asked for."""
     if not isinstance(cell, str):
-        return ()
+        primitive_lattice(cell, centring)
+        return Conventional(np.asarray(cell, float), centring)
     if cell != "auto":
         raise ValueError(f"cell is {cell!r}: give six numbers, or auto")
     if prepared is None:
@@ -426,7 +457,52 @@ def _cells(
             "the cell cannot be sought from a pattern on the network's grid: "
             "give the measured pattern, or the cell"
         )
-    lines = MeasuredLines.of(prepared)
+    return None
+
+
+def _of_network(
+    network: Network, question: _Question, grid: tuple[int, int, int], samples: int, seed: int
+) -> Mixture:
+    """Return the network's own answer, and the deviation of its samples."""
+    generator = network_generator(network, grid, samples=samples, seed=seed)
+    densities = np.asarray(generator(question.query)[0])
+    return Mixture(densities, densities[1:].std(axis=0) if samples else None, ())
+
+
+def _mixed(question: _Question, restored: Restored, own: Mixture, seed: int) -> Mixture:
+    """Return the network's answer to a pattern on its grid, mixed with refined crystals'."""
+    gate, familiar = restored.gate, restored.familiar
+    if not question.most or question.prepared is not None:
+        return own
+    if gate is None or familiar is None or familiar.b_factor is None:
+        return own
+    recipe, formula = Recipe(b_factor=familiar.b_factor), question.formula
+    kind = None if formula is None else anonymous_formula(formula)
+    templates = _templates(question.structures, kind, recipe)
+    asked = (question.pattern, question.composition, question.knowledge, question.coverage)
+    found = [] if templates is None else solve(templates, *asked)
+    seeds = [seed, int(numbers(question.query)[0])]
+    return mix(gate, own.densities, found, recipe, *asked[2:], seeds)
+
+
+def _analogues(question: _Question) -> tuple[Analogue, ...]:
+    """Return known crystals that explain a pattern, where it and the composition tell enough."""
+    if not question.most or question.prepared is None or question.formula is None:
+        return ()
+    crystals = _known_crystals(question.structures)
+    return explain(question.prepared, question.formula, crystals, question.most)
+
+
+def _cells(
+    question: _Question,
+    familiar: Familiar | None,
+    density: Float[np.ndarray, "a b c"],
+    known: tuple[Analogue, ...],
+) -> tuple[CellCandidate, ...]:
+    """Return the cells in which the density, or a known crystal, shows the lines, if asked for."""
+    if question.prepared is None or not question.sought:
+        return ()
+    lines, formula = MeasuredLines.of(question.prepared), question.formula
     types = LATTICE_TYPES if familiar is None else lattice_types_of(familiar.space_groups)
     found = find_cell(density, lines, types)
     if formula is not None:
@@ -434,71 +510,113 @@ def _cells(
     return best_cells_first([*found, *(each.cell(lines) for each in known)])
 
 
-def _implied(
-    density: Float[np.ndarray, "a b c"],
-    lattice: Float[np.ndarray, "3 3"] | None,
-    prepared: Prepared | None,
+def _in_cell(
+    question: _Question,
     familiar: Familiar | None,
+    mixture: Mixture,
     cells: tuple[CellCandidate, ...],
-) -> Implied | None:
-    """Return the pattern that a density implies; valence densities do not imply what X-rays see."""
-    if lattice is None or prepared is None:
-        return None
-    if familiar is not None and familiar.b_factor is None:
-        return None
-    return imply(density, lattice, prepared, cells[0].shift if cells else None)
+) -> _Answer:
+    """Return an answer in the cell that was given or found, with what it implies there.
+
+    Valence densities do not imply what X-rays see.
+    """
+    lattice, conventional, shift = question.lattice, question.given, None
+    if cells:
+        lattice, shift = cells[0].lattice, cells[0].shift
+        conventional = Conventional(cells[0].parameters, cells[0].lattice_type[-1])
+    valence = familiar is not None and familiar.b_factor is None
+    if lattice is None or question.prepared is None or valence:
+        return _Answer(mixture, lattice, conventional, None)
+    implied = imply(mixture.densities[0], lattice, question.prepared, shift)
+    return _Answer(mixture, lattice, conventional, implied)
 
 
-def _verdict(
-    prepared: Prepared | None,
-    known: tuple[Analogue, ...],
-    implied: Implied | None,
-    lattice: Float[np.ndarray, "3 3"] | None,
-    formula: Float[np.ndarray, "119"],
-) -> Verdict | None:
+def _of_crystal(believed: Analogue, grid: tuple[int, int, int]) -> _Answer:
+    """Return the answer of a known crystal alone."""
+    crystal, group = believed.crystal, believed.crystal.space_group
+    conventional = Conventional(believed.parameters, lattice_type_of(group)[-1], group)
+    who = Expert(1.0, Refined(crystal, believed.rwp))
+    mixture = Mixture(believed.density(grid)[None], None, (who,))
+    return _Answer(mixture, crystal.lattice, conventional, believed.implied)
+
+
+def _verdict(question: _Question, answer: _Answer, known: tuple[Analogue, ...]) -> Verdict | None:
     """Return whether the question is consistent; None without known crystals to hold it against."""
-    if prepared is None or not known:
+    prepared, formula = question.prepared, question.formula
+    if prepared is None or formula is None or not known:
         return None
-    heard = [Explanation(x.name, x.implied.rwp, x.room) for x in known if x.implied is not None]
-    if implied is not None and lattice is not None:
-        heard.append(Explanation("the prediction", implied.rwp, guard.room(lattice, formula)))
+    named = [(each.name, each.implied, each.room) for each in known]
+    if answer.lattice is not None:
+        room = guard.room(answer.lattice, formula)
+        named.append(("the prediction", answer.implied, room))
+    heard = [
+        Explanation(name, its.rwp, room, unexplained(prepared.peaks, its))
+        for name, its, room in named
+        if its is not None
+    ]
     return judge(heard, prepared.radiation.mean, anonymous_formula(formula))
 
 
-def _alarms(
-    verdict: Verdict | None,
-    lattice: Float[np.ndarray, "3 3"] | None,
-    formula: Float[np.ndarray, "119"] | None,
-) -> list[str]:
+def _believed(verdict: Verdict | None, known: tuple[Analogue, ...]) -> Analogue | None:
+    """Return the known crystal that the verdict believes."""
+    named = [each for each in known if verdict is not None and each.name == verdict.by]
+    return min(named, key=lambda each: each.rwp, default=None)
+
+
+def _alarms(question: _Question, verdict: Verdict | None, believed: Analogue | None) -> list[str]:
     """Return what is wrong with the question."""
     if verdict is not None and not verdict.consistent:
         return [verdict.sentence]
-    return [] if lattice is None or formula is None else guard.of_cell(lattice, formula)
+    if question.lattice is None or question.formula is None:
+        return []
+    centred = [] if believed is None else guard.of_centring(question.lattice, believed)
+    return [*guard.of_cell(question.lattice, question.formula), *centred]
 
 
 def _doubts(
-    cell: CellParameters | str | None,
-    lattice: Float[np.ndarray, "3 3"] | None,
-    implied: Implied | None,
+    question: _Question,
+    familiar: Familiar | None,
+    answer: _Answer,
+    verdict: Verdict | None,
     known: tuple[Analogue, ...],
 ) -> list[str]:
     """Return what is wrong with the answer."""
-    if cell is not None and lattice is None:
-        return ["no cell is found in which the density shows the lines"]
-    return [] if implied is None else guard.of_agreement(implied, known)
+    found = []
+    if verdict is not None and verdict.consistent and verdict.by is None:
+        found.append(verdict.sentence)
+    if question.sought and answer.lattice is None:
+        found.append("no cell is found in which the density shows the lines")
+    if question.sought and answer.lattice is not None and question.formula is not None:
+        found += guard.of_cell(answer.lattice, question.formula)
+    if answer.implied is not None:
+        found += guard.of_agreement(answer.implied, known)
+    return found + guard.of_composition(question.composition, familiar)
 
 
-def _analogues(
-    prepared: Prepared | None,
-    told: Float[np.ndarray, "119"],
-    knowledge: Knowledge,
-    most: int,
-    structures: str | None,
-) -> tuple[Analogue, ...]:
-    """Return known crystals that explain a pattern, where it and the composition tell enough."""
-    if not most or prepared is None or knowledge != Knowledge.FULL:
-        return ()
-    return explain(prepared, told, _known_crystals(structures), most)
+def _notes(
+    question: _Question, restored: Restored, answer: _Answer, known: tuple[Analogue, ...]
+) -> list[str]:
+    """Return what is unusual, and not wrong."""
+    prepared, formula, found = question.prepared, question.formula, []
+    if prepared is not None:
+        artefacts = restored.config.step.augmentation.artefacts
+        found += [*prepared.warnings, *guard.of_pattern(prepared, artefacts, restored.familiar)]
+    if question.most and prepared is not None and formula is not None and not known:
+        found.append(guard.without_template(formula))
+    asked = restored.gate if prepared is None else formula
+    if question.most and question.structures is not None and asked is not None:
+        found += guard.of_structures(_known_crystals(question.structures))
+    given, filled = question.given, answer.conventional
+    if given is not None and filled is not None and filled is not given:
+        found += guard.of_refinement(given.parameters, filled.parameters, filled.centring)
+    return found
+
+
+def _electrons(question: _Question, answer: _Answer, known: tuple[Analogue, ...]) -> float | None:
+    """Return the electrons of the whole formula units in the cell, where they are known."""
+    if answer.lattice is None or question.formula is None:
+        return None
+    return guard.electrons(answer.lattice, question.formula, known)
 
 
 @lru_cache(maxsize=4)
@@ -519,7 +637,7 @@ def _prepared(
     """Return what is found in a pattern; None where it is on the network's grid already."""
     if isinstance(pattern, str | Path):
         return prepare(load_pattern(pattern, wavelength), options, as_measured=as_measured)
-    if not isinstance(pattern, tuple | list) or len(pattern) != 2:
+    if len(pattern) != 2:
         return None
     if wavelength is None:
         raise ValueError(

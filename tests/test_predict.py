@@ -5,6 +5,7 @@ import json
 import shlex
 
 import gemmi
+import jax
 import numpy as np
 import pytest
 from pymatgen.core import Structure
@@ -60,7 +61,7 @@ def test_the_command_writes_what_python_returns(finished, file, predict, tmp_pat
     assert code == 0
     assert "salt.xy" in printed
     options = {"wavelength": "CuKa", "grid": GRID, "samples": 3, "seed": 2, "analogues": 0}
-    expected = restore_and_predict(finished, file, "NaCl", **options)
+    expected = restore_and_predict(finished, file, "NaCl", cell="auto", **options)
     kinds = [("doubt", x) for x in expected.doubts] + [("note", x) for x in expected.notes]
     assert errors.splitlines() == [f"{kind}: salt.xy: {sentence}" for kind, sentence in kinds]
     assert expected.doubts
@@ -137,9 +138,11 @@ def test_a_manifest_says_what_is_known_of_each(predict, file, tmp_path):
     assert code == 0
     first, second = results(tmp_path / "out")
     assert [row["composition"] for row in (first, second)] == ["NaCl", "KCl"]
-    assert first["cell"] is None
+    assert first["cells"]  # which were sought
+    assert second["cells"] == []
     assert second["cell"]["volume"] == pytest.approx(125)
-    assert "125.00" in printed
+    assert second["cell"]["conventional"]["parameters"] == [5, 5, 5, 90, 90, 90]
+    assert "P 5 5 5" in printed
 
 
 def test_the_command_takes_elements_without_ratios(predict, tmp_path):
@@ -166,6 +169,8 @@ def test_a_file_that_says_its_wavelength_needs_none(predict, tmp_path):
         ({"cell": CELL, "centring": "R"}, "centring R goes with angles"),
         ({"manifest": "nowhere.csv"}, "no manifest at"),
         ({"out": "salt.cube"}, "give --out . --formats cube"),
+        ({"samples": -1}, "samples is -1"),
+        ({"structures": "nowhere", "analogues": 3}, "no materials at nowhere"),
     ],
 )
 def test_a_mistake_about_all_is_answered_in_a_line(
@@ -187,8 +192,6 @@ def test_a_mistake_about_all_is_answered_in_a_line(
         ("10 nan\n11 2\n", {}, "nan"),
         ("60 1\n90 2\n", {"wavelength": "0.2"}, "outside the network's range"),
         ("10 1\n11 2\n", {"wavelength": None}, "--wavelength"),
-        ("10 1\n11 2\n", {"formats": "cube"}, "the format holds the cell"),
-        ("10 1\n11 2\n", {"samples": -1}, "samples is -1"),
     ],
 )
 def test_a_mistake_about_one_file_is_answered_in_a_line(predict, tmp_path, text, options, message):
@@ -198,6 +201,31 @@ def test_a_mistake_about_one_file_is_answered_in_a_line(predict, tmp_path, text,
     assert errors.startswith("error: bad.xy: ")
     assert message in errors
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
+
+
+def test_where_the_cell_is_not_known_formats_that_hold_it_are_left_out_and_named(predict, tmp_path):
+    code, _, errors = predict(composition=None, formats=("cube", "npy", "vasp"))
+    assert code == 0
+    assert "note: salt.xy: cube, vasp cannot be written" in errors
+    assert results(tmp_path / "out")[0]["files"] == ["salt.html", "salt.npy"]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")]
+)
+def test_what_does_not_fit_into_memory_costs_a_line(predict, file, tmp_path, monkeypatch, error):
+    def short(restored, pattern, *told, **options):
+        if pattern.stem == "large":
+            raise error
+        return restore_and_predict(restored, pattern, *told, **options)
+
+    monkeypatch.setattr("cmed_jax.jobs.restore_and_predict", short)
+    large = file.with_name("large.xy")
+    large.write_bytes(file.read_bytes())
+    code, _, errors = predict(large, file, samples=0)
+    assert code == 2
+    assert "error: large.xy: this machine could not compute it (" in errors
+    assert [("error" in row) for row in results(tmp_path / "out")] == [True, False]
 
 
 def test_a_question_that_goes_together_is_told_from_one_that_does_not(known, predict, tmp_path):

@@ -27,7 +27,7 @@ def peaks():
     """Copper lines of rock salt, from pymatgen."""
     sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
     salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], sites)
-    lines = XRDCalculator(wavelength=1.54184).get_pattern(salt)
+    lines = XRDCalculator(wavelength=1.54187).get_pattern(salt)
     return lines.x, lines.y
 
 
@@ -60,8 +60,8 @@ def test_a_record_is_predicted_as_the_network_decodes_it(finished, dataset):
     network.eval()
     known, whole = np.array([Knowledge.FULL], np.int32), np.ones((1, 1024), np.float32)
     query = (examples.pattern[:1], examples.composition[:1], known, whole)
-    key = jax.random.key(0)
-    expected = predict(network, *map(jnp.asarray, query), shape=(50, 50, 50), key=key)
+    keys = jax.random.split(jax.random.key(0), 1)
+    expected = predict(network, *map(jnp.asarray, query), shape=(50, 50, 50), keys=keys)
     np.testing.assert_allclose(found.density, expected[0, 0], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.composition, examples.composition[0], rtol=1e-6)
     np.testing.assert_allclose(found.pattern, examples.pattern[0], rtol=1e-6)
@@ -70,12 +70,13 @@ def test_a_record_is_predicted_as_the_network_decodes_it(finished, dataset):
 def test_a_pair_a_path_and_the_grid_are_the_same_pattern(ask, peaks, file):
     pair = ask()
     columns = ask([list(peaks[0]), list(peaks[1])])
-    for same in (columns, ask(file), ask(str(file)), ask(pair.pattern, wavelength=None)):
+    rows = ask(np.array(peaks))
+    for same in (columns, rows, ask(file), ask(str(file)), ask(pair.pattern, wavelength=None)):
         np.testing.assert_allclose(same.pattern, pair.pattern, atol=1e-6)
         np.testing.assert_allclose(same.density, pair.density, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("wavelength", [1.54184, "1.54184"])
+@pytest.mark.parametrize("wavelength", [1.54187, "1.54187"])
 def test_a_wavelength_is_a_name_or_a_number(ask, wavelength):
     np.testing.assert_allclose(ask(wavelength=wavelength).pattern, ask().pattern, atol=1e-6)
 
@@ -204,10 +205,10 @@ def test_a_missing_checkpoint_or_file_is_named(ask, tmp_path):
 
 def test_a_file_that_says_its_wavelength_needs_none(ask, peaks, tmp_path):
     path = tmp_path / "salt.csv"
-    np.savetxt(path, np.column_stack(peaks), header="wavelength: 1.54184 A")
+    np.savetxt(path, np.column_stack(peaks), header="wavelength: 1.54187 A")
     np.testing.assert_allclose(ask(path, wavelength=None).pattern, ask().pattern, atol=1e-6)
     found = ask(path, wavelength="CoKa")
-    assert "the file says that the wavelength is 1.54184" in found.notes[0]
+    assert "the file says that the wavelength is 1.54187" in found.notes[0]
 
 
 def test_a_network_that_was_restored_once_serves_many_patterns(ask, finished, peaks):
@@ -420,8 +421,62 @@ def test_a_measured_pattern_is_the_network_s_where_no_crystal_is_believed(
     np.testing.assert_array_equal(found.density, plain.density)
 
 
-def test_a_crystal_in_the_cell_that_is_given_is_believed(ask, opened, known):
-    cell = {"cell": (5.63, 5.63, 5.63, 90, 90, 90), "centring": "F", "grid": (12, 12, 12)}
+def test_a_cell_that_is_given_roughly_is_refined_and_the_note_says_so(ask, opened, known):
+    cell = {"cell": (5.6, 5.6, 5.6, 90, 90, 90), "centring": "F", "grid": (12, 12, 12)}
     found = ask(checkpoint=opened, analogues=3, structures=known, **cell)
     assert [expert.weight for expert in found.experts] == [1.0]
     assert np.linalg.det(found.lattice) == pytest.approx(5.64**3 / 4, rel=5e-3)
+    (note,) = (x for x in found.notes if "the cell that was given" in x)
+    assert "5.6 5.6 5.6 90 90 90, was refined to 5.6" in note
+    assert float(note.split(" was refined to ")[1].split()[0]) == pytest.approx(5.64, rel=1e-3)
+    assert not any("was refined" in x for x in ask(**cell).notes)  # where no crystal answers
+
+
+def test_a_centred_cell_that_is_given_as_primitive_is_an_alarm(ask, opened, known):
+    cell = {"cell": (5.64, 5.64, 5.64, 90, 90, 90), "grid": (12, 12, 12)}
+    options = {"checkpoint": opened, "analogues": 3, "structures": known} | cell
+    (alarm,) = ask(**options).alarms
+    assert "holds 4 primitive cells of NaCl like MgO" in alarm
+    assert "give centring F" in alarm
+    assert ask(**options, centring="F").alarms == ()
+
+
+def test_the_conventional_cell_stands_beside_the_primitive_one(ask, opened, known):
+    cell = (5.64, 5.64, 5.64, 90, 90, 90)
+    given = ask(cell=cell, centring="F", grid=(12, 12, 12)).conventional
+    assert (given.centring, given.space_group) == ("F", None)
+    np.testing.assert_array_equal(given.parameters, cell)
+    sought = ask(cell="auto", grid=(12, 12, 12))
+    volume = sought.conventional.parameters[0] ** 3  # the training crystals are cubic
+    cells = {"P": 1, "I": 2, "F": 4}[sought.conventional.centring]
+    assert volume == pytest.approx(cells * np.linalg.det(sought.lattice), rel=1e-6)
+    believed = ask(checkpoint=opened, analogues=3, structures=known).conventional
+    assert (believed.centring, believed.space_group) == ("F", 225)
+    np.testing.assert_allclose(believed.parameters, cell, rtol=1e-3)
+    assert ask().conventional is None
+
+
+def test_structures_that_are_refused_are_named(ask, tmp_path):
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    for name, cation in (("salt", "Mg"), ("alloy", {"Mg": 0.5, "Fe": 0.5})):
+        crystal = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), [cation, "O"], sites)
+        crystal.to(str(tmp_path / f"{name}.cif"))
+    found = ask(analogues=3, structures=str(tmp_path))
+    assert [each.crystal.material_id for each in found.analogues] == ["salt"]
+    (note,) = (x for x in found.notes if "refused" in x)
+    assert note.startswith("1 of 2 structures are refused: alloy: ")
+    assert "partial occupancy" in note
+    one = ask(analogues=3, structures=str(tmp_path / "salt.cif"))
+    assert [each.crystal.material_id for each in one.analogues] == ["salt"]
+    assert not any("refused" in x for x in one.notes)
+
+
+def test_a_crystal_that_leaves_lines_unexplained_does_not_answer(ask, opened, tmp_path):
+    """All even lines of rock salt are those of the type of CsCl with half the edge."""
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    crystal = Structure.from_spacegroup("Pm-3m", Lattice.cubic(4.12), ["Cs", "Cl"], sites)
+    crystal.to(str(tmp_path / "chloride.cif"))
+    found = ask(checkpoint=opened, analogues=3, structures=str(tmp_path), grid=(12, 12, 12))
+    assert found.experts == ()
+    assert found.verdict.by is None
+    assert any("27.3" in sentence for sentence in (*found.alarms, *found.doubts))

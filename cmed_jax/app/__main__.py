@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 """This machine alone can reach it."""
 
 FORMATS: tuple[Format, ...] = ("npz", "cube", "vasp", "xsf", "ccp4")
-"""Formats that are offered; the first alone where the cell is not known."""
+"""Formats that are offered; the first alone where the cell is neither given nor found."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,16 @@ def predictor(settings: Settings) -> Predict:
 
     Raises:
         FileNotFoundError: there is no such network.
+        ValueError: the settings are unusable.
     """
+    settings = replace(settings, formats=FORMATS)
+    settings.check()
     restored = restore(settings.model)
 
     def predict(job: Job, folder: Path, progress: Callable[[str], object]) -> Mapping[str, Any]:
-        formats = FORMATS if job.known.cell is not None else FORMATS[:1]
-        asked = replace(settings, formats=formats)
         named = Job(Path(job.file.name), job.known)
-        command = command_line(named, asked, Path("predictions"))
-        return run(job, asked, restored, folder, command, progress)
+        command = command_line(named, settings, Path("predictions"))
+        return run(job, settings, restored, folder, command, progress)
 
     return predict
 

@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula
+from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.volumes import volume_of_atom
 from cmed_jax.data.familiar import SEEN, STEP, Familiar
 from cmed_jax.files.analogues import Analogue
+from cmed_jax.files.cell_search import lattice_type_of
 from cmed_jax.files.implied import Implied
 from cmed_jax.files.preparation import Prepared
 from cmed_jax.physics.artefacts import Artefacts
@@ -32,6 +34,12 @@ MOST_UNITS = 2
 """More formula units than these are not told apart by the volume."""
 SAME_VOLUME = 0.01
 """Cells whose volumes differ by a smaller share hold the same atoms."""
+CENTRED = (2, 3, 4)
+"""Primitive cells in the conventional one of a centred lattice."""
+ALIKE = 0.03
+"""Volumes that differ by a smaller share are of one cell, roughly measured."""
+NAMED = 3
+"""Most refused structures that are named."""
 LARGEST_UNIT = 48
 """Most atoms of a formula unit that amounts are reduced to."""
 POOR = 0.8
@@ -86,6 +94,47 @@ def of_cell(lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "1
         f"the primitive cell, {cell_volume(lattice):.4g} angstrom^3, has room for about "
         f"{units:.2f} formula units: check the wavelength, the composition, and the cell"
     ]
+
+
+def of_centring(given: Float[np.ndarray, "3 3"], believed: Analogue) -> list[str]:
+    """Return whether a cell that was given as primitive is a centred one of the crystal behind it.
+
+    Args:
+        given: rows a, b, c in angstrom.
+        believed: the known crystal that explains the pattern.
+    """
+    times = cell_volume(given) / believed.crystal.volume
+    centring = lattice_type_of(believed.crystal.space_group)[-1]
+    if centring == "P" or round(times) not in CENTRED or abs(times / round(times) - 1) > ALIKE:
+        return []
+    return [
+        f"the cell that was given holds {round(times)} primitive cells of {believed.name}, whose "
+        f"lattice is centred: give centring {centring}, or the primitive cell"
+    ]
+
+
+def of_refinement(
+    given: Float[np.ndarray, "6"], refined: Float[np.ndarray, "6"], centring: str
+) -> list[str]:
+    """Return what became of the cell that was given.
+
+    Args:
+        given: a, b, c in angstrom, alpha, beta, gamma in degrees, as they were given.
+        refined: of the conventional cell of the crystal that is believed.
+        centring: of that cell.
+    """
+    before, after = (" ".join(f"{x:.5g}" for x in cell) for cell in (given, refined))
+    return [f"the cell that was given, {before}, was refined to {after}, centring {centring}"]
+
+
+def of_structures(known: Sequence[Material | Refusal]) -> list[str]:
+    """Return which structures of a source cannot be used."""
+    refused = [each for each in known if isinstance(each, Refusal)]
+    if not refused:
+        return []
+    named = [f"{each.material_id}: {each.reason}" for each in refused[:NAMED]]
+    more = ["..."] if len(refused) > NAMED else []
+    return [f"{len(refused)} of {len(known)} structures are refused: {'; '.join([*named, *more])}"]
 
 
 def room(lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]) -> float:

@@ -94,7 +94,7 @@ def _said(found: Results) -> Iterator[tuple[str, str, str]]:
     """Class, first word and sentence of all that is said of the prediction, the gravest first."""
     for kind, word, key in (("bad", "Alarm.", "alarms"), ("poor", "Doubt.", "doubts")):
         yield from ((kind, word, sentence) for sentence in found[key])
-    if found["verdict"] is not None and found["verdict"]["consistent"]:
+    if found["verdict"] is not None and found["verdict"]["by"] is not None:
         yield "good", "Consistent.", found["verdict"]["sentence"]
     yield from (("note", "Note.", sentence) for sentence in found["notes"])
     if not any(found[key] for key in ("alarms", "doubts", "notes", "verdict")):
@@ -137,10 +137,8 @@ def _facts(found: Results) -> list[tuple[str, str, str]]:
         remark = f"cosine {implied['cosine']:.3f}"
         facts.append((f"{implied['rwp']:.2f}", "Rwp of implied and measured pattern", remark))
     if cell is not None:
-        lengths, angles = cell["parameters"][:3], cell["parameters"][3:]
-        edges, corners = (" ".join(f"{x:.4g}" for x in part) for part in (lengths, angles))
-        remark = f"{edges} Å, {corners}°" + "".join(_found_as(found["cells"][:1]))
-        facts.append((f"{cell['volume']:.2f}", "volume of the cell, Å³", remark))
+        remark = _edges(cell) + _conventional(cell["conventional"])
+        facts.append((f"{cell['volume']:.2f}", "volume of the primitive cell, Å³", remark))
         units = cell["formula_units"]
         remark = "" if units is None else f"{units:.2f} formula units of {found['composition']}"
         if cell["electrons_known"] is not None:
@@ -156,9 +154,19 @@ def _facts(found: Results) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _found_as(best: Sequence[Results]) -> list[str]:
-    """The conventional cell that was found."""
-    return [f"; found as {row['lattice_type']}, a {row['parameters'][0]:.4g} Å" for row in best]
+def _edges(cell: Results) -> str:
+    lengths, angles = cell["parameters"][:3], cell["parameters"][3:]
+    edges, corners = (" ".join(f"{x:.4g}" for x in part) for part in (lengths, angles))
+    return f"{edges} Å, {corners}°"
+
+
+def _conventional(cell: Results | None) -> str:
+    """The conventional cell, where it is another."""
+    if cell is None or cell["centring"] == "P":
+        return ""
+    group = cell["space_group"]
+    named = f"centring {cell['centring']}" if group is None else space_group_name(group)
+    return f"; conventional {_edges(cell)}, {named}"
 
 
 def _tile(figure: str, label: str, remark: str) -> str:

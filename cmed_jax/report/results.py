@@ -8,10 +8,12 @@ density
     shape; minimum, maximum and mean, e/angstrom^3; deviation of the samples as a share of the mean
     density, None without samples.
 cell
-    None where it is not known; else parameters of the cell that the density fills (a, b, c in
-    angstrom, alpha, beta, gamma in degrees), its volume (angstrom^3), the electrons that the
-    density has in it, the formula units that they make up, None without a formula, and the
-    electrons_known of the whole units that it has room for, None where that is not known.
+    None where it is not known; else parameters of the primitive cell, which the density fills (a,
+    b, c in angstrom, alpha, beta, gamma in degrees), its volume (angstrom^3), the electrons that
+    the density has in it, the formula units that they make up, None without a formula, the
+    electrons_known of the whole units that it has room for, None where that is not known, and the
+    conventional cell: parameters, volume, centring, and the number of the space_group, None where
+    no crystal tells it.
 cells
     what the search found, the best first: lattice_type, parameters of the conventional cell, merit,
     origin (the predicted density, or a known crystal), and room, the volume over the usual one.
@@ -29,7 +31,8 @@ analogues
     (angstrom^3), merit, room, cosine and rwp.
 verdict
     whether pattern, wavelength and formula go together: consistent, a sentence, and by what it is
-    so (None where nothing is believed); None where nothing tells.
+    so (None where nothing is believed, of which the alarms or the doubts tell); None where nothing
+    tells.
 experts
     whose answers the density is mixed from: weight, name ("the network", or such as "NaCl after
     mp-22862"), and residual, what the crystal leaves unexplained of the pattern (None of the
@@ -52,13 +55,13 @@ from jaxtyping import Float
 
 import cmed_jax
 from cmed_jax.crystal.composition import SYMBOLS
-from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.evaluation.experts import Expert
 from cmed_jax.files.analogues import Analogue
 from cmed_jax.files.cell_search import CellCandidate
 from cmed_jax.files.preparation import PeakList, Prepared
 from cmed_jax.physics.cell import cell_volume
-from cmed_jax.prediction import Prediction
+from cmed_jax.prediction import Conventional, Prediction
 
 
 def results(prediction: Prediction) -> dict[str, Any]:
@@ -125,6 +128,18 @@ def _cell(prediction: Prediction) -> dict[str, Any] | None:
         "electrons": electrons,
         "formula_units": None if unit is None else electrons / unit,
         "electrons_known": prediction.electrons,
+        "conventional": _conventional(prediction.conventional),
+    }
+
+
+def _conventional(cell: Conventional | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    return {
+        "parameters": _rounded(cell.parameters),
+        "volume": round(float(cell_volume(primitive_lattice(cell.parameters))), 4),
+        "centring": cell.centring,
+        "space_group": cell.space_group,
     }
 
 

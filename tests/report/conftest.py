@@ -15,7 +15,7 @@ from cmed_jax.files.measured import MeasuredPattern
 from cmed_jax.files.preparation import PeakList, Preparation, Prepared
 from cmed_jax.files.readers.scan import Radiation
 from cmed_jax.files.verdict import Verdict
-from cmed_jax.prediction import Prediction
+from cmed_jax.prediction import Conventional, Prediction
 
 ANGLES = np.array([27.37, 31.70, 45.44, 56.47])
 """Of the lines, degrees, copper K-alpha."""
@@ -79,6 +79,7 @@ def profile(bins):
         notes=("the pattern ends at <60> degrees",),
         prepared=prepared(angle, background + AREAS @ lines, background, Path("in/<halite>.xy")),
         lattice=PRIMITIVE,
+        conventional=Conventional(CONVENTIONAL, "F", 225),
         cells=(CellCandidate("cubic F", CONVENTIONAL, PRIMITIVE, 0.9, UNSHIFTED),),
         implied=Implied(angle, implied, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4321),
         verdict=Verdict(False, "check the <wavelength>"),

@@ -54,7 +54,7 @@ def test_alarms_doubts_and_notes_are_told_apart_the_gravest_first(profile):
     ]  # fmt: skip
     assert "Check the &lt;wavelength&gt;." in text
     assert "The pattern ends at &lt;60&gt; degrees." in text
-    good = dataclasses.replace(profile, alarms=(), verdict=Verdict(True, "all goes together"))
+    good = dataclasses.replace(profile, alarms=(), verdict=Verdict(True, "all goes together", "x"))
     (kind,) = re.findall(r'<li class="(\w+)"><b>Consistent\.</b> All goes together\.', page(good))
     assert kind == "good"
 

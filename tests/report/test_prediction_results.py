@@ -8,6 +8,8 @@ import pytest
 from pymatgen.core import Composition, Lattice
 
 from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.prediction import Conventional
+from cmed_jax.report.page import page
 from cmed_jax.report.results import results, told
 
 
@@ -27,6 +29,17 @@ def test_the_cell_and_its_electrons_are_those_of_the_density(profile):
     assert cell["electrons"] == pytest.approx(profile.density.mean() * lattice.volume, rel=1e-5)
     salt = Composition("NaCl").total_electrons
     assert cell["formula_units"] == pytest.approx(cell["electrons"] / salt)
+
+
+def test_the_conventional_cell_stands_beside_the_primitive_one(profile):
+    cell = results(profile)["cell"]
+    conventional = cell["conventional"]
+    assert conventional["parameters"] == [5.64, 5.64, 5.64, 90, 90, 90]
+    assert conventional["volume"] == pytest.approx(4 * cell["volume"], rel=1e-5)
+    assert (conventional["centring"], conventional["space_group"]) == ("F", 225)
+    assert "conventional 5.64 5.64 5.64 Å, 90 90 90°, Fm-3m (225)" in page(profile)
+    unknown = dataclasses.replace(profile, conventional=Conventional(profile.conventional[0], "F"))
+    assert "90 90 90°, centring F" in page(unknown)
 
 
 def test_peaks_have_the_spacing_of_their_angle(profile):
