@@ -51,7 +51,7 @@ from cmed_jax.files.cell_search import (
     handicap,
     lattice_type_of,
 )
-from cmed_jax.files.implied import Implied, imply
+from cmed_jax.files.implied import Implied, imply_crystal
 from cmed_jax.files.indexing import UNSHIFTED
 from cmed_jax.files.preparation import Prepared
 from cmed_jax.physics.crystal import Crystal
@@ -86,7 +86,7 @@ class Analogue(NamedTuple):
         crystal: in its canonical cell; its id is the known crystal's.
         template: formula of the known crystal.
         merit: cosine of the angle between the amplitudes of its lines and the measured ones, 0-1.
-        implied: the pattern of its density, as a predicted one is drawn; None until it is compared.
+        implied: its pattern, drawn as that of a predicted density is; None until it is compared.
     """
 
     crystal: Material
@@ -113,13 +113,13 @@ class Analogue(NamedTuple):
 
     @property
     def rwp(self) -> float:
-        """Of the pattern that its density implies; infinite before it is compared."""
+        """Of the pattern that it implies; infinite before it is compared."""
         return np.inf if self.implied is None else self.implied.rwp
 
     def cell(self, lines: MeasuredLines) -> CellCandidate:
         """Return its cell, judged by its lines as `find_cell` judges by those of a density."""
         lines = lines.up_to(FARTHEST)
-        (implied,) = _lines([self.crystal], _Observed.of(lines).span[1])
+        (implied,) = _lines([self.crystal], _Observed.of(lines).span[1], lines.wavelength)
         reflections = Reflections(implied[:, :1] ** 2, implied[:, 1])
         shift = lines.shift or UNSHIFTED
         merit = agreement(np.ones((1, 1)), np.array([shift]), reflections, lines, 0.0, FINE)
@@ -162,10 +162,7 @@ def explain(
         most: how many to return.
     """
     found = find_analogues(MeasuredLines.of(prepared), composition, known, most)
-    return tuple(
-        each._replace(implied=imply(each.density(), each.crystal.lattice, prepared))
-        for each in found
-    )
+    return tuple(each._replace(implied=imply_crystal(each.crystal, prepared)) for each in found)
 
 
 class _Observed(NamedTuple):
@@ -277,7 +274,7 @@ def _fitted(
     target = profile_of_lines(observed.s, observed.squared)
     measured = np.zeros_like(target)
     measured[slice(*profile_steps(np.array(observed.span)))] = 1
-    lines = _lines(variants, observed.span[1] * np.exp(REACH))
+    lines = _lines(variants, observed.span[1] * np.exp(REACH), observed.wavelength)
     profiles = np.stack([profile_of_lines(*each.T) for each in lines])
     scales, agreement = fit_scales(profiles, target, measured)
     first = np.arange(0, len(variants), len(changes))
@@ -297,7 +294,7 @@ def _refined(analogue: Analogue, observed: _Observed) -> Analogue:
     crystal = analogue.crystal
     group = space_group(crystal.space_group)
     reach = observed.span[1] * np.exp(NEAR[0])
-    hkl = _strong_reflections(crystal, reach).astype(float)
+    hkl = _strong_reflections(crystal, reach, observed.wavelength).astype(float)
     free = free_metrics(group)
     forms = np.einsum("mi,pij,mj->mp", hkl, free, hkl)
     metric = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
@@ -319,9 +316,11 @@ def _refined(analogue: Analogue, observed: _Observed) -> Analogue:
     return analogue._replace(crystal=replace(crystal, lattice=group.cell.T @ edges))
 
 
-def _strong_reflections(crystal: Material, s_max: float) -> Integer[np.ndarray, "m 3"]:
+def _strong_reflections(
+    crystal: Material, s_max: float, wavelength: float
+) -> Integer[np.ndarray, "m 3"]:
     """Return one of all reflections that symmetry relates, without the absent and the weak."""
-    (lines,) = _lines([crystal], s_max)
+    (lines,) = _lines([crystal], s_max, wavelength)
     s = lines[lines[:, 1] > WEAK * lines[:, 1].max(initial=0), 0]
     orbits = unique_reflections(crystal.lattice, s_max, space_group(crystal.space_group).laue)
     return orbits.hkl[np.abs(orbits.s[:, None] - s).min(axis=1, initial=np.inf) < 1e-6]
@@ -330,7 +329,7 @@ def _strong_reflections(crystal: Material, s_max: float) -> Integer[np.ndarray, 
 def _judged(analogues: Sequence[Analogue], observed: _Observed) -> list[Analogue]:
     """Return analogues with their merit."""
     target = _over_two_theta(observed.s, observed.squared, observed)
-    lines = _lines([each.crystal for each in analogues], observed.span[1])
+    lines = _lines([each.crystal for each in analogues], observed.span[1], observed.wavelength)
     return [
         each._replace(merit=float(_over_two_theta(s, squared, observed) @ target))
         for each, (s, squared) in zip(analogues, (columns.T for columns in lines), strict=True)
@@ -363,9 +362,17 @@ def _canonical(analogues: Iterable[Analogue]) -> Iterator[Analogue]:
                 yield each._replace(crystal=crystal)
 
 
-def _lines(crystals: Sequence[Material], s_max: float) -> list[Float[np.ndarray, "_ 2"]]:
-    laue = [space_group(crystal.space_group).laue for crystal in crystals]
-    return reflections_of([_atoms(crystal) for crystal in crystals], s_max=s_max, laue=laue)
+def _lines(
+    crystals: Sequence[Material], s_max: float, wavelength: float
+) -> list[Float[np.ndarray, "_ 2"]]:
+    """Return the lines of crystals with the anomalous dispersion of their elements."""
+    return reflections_of(
+        [_atoms(crystal) for crystal in crystals],
+        s_max=s_max,
+        wavelength=wavelength,
+        anomalous=True,
+        laue=[space_group(crystal.space_group).laue for crystal in crystals],
+    )
 
 
 def _atoms(crystal: Material) -> Crystal:

@@ -1,8 +1,7 @@
-"""The pattern that a predicted density implies, on the points of the measured one.
+"""The pattern that a predicted density or a known crystal implies, on the measured one's points.
 
-The density's lines in its cell are drawn with the widths of the measured peaks, over the background
-that was found. Two numbers are fitted, by which no density can hide: the scale, and one isotropic B
-for all atoms.
+Its lines are drawn with the widths of the measured peaks, over the background that was found. Two
+numbers are fitted, by which nothing can hide: the scale, and one isotropic B for all atoms.
 """
 
 from dataclasses import dataclass
@@ -10,13 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Array, Float
 
-from cmed_jax.evaluation.consistency import FLOOR, implied_lines
+from cmed_jax.crystal.material import Material
+from cmed_jax.evaluation.consistency import FLOOR, S_COMPARED, implied_lines
 from cmed_jax.files.indexing import UNSHIFTED, Shift
 from cmed_jax.files.peaks import FittedLines, shapes
 from cmed_jax.files.preparation import Prepared
 from cmed_jax.files.readers.scan import Radiation
+from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import B_FACTOR
 from cmed_jax.physics.patterns import lorentz_polarization, two_theta
+from cmed_jax.physics.reflections import reflections
 
 THERMAL = np.arange(0.0, 6.1, 0.5)
 """Isotropic B that are tried, angstrom^2."""
@@ -32,7 +34,7 @@ Column = Float[np.ndarray, " n"]
 
 @dataclass(frozen=True, eq=False)
 class Implied:
-    """The pattern that a density implies in its cell, beside the measured one.
+    """The pattern that a density or a crystal implies, beside the measured one.
 
     Attributes:
         two_theta: degrees; the points of the measured pattern.
@@ -60,10 +62,7 @@ def imply(
 ) -> Implied:
     """Return the pattern of a density in its cell, as it would have been measured.
 
-    Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that makes it
-    smallest and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The
-    variance sigma^2 is the file's; where it has none, that of counting, y + background. Below 1 %
-    of the variance at the highest point all weigh alike.
+    It lacks the anomalous dispersion, which belongs to elements at sites.
 
     Args:
         density: e/angstrom^3.
@@ -72,21 +71,45 @@ def imply(
         shift: of its lines; None takes what was found in preparation.
         b_factor: isotropic B of the density, angstrom^2; it is divided out.
     """
-    s, intensity = implied_lines(np.asarray(density)[None], lattice)
+    s, (intensity,) = implied_lines(np.asarray(density)[None], lattice)
+    return _drawn(s, intensity * np.exp(b_factor * s**2 / 2), prepared, shift)
+
+
+def imply_crystal(crystal: Material, prepared: Prepared) -> Implied:
+    """Return the pattern of a known crystal, with the anomalous dispersion of its elements."""
+    atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
+    used = prepared.radiation.mean
+    s, squared = reflections(atoms, s_max=S_COMPARED, wavelength=used, anomalous=True).T
+    return _drawn(s, squared, prepared, None)
+
+
+def _drawn(
+    s: Float[np.ndarray, " m"],
+    squared: Float[np.ndarray, " m"],
+    prepared: Prepared,
+    shift: Shift | None,
+) -> Implied:
+    """Return lines, of atoms at rest, as they would have been measured.
+
+    Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that makes it
+    smallest and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The
+    variance sigma^2 is the file's; where it has none, that of counting, y + background. Below 1 %
+    of the variance at the highest point all weigh alike.
+    """
     used = prepared.radiation.mean
     angle = np.nan_to_num(two_theta(s, used), nan=180.0)
     points, net, level = _compared(prepared)
     near = (angle > points[0] - BEYOND) & (angle < min(points[-1] + BEYOND, 179))
-    near &= intensity[0] > NEGLIGIBLE * intensity[0].max()
+    near &= squared > NEGLIGIBLE * squared.max(initial=0)
     s, angle = s[near], angle[near]
     # Lines are drawn from where they are measured.
     moved = angle + (shift or prepared.shift or UNSHIFTED).at(angle)
-    strength = intensity[0, near] * lorentz_polarization(angle, prepared.options.monochromator)
+    strength = squared[near] * lorentz_polarization(angle, prepared.options.monochromator)
     drawn = shapes(points, _like_measured(moved, prepared), _radiation(prepared))
     weight = _weight(prepared, net + level)
     fits = []
     for b in THERMAL:
-        area = strength * np.exp((b_factor - b) * s**2 / 2)
+        area = strength * np.exp(-b * s**2 / 2)
         fits.append((*_scaled(area @ drawn, net, weight), area))
     rwp, scale, area = min(fits, key=lambda fit: fit[0])
     areas, fitted = scale * area, scale * area @ drawn
