@@ -11,7 +11,7 @@ from cmed_jax.crystal.lattice import Centring
 from cmed_jax.files.measured import FORMATS
 from cmed_jax.jobs import Cell, Job, Known
 
-TEXT_SUFFIXES = (".xy", ".xye", ".csv", ".dat", ".txt")
+TEXT_SUFFIXES = (".xy", ".xye", ".csv", ".dat", ".txt", ".asc", ".chi")
 SUFFIXES = {*TEXT_SUFFIXES, *(suffix for form in FORMATS for suffix in form.suffixes)}
 """Of the files of a folder that are taken for patterns."""
 

@@ -91,11 +91,12 @@ FORMATS = (
 def load_pattern(path: str | Path, wavelength: str | float | None = None) -> MeasuredPattern:
     """Read a measured powder pattern or a list of peaks.
 
-    Formats: columns of text (.xy, .xye, .csv, .dat, .txt: two-theta, d or Q, intensity, and
+    Formats: columns of text (.xy, .xye, .csv, .dat, .txt, .chi: two-theta, d or Q, intensity, and
     standard deviation), rows of counts (FullProf's and DBWS' .dat), powder CIF, PANalytical .xrdml,
     Rigaku .ras, .rasx and .asc, Bruker .brml, .raw and .uxd, GSAS .fxye, .gsas, .gsa and .gss. What
     a file is its content tells, and then its suffix. Several scans of the same angles are added up,
-    ranges that adjoin are joined, and of others the first is read; a note says so.
+    ranges that adjoin are joined, and of others the first is read; a note says so. A profile whose
+    angles are repeated or uneven is brought to even steps, and a note says so too.
 
     Args:
         path: of the file.

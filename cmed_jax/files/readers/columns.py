@@ -39,10 +39,12 @@ NAMES = {
 """What columns are called, in lower case."""
 LONGEST_HEADER = 10_000
 """Lines that may precede the data."""
+LONGEST_HEADING = 300
+"""Characters of a heading that are looked at."""
 MOST_HEADINGS = 8
 """Headings before the data that may name the columns."""
 LONGEST_ROW = 20
-"""Counts in a row."""
+"""Most counts in a row."""
 MOST_UNNAMED = 4
 """Numbers in a row of which no heading tells the meaning; files of counts have more."""
 WAVELENGTH = re.compile(
@@ -58,8 +60,7 @@ INVERSE = {
 """How units of Q are written, in lower case, by what they are in 1/angstrom."""
 Q = r"(?<![a-z])q(?![a-z])"
 RADIANS = r"(th|theta|θ)[\W_]{0,3}rad(ians?)?(?![a-z])"
-
-
+"""Of headings that tell of Q and of radians, in lower case."""
 Lines = Sequence[tuple[int, str]]
 
 
@@ -143,7 +144,7 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         if not rows or line[0] in COMMENT:
             radiation = radiation or _radiation(line)
         if line[0] in COMMENT:
-            headings.append(line.lstrip(COMMENT).strip())
+            headings.append(line[:LONGEST_HEADING].lstrip(COMMENT).strip())
             continue
         fields = _fields(line)
         layout = layout if rows else _layout(headings, len(fields), usual)
@@ -153,7 +154,7 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         except (ValueError, IndexError):
             if rows:
                 raise ValueError(f"line {number} is not {_wanted(layout)}: {line[:60]!r}") from None
-            headings.append(line)
+            headings.append(line[:LONGEST_HEADING])
         else:
             _check_row(fields, layout, line, number)
     if not rows:
@@ -276,7 +277,7 @@ def _first(pattern: str, names: list[str]) -> int | None:
 
 
 def _radiation(line: str) -> Radiation | None:
-    if not (match := WAVELENGTH.search(line)):
+    if not (match := WAVELENGTH.search(line[:LONGEST_HEADING])):
         return None
     before, number, after = match.groups()
     value = float(number.replace(",", "."))
