@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula
+from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.volumes import volume_of_atom
 from cmed_jax.data.familiar import SEEN, STEP, Familiar
@@ -34,8 +35,6 @@ MOST_UNITS = 2
 """More formula units than these are not told apart by the volume."""
 SAME_VOLUME = 0.01
 """Cells whose volumes differ by a smaller share hold the same atoms."""
-CENTRED = (2, 3, 4)
-"""Primitive cells in the conventional one of a centred lattice."""
 ALIKE = 0.03
 """Volumes that differ by a smaller share are of one cell, roughly measured."""
 NAMED = 3
@@ -103,12 +102,13 @@ def of_centring(given: Float[np.ndarray, "3 3"], believed: Analogue) -> list[str
         given: rows a, b, c in angstrom.
         believed: the known crystal that explains the pattern.
     """
-    times = cell_volume(given) / believed.crystal.volume
     centring = lattice_type_of(believed.crystal.space_group)[-1]
-    if centring == "P" or round(times) not in CENTRED or abs(times / round(times) - 1) > ALIKE:
+    held = round(1 / np.linalg.det(PRIMITIVE[centring]))
+    times = cell_volume(given) / believed.crystal.volume
+    if held == 1 or abs(times / held - 1) > ALIKE:
         return []
     return [
-        f"the cell that was given holds {round(times)} primitive cells of {believed.name}, whose "
+        f"the cell that was given holds {held} primitive cells of {believed.name}, whose "
         f"lattice is centred: give centring {centring}, or the primitive cell"
     ]
 

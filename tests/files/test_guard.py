@@ -7,7 +7,7 @@ import pytest
 
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
-from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.familiar import Familiar
 from cmed_jax.files import Analogue, Preparation, guard, prepare
 from cmed_jax.files.implied import Implied
@@ -115,3 +115,32 @@ def test_a_prediction_that_does_not_explain_its_pattern_is_doubted():
     (sentence,) = guard.of_agreement(poor, [Analogue(salt, "KBr", 0.9, good)])
     assert "; NaCl like KBr does (cosine 0.95, Rwp 0.20)" in sentence
     assert "does (" not in guard.of_agreement(poor, [Analogue(salt, "KBr", 0.9, poor)])[0]
+
+
+@pytest.mark.parametrize(
+    ("group", "edge", "number"),
+    [(225, 5.64, "4"), (229, 4.12, "2"), (166, (4.75, 4.75, 12.96, 90, 90, 120), "3")],
+)
+def test_a_centred_cell_that_is_given_as_primitive_names_its_centring(group, edge, number):
+    cell = edge if isinstance(edge, tuple) else (edge, edge, edge, 90, 90, 90)
+    centring = {225: "F", 229: "I", 166: "R"}[group]
+    lattice = primitive_lattice(cell, centring)
+    crystal = Material("x", lattice, np.array([11]), np.zeros((1, 3)), group)
+    believed = Analogue(crystal, "Na", 1.0)
+    (said,) = guard.of_centring(1.003 * primitive_lattice(cell), believed)
+    assert f"holds {number} primitive cells of Na like Na" in said
+    assert f"give centring {centring}" in said
+    for other in (lattice, 1.1 * primitive_lattice(cell), 5 ** (1 / 3) * lattice):
+        assert guard.of_centring(other, believed) == []
+    of_no_centred = believed._replace(crystal=dataclasses.replace(crystal, space_group=221))
+    assert guard.of_centring(primitive_lattice(cell), of_no_centred) == []
+
+
+def test_the_first_of_many_refused_structures_are_named():
+    refused = [Refusal(name, "why") for name in "abcde"]
+    assert guard.of_structures(refused) == [
+        "5 of 5 structures are refused: a: why; b: why; c: why; ..."
+    ]
+    crystal = Material("x", SALT, np.array([11]), np.zeros((1, 3)))
+    assert guard.of_structures([crystal, *refused[:1]]) == ["1 of 2 structures are refused: a: why"]
+    assert guard.of_structures([crystal]) == []
