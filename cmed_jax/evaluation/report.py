@@ -353,10 +353,10 @@ def _lead(results: Mapping[str, Any]) -> Table:
     best = best_baseline(results)
     table = Table(title=f"plain SSIM, model - {best}, paired", **STYLE)
     table.add_column(no_wrap=True)
-    for heading in ("materials", "mean [95 %]", "median", "better in", "model is"):
+    for heading in ("", "mean [95 %]", "better in", "model is"):
         table.add_column(heading, justify="right", no_wrap=True)
     for group, lead in results["leads"][best].items():
-        figures = spread(lead, "+.3f"), f"{lead['median']:+.3f}", f"{lead['larger']:.0%}"
+        figures = spread(lead, "+.3f"), f"{lead['larger']:.0%}"
         name = KIN.get(group, "all materials")
         table.add_row(name, str(lead["materials"]), *figures, standing(lead))
     return table

@@ -125,6 +125,7 @@ def test_the_lead_of_the_model_is_told_in_pairs_and_by_kin(report):
             assert lead["larger"] == np.mean(change > 0)
     best = max(report["baselines"], key=lambda name: column(name, "all").mean())
     assert f"model - {best}, paired" in text
+    assert "…" not in text  # nothing is cut
     (line,) = (line for line in text.splitlines() if line.strip().startswith("all materials"))
     assert f"{report['leads'][best]['all']['mean']:+.3f} [" in line
 
