@@ -13,6 +13,8 @@ class OptimizerConfig:
     Attributes:
         learning_rate: the highest rate.
         final_rate: the rate at the end of a cosine.
+        epsilon: size of a gradient below which a weight is no longer moved by whole steps. Adam
+            divides gradients by their sizes, and so the rounding of those that nearly vanish.
         weight_decay: decoupled from the gradient (AdamW).
         clip: largest norm of the gradient; 0 leaves it as it is.
         schedule: one cosine over the whole run, or the article's warm restarts.
@@ -22,6 +24,7 @@ class OptimizerConfig:
 
     learning_rate: float = 1e-3
     final_rate: float = 1e-6
+    epsilon: float = 1e-8
     weight_decay: float = 0.0
     clip: float = 0.0
     schedule: Literal["cosine", "warm_restarts"] = "cosine"
@@ -29,8 +32,9 @@ class OptimizerConfig:
     first_cycle: int = 12_700
 
     def __post_init__(self):
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}: give a positive number")
+        for name in ("learning_rate", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
         if self.schedule == "warm_restarts" and self.first_cycle < 1:
             raise ValueError(f"first_cycle is {self.first_cycle}: give at least one step")
 
@@ -60,4 +64,5 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
     """Return the optimizer of a run of `steps`."""
     rate = learning_rate(config, steps)
     clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
-    return optax.chain(clip, optax.adamw(rate, weight_decay=config.weight_decay))
+    adam = optax.adamw(rate, eps=config.epsilon, weight_decay=config.weight_decay)
+    return optax.chain(clip, adam)

@@ -57,21 +57,21 @@ def steps_of(config, gradients, parameter=2.0):
         yield float(parameters[0])
 
 
-def adam(gradients, rate, decay, parameter=2.0):
+def adam(gradients, rate, decay, parameter=2.0, epsilon=1e-8):
     """Kingma and Ba, algorithm 1, with the decoupled decay of Loshchilov and Hutter."""
     m = v = 0.0
     for t, gradient in enumerate(gradients, start=1):
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
-        step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + epsilon)
         parameter -= rate * (step + decay * parameter)
         yield parameter
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_it_is_adam_with_decoupled_decay(decay):
+@pytest.mark.parametrize(("decay", "epsilon"), [(0.0, 1e-8), (0.1, 1e-8), (0.0, 0.1)])
+def test_it_is_adam_with_decoupled_decay(decay, epsilon):
     gradients = [0.3, -2.0, 0.01, 5.0]
-    config = OptimizerConfig(learning_rate=1e-2, weight_decay=decay, warmup=0)
-    expected = list(adam(gradients, 1e-2, decay))
+    config = OptimizerConfig(learning_rate=1e-2, epsilon=epsilon, weight_decay=decay, warmup=0)
+    expected = list(adam(gradients, 1e-2, decay, epsilon=epsilon))
     np.testing.assert_allclose(list(steps_of(config, gradients)), expected, rtol=1e-5)
 
 
@@ -85,6 +85,12 @@ def test_a_long_gradient_is_clipped_and_a_short_one_is_not():
 def test_a_rate_that_is_not_positive_is_refused(rate):
     with pytest.raises(ValueError, match=f"learning_rate is {rate}"):
         OptimizerConfig(learning_rate=rate)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1e-8, float("nan")])
+def test_an_epsilon_that_is_not_positive_is_refused(epsilon):
+    with pytest.raises(ValueError, match=f"epsilon is {epsilon}"):
+        OptimizerConfig(epsilon=epsilon)
 
 
 def test_a_cycle_of_no_step_is_refused():
