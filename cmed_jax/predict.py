@@ -115,7 +115,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(**STYLE)
     for heading in ("file", "told", "question"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("cell / Å", "electrons", "cosine", "Rwp", "doubts", "notes"):
+    for heading in ("cell / Å", "Rwp", "doubts", "notes"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("density of")
     table.add_column("best analogue")
@@ -131,8 +131,8 @@ def _row(outcome: Outcome) -> list[str]:
     return [
         outcome["composition"] or "–",
         _question(outcome),
-        *(["–", "–"] if cell is None else [_conventional(cell), f"{cell['electrons']:.1f}"]),
-        *(["–", "–"] if implied is None else [f"{implied[x]:.3f}" for x in ("cosine", "rwp")]),
+        "–" if cell is None else _conventional(cell),
+        "–" if implied is None else f"{implied['rwp']:.3f}",
         *(str(len(outcome[kind])) for kind in ("doubts", "notes")),
         max(outcome["experts"], key=lambda each: each["weight"], default=ALONE)["name"],
         *(f"like {best['formula']}, Rwp {best['rwp']:.3f}" for best in outcome["analogues"][:1]),
