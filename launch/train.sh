@@ -7,8 +7,8 @@
 # (exit code 75) is started again from its last checkpoint, RESTARTS times at most (20). Any other
 # fault (exit code 2) ends it, and so does SIGTERM or Ctrl-C, after which it saves its state.
 #
-# On a GPU sums are done in an order that no restart changes, so that the weights are those of a run
-# that nothing disturbed, bit for bit. It costs speed (python -m benchmarks.training tells how much);
+# On a GPU XLA is asked for sums in an order that no restart changes, so that the weights should be
+# those of a run that nothing disturbed, bit for bit; it has not been tried on one. It costs speed, and
 # XLA_FLAGS=--xla_gpu_deterministic_ops=false does without it.
 set -uo pipefail
 
