@@ -13,7 +13,7 @@ from cmed_jax.data.familiar import keep_familiar
 from cmed_jax.data.lines import load_lines
 from cmed_jax.evaluation.measured import measured_query
 from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import Control, evaluate, full_query
+from cmed_jax.evaluation.protocol import Control, Query, evaluate, full_query
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.compilation import programs_kept
@@ -106,7 +106,7 @@ def _train(config: Config) -> tuple[int, Stop]:
                     config=config.loop,
                     log=log,
                     checkpoints=checkpoints,
-                    validate=_validation(graph, held_out, control, parallel),
+                    validate=_validation(graph, held_out, control(held_out), parallel),
                     stop=stop,
                 )
     return reached, stop
@@ -130,15 +130,18 @@ def _measurements(config: Config) -> tuple[Lines | None, Control]:
 
 
 def _validation(
-    graph: nnx.GraphDef, held_out: Examples, control: Control, parallel: DataParallel
+    graph: nnx.GraphDef, held_out: Examples, query: Query, parallel: DataParallel
 ) -> Validate:
-    """Return the mean plain scores of the held-out materials as a function of the state."""
+    """Return the mean plain scores of the held-out materials as a function of the state.
+
+    The query is made once for all validations: a control would measure its patterns each time anew.
+    """
 
     def validate(state: TrainState) -> dict[str, float]:
         parts = parallel.own((state.parameters, state.statistics))
         network = nnx.merge(graph, *parts, copy=True)
         generator = network_generator(network, held_out.density.shape[1:])
-        scores = evaluate(generator, held_out, control=control)
+        scores = evaluate(generator, held_out, control=lambda _: query)
         means = {name: float(np.mean(values)) for name, values in scores.plain.items()}
         return as_first_says(means)
 

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from cmed_jax import train
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_examples
+from cmed_jax.evaluation.measured import measured_query
 from cmed_jax.physics.artefacts import LABORATORY
 from cmed_jax.predict import main as predict
 from cmed_jax.prediction import restore, restore_and_predict
@@ -132,12 +134,27 @@ def test_a_run_logs_every_step_and_validates(finished):
     assert all(names <= line.keys() for line in validation)
 
 
-def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(tiny, answer, tmp_path):
-    """Two-theta and counts of a profile are shown as they are, with the range they cover."""
+def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
+    tiny, answer, tmp_path, monkeypatch
+):
+    """Two-theta and counts of a profile are shown as they are, with the range they cover.
+
+    All validations ask the same query, whose patterns are measured once.
+    """
+    rendered = []
+
+    def counted(*arguments, **options):
+        control = measured_query(*arguments, **options)
+        return lambda examples: rendered.append(len(examples)) or control(examples)
+
+    monkeypatch.setattr(train, "measured_query", counted)
     options = ["--run", str(tmp_path), "--step.augmentation.artefacts", "laboratory"]
-    code, out, _ = answer(main, "demo", *tiny, *options, "--steps", "2")
+    options += ["--steps", "2", "--loop.validate-every", "1"]
+    code, out, _ = answer(main, "demo", *tiny, *options)
     assert code == 0
     assert "256 strongest lines in reach, which hold 100.0%" in out
+    assert [line["step"] for line in lines(tmp_path) if "validation/ssim" in line] == [1, 2]
+    assert rendered == [3]
     angle = np.linspace(10, 80, 700)
     profile = 5 + 100 * np.exp(-(((angle - 31.7) / 0.1) ** 2))
     options = {"wavelength": "CuKa", "analogues": 0}
