@@ -393,7 +393,7 @@ def restore_and_predict(
     cells = _cells(question, restored.familiar, mixture.densities[0], known)
     answer = _in_cell(question, restored.familiar, mixture, cells)
     verdict = _verdict(question, answer, known)
-    believed = _believed(verdict, known)
+    believed = None if verdict is None or verdict.by is None else verdict.by.crystal
     if believed is not None and restored.gate is not None and question.admits(believed):
         answer = _of_crystal(believed, grid)
     densities, deviation, experts = answer.mixture
@@ -545,22 +545,15 @@ def _verdict(question: _Question, answer: _Answer, known: tuple[Analogue, ...]) 
     prepared, formula = question.prepared, question.formula
     if prepared is None or formula is None or not known:
         return None
-    named = [(each.name, each.implied, each.room) for each in known]
-    if answer.lattice is not None:
-        room = guard.room(answer.lattice, formula)
-        named.append(("the prediction", answer.implied, room))
     heard = [
-        Explanation(name, its.rwp, room, unexplained(prepared.peaks, its))
-        for name, its, room in named
-        if its is not None
+        Explanation(each.name, its.rwp, each.room, unexplained(prepared.peaks, its), each)
+        for each in known
+        if (its := each.implied) is not None
     ]
+    if answer.lattice is not None and (its := answer.implied) is not None:
+        room, lacking = guard.room(answer.lattice, formula), unexplained(prepared.peaks, its)
+        heard.append(Explanation("the prediction", its.rwp, room, lacking))
     return judge(heard, prepared.radiation.mean, anonymous_formula(formula))
-
-
-def _believed(verdict: Verdict | None, known: tuple[Analogue, ...]) -> Analogue | None:
-    """Return the known crystal that the verdict believes."""
-    named = [each for each in known if verdict is not None and each.name == verdict.by]
-    return min(named, key=lambda each: each.rwp, default=None)
 
 
 def _alarms(question: _Question, verdict: Verdict | None, believed: Analogue | None) -> list[str]:

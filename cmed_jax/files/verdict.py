@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cmed_jax.files.analogues import Analogue
 from cmed_jax.files.implied import WIDTH, Implied
 from cmed_jax.files.preparation import PeakList
 from cmed_jax.physics.patterns import RADIATIONS
@@ -48,28 +49,30 @@ class Explanation(NamedTuple):
     """What may explain a pattern.
 
     Attributes:
-        name: of a known crystal, or "the prediction".
+        name: of a known crystal, or "the prediction"; several crystals may have one name.
         rwp: of the pattern that it implies.
         room: its volume over the usual one.
         unexplained: measured lines that it does not imply.
+        crystal: the known crystal; None for the prediction.
     """
 
     name: str
     rwp: float
     room: float
     unexplained: Unexplained = Unexplained()
+    crystal: Analogue | None = None
 
 
 class Verdict(NamedTuple):
     """Whether a question is consistent, the sentence that says so, or what to check, and by what.
 
-    by: the name of the explanation that is believed; None where none is, which of a consistent
-        question the sentence explains.
+    by: the explanation that is believed; None where none is, which of a consistent question the
+        sentence explains.
     """
 
     consistent: bool
     sentence: str
-    by: str | None = None
+    by: Explanation | None = None
 
 
 def unexplained(peaks: PeakList, implied: Implied) -> Unexplained:
@@ -112,7 +115,7 @@ def judge(explanations: Sequence[Explanation], wavelength: float, kind: str) -> 
     if whole:
         believed = min(whole, key=lambda each: each.rwp)
         said = f"pattern, wavelength and formula go together: {_explained(believed)}"
-        return Verdict(True, said, believed.name)
+        return Verdict(True, said, believed)
     if usual:
         said = "pattern, wavelength and formula may go together, but no crystal is believed"
         return Verdict(True, f"{said}: {_but_for(min(usual, key=lambda each: each.rwp))}")

@@ -60,6 +60,7 @@ from cmed_jax.evaluation.experts import Expert
 from cmed_jax.files.analogues import Analogue
 from cmed_jax.files.cell_search import CellCandidate
 from cmed_jax.files.preparation import PeakList, Prepared
+from cmed_jax.files.verdict import Verdict
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.prediction import Conventional, Prediction
 
@@ -75,7 +76,7 @@ def results(prediction: Prediction) -> dict[str, Any]:
         "measured": None if prediction.prepared is None else _measured(prediction.prepared),
         "implied": None if implied is None else {"cosine": implied.cosine, "rwp": implied.rwp},
         "analogues": [_analogue(analogue) for analogue in prediction.analogues],
-        "verdict": None if prediction.verdict is None else prediction.verdict._asdict(),
+        "verdict": _verdict(prediction.verdict),
         "experts": [_expert(expert) for expert in prediction.experts],
         "alarms": list(prediction.alarms),
         "doubts": list(prediction.doubts),
@@ -160,6 +161,12 @@ def _candidate(cell: CellCandidate) -> dict[str, Any]:
         "origin": cell.origin,
         "room": cell.room,
     }
+
+
+def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
+    if verdict is None:
+        return None
+    return verdict._asdict() | {"by": None if verdict.by is None else verdict.by.name}
 
 
 def _analogue(analogue: Analogue) -> dict[str, Any]:

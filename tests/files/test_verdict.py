@@ -7,7 +7,7 @@ from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.material import Material
-from cmed_jax.files.analogues import explain
+from cmed_jax.files.analogues import Analogue, explain
 from cmed_jax.files.implied import Implied
 from cmed_jax.files.measured import pattern_of_columns
 from cmed_jax.files.preparation import PeakList, prepare
@@ -105,7 +105,7 @@ def test_what_leaves_lines_unexplained_is_not_believed():
     assert (verdict.consistent, verdict.by) == (True, None)
     assert "but not lines at 27.40, 53.87 degrees, 4 % of its area" in verdict.sentence
     better = Explanation("NaCl like MgO", 0.55, 1.0, Unexplained(IMPURE - 0.01, (53.87,)))
-    assert judge([poor, better], CU, "AB").by == "NaCl like MgO"
+    assert judge([poor, better], CU, "AB").by == better
 
 
 def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
@@ -127,4 +127,21 @@ def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
     assert heard["CsCl"].unexplained.share > IMPURE
     assert set(heard["CsCl"].unexplained.angles) <= odd
     assert judge([heard["CsCl"]], CU, "AB").by is None
-    assert judge([*heard.values()], CU, "AB").by == heard["MgO"].name
+    assert judge([*heard.values()], CU, "AB").by == heard["MgO"]
+
+
+@pytest.mark.parametrize(
+    "fault", [{"unexplained": Unexplained(2 * IMPURE)}, {"room": 2 * MOST_ROOM}]
+)
+def test_a_rejected_crystal_does_not_answer_for_one_of_the_same_name(fault):
+    """Structure types share formulas; here the rejected crystal fits better than the accepted."""
+    crystals = [
+        Analogue(Material(name, np.eye(3), np.array([22]), np.zeros((1, 3)), 1), "SnO2", 0.9)
+        for name in ("rutile", "brookite")
+    ]
+    accepted, rejected = (
+        Explanation(each.name, 0.15, 1.0, Unexplained(), each) for each in crystals
+    )
+    rejected = rejected._replace(rwp=0.10, **fault)
+    assert accepted.name == rejected.name
+    assert judge([rejected, accepted], CU, "AB2").by.crystal is crystals[0]
