@@ -33,14 +33,15 @@ from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.lines import padded_lines
 from cmed_jax.evaluation.metrics import ssim
-from cmed_jax.files.analogues import find_analogues
-from cmed_jax.files.cell_search import MeasuredLines
-from cmed_jax.files.measured import MeasuredPattern, pattern_of_columns
-from cmed_jax.files.preparation import prepare
+from cmed_jax.io.pattern import MeasuredPattern, pattern_of_columns
 from cmed_jax.physics import Crystal, electron_density, reflections
-from cmed_jax.physics.artefacts import LABORATORY, count, draw, expected
+from cmed_jax.physics.artefact_ranges import LABORATORY
+from cmed_jax.physics.artefacts import count, draw, expected
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.patterns import RADIATIONS
+from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.powder.preparation import prepare
+from cmed_jax.solution.isostructural import find_analogues
 
 COPPER = replace(LABORATORY, anodes=("Cu",))
 GRID = Grid(5.0, 120.0, 5750, wavelength=RADIATIONS["CuKa"])

@@ -1,12 +1,12 @@
 """What an atom takes up: `python benchmarks/atomic_volumes.py [--materials FILES] [--write]`.
 
-Two volumes of each element, in ionic and in other compounds (`cmed_jax.crystal.volumes`), are
-fitted to the volumes per atom of known crystals. The errors count relatively, and large ones less
-(an approximation of their absolute value), for some crystals have large pores. Where few crystals
-tell, an element has the other kind's volume. Printed are percentiles of ln of the true volume over
-the fitted one. The table in the package is of the embedded materials and of CrystalNet's cubic and
-trigonal ones together, those of their training splits alone: it is a feature of the gate's, and the
-held-out materials decide nothing that they are to test.
+Two volumes of each element, in ionic and in other compounds (`cmed_jax.crystal.atomic_volumes`),
+are fitted to the volumes per atom of known crystals. The errors count relatively, and large ones
+less (an approximation of their absolute value), for some crystals have large pores. Where few
+crystals tell, an element has the other kind's volume. Printed are percentiles of ln of the true
+volume over the fitted one. The table in the package is of the embedded materials and of
+CrystalNet's cubic and trigonal ones together, those of their training splits alone: it is a feature
+of the gate's, and the held-out materials decide nothing that they are to test.
 """
 
 import csv
@@ -19,11 +19,11 @@ import scipy.optimize
 import tyro
 from jaxtyping import Float
 
+from cmed_jax.crystal.atomic_volumes import TABLE, is_ionic
 from cmed_jax.crystal.composition import SYMBOLS, composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.crystal.splits import assign_splits
-from cmed_jax.crystal.volumes import TABLE, is_ionic
 
 PATH = Path(__file__).parents[1] / "cmed_jax" / "crystal" / "embedded" / TABLE
 FEW = 10

@@ -14,14 +14,15 @@ import jax
 import tyro
 from flax import nnx
 
-from cmed_jax.config import PRESETS, Config
-from cmed_jax.data.augmentation import NAMES
+from cmed_jax.cli import ARTEFACTS, PRESETS
+from cmed_jax.config import Config
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.data.lines import load_lines
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import Compiled, DataParallel
-from cmed_jax.training.step import Table, TrainState, initial_state, make_step
+from cmed_jax.training.step import TrainState, initial_state, make_step
+from cmed_jax.training.table import Table
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def main() -> None:
     parallel = DataParallel(devices=jax.devices()[:1])
     examples = load_examples(options.data, "train")
     lines, kept = load_lines(
-        options.data, "train", max(a.s_max for a in NAMES.values() if a), options.lines
+        options.data, "train", max(a.s_max for a in ARTEFACTS.values() if a), options.lines
     )
     print(
         f"{len(examples)} materials, {options.lines} lines of each with at least {kept.min():.1%}"
@@ -66,7 +67,7 @@ def main() -> None:
     table = parallel.place(Table.of(examples, lines))
     rows = Rows(len(examples), demo.batch, 0)
     runs = {}
-    for name, artefacts in NAMES.items():
+    for name, artefacts in ARTEFACTS.items():
         augmentation = dataclasses.replace(demo.step.augmentation, artefacts=artefacts)
         step = dataclasses.replace(demo.step, augmentation=augmentation)
         runs[name] = compiled_step(dataclasses.replace(demo, step=step), parallel)

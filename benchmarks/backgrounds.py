@@ -24,15 +24,16 @@ from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.lines import padded_lines
-from cmed_jax.files import load_pattern
-from cmed_jax.files.background import Method, background
-from cmed_jax.files.peaks import counting_noise
-from cmed_jax.physics.artefacts import LABORATORY, draw, expected
+from cmed_jax.io.pattern import load_pattern
+from cmed_jax.physics.artefact_ranges import LABORATORY
+from cmed_jax.physics.artefacts import draw, expected
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.physics.patterns import RADIATIONS, two_theta
 from cmed_jax.physics.reflections import half_sphere, reflections
+from cmed_jax.powder.background import Method, background
+from cmed_jax.powder.peaks import counting_noise
 
 POINTS = 5000
 """Of the simulated patterns: one number for all, for which one program is compiled."""

@@ -17,12 +17,12 @@ from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.lattice import PRIMITIVE, cell_parameters
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.files import MeasuredLines, find_cell
-from cmed_jax.files.cell_search import lattice_types_of
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
 from cmed_jax.physics.patterns import RADIATIONS, powder_lines
 from cmed_jax.physics.reflections import reflections
+from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.solution.cell_search import find_cell, lattice_types_of
 
 GROUPS = {"cubic": range(195, 231), "trigonal": range(143, 168)}
 WAVELENGTH = RADIATIONS["CuKa"]

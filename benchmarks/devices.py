@@ -21,7 +21,7 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
 
-from cmed_jax.prediction import restore
+from cmed_jax.prediction.restore import restore
 
 ROOT = Path(__file__).parents[1]
 TRAIN = (sys.executable, "-m", "cmed_jax.train")

@@ -1,9 +1,9 @@
 """What the gate learns, part by part: `python -m benchmarks.experts RUN`.
 
 Gates are trained on the same questions about training crystals, with a part left out in turn, and
-asked about all validation crystals (`cmed_jax.gate`, whose options this command takes). Beside them
-stand rules that learn nothing. Intervals are of the difference to the whole gate over materials.
-What is solved is kept in the run's folder; the run's own gate stays as it is.
+asked about all validation crystals (`cmed_jax.train_gate`, whose options this command takes).
+Beside them stand rules that learn nothing. Intervals are of the difference to the whole gate over
+materials. What is solved is kept in the run's folder; the run's own gate stays as it is.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,12 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
 
-from cmed_jax.config import run_command
-from cmed_jax.evaluation.experts import FEATURES, OF_CRYSTAL
-from cmed_jax.evaluation.lessons import Lessons
-from cmed_jax.evaluation.protocol import paired, spread
-from cmed_jax.gate import Options, fitted, gathered, of_experts, of_mixtures, smallest_residual
+from cmed_jax.cli import run_command
+from cmed_jax.evaluation.statistics import paired, spread
+from cmed_jax.mixture.experts import FEATURES, OF_CRYSTAL
+from cmed_jax.mixture.fit import fitted, of_experts, of_mixtures, smallest_residual
+from cmed_jax.mixture.gate_data import Lessons
+from cmed_jax.train_gate import Options, gathered
 
 WHOLE = "gate"
 """What the others are compared with."""
@@ -42,7 +43,8 @@ def arms(options: Options) -> Iterator[tuple[str, Float[np.ndarray, " n"]]]:
     """Yield each arm's name, and the similarity of its answers to the truth."""
     lessons, asked = gathered(options)
     each = of_experts(asked)
-    yield WHOLE, of_mixtures(fitted(options, lessons), asked)
+    training = {"steps": options.steps, "batch": options.batch, "seed": options.seed}
+    yield WHOLE, of_mixtures(fitted(lessons, **training), asked)
     parts = {
         "gate without the network": without_network,
         "gate told nothing of volume, distances and freedom": lambda of: without_features(
@@ -54,7 +56,7 @@ def arms(options: Options) -> Iterator[tuple[str, Float[np.ndarray, " n"]]]:
         "gate told nothing but who answers": lambda of: without_features(of, slice(1, FEATURES)),
     }
     for name, part in parts.items():
-        yield name, of_mixtures(fitted(options, part(lessons)), part(asked))
+        yield name, of_mixtures(fitted(part(lessons), **training), part(asked))
     yield "smallest residual", smallest_residual(each)
     yield "network alone", each[:, 0]
     yield "best expert (oracle)", each.max(axis=1)

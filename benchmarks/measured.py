@@ -24,8 +24,9 @@ from jaxtyping import Float
 from pymatgen.core import Composition, Lattice, Structure
 
 from cmed_jax.data.lines import padded_lines
-from cmed_jax.files import load_pattern
-from cmed_jax.physics.artefacts import LABORATORY, Artefacts, expected, middle
+from cmed_jax.io.pattern import load_pattern
+from cmed_jax.physics.artefact_ranges import LABORATORY, Artefacts
+from cmed_jax.physics.artefacts import expected, middle
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.instrument import Lines

@@ -32,12 +32,15 @@ from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.evaluation.metrics import ssim
-from cmed_jax.files.cell_search import CellCandidate, MeasuredLines, find_cell, lattice_types_of
-from cmed_jax.files.implied import Implied, imply
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
-from cmed_jax.prediction import Prediction, Restored, restore, restore_and_predict
+from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.prediction.predict import restore_and_predict
+from cmed_jax.prediction.restore import Restored, restore
+from cmed_jax.prediction.result import Prediction
+from cmed_jax.solution.calculated import Implied, imply
+from cmed_jax.solution.cell_search import CellCandidate, find_cell, lattice_types_of
 
 RIGHT = 0.005
 """Largest error of a cell that counts as found."""

@@ -15,13 +15,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from cmed_jax.config import PRESETS, Config
+from cmed_jax.cli import PRESETS
+from cmed_jax.config import Config, LoopConfig
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import load_examples
+from cmed_jax.io.run import METRICS
 from cmed_jax.train import train
-from cmed_jax.training.folder import METRICS
 from cmed_jax.training.log import timed
-from cmed_jax.training.loop import LoopConfig
 
 SCORES = ("ssim", "psnr", "nmae", "pearson")
 

@@ -23,7 +23,8 @@ from jaxtyping import Array, PyTree
 from rich.console import Console
 from rich.table import Table as Columns
 
-from cmed_jax.config import PRESETS, Config
+from cmed_jax.cli import PRESETS
+from cmed_jax.config import Config, Precision
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.batches import QUERIES, draw_voxels, to_coordinates
 from cmed_jax.model.network import Network
@@ -32,7 +33,7 @@ from cmed_jax.training.inputs import Inputs, open_inputs
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.speed import Speed
-from cmed_jax.training.step import Precision, TrainState, compute_as, initial_state, make_step
+from cmed_jax.training.step import TrainState, compute_as, initial_state, make_step
 
 
 @dataclass(frozen=True)

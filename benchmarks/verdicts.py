@@ -5,7 +5,7 @@ wavelength of other anodes, and with the formula of the next material; crystals 
 is asked about, and of the true one, are taken out of the known ones, as if the compound were new.
 Known crystals alone are heard, no network. Printed is how often the verdict is that the question is
 consistent, that it is not, or that nothing tells; and the same of other limits of Rwp and of the
-volume than those of `cmed_jax.files.verdict`, which were set so.
+volume than those of `cmed_jax.prediction.assessment`, which were set so.
 """
 
 from collections import defaultdict
@@ -26,13 +26,13 @@ from benchmarks.analogues import chosen, measured
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.files import verdict
-from cmed_jax.files.analogues import explain
-from cmed_jax.files.measured import MeasuredPattern, pattern_of_columns
-from cmed_jax.files.preparation import prepare
-from cmed_jax.files.verdict import Explanation, judge
+from cmed_jax.io.pattern import MeasuredPattern, pattern_of_columns
 from cmed_jax.physics import Crystal
 from cmed_jax.physics.patterns import RADIATIONS
+from cmed_jax.powder.preparation import prepare
+from cmed_jax.prediction import assessment
+from cmed_jax.prediction.assessment import Explanation, assess
+from cmed_jax.solution.isostructural import explain
 
 HEARD = 3
 """Analogues, as many as a prediction has by default."""
@@ -97,7 +97,7 @@ def counts(answers: Answers) -> dict[str, tuple[int, int, int]]:
     found = {}
     for kind, each in answers.items():
         used = RADIATIONS.get(kind, RADIATIONS["CuKa"])
-        verdicts = [judge(explanations, used, "") for explanations in each]
+        verdicts = [assess(explanations, used, "") for explanations in each]
         consistent = sum(one is not None and one.consistent for one in verdicts)
         nothing = sum(one is None for one in verdicts)
         found[kind] = consistent, len(each) - consistent - nothing, nothing
@@ -120,7 +120,7 @@ def main() -> None:
     Console().print(f"{options.materials} materials; 10th, 50th and 90th percentiles", table)
     limits = Table("Rwp", "room", *(f"not: {kind}" for kind in answers))
     for rwp, (least, most) in product(LIMITS, ROOMS):
-        with patch.multiple(verdict, EXPLAINED=rwp, LEAST_ROOM=least, MOST_ROOM=most):
+        with patch.multiple(assessment, EXPLAINED=rwp, LEAST_ROOM=least, MOST_ROOM=most):
             doubted = (str(row[1]) for row in counts(answers).values())
             limits.add_row(f"{rwp}", f"{least} to {most}", *doubted)
     Console().print(limits)

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from cmed_jax.config import run_command
+from cmed_jax.cli import run_command
 from cmed_jax.evaluation.comparison import compare, load_results, table
-from cmed_jax.evaluation.report import TABLE_WIDTH
+from cmed_jax.report.tables import TABLE_WIDTH
 
 
 @dataclass(frozen=True)

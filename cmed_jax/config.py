@@ -1,26 +1,141 @@
-"""The configuration of a run, its presets, and how commands read it and answer mistakes."""
+"""The configuration of a run: what decides its weights, and how it is carried out.
+
+It imports nothing that trains, so that a prediction reads it without Grain and Orbax.
+"""
 
 import dataclasses
-import os
-import sys
-from collections.abc import Callable
-from textwrap import shorten
-from typing import Any
-
-import tyro
-from jax.errors import JaxRuntimeError
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from cmed_jax.data.augmentation import AugmentationConfig
-from cmed_jax.model.presets import KINDS, BaseConfig, NetworkConfig, PublishedConfig
-from cmed_jax.training.hosts import HostsConfig, leave
-from cmed_jax.training.inputs import InputMode
-from cmed_jax.training.loop import LoopConfig
-from cmed_jax.training.optimizer import OptimizerConfig
-from cmed_jax.training.parallel import Mode
-from cmed_jax.training.step import StepConfig
+from cmed_jax.model.presets import KINDS, NetworkConfig, PublishedConfig
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+InputMode = Literal["auto", "resident", "streaming"]
+Mode = Literal["jit", "pmap"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
+class StepConfig:
+    """What a step draws, and how it computes.
+
+    Attributes:
+        augmentation: artefacts and hidden knowledge.
+        shared_voxels: all crystals of a batch are asked at the same voxels, so that what depends
+            on the coordinate alone is computed once; else each draws its own (published).
+        precision: of the arithmetic; parameters are float32 in every case. tf32 rounds the factors
+            of matrix products where the device can, bfloat16 all that the layers compute.
+        remat: compute the insides of blocks again on the way back, in less memory and more time.
+        accumulate: parts of a batch that are taken one after the other, in the memory of one part.
+            The step is that of the whole batch, to rounding; but batch statistics (published) are
+            those of a part.
+    """
+
+    augmentation: AugmentationConfig = AugmentationConfig()
+    shared_voxels: bool = True
+    precision: Precision = "float32"
+    remat: bool = False
+    accumulate: int = 1
+
+    def __post_init__(self):
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate is {self.accumulate}: give at least 1")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW (Adam where the weight decay is zero) and the course of its learning rate.
+
+    Attributes:
+        learning_rate: the highest rate.
+        final_rate: the rate at the end of a cosine.
+        epsilon: size of a gradient below which a weight is no longer moved by whole steps. Adam
+            divides gradients by their sizes, and so the rounding of those that nearly vanish.
+        weight_decay: decoupled from the gradient (AdamW).
+        clip: largest norm of the gradient; 0 leaves it as it is.
+        schedule: one cosine over the whole run, or the article's warm restarts.
+        warmup: steps of linear rise before one cosine.
+        first_cycle: steps of the first of the restarted cosines; each next one is twice as long.
+    """
+
+    learning_rate: float = 1e-3
+    final_rate: float = 1e-6
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float = 0.0
+    schedule: Literal["cosine", "warm_restarts"] = "cosine"
+    warmup: int = 100
+    first_cycle: int = 12_700
+
+    def __post_init__(self):
+        for name in ("learning_rate", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
+        if self.schedule == "warm_restarts" and self.first_cycle < 1:
+            raise ValueError(f"first_cycle is {self.first_cycle}: give at least one step")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How often the loop does what; none of it changes the weights.
+
+    Attributes:
+        log_every: steps between two lines of metrics.
+        validate_every: steps between two validations on full grids.
+        validation_materials: how many materials of the validation split these take.
+        checkpoint_every: steps between two checkpoints; a validation is always saved.
+        steps_per_dispatch: steps that the device takes without the host; more than one where a step
+            takes the device less than some milliseconds.
+    """
+
+    log_every: int = 50
+    validate_every: int = 1000
+    validation_materials: int = 64
+    checkpoint_every: int = 500
+    steps_per_dispatch: int = 1
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"{name} is {value}: give at least 1")
+
+
+@dataclass(frozen=True)
+class HostsConfig:
+    """How the processes of a run find each other, where there are several.
+
+    Tasks of SLURM and of Open MPI and the machines of a TPU pod find each other by themselves.
+    Elsewhere each process is told; what is not given here is taken from the environment:
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID.
+
+    Attributes:
+        coordinator: HOST:PORT of process 0, a port that is free there.
+        processes: how many there are.
+        process: which of them this one is, counted from 0.
+        patience: seconds that processes wait for each other at the start.
+        timeout: seconds of silence after which a process counts as dead, and the others end.
+    """
+
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+    patience: int = 300
+    timeout: int = 60
+
+    def __post_init__(self):
+        for name in ("patience", "timeout"):
+            if (seconds := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {seconds}: give at least 1 second")
+        given = (self.coordinator, self.processes, self.process)
+        if self.coordinator and None in given:
+            raise ValueError("a coordinator is given: give processes and process, too")
+        if None not in given and not 0 <= self.process < self.processes:
+            raise ValueError(
+                f"process is {self.process}: of {self.processes} processes, count from 0"
+            )
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that a run is made of.
 
@@ -108,72 +223,3 @@ class Config:
                 f"the configuration is of another version of cmed_jax ({error}): train the run "
                 "again, or install that version"
             ) from error
-
-
-PARTIAL = AugmentationConfig(
-    shift=0, noise=1e-3, full=0.7, no_ratios=0.1, missing_element=0.1, none=0.1
-)
-"""Every kind of knowledge; the positions of the lines are left alone, for they tell the cell."""
-
-PRESETS: dict[str, tuple[str, Config]] = {
-    "demo": (
-        "a small network that trains in minutes on two cores",
-        Config(
-            data=tyro.MISSING,
-            run=tyro.MISSING,
-            network=BaseConfig(width=1024),
-            optimizer=OptimizerConfig(epsilon=1e-7, weight_decay=1e-2, clip=1.0),
-            step=StepConfig(PARTIAL),
-            steps=2500,
-        ),
-    ),
-    "base": (
-        "our network",
-        Config(
-            data=tyro.MISSING,
-            run=tyro.MISSING,
-            network=BaseConfig(),
-            optimizer=OptimizerConfig(epsilon=1e-7, weight_decay=1e-2, clip=1.0),
-            step=StepConfig(PARTIAL),
-            steps=50_000,
-        ),
-    ),
-    "published": (
-        "CrystalNet as the article describes it: 1,500 epochs of the cubic materials",
-        Config(
-            data=tyro.MISSING,
-            run=tyro.MISSING,
-            network=PublishedConfig(),
-            optimizer=OptimizerConfig(schedule="warm_restarts"),
-            step=StepConfig(AugmentationConfig(), shared_voxels=False),
-            steps=190_500,
-        ),
-    ),
-}
-
-
-def parse(args: list[str] | None = None) -> Config:
-    """Read a configuration from the command line: a preset, then what differs from it."""
-    return tyro.extras.overridable_config_cli(
-        PRESETS,
-        prog="python -m cmed_jax.train",
-        description="Train a network on a dataset, or continue where a run was stopped.",
-        args=args,
-    )
-
-
-def run_command(command: Callable[[], int | None]) -> None:
-    """Run a command and leave the process; a mistake or a fault is one sentence.
-
-    Notes that an error was given on its way follow it. The exit code is 2, or 75 (EX_TEMPFAIL)
-    where the same command may succeed when it is started again: a device failed, or another process
-    is out of reach.
-    """
-    try:
-        code = command() or 0
-    except (ValueError, OSError, JaxRuntimeError) as error:
-        device = isinstance(error, JaxRuntimeError)
-        said = f"the device failed ({shorten(str(error), 300)}): start again" if device else error
-        print("; ".join([f"error: {said}", *getattr(error, "__notes__", [])]), file=sys.stderr)
-        code = os.EX_TEMPFAIL if device or isinstance(error, ConnectionError) else 2
-    leave(code)

@@ -15,19 +15,21 @@ import tyro
 from flax import nnx
 from rich.console import Console
 
-from cmed_jax.config import run_command
-from cmed_jax.evaluation.bench import Bench
+from cmed_jax.cli import run_command
+from cmed_jax.data.query import Deviating, Generator
 from cmed_jax.evaluation.controls import CONTROLS
-from cmed_jax.evaluation.experts import mixture, mixtures
-from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.page import page
-from cmed_jax.evaluation.pictures import plot_materials
-from cmed_jax.evaluation.protocol import Deviating, Generator
-from cmed_jax.evaluation.report import print_report
-from cmed_jax.prediction import restore
-from cmed_jax.released import folder as released
-from cmed_jax.training.checkpoint import run_folder
-from cmed_jax.training.damage import checksum
+from cmed_jax.evaluation.scoring import Scores
+from cmed_jax.evaluation.suite import Bench
+from cmed_jax.io import released
+from cmed_jax.io.integrity import checksum
+from cmed_jax.io.run import run_folder
+from cmed_jax.mixture.experts import mixture, mixtures
+from cmed_jax.model.generator import network_generator
+from cmed_jax.prediction.restore import restore
+from cmed_jax.report.evaluation_page import page
+from cmed_jax.report.gallery import chosen_rows, entry
+from cmed_jax.report.slices import plot_materials
+from cmed_jax.report.tables import TABLE_WIDTH, print_report
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     found = bench.results(model, controls, run, spoilt)
     print_report(found, bench.console)
     if options.report is not None:
-        _write(out / "index.html", page(found, bench.gallery(plain, model)))
+        _write(out / "index.html", page(found, _gallery(bench, plain, model)))
         shown = "index.html"
     else:
         folder, ssim = out / "pictures", model.plain["ssim"]
@@ -147,13 +149,24 @@ def _own_folder(run: Path, split: str) -> Path:
     return run_folder(run) / "evaluation" / split
 
 
+def _gallery(bench: Bench, generator: Generator, model: Scores) -> dict[str, list[dict[str, Any]]]:
+    """Return the entries of the page's gallery by group."""
+    return {
+        group: [
+            entry(bench.held_out, row, bench.crystals[row], generator, bench.b_factor)
+            for row in rows
+        ]
+        for group, rows in chosen_rows(model.plain["ssim"]).items()
+    }
+
+
 def _bench(options: Options, data: Path, console: Console | None) -> Bench:
     return Bench(
         data,
         options.split,
         known=options.known,
         as_published=options.as_published,
-        console=console,
+        console=console or Console(width=max(Console().width, TABLE_WIDTH)),
     )
 
 

@@ -12,17 +12,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from cmed_jax.config import run_command
-from cmed_jax.evaluation.report import STYLE, TABLE_WIDTH
-from cmed_jax.files.whole import write_text
-from cmed_jax.jobs import Format, Job, Known, Settings, command_line, run
-from cmed_jax.manifest import check_names, pattern_files, read_manifest
-from cmed_jax.prediction import Restored, restore
+from cmed_jax.cli import run_command
+from cmed_jax.io.atomic import write_text
+from cmed_jax.prediction.batch import COMMAND_DEFAULTS, Format, Job, Output, command_line
+from cmed_jax.prediction.manifest import check_names, pattern_files, read_manifest
+from cmed_jax.prediction.options import PredictionOptions
+from cmed_jax.prediction.restore import Restored, restore
+from cmed_jax.report.tables import STYLE, TABLE_WIDTH
 
 Outcome = Mapping[str, Any]
 
 ALONE: Outcome = {"name": "the network", "weight": 1.0}
-"""Whose density it is where nobody else was asked."""
+"""The contributing expert where only the network was asked."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Options:
     Attributes:
         patterns: files of measured patterns, or folders of them: columns of two-theta and intensity
             (.xy, .csv, ...), .cif, .xrdml, .ras, .rasx, .brml, .raw, .uxd, .fxye, .gsas.
-        settings: of every prediction.
-        known: of every pattern.
+        output: the network, and what is written.
+        options: of every pattern.
         manifest: a CSV file with a pattern in each row: file, and any of composition, elements,
             wavelength, cell, centring.
         out: the folder to write to: of halite.xy the densities, such as halite.npz, the page
@@ -42,8 +43,8 @@ class Options:
     """
 
     patterns: tyro.conf.Positional[tuple[Path, ...]]
-    settings: tyro.conf.OmitArgPrefixes[Settings]
-    known: tyro.conf.OmitArgPrefixes[Known]
+    output: tyro.conf.OmitArgPrefixes[Output]
+    options: tyro.conf.OmitArgPrefixes[PredictionOptions] = COMMAND_DEFAULTS
     manifest: Path | None = None
     out: Path = Path("predictions")
 
@@ -52,14 +53,13 @@ class Options:
 
         Raises:
             FileNotFoundError: a folder or the manifest is missing or empty.
-            ValueError: nothing is asked, the settings or what is known of all patterns are
-                unusable, the manifest cannot be read, or two patterns have the same name.
+            ValueError: nothing is asked, the options of all patterns are unusable, the manifest
+                cannot be read, or two patterns have the same name.
         """
-        self.settings.check()
-        self.known.check()
-        jobs = [Job(file, self.known) for file in pattern_files(self.patterns)]
+        self.options.check()
+        jobs = [Job(file, self.options) for file in pattern_files(self.patterns)]
         if self.manifest is not None:
-            jobs += read_manifest(self.manifest, self.known)
+            jobs += read_manifest(self.manifest, self.options)
         if not jobs:
             raise ValueError("there is no pattern: give files, a folder, or --manifest")
         check_names(jobs)
@@ -71,13 +71,13 @@ def main(args: list[str] | None = None) -> int:
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.predict")
     _check_out(options.out)
     jobs = options.jobs()
-    restored = restore(options.settings.model)
+    restored = restore(options.output.model)
     options.out.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         for job in progress.track(jobs, description="predicting"):
-            outcomes.append(_attempt(job, options.settings, restored, options.out))
+            outcomes.append(_attempt(job, options.output, restored, options.out))
             _say(outcomes[-1])
             write_text(options.out / "results.json", json.dumps(outcomes, indent=1))
     Console(width=max(Console().width, TABLE_WIDTH)).print(_table(outcomes))
@@ -94,9 +94,9 @@ def _check_out(out: Path) -> None:
         )
 
 
-def _attempt(job: Job, settings: Settings, restored: Restored, out: Path) -> Outcome:
+def _attempt(job: Job, output: Output, restored: Restored, out: Path) -> Outcome:
     try:
-        return run(job, settings, restored, out, command_line(job, settings, out))
+        return predict_to_files(job, output, restored, out, command_line(job, output, out))
     except (ValueError, OSError) as error:
         return {"file": str(job.file), "error": str(error)}
 
@@ -104,9 +104,8 @@ def _attempt(job: Job, settings: Settings, restored: Restored, out: Path) -> Out
 def _say(outcome: Outcome) -> None:
     """Say what the user should know, a sentence a line."""
     name = Path(outcome["file"]).name
-    for kind in ("alarm", "doubt", "note"):
-        for sentence in outcome.get(f"{kind}s", ()):
-            print(f"{kind}: {name}: {sentence}", file=sys.stderr)
+    for each in outcome.get("diagnostics", ()):
+        print(f"{each['severity']}: {name}: {each['message']}", file=sys.stderr)
     if "error" in outcome:
         print(f"error: {name}: {outcome['error']}", file=sys.stderr)
 
@@ -148,11 +147,11 @@ def _conventional(cell: Mapping[str, Any]) -> str:
 
 
 def _question(outcome: Outcome) -> str:
-    """Whether what was asked goes together."""
+    """Return whether pattern, wavelength and formula go together."""
     if outcome["alarms"]:
         return "[bold red]check it[/]"
-    believed = outcome["verdict"] is not None and outcome["verdict"]["by"] is not None
-    return "consistent" if believed else "–"
+    accepted = outcome["verdict"] is not None and outcome["verdict"]["by"] is not None
+    return "consistent" if accepted else "–"
 
 
 if __name__ == "__main__":

@@ -16,23 +16,24 @@ import tyro
 from flax import nnx
 
 from cmed_jax import __version__
-from cmed_jax.config import Config, run_command
+from cmed_jax.cli import run_command
+from cmed_jax.config import Config
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import fingerprint, load_examples, provenance, read_records
-from cmed_jax.data.familiar import FILE as FAMILIAR
-from cmed_jax.data.familiar import keep_familiar, load_familiar
+from cmed_jax.data.domain import FILE as FAMILIAR
+from cmed_jax.data.domain import keep_familiar, load_familiar
+from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.comparison import load_results
 from cmed_jax.evaluation.metrics import ssim
-from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import full_query
-from cmed_jax.model.gate import load_gate, save_gate
-from cmed_jax.prediction import Restored, restore
-from cmed_jax.released import folder as released
-from cmed_jax.released.card import card
-from cmed_jax.released.recorded import record
-from cmed_jax.training.checkpoint import find_checkpoint, run_folder
-from cmed_jax.training.damage import checksum
-from cmed_jax.training.folder import CONFIG, METRICS
+from cmed_jax.io import released
+from cmed_jax.io.integrity import checksum
+from cmed_jax.io.run import CONFIG, METRICS, run_folder
+from cmed_jax.mixture.gate import load_gate, save_gate
+from cmed_jax.model.generator import network_generator
+from cmed_jax.prediction.reference import record
+from cmed_jax.prediction.restore import Restored, restore
+from cmed_jax.report.model_card import card
+from cmed_jax.training.checkpoint import find_checkpoint
 from cmed_jax.training.log import timed
 
 CARD = "MODEL_CARD.md"

@@ -6,14 +6,17 @@ import jax
 import numpy as np
 from flax import nnx
 
-from cmed_jax.config import Config, parse, run_command
+from cmed_jax.cli import parse, run_command
+from cmed_jax.config import Config
 from cmed_jax.data.batches import QUERIES
-from cmed_jax.data.dataset import Examples, fingerprint, load_examples, spread_rows
-from cmed_jax.data.familiar import keep_familiar
+from cmed_jax.data.dataset import fingerprint, load_examples
+from cmed_jax.data.domain import keep_familiar
+from cmed_jax.data.examples import Examples, spread_rows
 from cmed_jax.data.lines import load_lines
-from cmed_jax.evaluation.measured import measured_query
-from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import Control, Query, evaluate, full_query
+from cmed_jax.data.measured_query import measured_query
+from cmed_jax.data.query import Control, Query, full_query
+from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.model.generator import network_generator
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.compilation import programs_kept

@@ -12,17 +12,8 @@ from matplotlib.axes import Axes
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.data.lines import padded_lines
-from cmed_jax.physics.artefacts import (
-    LABORATORY,
-    PRESETS,
-    Artefacts,
-    Conditions,
-    count,
-    draw,
-    expected,
-    measure,
-    middle,
-)
+from cmed_jax.physics.artefact_ranges import LABORATORY, PRESETS, Artefacts
+from cmed_jax.physics.artefacts import Conditions, count, draw, expected, measure, middle
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Lines

@@ -66,6 +66,22 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def test_split():
+    """Eleven synthetic examples to score on."""
+    from tests.synthetic import synthetic_examples
+
+    return synthetic_examples(11, seed=0)
+
+
+@pytest.fixture(scope="session")
+def training_split():
+    """Thirty synthetic examples to look answers up in."""
+    from tests.synthetic import synthetic_examples
+
+    return synthetic_examples(30, seed=1)
+
+
+@pytest.fixture(scope="session")
 def tiny(dataset):
     """Options of a network and a run that take seconds."""
     network = {"width": 16, "blocks": 1, "latent": 8, "harmonics": 3}
@@ -91,10 +107,10 @@ def gated(finished, tmp_path_factory):
     """The tiny run with a new gate, which finds all experts equally good."""
     from flax import nnx
 
-    from cmed_jax.evaluation.experts import FEATURES
-    from cmed_jax.model.gate import Gate, save_gate
-    from cmed_jax.prediction import restore
-    from cmed_jax.training.damage import checksum
+    from cmed_jax.io.integrity import checksum
+    from cmed_jax.mixture.experts import FEATURES
+    from cmed_jax.mixture.gate import Gate, save_gate
+    from cmed_jax.prediction.restore import restore
 
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("runs") / "gated")
     network = restore(folder).network
@@ -132,7 +148,7 @@ def small_disk(tmp_path):
 @pytest.fixture
 def answer(capsys):
     """Run a command in this process and return its exit code, what it printed, and its errors."""
-    from cmed_jax.config import run_command
+    from cmed_jax.cli import run_command
 
     def answer(main, *arguments):
         with pytest.raises(SystemExit) as end:

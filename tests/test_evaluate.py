@@ -10,8 +10,8 @@ from cmed_jax.data.dataset import fingerprint, load_examples
 from cmed_jax.evaluate import main
 from cmed_jax.evaluation.baselines import NAMES
 from cmed_jax.evaluation.controls import CONTROLS
-from cmed_jax.evaluation.degradation import CONDITIONS
-from cmed_jax.training.checkpoint import run_folder
+from cmed_jax.evaluation.robustness import CONDITIONS
+from cmed_jax.io.run import run_folder
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_it_prints_the_table_and_writes_into_the_run(finished, answer):
 
 def test_the_report_is_one_page_with_all_results(finished, dataset, tmp_path, monkeypatch):
     kept = {name: CONDITIONS[name] for name in ("Crystallite size", "Texture")}
-    monkeypatch.setattr("cmed_jax.evaluation.degradation.CONDITIONS", kept)
+    monkeypatch.setattr("cmed_jax.evaluation.robustness.CONDITIONS", kept)
     assert main([str(finished), "--samples", "2", "--report", str(tmp_path / "report")]) == 0
     written = {path.name: path for path in (tmp_path / "report").iterdir()}
     assert set(written) == {"results.json", "index.html"}
@@ -125,7 +125,7 @@ def test_baselines_are_kept_beside_the_data(evaluated, finished, dataset, monkey
     def compute(*args, **options):
         raise AssertionError("a baseline was made again")
 
-    monkeypatch.setattr("cmed_jax.evaluation.bench.baselines", compute)
+    monkeypatch.setattr("cmed_jax.evaluation.suite.baselines", compute)
     assert main([str(finished), "--samples", "0", "--pictures", "0", "--out", str(tmp_path)]) == 0
 
 

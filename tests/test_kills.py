@@ -19,7 +19,7 @@ import pytest
 import tensorflow_datasets as tfds
 from flax import nnx
 
-from cmed_jax.prediction import restore
+from cmed_jax.prediction.restore import restore
 from cmed_jax.train import main
 
 ROOT = Path(__file__).parents[1]

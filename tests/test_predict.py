@@ -13,7 +13,8 @@ from pymatgen.io.common import VolumetricData
 from pymatgen.io.vasp import Chgcar
 
 from cmed_jax.predict import main
-from cmed_jax.prediction import restore, restore_and_predict
+from cmed_jax.prediction.predict import restore_and_predict
+from cmed_jax.prediction.restore import restore
 
 GRID = (6, 5, 4)
 
@@ -219,7 +220,7 @@ def test_what_does_not_fit_into_memory_costs_a_line(predict, file, tmp_path, mon
             raise error
         return restore_and_predict(restored, pattern, *told, **options)
 
-    monkeypatch.setattr("cmed_jax.jobs.restore_and_predict", short)
+    monkeypatch.setattr("cmed_jax.prediction.batch.restore_and_predict", short)
     large = file.with_name("large.xy")
     large.write_bytes(file.read_bytes())
     code, _, errors = predict(large, file, samples=0)

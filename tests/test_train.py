@@ -19,10 +19,11 @@ from flax import nnx
 from cmed_jax import train
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_examples
-from cmed_jax.evaluation.measured import measured_query
-from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.data.measured_query import measured_query
+from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.predict import main as predict
-from cmed_jax.prediction import restore, restore_and_predict
+from cmed_jax.prediction.predict import restore_and_predict
+from cmed_jax.prediction.restore import restore
 from cmed_jax.train import main
 from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint
 from cmed_jax.training.folder import locked

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from cmed_jax.prediction import restore
+from cmed_jax.prediction.restore import restore
 from cmed_jax.training.folder import locked
 
 ROOT = Path(__file__).parents[1]

@@ -29,12 +29,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ablation import decoders, encoders, targets
-from cmed_jax.config import PRESETS, run_command
-from cmed_jax.data.dataset import Examples, load_examples
-from cmed_jax.evaluation.kinship import Kinship, kinship
-from cmed_jax.evaluation.network import network_generator
-from cmed_jax.evaluation.protocol import evaluate, paired, spread
+from cmed_jax.cli import PRESETS, run_command
+from cmed_jax.data.dataset import load_examples
+from cmed_jax.data.examples import Examples
+from cmed_jax.evaluation.overlap import Kinship, kinship
+from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.evaluation.statistics import paired, spread
 from cmed_jax.model.base import Base, BaseConfig
+from cmed_jax.model.generator import network_generator
 from cmed_jax.model.network import Network
 from cmed_jax.training.inputs import Inputs, open_inputs
 from cmed_jax.training.optimizer import make_optimizer

@@ -2,9 +2,9 @@
 
 In a training crystal some elements are replaced by others, drawn the more often the nearer they are
 in electronegativity and the more crystals hold them, and the cell is scaled as their volumes ask
-(`cmed_jax.crystal.volumes`). What has the reduced formula and the space group of a known crystal,
-held out or not, or of one made before, is left out. FILE holds the known crystals and then the new
-ones, of which the dataset job builds a dataset:
+(`cmed_jax.crystal.atomic_volumes`). What has the reduced formula and the space group of a known
+crystal, held out or not, or of one made before, is left out. FILE holds the known crystals and then
+the new ones, of which the dataset job builds a dataset:
 
     python -m tfds_builders.cmed --config cubic --materials FILE --data_dir DIR
 """
@@ -20,12 +20,12 @@ import numpy as np
 import tyro
 from jaxtyping import Integer
 
-from cmed_jax.config import run_command
+from cmed_jax.cli import run_command
+from cmed_jax.crystal.atomic_volumes import volume_of_atom
 from cmed_jax.crystal.canonical import electropositivity
 from cmed_jax.crystal.composition import SYMBOLS, composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.crystal.volumes import volume_of_atom
 
 NEAR = 10.0
 """Ranks of electronegativity between two elements at which one is drawn e times less often."""

@@ -12,10 +12,11 @@ from typing import Any
 
 import tyro
 
-from cmed_jax.app.desk import Desk, Predict
-from cmed_jax.config import run_command
-from cmed_jax.jobs import Format, Job, Settings, command_line, run
-from cmed_jax.prediction import restore
+from cmed_jax.app.queue import Desk, Predict
+from cmed_jax.cli import run_command
+from cmed_jax.prediction.batch import COMMAND_DEFAULTS, Format, Job, Output, command_line
+from cmed_jax.prediction.restore import restore
+from cmed_jax.report.output import predict_to_files
 
 HOST = "127.0.0.1"
 """This machine alone can reach it."""
@@ -39,21 +40,18 @@ class Options:
     samples: int = 8
 
 
-def predictor(settings: Settings) -> Predict:
-    """Return what answers the desk's jobs: a network that is restored once.
+def predictor(model: str) -> Predict:
+    """Return what answers the jobs of the queue: a network that is restored once.
 
     Raises:
         FileNotFoundError: there is no such network.
-        ValueError: the settings are unusable.
     """
-    settings = replace(settings, formats=FORMATS)
-    settings.check()
-    restored = restore(settings.model)
+    output, restored = Output(model, FORMATS), restore(model)
 
     def predict(job: Job, folder: Path, progress: Callable[[str], object]) -> Mapping[str, Any]:
-        named = Job(Path(job.file.name), job.known)
-        command = command_line(named, settings, Path("predictions"))
-        return run(job, settings, restored, folder, command, progress)
+        named = job._replace(file=Path(job.file.name))
+        command = command_line(named, output, Path("predictions"))
+        return predict_to_files(job, output, restored, folder, command, progress)
 
     return predict
 
@@ -62,13 +60,15 @@ def main(args: list[str] | None = None) -> int:
     """Run the command."""
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.app")
     _check_installed()
-    predict = predictor(Settings(options.model, samples=options.samples))
+    common = replace(COMMAND_DEFAULTS, samples=options.samples)
+    common.check()
+    predict = predictor(options.model)
     with (
         socket.create_server((HOST, options.port)) as listening,
         tempfile.TemporaryDirectory(prefix="cmed_jax-") as folder,
     ):
         print(f"open http://{HOST}:{listening.getsockname()[1]}; Ctrl-C ends", flush=True)
-        serve(Desk(predict, Path(folder)), listening)
+        serve(Desk(predict, Path(folder), common), listening)
     return 0
 
 

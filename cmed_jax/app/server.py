@@ -19,18 +19,18 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cmed_jax.app.desk import Busy, Desk, Task
+from cmed_jax.app.queue import Busy, Desk, Task
 from cmed_jax.crystal.lattice import PRIMITIVE
-from cmed_jax.files.readers.markup import MOST_BYTES
-from cmed_jax.jobs import JOB_STEPS
-from cmed_jax.manifest import COLUMNS, SUFFIXES, parse_known
+from cmed_jax.io.formats.markup import MOST_BYTES
 from cmed_jax.physics.patterns import RADIATIONS
+from cmed_jax.prediction.batch import JOB_STEPS
+from cmed_jax.prediction.manifest import COLUMNS, SUFFIXES, parse_options
 
 HOSTS = ["127.0.0.1", "localhost"]
 
 STATIC: list[str | tuple[str, str]] = [
     ("cmed_jax.app", "static"),
-    ("cmed_jax.evaluation", "templates"),
+    ("cmed_jax.report", "templates"),
 ]
 """Folders of packages: ours, and that of the style that all pages share."""
 
@@ -108,9 +108,10 @@ async def _submit(request: Request) -> Response:
     _check_origin(request)
     desk: Desk = request.app.state.desk
     try:
-        said = request.query_params
-        known = parse_known({column: said.get(column, "") for column in COLUMNS})
-        identity = desk.submit(said.get("name", ""), await _body(request), known)
+        written = request.query_params
+        columns = {column: written.get(column, "") for column in COLUMNS}
+        options = parse_options(columns, desk.common)
+        identity = desk.submit(written.get("name", ""), await _body(request), options)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     except Busy as error:

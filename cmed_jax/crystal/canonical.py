@@ -14,44 +14,32 @@ Mirror images count as equivalent: a powder pattern cannot tell them apart.
 import logging
 from dataclasses import replace
 from functools import cache
-from itertools import combinations
 from typing import NamedTuple
 
 import moyopy
 import numpy as np
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.symmetry import (
+    SETTING,
+    STEPS,
+    Normalizer,
+    SpaceGroup,
+    invariant_metric,
+    normalizer,
+    space_group,
+)
 
 SYMPREC = 0.1
 """Tolerance of the symmetry search in angstrom, as for the space groups of the sources."""
 _TOLERANCES = 0.9 ** np.arange(40)  # as shares of that, where what is found at it forms no group
 
-# Shifts of origin between equivalent descriptions are multiples of 1/24 of the primitive cell.
-STEPS = 24
 # Coordinates compare in thousandths, whose boundaries keep away from multiples of 1/24 and 1/64.
 _RESOLUTION, _BIAS = 1000, 0.5625
 
-_SETTING = moyopy.Setting.spglib()  # the first Hall number of each space group
 # It warns of supercells whose shape has less symmetry than the crystal; only the crystal's counts.
 logging.getLogger("moyo").setLevel(logging.ERROR)
-
-
-class SpaceGroup(NamedTuple):
-    """A space group on its standard primitive cell.
-
-    Attributes:
-        cell: (a_p, b_p, c_p) = (a, b, c) M of that cell in the standard one.
-        rotations: W of each operation x -> W x + w, modulo the lattice.
-        translations: w of each in multiples of 1/24.
-        laue: W and -W of all operations: the group that turns equal reflections into each other.
-    """
-
-    cell: Float[np.ndarray, "3 3"]
-    rotations: Integer[np.ndarray, "m 3 3"]
-    translations: Integer[np.ndarray, "m 3"]
-    laue: Integer[np.ndarray, "p 3 3"]
 
 
 class CellChange(NamedTuple):
@@ -59,21 +47,6 @@ class CellChange(NamedTuple):
 
     matrix: Integer[np.ndarray, "3 3"]
     shift: Float[np.ndarray, "3"]
-
-
-class Normalizer(NamedTuple):
-    """The Euclidean normalizer of a space group on its standard primitive cell, modulo the group.
-
-    Attributes:
-        rotations: R of one isometry x -> R x + t for each coset.
-        translations: t of each.
-        polar: Q, such that any shift x -> x + Q y of the origin belongs to the normalizer as well.
-            It is integral and Q Q = Q, so that x - Q x is free of such a shift.
-    """
-
-    rotations: Integer[np.ndarray, "k 3 3"]
-    translations: Float[np.ndarray, "k 3"]
-    polar: Integer[np.ndarray, "3 3"]
 
 
 def canonical_cell(material: Material, symprec: float = SYMPREC) -> Material:
@@ -107,7 +80,7 @@ def canonical_description(
     matrix = np.rint(to_primitive @ to_standard).astype(int)
     shift = -to_primitive @ to_standard @ dataset.std_origin_shift
     old_lattice = np.linalg.inv(matrix).T @ material.lattice
-    metric = _invariant(old_lattice @ old_lattice.T, group.rotations)
+    metric = invariant_metric(old_lattice @ old_lattice.T, group.rotations)
     copies = np.array(dataset.mapping_std_prim)
     coords, first = _merge_copies(material.frac_coords @ matrix.T + shift, copies)
     numbers = material.numbers[first]
@@ -149,99 +122,13 @@ def _symmetry(material: Material, symprec: float) -> moyopy.MoyoDataset:
     cell = moyopy.Cell(lattice.tolist(), coords.tolist(), numbers.tolist())
     try:
         for tolerance in symprec * _TOLERANCES:
-            dataset = moyopy.MoyoDataset(cell, symprec=tolerance, setting=_SETTING)
+            dataset = moyopy.MoyoDataset(cell, symprec=tolerance, setting=SETTING)
             # Left to itself moyo halves its tolerance, which misses groups, or goes beyond it.
             if dataset.symprec == tolerance:
                 break
     except ValueError as error:
         raise ValueError(f"moyo finds no symmetry within {symprec} angstrom: {error}") from None
     return dataset
-
-
-@cache
-def space_group(number: int) -> SpaceGroup:
-    """Return a space group by its number, in the setting of the canonical cell."""
-    operations = moyopy.operations_from_number(number, setting=_SETTING)
-    cell = PRIMITIVE[moyopy.SpaceGroupType(number).hm_short[0]]
-    inverse = np.linalg.inv(cell)
-    rotations = np.rint(inverse @ operations.rotations @ cell).astype(int)
-    translations = np.rint(STEPS * np.array(operations.translations) @ inverse.T).astype(int)
-    first = np.unique(rotations, axis=0, return_index=True)[1]
-    laue = np.unique(np.concatenate([rotations, -rotations]), axis=0)
-    return SpaceGroup(cell, rotations[first], translations[first], laue)
-
-
-@cache
-def normalizer(number: int) -> Normalizer:
-    """Return the normalizer of a space group (by its number) on its primitive cell.
-
-    Only isometries that every lattice of the group's Bravais type admits are counted.
-    """
-    _, rotations, translations, _ = space_group(number)
-    polar = _polar_shifts(rotations)
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    seen: set[bytes] = set()
-    for candidate in _holohedry(rotations):
-        coset = {(candidate @ rotation).tobytes() for rotation in rotations}
-        if coset & seen:
-            continue
-        seen |= coset
-        for origin in _origins(candidate, rotations, translations, polar):
-            found.append((candidate, origin))
-    isometries, origins = zip(*found, strict=True)
-    return Normalizer(np.stack(isometries), np.stack(origins), polar)
-
-
-def _invariant(
-    metric: Float[np.ndarray, "3 3"], rotations: Integer[np.ndarray, "m 3 3"]
-) -> Float[np.ndarray, "3 3"]:
-    """Return the mean of a metric tensor over a point group."""
-    return np.mean(rotations.mT @ metric @ rotations, axis=0)
-
-
-def _holohedry(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "k 3 3"]:
-    """Return the point group of a lattice that has these rotations and is otherwise general."""
-    general = np.array([[1.0, 0.12, 0.23], [0.12, 1.7, 0.31], [0.23, 0.31, 2.6]])
-    metric = _invariant(general, rotations)
-    matrices = np.indices([3] * 9).reshape(9, -1).T.reshape(-1, 3, 3) - 1
-    return matrices[np.isclose(matrices.mT @ metric @ matrices, metric).all(axis=(1, 2))]
-
-
-def _polar_shifts(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "3 3"]:
-    """Return Q with Q Q = Q, integral, whose columns span what every rotation leaves as it is."""
-    invariant = np.mean(rotations, axis=0)
-    rank = round(np.trace(invariant))
-    basis = np.linalg.svd(invariant).U[:, :rank]
-    polar = np.zeros((3, 3), int)
-    for pivots in map(list, combinations(range(3), rank)):
-        if abs(np.linalg.det(basis[pivots])) > 1e-6:
-            polar[:, pivots] = np.rint(basis @ np.linalg.inv(basis[pivots]))
-            break
-    return polar
-
-
-def _origins(
-    rotation: Integer[np.ndarray, "3 3"],
-    rotations: Integer[np.ndarray, "m 3 3"],
-    translations: Integer[np.ndarray, "m 3"],
-    polar: Integer[np.ndarray, "3 3"],
-) -> Float[np.ndarray, "k 3"]:
-    """Return every t for which x -> R x + t carries the space group onto itself.
-
-    It turns (W, w) into (W', R w + t - W' t) with W' = R W / R, which has to be an operation
-    (W', w') of the group again: (1 - W') t = w' - R w modulo the lattice. Along polar directions t
-    is free and left out.
-    """
-    index = {matrix.tobytes(): i for i, matrix in enumerate(rotations)}
-    inverse = np.rint(np.linalg.inv(rotation)).astype(int)
-    origins = np.indices((STEPS, STEPS, STEPS)).reshape(3, -1).T
-    for image, translation in zip(rotation @ rotations @ inverse, translations, strict=True):
-        if image.tobytes() not in index:
-            return np.zeros((0, 3))
-        target = translations[index[image.tobytes()]] - rotation @ translation
-        misfit = origins - origins @ image.T - target
-        origins = origins[(misfit % STEPS == 0).all(axis=1)]
-    return np.unique((origins - origins @ polar.T) % STEPS, axis=0) / STEPS
 
 
 def _merge_copies(

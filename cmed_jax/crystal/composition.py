@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import gemmi
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 
 SYMBOLS = tuple(gemmi.Element(number).name for number in range(119))
 """Element symbols by atomic number; the place of 0 is held by "X"."""
@@ -34,6 +34,10 @@ class Knowledge(enum.IntEnum):
     NO_RATIOS = 1
     MISSING_ELEMENT = 2
     NONE = 3
+
+
+Composition = str | Mapping[str, float | int] | Sequence[str] | None
+"""A composition as a user gives it: a formula, amounts by element, the elements alone, or None."""
 
 
 def atomic_number(symbol: str) -> int:
@@ -147,3 +151,16 @@ def _parse_part(part: str, formula: str) -> dict[str, float]:
         raise unreadable from None
     units = float(Fraction(number or 1))
     return {symbol: units * amount for symbol, amount in amounts.items()}
+
+
+SAME_FRACTION = 1e-4
+"""Atom fractions closer than this are equal; those of different cells differ by more."""
+
+
+def one_differs(
+    others: Float[np.ndarray, "m 119"], composition: Float[np.ndarray, "119"]
+) -> Bool[np.ndarray, " m"]:
+    """Return where exactly one element has been exchanged for another, in the same amount."""
+    changed = np.abs(others - composition) > SAME_FRACTION
+    exchanged = (others > 0) != (composition > 0)
+    return (changed.sum(axis=1) == 2) & (exchanged.sum(axis=1) == 2)

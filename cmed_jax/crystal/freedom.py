@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.canonical import STEPS, SpaceGroup, normalizer, space_group
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.symmetry import STEPS, SpaceGroup, normalizer, space_group
 
 _ZERO = 1e-6
 """Singular values below this are rounding errors; those of the spans here are of order one."""

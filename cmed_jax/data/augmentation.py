@@ -7,33 +7,16 @@ Every function treats one example and is mapped over a batch; all that is random
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import tyro
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.physics.artefacts import PRESETS, Artefacts, measured
+from cmed_jax.physics.artefact_ranges import Artefacts
+from cmed_jax.physics.artefacts import measured
 from cmed_jax.physics.instrument import Lines
-
-NAMES: dict[str, Artefacts | None] = {"published": None, **PRESETS}
-
-
-def _name(artefacts: Artefacts | None) -> list[str]:
-    return [next((name for name, known in NAMES.items() if known == artefacts), "of its own")]
-
-
-BY_NAME = tyro.constructors.PrimitiveConstructorSpec(
-    nargs=1,
-    metavar="{" + ",".join(NAMES) + "}",
-    instance_from_str=lambda words: NAMES[words[0]],
-    is_instance=lambda value: value is None or isinstance(value, Artefacts),
-    str_from_instance=_name,
-    choices=tuple(NAMES),
-)
-"""How the command line names artefacts; in Python and in config.json every range stands."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +36,7 @@ class AugmentationConfig:
         none: share told nothing.
     """
 
-    artefacts: Annotated[Artefacts | None, BY_NAME] = None
+    artefacts: Artefacts | None = None
     stored: float = 0.0
     shift: int = 3
     noise: float = 1e-3

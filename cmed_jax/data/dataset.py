@@ -7,68 +7,24 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Float, Int32, Integer, Shaped
+from jaxtyping import Integer, Shaped
 
 from cmed_jax.crystal.material import Material
-from cmed_jax.data.schema import decode_density
+from cmed_jax.data.examples import Examples
 
 PROVENANCE = "provenance.json"
 REFUSED = "refused.jsonl"
 
 _PART = re.compile(r"part_(\d+)_of_(\d+)")
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """A split in host memory; row i is the same material on every machine, ordered by id.
-
-    Attributes:
-        material_id: id in the source.
-        formula: reduced formula.
-        space_group: number, 1-230.
-        atoms: number of atoms in the cell.
-        pattern: Mo K-alpha, two-theta 0-180, 1,024 bins, strongest 1.
-        composition: atom fractions by atomic number.
-        density: electron density in units of density_scale.
-        density_scale: e/angstrom^3.
-    """
-
-    material_id: Shaped[np.ndarray, " n"]
-    formula: Shaped[np.ndarray, " n"]
-    space_group: Int32[np.ndarray, " n"]
-    atoms: Int32[np.ndarray, " n"]
-    pattern: Float[np.ndarray, "n 1024"]
-    composition: Float[np.ndarray, "n 119"]
-    density: Float[np.ndarray, "n 50 50 50"]
-    density_scale: Float[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.material_id)
-
-    def densities(
-        self, rows: Integer[np.ndarray, " k"] | Sequence[int] | slice
-    ) -> Float[np.ndarray, "k 50 50 50"]:
-        """Return the densities of some rows, float32, e/angstrom^3."""
-        return decode_density(self.density[rows], self.density_scale[rows])
-
-    def spread(self, most: int) -> "Examples":
-        """Return at most so many examples, taken at even distances."""
-        rows = spread_rows(len(self), most)
-        return Examples(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
-
-
-def spread_rows(number: int, most: int) -> Integer[np.ndarray, " k"]:
-    """Return at most so many of the first rows, at even distances."""
-    return np.unique(np.linspace(0, number - 1, min(most, number)).astype(int))
 
 
 def load_examples(directory: str | Path, split: str) -> Examples:

@@ -7,15 +7,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.canonical import (
-    CellChange,
-    canonical_description,
-    space_group,
-    with_space_group,
-)
+from cmed_jax.crystal.canonical import CellChange, canonical_description, with_space_group
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.data.schema import encode_density
+from cmed_jax.crystal.symmetry import space_group
+from cmed_jax.data.encoding import encode_density
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import B_FACTOR, GRID, electron_density, truncation
 from cmed_jax.physics.patterns import MO_K_ALPHA, published_pattern
@@ -64,6 +60,23 @@ class Recipe:
         return cls(**{field.name: identity[field.name] for field in fields(cls)})
 
 
+def density_of(
+    crystal: Material, recipe: Recipe = Recipe(), shape: tuple[int, int, int] = GRID
+) -> Float[np.ndarray, "na nb nc"]:
+    """Return the density of a crystal in the cell of its record, e/angstrom^3.
+
+    Args:
+        crystal: in any cell.
+        recipe: how a material becomes a record.
+        shape: points along a, b, c; a density that the source holds comes on the records' grid.
+
+    Raises:
+        ValueError: the crystal cannot be used; the message is the reason.
+    """
+    described, atoms = _describe(crystal, recipe)
+    return _density(described, atoms, recipe, shape)
+
+
 def make_record(material: Material, recipe: Recipe = Recipe()) -> Record:
     """Return the record of a material.
 
@@ -93,14 +106,9 @@ def make_records(
     crystals = [crystal for _, crystal in usable]
     laue = [_laue(material, recipe) for material, _ in usable]
     lines = reflections_of(crystals, s_max=S_MAX, table="pymatgen", laue=laue, threads=1)
-    densities = (
-        [electron_density(crystal, b_factor=recipe.b_factor) for crystal in crystals]
-        if recipe.density == "iam"
-        else [material.density for material, _ in usable]
-    )
     records = (
-        _refusing(_record, material, *physics, recipe)
-        for (material, _), *physics in zip(usable, lines, densities, strict=True)
+        _refusing(_record, material, crystal, each, recipe)
+        for (material, crystal), each in zip(usable, lines, strict=True)
     )
     return [pair if isinstance(pair, Refusal) else next(records) for pair in described]
 
@@ -162,13 +170,20 @@ def _carried_density(
     return resample(material.density, GRID, *change) * (old_volume / described.volume)
 
 
+def _density(
+    material: Material, atoms: Crystal, recipe: Recipe, shape: tuple[int, int, int] = GRID
+) -> Float[np.ndarray, "na nb nc"]:
+    """Return the density of a described material."""
+    if recipe.density == "iam":
+        return electron_density(atoms, shape=shape, b_factor=recipe.b_factor)
+    assert material.density is not None  # or it would not have been described
+    return material.density
+
+
 def _record(
-    material: Material,
-    lines: Float[np.ndarray, "m 2"],
-    density: Float[np.ndarray, "50 50 50"],
-    recipe: Recipe,
+    material: Material, atoms: Crystal, lines: Float[np.ndarray, "m 2"], recipe: Recipe
 ) -> Record:
-    stored, scale = encode_density(density)
+    stored, scale = encode_density(_density(material, atoms, recipe))
     return {
         "material_id": material.material_id,
         "formula": material.formula,

@@ -1,6 +1,6 @@
 """What needs no model: constants, the nearest training crystal, and an expert's substitution.
 
-Each baseline is a generator of one candidate (`cmed_jax.evaluation.protocol`), computed from the
+Each baseline is a generator of one candidate (`cmed_jax.evaluation.scoring`), computed from the
 training split alone:
 
 constant map
@@ -9,12 +9,12 @@ mean of the formula
     the mean density of the training crystals of the same anonymous formula (AB3 for AlNi3); the
     constant map where there are none, or where the composition is not known in full.
 nearest in composition, in pattern, in both
-    the density of one training crystal, by `cmed_jax.evaluation.distances`; both is the distance in
+    the density of one training crystal, by `cmed_jax.solution.distances`; both is the distance in
     composition + twice the distance in pattern.
 substitution
-    `cmed_jax.evaluation.substitution`, and nearest in both where it has no answer.
+    `cmed_jax.solution.substitution`, and nearest in both where it has no answer.
 refined substitution
-    `cmed_jax.evaluation.solution`, and nearest in both where no crystal explains the pattern.
+    `cmed_jax.solution.solve`, and nearest in both where no crystal explains the pattern.
 
 The weight and the width of the distances were chosen on the validation crystals of the cubic
 benchmark, where they retrieve best; a baseline that is weaker than it could be flatters what stands
@@ -31,11 +31,12 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.composition import Knowledge, anonymous_formula
-from cmed_jax.data.dataset import Examples
-from cmed_jax.evaluation.distances import composition_distance, pattern_distance
-from cmed_jax.evaluation.protocol import Generator, Query
-from cmed_jax.evaluation.solution import solution
-from cmed_jax.evaluation.substitution import Templates, substitution
+from cmed_jax.data.examples import Examples
+from cmed_jax.data.query import Generator, Query
+from cmed_jax.solution.distances import composition_distance, pattern_distance
+from cmed_jax.solution.prototypes import Templates
+from cmed_jax.solution.solve import solve
+from cmed_jax.solution.substitution import first_density, ranked
 
 PATTERN_WEIGHT = 2.0
 """Weight of the distance in pattern against that in composition, where both count."""
@@ -132,5 +133,53 @@ def nearest(
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
         rows = np.round(distance(query), 6).argmin(axis=1)
         return training.densities(rows)[:, None]
+
+    return generate
+
+
+def substitution(templates: Templates, otherwise: Generator) -> Generator:
+    """Answer with the density of the substituted template that explains the pattern best.
+
+    Args:
+        templates: the training crystals.
+        otherwise: answers where there is no template: the training split holds no crystal of the
+            anonymous formula, the composition is not known in full, or there is no pattern.
+    """
+
+    def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
+        answers = np.array(otherwise(query))
+        known = np.asarray(query.knowledge) == Knowledge.FULL
+        patterns, compositions = np.asarray(query.pattern), np.asarray(query.composition)
+        for row in np.flatnonzero(known & patterns.any(axis=1)):
+            crystals = ranked(templates, patterns[row], compositions[row])
+            density = first_density(crystals, templates.recipe)
+            if density is not None:
+                answers[row, 0] = density
+        return answers
+
+    return generate
+
+
+UNEXPLAINED = 0.4
+"""Above this residual the crystals say less about the density than whoever is asked instead."""
+
+
+def solution(templates: Templates, otherwise: Generator) -> Generator:
+    """Answer with the density of the crystal that explains the pattern best, where one does.
+
+    Args:
+        templates: the training crystals.
+        otherwise: answers where no crystal explains the pattern, or there is no pattern.
+    """
+
+    def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
+        answers = np.array(otherwise(query))[:, :1]
+        for row in range(len(answers)):
+            found = solve(templates, *(np.asarray(column[row]) for column in query))
+            explaining = (each.crystal for each in found if each.residual <= UNEXPLAINED)
+            density = first_density(explaining, templates.recipe)
+            if density is not None:
+                answers[row, 0] = density
+        return answers
 
     return generate

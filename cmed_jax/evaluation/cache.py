@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import cmed_jax
-from cmed_jax.evaluation.protocol import Scores
+from cmed_jax.evaluation.scoring import Scores
 
 DECIDING = ("crystal", "physics", "data", "evaluation")
 """The rooms whose code decides the scores of a baseline."""

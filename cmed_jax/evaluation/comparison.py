@@ -14,8 +14,8 @@ from jaxtyping import Float
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from cmed_jax.evaluation.protocol import figures, paired, spread
-from cmed_jax.training.checkpoint import run_folder
+from cmed_jax.evaluation.statistics import figures, paired, spread
+from cmed_jax.io.run import run_folder
 
 ALIKE = {"dataset": "datasets", "split": "splits"}
 """What runs must have in common, by its name in the results."""

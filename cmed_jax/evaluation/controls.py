@@ -14,8 +14,8 @@ from jaxtyping import Integer
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.crystal.material import crystal_system
 from cmed_jax.data.augmentation import hide
-from cmed_jax.data.dataset import Examples
-from cmed_jax.evaluation.protocol import Control, Query, full_query
+from cmed_jax.data.examples import Examples
+from cmed_jax.data.query import Control, Query, full_query
 
 
 def wrong_pattern(examples: Examples) -> Query:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.evaluation.protocol import Scores, paired, ssim_summary
+from cmed_jax.evaluation.scoring import Scores
+from cmed_jax.evaluation.statistics import paired, ssim_summary
 
 AS_GOOD = 0.001
 """Candidates whose SSIM differs by no more are equally good."""

@@ -5,13 +5,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from cmed_jax.evaluation.pictures import Colours, Plane, planes
-from cmed_jax.files.implied import Implied
-from cmed_jax.files.preparation import Prepared
 from cmed_jax.physics.patterns import BINS
-from cmed_jax.prediction import Prediction
-from cmed_jax.report.density import marked_values, volumes
+from cmed_jax.powder.preparation import Prepared
+from cmed_jax.prediction.result import Prediction
+from cmed_jax.report.prediction_density import marked_values, volumes
+from cmed_jax.report.slices import Colours, Plane, planes
 from cmed_jax.report.strips import round_values
+from cmed_jax.solution.calculated import Implied
 
 COLOURS = {"measured": "#1f2933", "background": "#b8862b", "implied": "#3b6ea5", "peaks": "#b5493a"}
 
@@ -58,7 +58,7 @@ def _draw_patterns(ax: Axes, prediction: Prediction) -> None:
         angle = (np.arange(BINS) + 0.5) * 180 / BINS
         ax.vlines(angle, 0, prediction.pattern, COLOURS["measured"], linewidth=0.8)
         ax.set(xlabel="2θ / degrees (Mo Kα)", ylabel="intensity", xlim=(0, 180))
-    elif prepared.is_profile:
+    elif prepared.measured.is_profile:
         _draw_profile(ax, prepared, implied)
     else:
         _draw_list(ax, prepared, implied)

@@ -12,7 +12,7 @@ from html import escape
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from cmed_jax.evaluation.charts import Axis, Values
+from cmed_jax.report.charts import Axis, Values
 
 ACROSS, UP = 20_000, 2_000
 """Of a drawing, in its own units."""

@@ -18,18 +18,10 @@ from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 from orbax.checkpoint.multihost import get_barrier_sync_fn
 
-from cmed_jax.training.damage import (
-    Damaged,
-    checksum,
-    last_finished,
-    others_named,
-    reason,
-    set_aside,
-    unsaved,
-    warn,
-)
-from cmed_jax.training.folder import CHECKPOINTS
+from cmed_jax.io.integrity import Damaged, checksum, set_aside
+from cmed_jax.io.run import CHECKPOINTS
 from cmed_jax.training.hosts import Elsewhere, agreed, leads, said_by_all
+from cmed_jax.training.integrity import last_finished, others_named, reason, unsaved, warn
 from cmed_jax.training.step import TrainState
 
 SCORE = "ssim"
@@ -178,11 +170,6 @@ def find_checkpoint(path: str | Path) -> Path:
     validated = [checkpoint for checkpoint in saved if checkpoint.metrics]
     best = max(validated or saved, key=lambda c: (c.metrics[SCORE] if validated else 0, c.step))
     return folder / str(best.step)
-
-
-def run_folder(path: Path) -> Path:
-    """Return the folder of a run, given it or a checkpoint inside it."""
-    return path.parents[1] if path.parent.name == CHECKPOINTS else path
 
 
 def read_config(checkpoint: Path) -> dict[str, Any]:

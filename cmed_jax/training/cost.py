@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from cmed_jax.config import Precision, StepConfig
 from cmed_jax.model.presets import NetworkConfig
 from cmed_jax.physics.instrument import Lines
-from cmed_jax.training.step import Precision, StepConfig, Table, initial_state, make_step
+from cmed_jax.training.step import initial_state, make_step
+from cmed_jax.training.table import Table
 
 PEAKS: dict[str, tuple[float, float, float]] = {
     "NVIDIA B200": (75, 1125, 2250),

@@ -11,12 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cmed_jax.data.dataset import differences
+from cmed_jax.io.run import CONFIG
 from cmed_jax.training.hosts import agreed, as_first_says, leads
 
 LOCK = ".lock"
-CONFIG = "config.json"
-METRICS = "metrics.jsonl"
-CHECKPOINTS = "checkpoints"
 
 
 @contextmanager

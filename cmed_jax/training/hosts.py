@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any, NoReturn
 
@@ -25,47 +24,14 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from cmed_jax.config import HostsConfig
+
 LINGER = 1.0
 """Seconds in which the others may say their error, too: JAX ends them with process 0."""
 SENTENCE = 2000
 """Bytes of what a process can say to the others."""
 _LOST = re.compile("Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|Connection")
 """What JAX says where another process does not answer."""
-
-
-@dataclass(frozen=True)
-class HostsConfig:
-    """How the processes of a run find each other, where there are several.
-
-    Tasks of SLURM and of Open MPI and the machines of a TPU pod find each other by themselves.
-    Elsewhere each process is told; what is not given here is taken from the environment:
-    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID.
-
-    Attributes:
-        coordinator: HOST:PORT of process 0, a port that is free there.
-        processes: how many there are.
-        process: which of them this one is, counted from 0.
-        patience: seconds that processes wait for each other at the start.
-        timeout: seconds of silence after which a process counts as dead, and the others end.
-    """
-
-    coordinator: str | None = None
-    processes: int | None = None
-    process: int | None = None
-    patience: int = 300
-    timeout: int = 60
-
-    def __post_init__(self):
-        for name in ("patience", "timeout"):
-            if (seconds := getattr(self, name)) < 1:
-                raise ValueError(f"{name} is {seconds}: give at least 1 second")
-        given = (self.coordinator, self.processes, self.process)
-        if self.coordinator and None in given:
-            raise ValueError("a coordinator is given: give processes and process, too")
-        if None not in given and not 0 <= self.process < self.processes:
-            raise ValueError(
-                f"process is {self.process}: of {self.processes} processes, count from 0"
-            )
 
 
 @contextmanager

@@ -7,20 +7,19 @@ dispatches ahead, so that it lies on the devices when its turn comes.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import grain
 import jax
 import numpy as np
 from jaxtyping import Int32, PyTree, Shaped
 
+from cmed_jax.config import InputMode
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import Records, load_examples, number_of_records
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.parallel import DataParallel
-from cmed_jax.training.step import Batches, Table
+from cmed_jax.training.table import Batches, Table
 
-InputMode = Literal["auto", "resident", "streaming"]
 EXAMPLE = 4 * 1024 + 4 * 119 + 2 * 50**3 + 4
 """Bytes of an example without lines."""
 SHARE = 0.5

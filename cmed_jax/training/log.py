@@ -21,7 +21,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from cmed_jax.training.folder import METRICS
+from cmed_jax.io.run import METRICS
 from cmed_jax.training.speed import Speed
 
 

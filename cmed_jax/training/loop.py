@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jaxtyping import Array, Shaped
 
+from cmed_jax.config import LoopConfig
 from cmed_jax.data.batches import Rows
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.inputs import Inputs
@@ -18,31 +18,6 @@ from cmed_jax.training.step import TrainState
 from cmed_jax.training.stop import Stop
 
 Validate = Callable[[TrainState], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How often the loop does what; none of it changes the weights.
-
-    Attributes:
-        log_every: steps between two lines of metrics.
-        validate_every: steps between two validations on full grids.
-        validation_materials: how many materials of the validation split these take.
-        checkpoint_every: steps between two checkpoints; a validation is always saved.
-        steps_per_dispatch: steps that the device takes without the host; more than one where a step
-            takes the device less than some milliseconds.
-    """
-
-    log_every: int = 50
-    validate_every: int = 1000
-    validation_materials: int = 64
-    checkpoint_every: int = 500
-    steps_per_dispatch: int = 1
-
-    def __post_init__(self):
-        for name, value in vars(self).items():
-            if value < 1:
-                raise ValueError(f"{name} is {value}: give at least 1")
 
 
 class Diverged(ValueError):

@@ -1,42 +1,8 @@
 """The optimizer and its learning rate."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import optax
 
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """AdamW (Adam where the weight decay is zero) and the course of its learning rate.
-
-    Attributes:
-        learning_rate: the highest rate.
-        final_rate: the rate at the end of a cosine.
-        epsilon: size of a gradient below which a weight is no longer moved by whole steps. Adam
-            divides gradients by their sizes, and so the rounding of those that nearly vanish.
-        weight_decay: decoupled from the gradient (AdamW).
-        clip: largest norm of the gradient; 0 leaves it as it is.
-        schedule: one cosine over the whole run, or the article's warm restarts.
-        warmup: steps of linear rise before one cosine.
-        first_cycle: steps of the first of the restarted cosines; each next one is twice as long.
-    """
-
-    learning_rate: float = 1e-3
-    final_rate: float = 1e-6
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-    clip: float = 0.0
-    schedule: Literal["cosine", "warm_restarts"] = "cosine"
-    warmup: int = 100
-    first_cycle: int = 12_700
-
-    def __post_init__(self):
-        for name in ("learning_rate", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
-        if self.schedule == "warm_restarts" and self.first_cycle < 1:
-            raise ValueError(f"first_cycle is {self.first_cycle}: give at least one step")
+from cmed_jax.config import OptimizerConfig
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:

@@ -7,17 +7,17 @@ batch (the default, for any number of hosts), and `pmap`, in which each device s
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree, Shaped
 
-from cmed_jax.training.step import Batches, Step, Steps, Table, TrainState, several
+from cmed_jax.config import Mode
+from cmed_jax.training.step import Step, Steps, TrainState, several
+from cmed_jax.training.table import Batches, Table
 
 AXIS = "data"
-Mode = Literal["jit", "pmap"]
 Compiled = Callable[
     [TrainState, Table | None, Batches, int], tuple[TrainState, dict[str, Shaped[Array, " k"]]]
 ]

@@ -8,7 +8,8 @@ import jax
 from jaxtyping import Array
 
 from cmed_jax.training.parallel import Compiled
-from cmed_jax.training.step import Batches, Table, TrainState
+from cmed_jax.training.step import TrainState
+from cmed_jax.training.table import Batches, Table
 
 FOLDER = "profile"
 WARM = 2

@@ -12,15 +12,22 @@ import numpy as np
 import pytest
 
 from cmed_jax.app import __main__ as command
-from cmed_jax.jobs import JOB_STEPS, Job, Known, Settings
+from cmed_jax.prediction.batch import JOB_STEPS, Job
+from cmed_jax.prediction.options import PredictionOptions
 
 CELL = (5.64, 5.64, 5.64, 90.0, 90.0, 90.0)
 
 
 @pytest.fixture(scope="module")
 def predict(finished):
-    answer = command.predictor(Settings(str(finished), samples=2, grid=(6, 5, 4), analogues=0))
+    answer = command.predictor(str(finished))
     return lambda job, folder, progress=len: answer(job, folder, progress)
+
+
+def options(*arguments, **named):
+    """What a user writes, with a small grid."""
+    few = {"samples": 2, "grid": (6, 5, 4), "analogues": 0}
+    return PredictionOptions(*arguments, **few | named)
 
 
 @pytest.fixture
@@ -31,7 +38,7 @@ def file(tmp_path):
 
 
 def test_a_known_cell_is_answered_with_every_format(predict, file, tmp_path):
-    found = predict(Job(file, Known("CuKa", "NaCl", cell=CELL, centring="F")), tmp_path)
+    found = predict(Job(file, options("CuKa", "NaCl", cell=CELL, centring="F")), tmp_path)
     names = ["salt.html", *(f"salt.{form}" for form in command.FORMATS)]
     assert found["files"] == names
     assert {path.name for path in tmp_path.iterdir()} == {"salt.xy", *names}
@@ -40,16 +47,19 @@ def test_a_known_cell_is_answered_with_every_format(predict, file, tmp_path):
 
 def test_every_step_is_told_in_its_order(predict, file, tmp_path):
     told = []
-    predict(Job(file, Known("CuKa", "NaCl")), tmp_path, told.append)
+    predict(Job(file, options("CuKa", "NaCl")), tmp_path, told.append)
     assert tuple(told) == JOB_STEPS
 
 
 def test_without_a_cell_the_arrays_are_written(predict, file, tmp_path):
-    assert predict(Job(file, Known("CuKa")), tmp_path)["files"] == ["salt.html", "salt.npz"]
+    assert predict(Job(file, options("CuKa")), tmp_path)["files"] == [
+        "salt.html",
+        "salt.npz",
+    ]
 
 
 def test_the_command_that_repeats_it_names_the_file_as_its_owner_does(predict, file, tmp_path):
-    words = predict(Job(file, Known("CuKa", "NaCl")), tmp_path)["command"].split()
+    words = predict(Job(file, options("CuKa", "NaCl")), tmp_path)["command"].split()
     assert words[:4] == ["python", "-m", "cmed_jax.predict", "salt.xy"]
     assert str(tmp_path) not in words
 

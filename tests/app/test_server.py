@@ -7,11 +7,11 @@ import time
 import httpx
 import pytest
 
-from cmed_jax.app import desk as desk_module
-from cmed_jax.app.desk import Desk, safe_name
+from cmed_jax.app import queue as desk_module
+from cmed_jax.app.queue import Desk, safe_name
 from cmed_jax.app.server import application
-from cmed_jax.files.readers.markup import MOST_BYTES
-from cmed_jax.jobs import JOB_STEPS
+from cmed_jax.io.formats.markup import MOST_BYTES
+from cmed_jax.prediction.batch import JOB_STEPS
 
 HOME = "http://127.0.0.1:8000"
 PATTERN = b"10 1\n11 2\n12 1\n"
@@ -34,7 +34,7 @@ class Oracle:
             raise RuntimeError("a fault")
         (folder / "answer.html").write_bytes(b"<p>" + text)
         (folder / "secret.txt").write_text("not listed")
-        return {"files": ["answer.html"], "alarms": [str(job.known.composition)]}
+        return {"files": ["answer.html"], "alarms": [str(job.options.composition)]}
 
 
 @pytest.fixture
@@ -112,11 +112,11 @@ def test_a_pattern_is_answered_with_its_files(ask, submit, finish):
 
 def test_what_is_known_reaches_the_prediction(desk, submit):
     known = {"wavelength": "CuKa", "elements": "Na Cl", "cell": "4 4 6 90 90 120", "centring": "P"}
-    found = desk.task(submit(**known)).job.known
+    found = desk.task(submit(**known)).job.options
     assert found.wavelength == "CuKa"
     assert found.elements == ("Na", "Cl")
     assert found.cell == (4, 4, 6, 90, 90, 120)
-    assert desk.task(submit(cell="auto")).job.known.cell == "auto"
+    assert desk.task(submit(cell="auto")).job.options.cell == "auto"
 
 
 def test_two_users_at_once_do_not_mix(ask, submit, finish):

@@ -14,10 +14,10 @@ from flax import nnx
 
 from benchmarks.ablation import __main__ as study
 from benchmarks.ablation import decoders, encoders, substituted, targets
+from cmed_jax.crystal.atomic_volumes import room
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.crystal.volumes import room
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import density_on_grid

@@ -1,7 +1,7 @@
 """The count of verdicts on questions that were asked rightly and wrongly."""
 
 from benchmarks.verdicts import counts
-from cmed_jax.files.verdict import Explanation
+from cmed_jax.prediction.assessment import Explanation
 
 
 def test_verdicts_are_counted_by_the_kind_of_question():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from cmed_jax.crystal.atomic_volumes import room, volume_of_atom
 from cmed_jax.crystal.composition import composition_vector, parse_composition
-from cmed_jax.crystal.volumes import room, volume_of_atom
 
 LITERATURE = {
     "NaCl": 5.640**3 / 8,

@@ -7,16 +7,10 @@ from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from cmed_jax.crystal.canonical import (
-    _holohedry,
-    canonical_cell,
-    canonical_description,
-    normalizer,
-    space_group,
-    with_space_group,
-)
+from cmed_jax.crystal.canonical import canonical_cell, canonical_description, with_space_group
 from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material
+from cmed_jax.crystal.symmetry import _holohedry, normalizer, space_group
 
 HALL = {spglib.get_spacegroup_type(h).number: h for h in range(530, 0, -1)}
 """The first Hall number of each space group: the setting that spglib standardises to."""

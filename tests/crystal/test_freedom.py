@@ -7,9 +7,10 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from cmed_jax.crystal.canonical import canonical_cell, space_group
+from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.freedom import free_metrics, free_shifts
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.symmetry import space_group
 
 # Space group, lattice, element: coordinates; free coordinates by the site symmetries of
 # International Tables A, one less for each polar axis.

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from cmed_jax.cli import ARTEFACTS
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.data.augmentation import NAMES, AugmentationConfig, augment, hide, shift_bins
-from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.data.augmentation import AugmentationConfig, augment, hide, shift_bins
+from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.physics.instrument import Lines
 
 PARTIAL = AugmentationConfig(
@@ -89,7 +90,7 @@ def test_a_share_of_the_stored_patterns_is_kept_among_fresh_ones(pattern, compos
     np.testing.assert_array_equal(np.asarray(coverage).all(axis=1), kept)
 
 
-@pytest.mark.parametrize("artefacts", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("artefacts", ARTEFACTS.values(), ids=ARTEFACTS)
 def test_a_configuration_survives_json(artefacts):
     config = AugmentationConfig(artefacts=artefacts, none=0.25, full=0.75)
     words = json.dumps(dataclasses.asdict(config))

@@ -9,7 +9,6 @@ import pytest
 
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import (
-    Examples,
     Records,
     fingerprint,
     load_examples,
@@ -18,8 +17,9 @@ from cmed_jax.data.dataset import (
     parts_of,
     provenance,
 )
+from cmed_jax.data.encoding import decode_density
+from cmed_jax.data.examples import Examples
 from cmed_jax.data.records import make_record
-from cmed_jax.data.schema import decode_density
 
 
 def equal(one, other):

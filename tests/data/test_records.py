@@ -7,8 +7,9 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.encoding import decode_density
 from cmed_jax.data.records import S_MAX, Recipe, is_coarse, make_record, make_records
-from cmed_jax.data.schema import FEATURES, decode_density
+from cmed_jax.data.schema import FEATURES
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.reflections import reflections
 

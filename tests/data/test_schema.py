@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmed_jax.data.schema import FEATURES, decode_density, encode_density
+from cmed_jax.data.encoding import decode_density, encode_density
+from cmed_jax.data.schema import FEATURES
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-6, 6))

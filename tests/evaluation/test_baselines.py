@@ -5,10 +5,11 @@ import pytest
 from scipy.spatial.distance import cosine
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.baselines import PATTERN_WEIGHT, baselines
 from cmed_jax.evaluation.controls import without_composition, without_pattern
-from cmed_jax.evaluation.distances import BROADENING
-from cmed_jax.evaluation.protocol import evaluate, full_query
+from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.solution.distances import BROADENING
 
 
 @pytest.fixture(scope="module")

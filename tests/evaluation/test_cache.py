@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cmed_jax.evaluation.cache import cached
-from cmed_jax.evaluation.protocol import evaluate
+from cmed_jax.evaluation.scoring import evaluate
 
 KEY = {"dataset": "a", "split": "test"}
 

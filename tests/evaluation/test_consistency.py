@@ -5,14 +5,9 @@ import numpy as np
 import pytest
 
 from cmed_jax.data.dataset import load_examples, load_structures
-from cmed_jax.evaluation.consistency import (
-    S_COMPARED,
-    carried_lines,
-    compared_bins,
-    implied_patterns,
-    self_consistency,
-)
+from cmed_jax.evaluation.consistency import compared_bins, implied_patterns, self_consistency
 from cmed_jax.physics.density import B_FACTOR
+from cmed_jax.physics.density_lines import S_COMPARED, carried_lines
 
 SHAPE = (50, 50, 50)
 

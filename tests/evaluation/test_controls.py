@@ -7,6 +7,7 @@ import pytest
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.crystal.material import crystal_system
+from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.controls import (
     CONTROLS,
     shuffled_bins,
@@ -15,7 +16,6 @@ from cmed_jax.evaluation.controls import (
     wrong_composition,
     wrong_pattern,
 )
-from cmed_jax.evaluation.protocol import full_query
 
 
 def partners(examples):

@@ -8,10 +8,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from cmed_jax.data.dataset import load_examples, load_structures
 from cmed_jax.evaluation.baselines import baselines
 from cmed_jax.evaluation.controls import wrong_pattern
-from cmed_jax.evaluation.examination import Examination
 from cmed_jax.evaluation.metrics import PSNR_CEILING, psnr, ssim
-from cmed_jax.evaluation.protocol import evaluate
-from cmed_jax.evaluation.report import results
+from cmed_jax.evaluation.results import results
+from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.evaluation.structure_metrics import Examination
 from cmed_jax.physics.density import B_FACTOR
 
 

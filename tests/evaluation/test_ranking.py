@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cmed_jax.data.dataset import load_examples, load_structures
-from cmed_jax.evaluation.examination import Examination
-from cmed_jax.evaluation.protocol import Scores, evaluate, standing
 from cmed_jax.evaluation.ranking import choose, rankings
+from cmed_jax.evaluation.scoring import Scores, evaluate
+from cmed_jax.evaluation.statistics import standing
+from cmed_jax.evaluation.structure_metrics import Examination
 from cmed_jax.physics.density import B_FACTOR
 
 

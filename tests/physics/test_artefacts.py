@@ -10,19 +10,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmed_jax.physics.artefacts import (
-    FEW,
-    LABORATORY,
-    LOGARITHMIC,
-    PRESETS,
-    Artefacts,
-    count,
-    draw,
-    expected,
-    measure,
-    measured,
-    middle,
-)
+from cmed_jax.physics.artefact_ranges import LABORATORY, LOGARITHMIC, PRESETS, Artefacts
+from cmed_jax.physics.artefacts import FEW, count, draw, expected, measure, measured, middle
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.physics.rendering import render

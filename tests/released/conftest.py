@@ -3,8 +3,8 @@
 import pytest
 
 from cmed_jax.evaluate import main as evaluate
+from cmed_jax.io import released
 from cmed_jax.release import main as release
-from cmed_jax.released import folder
 
 ORIGIN = "Crystals of the tests, which are free."
 
@@ -39,6 +39,6 @@ def made_with_gate(gated, tmp_path_factory):
 @pytest.fixture
 def package(made, monkeypatch, tmp_path):
     """A package that comes with the tiny network, and an empty folder to work in."""
-    monkeypatch.setattr(folder, "PACKAGE", made.parent)
+    monkeypatch.setattr(released, "PACKAGE", made.parent)
     monkeypatch.chdir(tmp_path)
     return made.parent

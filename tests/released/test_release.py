@@ -13,13 +13,12 @@ import pytest
 from cmed_jax.app.__main__ import predictor
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.evaluate import main as evaluate
-from cmed_jax.evaluation.experts import FEATURES
-from cmed_jax.jobs import Settings
+from cmed_jax.io import released
+from cmed_jax.mixture.experts import FEATURES
 from cmed_jax.predict import main as predict
-from cmed_jax.prediction import restore
+from cmed_jax.prediction.restore import restore
 from cmed_jax.release import main
-from cmed_jax.released import folder
-from cmed_jax.released.card import card
+from cmed_jax.report.model_card import card
 
 ORIGIN = "Crystals of the tests, which are free."
 
@@ -47,7 +46,7 @@ def test_the_command_says_what_rounding_changes_and_how_large_it_is(release, tmp
         printed
     )
     assert "parameters of step 6, " in printed or "parameters of step 16, " in printed
-    manifest = folder.read_manifest(tmp_path / "out")
+    manifest = released.read_manifest(tmp_path / "out")
     assert manifest["rounding"]["lowest_ssim"] > 0.99
     assert sorted([*manifest["files"], "MODEL_CARD.md", "manifest.json"]) == sorted(
         path.name for path in (tmp_path / "out").iterdir()
@@ -60,7 +59,7 @@ def test_the_training_materials_are_named(made, dataset):
 
 
 def test_the_manifest_says_where_it_comes_from(made, finished, dataset):
-    manifest = folder.read_manifest(made)
+    manifest = released.read_manifest(made)
     identity = json.loads((finished / "config.json").read_text())["identity"]
     assert manifest["names"] == ["tiny", "small"]
     assert manifest["dataset"]["fingerprint"] == identity["dataset"]
@@ -125,7 +124,7 @@ def test_the_card_says_how_measurements_spoil_it_and_of_what_figures_are(made, r
     config, _, familiar, _ = restore(made)
     found = json.loads(results.read_text()) | {"degradation": spoilt}
     found["run"]["weights"] ^= 1
-    text = card(folder.read_manifest(made), config, familiar, [found, found])
+    text = card(released.read_manifest(made), config, familiar, [found, found])
     assert text.count("### cubic, test: 6 crystals") == 2
     assert "| Size, nm | 100: 0.910, 1: 0.420 |" in text
     assert "0.930 on ideal patterns" in text
@@ -135,13 +134,13 @@ def test_the_card_says_how_measurements_spoil_it_and_of_what_figures_are(made, r
 def test_a_gate_is_released_with_its_network(release, gated, tmp_path, made, said):
     assert release(gated)[0] == 0
     out = tmp_path / "out"
-    assert "gate.npz" in folder.read_manifest(out)["files"]
+    assert "gate.npz" in released.read_manifest(out)["files"]
     for words in ("gate.npz", "It does not answer alone."):
         assert words in (out / "MODEL_CARD.md").read_text()
         assert words not in said
     features = jax.random.normal(jax.random.key(0), (3, FEATURES))
-    released, trained = (restore(each).gate(features, jnp.ones(3, bool)) for each in (out, gated))
-    np.testing.assert_array_equal(released, trained)
+    ours, trained = (restore(each).gate(features, jnp.ones(3, bool)) for each in (out, gated))
+    np.testing.assert_array_equal(ours, trained)
     assert restore(made).gate is None
 
 
@@ -149,7 +148,7 @@ def test_the_card_says_who_answered(made, results):
     config, _, familiar, _ = restore(made)
     found = json.loads(results.read_text())
     found["run"]["known"] = "training"
-    text = card(folder.read_manifest(made), config, familiar, [found])
+    text = card(released.read_manifest(made), config, familiar, [found])
     assert "the network with crystals refined from known ones (training)\n" in text
 
 
@@ -220,7 +219,7 @@ def test_the_command_that_predicts_takes_its_name(package, answer, tmp_path):
 
 
 def test_the_page_takes_its_name(package):
-    assert callable(predictor(Settings("tiny")))
+    assert callable(predictor("tiny"))
 
 
 def test_it_is_evaluated_by_its_name_where_data_and_out_are_given(package, answer, dataset):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from cmed_jax.prediction import restore, restore_and_predict
-from cmed_jax.released import folder
-from cmed_jax.training.damage import Damaged
+from cmed_jax.io import released
+from cmed_jax.io.integrity import Damaged
+from cmed_jax.prediction.predict import restore_and_predict
+from cmed_jax.prediction.restore import restore
 
 PATTERN = np.zeros(1024)
 PATTERN[[69, 80, 113]] = [0.09, 1.0, 0.65]
@@ -33,9 +34,9 @@ def split(kernel):
 
 
 def test_parameters_are_those_of_the_run_in_float16_and_computed_in_float32(finished, made):
-    for released, trained in zip(parameters(made), parameters(finished), strict=True):
-        assert released.dtype == np.float32
-        np.testing.assert_array_equal(released, np.asarray(trained).astype(np.float16))
+    for ours, trained in zip(parameters(made), parameters(finished), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, np.asarray(trained).astype(np.float16))
 
 
 def test_a_released_network_predicts_like_its_run(finished, made):
@@ -56,13 +57,13 @@ def test_where_it_was_trained_is_not_told(finished, dataset, made):
 
 @pytest.mark.parametrize("name", ["tiny", "small"])
 def test_it_is_found_by_each_of_its_names(package, made, name):
-    assert folder.find(name) == made
+    assert released.find(name) == made
     np.testing.assert_array_equal(predicted(name).density, predicted(made).density)
 
 
 def test_a_folder_of_that_name_comes_first(package, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "small")
-    assert folder.find("small") is None
+    assert released.find("small") is None
     for found, trained in zip(parameters("small"), parameters(finished), strict=True):
         np.testing.assert_array_equal(found, trained)
 
@@ -79,7 +80,7 @@ def test_an_unknown_name_is_answered_with_the_names(package):
 
 
 def test_where_nothing_is_released_that_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(folder, "PACKAGE", tmp_path)
+    monkeypatch.setattr(released, "PACKAGE", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"a released network \(none yet\)$"):
         restore("cubic")
 
@@ -114,27 +115,27 @@ def test_a_later_form_asks_for_a_later_package(made, tmp_path):
 
 def test_weights_of_another_network_are_refused(made):
     with pytest.raises(Damaged, match=r"does not hold parameters/kernel of shape \(2, 3\)"):
-        folder.load_weights(made, *split(1))
+        released.load_weights(made, *split(1))
 
 
 def test_weights_come_back_from_several_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "LARGEST_SHARD", 7)  # a parameter of four bytes in each
+    monkeypatch.setattr(released, "LARGEST_SHARD", 7)  # a parameter of four bytes in each
     network = nnx.List([nnx.Linear(1, 2, use_bias=False, rngs=nnx.Rngs(k)) for k in range(3)])
     trees = nnx.split(network, nnx.Param, ...)[1:]
-    folder.write_weights(tmp_path, *trees)
+    released.write_weights(tmp_path, *trees)
     assert len(list(tmp_path.glob("weights-*-of-3.npz"))) == 3
-    back = folder.load_weights(tmp_path, *trees)
+    back = released.load_weights(tmp_path, *trees)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=5e-4), back, tuple(trees))
 
 
 @pytest.mark.parametrize("value", [65_520, -1e6, np.inf, np.nan])
 def test_what_float16_cannot_hold_is_refused(tmp_path, value):
     with pytest.raises(ValueError, match=r"parameters/kernel holds .*, and float16 ends at 65504"):
-        folder.write_weights(tmp_path, *split(value))
+        released.write_weights(tmp_path, *split(value))
     assert not list(tmp_path.iterdir())
 
 
 def test_too_many_parameters_are_refused_with_the_figure(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "LARGEST", 11)
+    monkeypatch.setattr(released, "LARGEST", 11)
     with pytest.raises(ValueError, match=r"take 0\.0 MB as float16, and 0 MB are the most"):
-        folder.write_weights(tmp_path, *split(1))
+        released.write_weights(tmp_path, *split(1))

@@ -10,11 +10,11 @@ import jax
 import pytest
 from flax import nnx
 
-from cmed_jax.prediction import restore
-from cmed_jax.released import folder
-from cmed_jax.released.recorded import TOLERANCE, largest_difference
+from cmed_jax.io import released
+from cmed_jax.prediction.reference import TOLERANCE, largest_difference
+from cmed_jax.prediction.restore import restore
 
-NETWORKS = sorted({path.name for path in folder.names().values()})
+NETWORKS = sorted({path.name for path in released.names().values()})
 
 
 OF_TESTS = {"of the tests": "made", "of the tests, with a gate": "made_with_gate"}
@@ -25,7 +25,7 @@ def network(request):
     """The folder of a released network."""
     if request.param in OF_TESTS:
         return request.getfixturevalue(OF_TESTS[request.param])
-    return folder.PACKAGE / request.param
+    return released.PACKAGE / request.param
 
 
 def test_it_reproduces_its_recorded_predictions(network):
@@ -60,7 +60,7 @@ def test_other_weights_would_not_reproduce_them(network):
 
 
 def test_it_is_what_its_manifest_says(network):
-    manifest = folder.read_manifest(network)
+    manifest = released.read_manifest(network)
     assert manifest["names"][0] == network.name
     parameters = jax.tree.leaves(nnx.state(restore(network).network, nnx.Param))
     assert sum(array.size for array in parameters) == manifest["parameters"]
@@ -80,9 +80,11 @@ def test_its_card_has_figures(network):
 
 
 def test_all_together_are_small_and_have_names_of_their_own():
-    total = sum(path.stat().st_size for path in folder.PACKAGE.rglob("*") if path.is_file())
+    total = sum(path.stat().st_size for path in released.PACKAGE.rglob("*") if path.is_file())
     assert total < 40e6
     claimed = [
-        name for each in NETWORKS for name in folder.read_manifest(folder.PACKAGE / each)["names"]
+        name
+        for each in NETWORKS
+        for name in released.read_manifest(released.PACKAGE / each)["names"]
     ]
     assert len(set(claimed)) == len(claimed)

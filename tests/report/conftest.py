@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmed_jax.config import PRESETS
+from cmed_jax.cli import PRESETS
 from cmed_jax.crystal.lattice import primitive_lattice
-from cmed_jax.files.cell_search import CellCandidate
-from cmed_jax.files.implied import Implied
-from cmed_jax.files.indexing import UNSHIFTED
-from cmed_jax.files.measured import MeasuredPattern
-from cmed_jax.files.preparation import PeakList, Preparation, Prepared
-from cmed_jax.files.readers.scan import Radiation
-from cmed_jax.files.verdict import Verdict
-from cmed_jax.prediction import Conventional, Prediction
+from cmed_jax.io.formats.scan import Radiation
+from cmed_jax.io.pattern import MeasuredPattern
+from cmed_jax.powder.indexing import UNSHIFTED
+from cmed_jax.powder.preparation import PeakList, Preparation, Prepared
+from cmed_jax.prediction.assessment import Assessment
+from cmed_jax.prediction.diagnostics import Diagnostic
+from cmed_jax.prediction.query import ConventionalCell
+from cmed_jax.prediction.result import Prediction
+from cmed_jax.solution.calculated import Implied
+from cmed_jax.solution.cell_search import CellCandidate
 
 ANGLES = np.array([27.37, 31.70, 45.44, 56.47])
 """Of the lines, degrees, copper K-alpha."""
@@ -25,14 +27,14 @@ PRIMITIVE = primitive_lattice(CONVENTIONAL, "F")
 SHAPE = (10, 9, 8)
 
 
-def prepared(angle, intensity, background, file):
+def prepared(angle, intensity, background, file, kind="profile"):
     radiation = Radiation(np.array([1.54056, 1.54439]), np.array([2, 1]) / 3)
     width = np.full(4, 0.1 if background.any() else np.nan)
     s = 2 * np.sin(np.deg2rad(ANGLES) / 2) / radiation.mean
     coverage = np.zeros(1024, np.float32)
     coverage[60:300] = 1
     return Prepared(
-        measured=MeasuredPattern(angle, intensity, None, radiation, file, "columns", ()),
+        measured=MeasuredPattern(angle, intensity, None, radiation, file, "columns", (), kind),
         options=Preparation(),
         radiation=radiation,
         background=background,
@@ -74,15 +76,17 @@ def profile(bins):
         std=0.1 * bins.density,
         candidates=np.stack([0.9 * bins.density, 1.1 * bins.density]),
         coverage=np.concatenate([np.zeros(60), np.ones(240), np.zeros(724)]).astype(np.float32),
-        alarms=("check the <wavelength>",),
-        doubts=("the density does not explain the pattern",),
-        notes=("the pattern ends at <60> degrees",),
+        diagnostics=(
+            Diagnostic("inconsistent_question", "alarm", "check the <wavelength>"),
+            Diagnostic("disagreement", "doubt", "the density does not explain the pattern"),
+            Diagnostic("range", "note", "the pattern ends at <60> degrees"),
+        ),
         prepared=prepared(angle, background + AREAS @ lines, background, Path("in/<halite>.xy")),
         lattice=PRIMITIVE,
-        conventional=Conventional(CONVENTIONAL, "F", 225),
+        conventional=ConventionalCell(CONVENTIONAL, "F", 225),
         cells=(CellCandidate("cubic F", CONVENTIONAL, PRIMITIVE, 0.9, UNSHIFTED),),
         implied=Implied(angle, implied, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4321),
-        verdict=Verdict(False, "check the <wavelength>"),
+        assessment=Assessment(False, "check the <wavelength>"),
         electrons=28.0,
     )
 
@@ -90,6 +94,6 @@ def profile(bins):
 @pytest.fixture(scope="session")
 def peaks(profile):
     """From a list of peaks that came as columns."""
-    listed = prepared(ANGLES, AREAS, np.zeros(4), None)
+    listed = prepared(ANGLES, AREAS, np.zeros(4), None, "peaks")
     implied = Implied(ANGLES, AREAS, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4)
     return dataclasses.replace(profile, std=None, prepared=listed, implied=implied, cells=())

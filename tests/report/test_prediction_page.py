@@ -7,12 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from outline import Outline
 
-from cmed_jax.files.verdict import Explanation, Verdict
-from cmed_jax.report.density import MOST_DOUBT, levels, scene
-from cmed_jax.report.page import page
-from cmed_jax.report.results import results
+from cmed_jax.prediction.assessment import Assessment, Explanation
+from cmed_jax.prediction.results import results
+from cmed_jax.report.prediction_density import MOST_DOUBT, levels, scene
+from cmed_jax.report.prediction_page import page
+from tests.outline import Outline
 
 SECTIONS = {
     "profile": ["density", "patterns", "shown", "cells", "peaks", "method"],
@@ -54,9 +54,8 @@ def test_alarms_doubts_and_notes_are_told_apart_the_gravest_first(profile):
     ]  # fmt: skip
     assert "Check the &lt;wavelength&gt;." in text
     assert "The pattern ends at &lt;60&gt; degrees." in text
-    good = dataclasses.replace(
-        profile, alarms=(), verdict=Verdict(True, "all goes together", Explanation("x", 0.1, 1.0))
-    )
+    accepted = Assessment(True, "all goes together", Explanation("x", 0.1, 1.0))
+    good = dataclasses.replace(profile, diagnostics=(), assessment=accepted)
     (kind,) = re.findall(r'<li class="(\w+)"><b>Consistent\.</b> All goes together\.', page(good))
     assert kind == "good"
 

@@ -5,11 +5,13 @@ import io
 import numpy as np
 import pytest
 
+from cmed_jax.report.plot import plot
+
 
 @pytest.mark.parametrize(("kind", "pictures"), [("profile", 4), ("peaks", 2), ("bins", 2)])
 def test_slices_and_patterns_are_drawn(request, kind, pictures):
     prediction = request.getfixturevalue(kind)
-    figure = prediction.plot()
+    figure = plot(prediction)
     images = [image for ax in figure.axes for image in ax.images]
     assert len(images) == pictures
     densest = max(float(image.get_array().max()) for image in images)
@@ -18,7 +20,7 @@ def test_slices_and_patterns_are_drawn(request, kind, pictures):
 
 
 def test_the_measured_and_the_implied_pattern_are_drawn_as_they_are(profile):
-    *_, ax = profile.plot().axes
+    *_, ax = plot(profile).axes
     drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
     np.testing.assert_array_equal(drawn["measured"], profile.prepared.measured.intensity)
     np.testing.assert_array_equal(drawn["background"], profile.prepared.background)

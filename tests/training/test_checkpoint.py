@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cmed_jax.io.integrity import Damaged, checksum
 from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint, load_model, read_config
-from cmed_jax.training.damage import Damaged, Unsaved, checksum
+from cmed_jax.training.integrity import Unsaved
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import TrainState
 

@@ -5,10 +5,10 @@ import numpy as np
 import optax
 import pytest
 
+from cmed_jax.config import StepConfig
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.model.base import BaseConfig, harmonics
 from cmed_jax.training.cost import flops_per_step, peak_flops, peak_of
-from cmed_jax.training.step import StepConfig
 
 
 def test_a_step_takes_three_times_the_products_of_the_network():

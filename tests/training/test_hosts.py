@@ -15,15 +15,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from cmed_jax.training.hosts import (
-    HostsConfig,
-    agreed,
-    as_first_says,
-    check_alike,
-    joined,
-    leads,
-    said_by_all,
-)
+from cmed_jax.config import HostsConfig
+from cmed_jax.training.hosts import agreed, as_first_says, check_alike, joined, leads, said_by_all
 from cmed_jax.training.stop import stop_on_signals
 
 ROOT = Path(__file__).parents[2]
@@ -192,7 +185,7 @@ def test_the_environment_tells_of_other_processes(monkeypatch, environment, told
 
 
 if __name__ == "__main__":
-    from cmed_jax.config import run_command
+    from cmed_jax.cli import run_command
 
     def command():
         case, number, port = sys.argv[1:]

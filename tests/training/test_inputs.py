@@ -8,16 +8,17 @@ import optax
 import pytest
 from flax import nnx
 
+from cmed_jax.config import StepConfig
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.data.lines import load_lines
 from cmed_jax.model.base import BaseConfig
-from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.training import inputs as module
 from cmed_jax.training.inputs import open_inputs
 from cmed_jax.training.parallel import DataParallel
-from cmed_jax.training.step import StepConfig, initial_state, make_step
+from cmed_jax.training.step import initial_state, make_step
 
 BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
 BATCH, SEED, STEPS = 4, 3, 12

@@ -11,15 +11,16 @@ import optax
 import pytest
 from flax import nnx
 
+from cmed_jax.config import LoopConfig, StepConfig
 from cmed_jax.data.batches import Rows
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.inputs import Inputs, open_inputs
 from cmed_jax.training.log import Log
-from cmed_jax.training.loop import Diverged, LoopConfig, dispatches, fit
+from cmed_jax.training.loop import Diverged, dispatches, fit
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.speed import Speed
-from cmed_jax.training.step import StepConfig, TrainState, initial_state, make_step
+from cmed_jax.training.step import TrainState, initial_state, make_step
 from cmed_jax.training.stop import Stop
 
 EVERY = LoopConfig(log_every=2, validate_every=4, checkpoint_every=3)

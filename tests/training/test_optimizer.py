@@ -5,7 +5,8 @@ import numpy as np
 import optax
 import pytest
 
-from cmed_jax.training.optimizer import OptimizerConfig, learning_rate, make_optimizer
+from cmed_jax.config import OptimizerConfig
+from cmed_jax.training.optimizer import learning_rate, make_optimizer
 
 
 def cosine(done, high=1e-3, low=1e-6):

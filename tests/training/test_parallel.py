@@ -20,16 +20,18 @@ import optax
 import pytest
 from flax import nnx
 
+from cmed_jax.config import OptimizerConfig, StepConfig
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.model import published
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.published import PublishedConfig
-from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
-from cmed_jax.training.optimizer import OptimizerConfig, make_optimizer
+from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
-from cmed_jax.training.step import StepConfig, Table, initial_state, make_step
+from cmed_jax.training.step import initial_state, make_step
+from cmed_jax.training.table import Table
 
 PARTIAL = AugmentationConfig(full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2)
 BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)

@@ -10,14 +10,16 @@ import optax
 import pytest
 from flax import nnx
 
+from cmed_jax.config import StepConfig
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import Latent, Network
 from cmed_jax.model.published import PublishedConfig
-from cmed_jax.physics.artefacts import LABORATORY
+from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.physics.instrument import Lines
-from cmed_jax.training.step import StepConfig, Table, compute_as, initial_state, make_step
+from cmed_jax.training.step import compute_as, initial_state, make_step
+from cmed_jax.training.table import Table
 
 BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
 PARTIAL = AugmentationConfig(shift=2, full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2)

@@ -1,0 +1,179 @@
+"""What a model loses as measurements get worse, one condition at a time.
+
+It begins with a measurement that is hardly one: Mo K-alpha as a single wavelength, all angles,
+large crystallites, sharp lines, no background, a billion quanta. Each curve then spoils one
+condition of it. What the first point loses against the sticks of the records is what profiles cost.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cmed_jax.data.examples import Examples
+from cmed_jax.data.query import Generator, Query, full_query
+from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.evaluation.statistics import bootstrap_interval
+from cmed_jax.physics.artefact_ranges import Artefacts
+from cmed_jax.physics.artefacts import Conditions, measure, middle
+from cmed_jax.physics.instrument import Lines, radiation
+from cmed_jax.physics.patterns import MO_K_ALPHA
+
+MATERIALS = 48
+"""Of the split, at even distances: enough for a curve, in one batch."""
+
+LINES = 512
+"""Lines of each material: all of those of simple crystals, and the strongest of others."""
+
+CHUNK = 16
+"""Patterns rendered at once, which bounds the memory."""
+
+BEST = Artefacts(
+    anodes=(),
+    wavelength=(MO_K_ALPHA, MO_K_ALPHA),
+    monochromator=(0.0, 0.0),
+    start=(0.0, 0.0),
+    stop=(180.0, 180.0),
+    u=(0.0, 0.0),
+    v=(0.0, 0.0),
+    w=(1e-3, 1e-3),
+    size=(1e4, 1e4),
+    strain=(0.0, 0.0),
+    b_factor=(0.0, 0.0),
+    background=(0.0, 0.0),
+    hump=(0.0, 0.0),
+    impurity=(0.0, 0.0),
+    calibration=(0.0, 0.0),
+    counts=(1e9, 1e9),
+)
+"""The measurement that the curves begin with; ranges without width."""
+
+Spoil = Callable[[Conditions, float], Conditions]
+
+
+class Condition(NamedTuple):
+    """One condition of a measurement, from harmless to bad.
+
+    label: with its unit. values: along the curve. log: whether they are spaced so. spoil: sets it.
+    """
+
+    label: str
+    values: Sequence[float | int]
+    log: bool
+    spoil: Spoil
+
+
+def _counts(conditions: Conditions, quanta: float) -> Conditions:
+    return conditions._replace(counts=jnp.float32(quanta))
+
+
+def _march(conditions: Conditions, parameter: float) -> Conditions:
+    return conditions._replace(march=jnp.float32(parameter))
+
+
+def _size(conditions: Conditions, nanometres: float) -> Conditions:
+    sample = conditions.sample._replace(size=jnp.float32(10 * nanometres))
+    return conditions._replace(sample=sample)
+
+
+def _zero(conditions: Conditions, degrees: float) -> Conditions:
+    instrument = conditions.instrument._replace(zero=jnp.float32(degrees))
+    return conditions._replace(instrument=instrument)
+
+
+def _range(conditions: Conditions, stop: float) -> Conditions:
+    wavelengths, weights = radiation("CuKa")
+    instrument = conditions.instrument._replace(
+        wavelengths=jnp.asarray(wavelengths, jnp.float32), weights=jnp.asarray(weights, jnp.float32)
+    )
+    return conditions._replace(instrument=instrument, start=jnp.float32(10), stop=jnp.float32(stop))
+
+
+def _background(conditions: Conditions, level: float) -> Conditions:
+    return conditions._replace(background=jnp.array([level, 0, 0, 0], jnp.float32))
+
+
+CONDITIONS = {
+    "Crystallite size": Condition("nm", (100, 30, 10, 3, 1), True, _size),
+    "Noise": Condition("quanta in the strongest bin", (1e5, 1e4, 1e3, 100, 10), True, _counts),
+    "Zero shift": Condition("degrees of 2θ", (0, 0.05, 0.1, 0.2, 0.4), False, _zero),
+    "Measured range": Condition("Cu Kα, 10 degrees to", (140, 120, 100, 80, 60), False, _range),
+    "Background": Condition("of the strongest bin", (0, 0.02, 0.05, 0.1, 0.2), False, _background),
+    "Texture": Condition("March parameter", (1, 0.8, 0.6, 0.4), False, _march),
+}
+"""By the name of the curve. 80 degrees of Cu K-alpha is where many laboratories stop."""
+
+
+def degradation(
+    generator: Generator,
+    examples: Examples,
+    lines: Lines,
+    progress: Callable[[str], object] = lambda name: None,
+) -> dict[str, Any]:
+    """Return the plain SSIM of a generator along every curve.
+
+    Args:
+        generator: whose plain candidate is scored.
+        examples: a split, or a part of it.
+        lines: of the same materials (`cmed_jax.data.lines.load_lines`).
+        progress: is told the name of each curve that is done.
+
+    Returns:
+        materials: their number. ideal: mean SSIM on the patterns of the records. curves: by name,
+        the label, the values and whether they are logarithmic, mean SSIM, and its intervals.
+    """
+    ideal = evaluate(generator, examples).plain["ssim"]
+    curves = {}
+    for name, condition in CONDITIONS.items():
+        curves[name] = _curve(generator, examples, lines, condition)
+        progress(name)
+    mean = float(np.mean(ideal, dtype=float))
+    return {"materials": len(examples), "ideal": mean, "curves": curves}
+
+
+def spoilt_query(
+    examples: Examples, lines: Lines, condition: Condition, value: float | int
+) -> Query:
+    """Return the query with every pattern as it is measured at one value of a condition."""
+    materials = jax.tree.map(jnp.asarray, lines)
+    measured = _measured(materials, condition.spoil(middle(BEST), float(value)))
+    pattern, coverage = map(np.asarray, measured)
+    return full_query(examples)._replace(pattern=pattern, coverage=coverage)
+
+
+def _curve(
+    generator: Generator, examples: Examples, lines: Lines, condition: Condition
+) -> dict[str, Any]:
+    def ssim(value: float | int) -> Float[np.ndarray, " n"]:
+        def control(split: Examples) -> Query:
+            return spoilt_query(split, lines, condition, value)
+
+        return evaluate(generator, examples, control=control).plain["ssim"]
+
+    found = [ssim(value) for value in condition.values]
+    return {
+        "label": condition.label,
+        "values": list(condition.values),
+        "log": condition.log,
+        "ssim": [float(np.mean(values, dtype=float)) for values in found],
+        "interval": [bootstrap_interval(values) for values in found],
+    }
+
+
+@jax.jit
+def _measured(
+    lines: Lines, conditions: Conditions
+) -> tuple[Float[Array, "n 1024"], Float[Array, "n 1024"]]:
+    """Measure each material with noise, and with a direction of texture, of its own."""
+    n = len(lines.s)
+    keys = jax.random.split(jax.random.key(0), n)
+    axes = jax.random.normal(jax.random.key(1), (n, 3))
+
+    def one(drawn):
+        key, axis, material = drawn
+        return measure(key, material, conditions._replace(axis=axis / jnp.linalg.norm(axis)))
+
+    return jax.lax.map(one, (keys, axes, lines), batch_size=CHUNK)

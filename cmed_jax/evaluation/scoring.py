@@ -1,0 +1,236 @@
+"""The protocol of every reported figure: who is asked what, and how the answers are scored.
+
+A *generator* answers a `Query` (patterns and what is known of the compositions) with candidates.
+The model is one, each baseline is one, and everything here treats them alike. Candidate 0 is the
+plain answer (the latent's mean, or the gate's mixture); further candidates are samples. Two scores
+are kept apart:
+
+plain
+    candidate 0 as it is.
+published
+    the best of all samples in all 24 rotations about the periodic origin, each metric on its own.
+    With 5 samples that is the procedure of CrystalNet's article (Guo et al., npj Comput. Mater.
+    2024): an oracle, since it chooses among 120 answers with the truth in hand.
+
+`as_published` goes further and computes as the article's code does: index 29 of its 50-point axes,
+which it misses by rounding, is zero in truths and predictions alike, and its rotations are those of
+an array, about index 24.5 and not about the lattice. It is for setting the two side by side.
+
+Controls (`cmed_jax.evaluation.controls`) ask something else about the same materials.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, Shaped
+
+from cmed_jax.data.examples import Examples
+from cmed_jax.data.query import (
+    Answers,
+    Control,
+    Densities,
+    Deviating,
+    Generator,
+    Query,
+    Truths,
+    full_query,
+)
+from cmed_jax.evaluation import metrics, uncertainty
+from cmed_jax.evaluation.rotations import ROTATIONS, rotate
+
+MISSING_PLANE = 29
+"""int(29 / 50 * 50) is 28: the index on each axis of 50 points that the article never fills."""
+
+
+DENSITIES = 48
+"""Candidates that are generated at once: a network's memory for them is 0.5 GB at most."""
+
+Metrics = Mapping[str, Float[np.ndarray, " n"]]
+MetricsOfEach = Mapping[str, Float[np.ndarray, "n k"]]
+
+
+Examine = Callable[[Integer[np.ndarray, " b"], Truths, Densities], MetricsOfEach]
+"""Finds further metrics of every candidate for some rows of a split."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The metrics of one generator, material by material.
+
+    elements: their number. plain, published: metrics of each material by name, all of
+    `compare_in_full` and of the examination for the one, and those of `compare` for the other,
+    which is None where there are no samples. samples: how many the generator gave besides the plain
+    candidate. as_published: whether they are computed as the article's code does. candidates: of
+    every candidate, as it is, SSIM and what the examination found. calibration: of the deviations
+    that are told, or else of two or more samples (`cmed_jax.evaluation.uncertainty`); None where
+    there are neither.
+    """
+
+    material_id: Shaped[np.ndarray, " n"]
+    formula: Shaped[np.ndarray, " n"]
+    space_group: Integer[np.ndarray, " n"]
+    atoms: Integer[np.ndarray, " n"]
+    elements: Integer[np.ndarray, " n"]
+    plain: Metrics
+    published: Metrics | None
+    samples: int
+    as_published: bool = False
+    candidates: MetricsOfEach = field(default_factory=dict)
+    calibration: Mapping[str, Float[np.ndarray, "n ..."]] | None = None
+
+
+def evaluate(
+    generator: Generator | Deviating,
+    examples: Examples,
+    *,
+    control: Control = full_query,
+    examine: Examine | None = None,
+    as_published: bool = False,
+    batch_size: int = DENSITIES,
+    progress: Callable[[int], object] | None = None,
+) -> Scores:
+    """Score a generator on every material of a split.
+
+    Args:
+        generator: is always asked about as many materials, so that it is compiled once.
+        examples: the materials and their true densities.
+        control: asks something else than all that is known.
+        examine: finds more than the voxels tell (`cmed_jax.evaluation.structure_metrics`).
+        as_published: compute as the article's code does, with a plane of zeros and rotations of the
+            array; on the grid of 50^3.
+        batch_size: most materials that are asked about at once; divide it by the number of
+            candidates to bound the memory.
+        progress: is told how many materials are newly done, batch by batch.
+
+    Raises:
+        ValueError: if the split is empty, or if the generator answers with the wrong number or
+            shape of densities, or with NaN or infinity.
+    """
+    if not len(examples):
+        raise ValueError("there is no material to evaluate; choose a split that is not empty")
+    query = control(examples)
+    parts = []
+    for rows, new in _batches(len(examples), batch_size):
+        answers = generator(Query(*(field[rows] for field in query)))
+        answers = answers if isinstance(answers, Answers) else Answers(answers)
+        candidates = answers.candidates
+        truths = examples.densities(rows)
+        _check_shape(candidates, truths)
+        scores = _score(truths, candidates, as_published=as_published)
+        _check_finite(scores, examples.material_id[rows])
+        examined = {} if examine is None else examine(rows, truths, candidates)
+        parts.append(_head((*scores, examined, _calibration(truths, answers)), new))
+        if progress is not None:
+            progress(new)
+    found = jax.tree.map(lambda *values: np.concatenate(values), *parts)
+    plain, published, ssim, examined, calibration = found
+    return Scores(
+        examples.material_id,
+        examples.formula,
+        examples.space_group,
+        examples.atoms,
+        np.count_nonzero(examples.composition, axis=1).astype(np.int32),
+        plain | {name: values[:, 0] for name, values in examined.items()},
+        published,
+        samples=candidates.shape[1] - 1,
+        as_published=as_published,
+        candidates={"ssim": ssim} | examined,
+        calibration=calibration,
+    )
+
+
+def _batches(n: int, most: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Rows of batches of one size, and how many are new: the last repeats the last row."""
+    size = -(-n // -(-n // most))
+    for start in range(0, n, size):
+        yield np.minimum(np.arange(start, start + size), n - 1), min(size, n - start)
+
+
+def missing_planes(
+    volumes: Float[Array | np.ndarray, "*batch n n n"],
+) -> Float[Array, "*batch n n n"]:
+    """Return volumes with zeros at index 29 of each axis, as the article's code leaves them."""
+    planes = jnp.arange(volumes.shape[-1]) == MISSING_PLANE
+    return jnp.where(planes | planes[:, None] | planes[:, None, None], 0, volumes)
+
+
+@partial(jax.jit, static_argnames="as_published")
+def _score(
+    truths: Float[Array | np.ndarray, "b na nb nc"], candidates: Densities, *, as_published: bool
+) -> tuple[
+    dict[str, Float[Array, " b"]], dict[str, Float[Array, " b"]] | None, Float[Array, "b k"]
+]:
+    """Plain and published metrics, and the SSIM of each candidate.
+
+    One material after the other, to stay in cache and memory.
+    """
+    if as_published:
+        truths, candidates = missing_planes(truths), missing_planes(candidates)
+
+    def score(material):
+        truth, (plain, samples) = metrics.prepare(material[0]), (material[1][0], material[1][1:])
+        found = metrics.compare_in_full(truth, plain)
+        if not len(samples):
+            return found, None, found["ssim"][None]
+        of_each = jax.lax.map(lambda sample: metrics.compare(truth, sample)["ssim"], samples)
+        ssim = jnp.concatenate([found["ssim"][None], of_each])
+        return found, _best_of_rotations(truth, samples, as_published), ssim
+
+    return jax.lax.map(score, (jnp.asarray(truths), jnp.asarray(candidates)))
+
+
+def _best_of_rotations(
+    truth: metrics.Truth, samples: Float[Array, "k n n n"], as_array: bool
+) -> dict[str, Float[Array, ""]]:
+    def turned(rotation):
+        def score(sample):
+            return metrics.compare(truth, rotate(sample, rotation, as_array=as_array))
+
+        return jax.lax.map(score, samples)
+
+    scores = jax.lax.map(turned, jnp.asarray(ROTATIONS))
+    return {
+        "ssim": scores["ssim"].max(),
+        "psnr": scores["psnr"].max(),
+        "nmae": scores["nmae"].min(),
+    }
+
+
+def _calibration(truths: Truths, answers: Answers) -> dict[str, np.ndarray] | None:
+    candidates, deviations = np.asarray(answers.candidates), answers.deviation
+    if deviations is not None:
+        told = zip(truths, candidates[:, 0], deviations, strict=True)
+        found = [uncertainty.of_deviation(*each) for each in told]
+    elif candidates.shape[1] > 2:
+        pairs = zip(truths, candidates[:, 1:], strict=True)
+        found = [uncertainty.of_samples(*each) for each in pairs]
+    else:
+        return None
+    return jax.tree.map(lambda *values: np.stack(values), *found)
+
+
+def _head(tree: Any, n: int) -> Any:
+    return jax.tree.map(lambda values: np.asarray(values)[:n], tree)
+
+
+def _check_shape(candidates: Densities, truths: np.ndarray) -> None:
+    b, _, *grid = candidates.shape
+    if (b, *grid) != truths.shape:
+        raise ValueError(
+            f"the generator answered with shape {candidates.shape} to {len(truths)} queries; "
+            f"it has to give (queries, candidates, *grid) on the grid {truths.shape[1:]}"
+        )
+
+
+def _check_finite(scores: Any, material_id: Shaped[np.ndarray, " b"]) -> None:
+    for values in jax.tree.leaves(scores):
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"the density generated for {material_id[np.isfinite(values).argmin()]} is not "
+                "finite; evaluate another checkpoint"
+            )

@@ -1,0 +1,205 @@
+"""A split on the bench: what every generator is scored on, and what stands beside a model."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from cmed_jax.crystal.composition import composition_vector
+from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.dataset import fingerprint, load_examples, load_structures, provenance
+from cmed_jax.data.examples import spread_rows
+from cmed_jax.data.lines import load_lines
+from cmed_jax.data.query import Control, Deviating, Generator, full_query
+from cmed_jax.data.records import Recipe
+from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING, baselines
+from cmed_jax.evaluation.cache import cached
+from cmed_jax.evaluation.overlap import kinship
+from cmed_jax.evaluation.results import results
+from cmed_jax.evaluation.robustness import CONDITIONS, LINES, MATERIALS, degradation
+from cmed_jax.evaluation.scoring import DENSITIES, Scores, evaluate
+from cmed_jax.evaluation.structure_metrics import Examination
+from cmed_jax.physics.patterns import MO_K_ALPHA
+from cmed_jax.solution.prototypes import Templates, canonical_crystals
+
+CACHE = "baselines"
+"""Folder beside the records, in which the scores of baselines are kept; it may be deleted."""
+
+
+class Bench:
+    """A split that generators are scored on, beside the baselines of its dataset.
+
+    Others are made from its `known` crystals, none of which is scored: model, baselines and kinship
+    go by the same.
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        split: str,
+        *,
+        known: str = "training",
+        as_published: bool = False,
+        console: Console | None = None,
+    ):
+        """Load a split and the training split of a dataset.
+
+        Args:
+            data: directory of the dataset.
+            split: what is scored.
+            known: where the known crystals come from: "training", "embedded", or a source as
+                `cmed_jax.crystal.sources.open_source` takes it. Of a source that is not the
+                training split what has the id, or formula and space group, of a crystal that is
+                scored is left out.
+            as_published: compute as the article's code does.
+            console: to show the progress on.
+
+        Raises:
+            FileNotFoundError: there is no dataset.
+            ValueError: it has no such split, or there is no such source.
+        """
+        self.data, self.split, self.as_published = Path(data), split, as_published
+        self.console = console or Console()
+        self.held_out, self.training = load_examples(data, split), load_examples(data, "train")
+        self.provenance = provenance(data)
+        identity = self.provenance["identity"]
+        self.recipe = Recipe.of(identity)
+        self.crystals = load_structures(data, split)
+        self.source, self.known = known, self._known(known)
+
+    def score(
+        self,
+        name: str,
+        generator: Generator | Deviating,
+        control: Control = full_query,
+        *,
+        candidates: int = 1,
+    ) -> Scores:
+        """Score a generator of so many candidates, and show how far it is under its name."""
+        shown = self.console.is_terminal
+        with Progress(console=self.console, transient=True, disable=not shown) as bar:
+            task = bar.add_task(name, total=len(self.held_out))
+            return evaluate(
+                generator,
+                self.held_out,
+                control=control,
+                examine=self.examination,
+                as_published=self.as_published,
+                batch_size=max(DENSITIES // candidates, 1),
+                progress=lambda n: bar.advance(task, n),
+            )
+
+    @cached_property
+    def baselines(self) -> dict[str, Scores]:
+        """The scores of every baseline, from the dataset's folder where they are kept."""
+        key = {
+            "dataset": fingerprint(self.data),
+            "split": self.split,
+            "as_published": self.as_published,
+        }
+        of_known = key | {"known": _digest(self.known)}
+        keys = dict.fromkeys(OF_TRAINING, key)
+        if self.of_independent_atoms:
+            keys |= dict.fromkeys(OF_CRYSTALS, of_known)
+        return {
+            name: cached(self.data / CACHE, name, key, partial(self._baseline, name))
+            for name, key in keys.items()
+        }
+
+    def _baseline(self, name: str) -> Scores:
+        return self.score(name, self.generators[name])
+
+    @cached_property
+    def generators(self) -> dict[str, Generator]:
+        """The baselines; substitution only where densities can be made as the dataset's were."""
+        if not self.of_independent_atoms:
+            return baselines(self.training)
+        return baselines(self.training, self.templates)
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The known crystals, from which others are made.
+
+        Raises:
+            ValueError: densities of the dataset are not of independent atoms, as theirs are.
+        """
+        if not self.of_independent_atoms:
+            raise ValueError(
+                f"densities in {self.data} are {self.recipe.density}, and those of refined "
+                "crystals are of independent atoms: score the network --alone"
+            )
+        if self.source == "training":
+            return Templates.of(self.training, self.known, self.recipe)
+        return Templates.of_crystals(self.known, self.recipe)
+
+    def _known(self, source: str) -> list[Material]:
+        if source == "training":
+            return load_structures(self.data, "train")
+        scored = {(each.formula, each.space_group) for each in self.crystals}
+        names = set(self.held_out.material_id.tolist())
+        return [
+            each
+            for each in canonical_crystals(open_source(None if source == "embedded" else source))
+            if each.material_id not in names and (each.formula, each.space_group) not in scored
+        ]
+
+    @cached_property
+    def examination(self) -> Examination:
+        """What the crystals of the split tell of a candidate."""
+        return Examination(self.held_out, self.crystals, self.b_factor)
+
+    @property
+    def of_independent_atoms(self) -> bool:
+        """Whether densities follow from structures, and patterns from densities."""
+        return self.recipe.density == "iam"
+
+    @property
+    def b_factor(self) -> float | None:
+        """Isotropic B of the densities, angstrom^2; None unless they are of independent atoms."""
+        return self.recipe.b_factor if self.of_independent_atoms else None
+
+    def degradation(self, generator: Generator) -> dict[str, Any]:
+        """Score a generator on worse and worse patterns of some materials."""
+        rows = spread_rows(len(self.held_out), MATERIALS)
+        lines, _ = load_lines(self.data, self.split, 2 / MO_K_ALPHA, LINES)
+        some = jax.tree.map(lambda values: values[rows], lines)
+        shown = self.console.is_terminal
+        with Progress(console=self.console, transient=True, disable=not shown) as bar:
+            task = bar.add_task("degradation", total=len(CONDITIONS))
+            examples = self.held_out.spread(MATERIALS)
+            return degradation(generator, examples, some, lambda name: bar.advance(task))
+
+    def results(
+        self,
+        model: Scores | None,
+        controls: Mapping[str, Scores],
+        run: Mapping[str, Any],
+        degradation: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the results of a model, or of none, with those of the baselines."""
+        where = {
+            "split": self.split,
+            "dataset": fingerprint(self.data),
+            "provenance": self.provenance,
+            "crystals": self.source,
+        }
+        composition = np.stack([composition_vector(each.numbers) for each in self.known])
+        space_group = np.array([each.space_group for each in self.known])
+        kin = kinship(self.held_out, composition, space_group)
+        return results(model, self.baselines, controls, {**run, **where}, kin, degradation)
+
+
+def _digest(crystals: Sequence[Material]) -> str:
+    """Return what tells crystals from others, whatever their source is called."""
+    content = hashlib.sha256()
+    for each in crystals:
+        for part in (each.numbers, each.lattice, each.frac_coords):
+            content.update(part.tobytes())
+    return content.hexdigest()

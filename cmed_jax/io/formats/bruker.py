@@ -1,0 +1,179 @@
+"""Bruker's .brml, an archive of XML, and .uxd, which is text."""
+
+import re
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+import numpy as np
+
+from cmed_jax.io.formats.markup import Archive, number_at, parse_xml, text_of
+from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, even_steps, together
+from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
+
+ANGLE, TIME, FACTOR, COUNTS = 2, 0, 1, 4
+"""Columns of a step of a .brml where its `DataViews` do not say: time, factor, 2theta, theta, n."""
+ROUNDING = 0.006
+"""Degrees by which angles in a .uxd may differ from those that start and step say."""
+DATA = re.compile(r"_(?:(2THETA)(?:COUNTS|CPS)(TIME)?|COUNTS|CPS)", re.IGNORECASE)
+COUPLED = {"", "COUPLED", "2THETA", "TWOTHETA", "LOCKED COUPLED", "UNLOCKED COUPLED", "DETECTOR"}
+
+
+def read_brml(data: bytes) -> Scan:
+    """Return the scans of a .brml file, as `together` does.
+
+    Raises:
+        ValueError: the archive or a member is damaged, a step has no number where the intensity
+            should be, or no scan is over two-theta.
+    """
+    archive = Archive(data)
+    names = sorted(name for name in archive.names if re.search(r"RawData\d*\.xml$", name))
+    if not names:
+        raise ValueError("the archive holds no RawData*.xml, as a scan of Bruker's does")
+    roots = ((name, parse_xml(archive.read(name), name)) for name in names)
+    scans = (_raw_data(root, name) for name, root in roots)
+    scan = together(scan for scan in scans if scan is not None)
+    if scan.radiation is not None:
+        return scan
+    return Scan(scan.position, scan.intensity, radiation=_container(archive), notes=scan.notes)
+
+
+def _raw_data(root: ElementTree.Element, name: str) -> Scan | None:
+    """Return the last route of a scan that has steps: the earlier ones are what it came from."""
+    for route in reversed(root.findall(".//{*}DataRoute")):
+        steps = [datum.text or "" for datum in route.iterfind("{*}Datum")]
+        if len(steps) > 1:
+            return _stepwise(route, steps, _tube(root), name)
+        if steps and route.find(".//{*}ScaleAxisInfo") is not None:
+            return _at_once(route, steps[0], _tube(root), name)
+    return None
+
+
+def _stepwise(
+    route: ElementTree.Element, steps: list[str], radiation: Radiation | None, name: str
+) -> Scan:
+    angle, counts = _columns(route)
+    rows = [
+        to_numbers(step.split(","), f"Datum {number} of {name}")
+        for number, step in enumerate(steps, start=1)
+    ]
+    least = max(angle, counts) + 1
+    for number, row in enumerate(rows, start=1):
+        if len(row) < least:
+            raise ValueError(f"Datum {number} of {name} has {len(row)} numbers instead of {least}")
+    table = np.array([row[:least] for row in rows])
+    attenuated = bool((table[:, FACTOR] != 1).any())
+    note = "an absorber was in the beam; intensities are as the file has them"
+    notes = (note,) if attenuated else ()
+    seconds = float(np.median(table[:, TIME]))
+    return Scan(table[:, angle], table[:, counts], None, radiation, notes, seconds=seconds)
+
+
+def _columns(route: ElementTree.Element) -> tuple[int, int]:
+    """Return the columns of two-theta and of the intensity, as `DataViews` tell them."""
+    angle, counts = ANGLE, COUNTS
+    for view in route.iterfind(".//{*}RawDataView"):
+        start = view.get("Start") or ""
+        if not start.isdecimal() or len(start) > 4:
+            continue
+        axes = [field.get("AxisId") for field in view.iterfind(".//{*}FieldDefinitions")]
+        if "TwoTheta" in axes:
+            angle = int(start) + axes.index("TwoTheta")
+        elif view.find("{*}Recording") is not None:
+            counts = int(start)
+    return angle, counts
+
+
+def _at_once(
+    route: ElementTree.Element, datum: str, radiation: Radiation | None, name: str
+) -> Scan:
+    """Return what a detector saw that stood still: all channels in one `Datum`."""
+    start, stop, step = (
+        number_or_none(text_of(route, f"ScanInformation/ScaleAxes/ScaleAxisInfo/{field}"))
+        for field in ("Start", "Stop", "Increment")
+    )
+    if start is None or stop is None or not step:
+        raise ValueError(f"ScaleAxisInfo of {name} has no Start, Stop and Increment")
+    counts = to_numbers(datum.split(","), f"Datum of {name}")[3:]
+    promised = (stop - start) / step
+    if not abs(len(counts) - promised) < 2:
+        raise ValueError(f"Datum of {name} has {len(counts)} channels instead of {promised:.0f}")
+    return Scan(even_steps(start, step, len(counts)), counts, radiation=radiation)
+
+
+def _container(archive: Archive) -> Radiation | None:
+    for name in archive.names:
+        if name.endswith("MeasurementContainer.xml"):
+            return _tube(parse_xml(archive.read(name), name))
+    return None
+
+
+def _tube(root: ElementTree.Element) -> Radiation | None:
+    first, second = (number_at(root, f"WaveLengthAlpha{i}") for i in (1, 2))
+    return doublet(first, second, number_at(root, "WaveLengthRatio"))
+
+
+def read_uxd(data: bytes) -> Scan:
+    """Return the ranges of a .uxd file, as `together` does.
+
+    Raises:
+        ValueError: a line is not numbers, a range does not say where it begins, or none is over
+            two-theta.
+    """
+    return together(_ranges(decode(data)))
+
+
+def _ranges(text: str) -> Iterator[Scan]:
+    header: dict[str, str] = {}
+    kind: re.Match[str] | None = None
+    rows: list[np.ndarray] = []
+    for number, line in numbered_lines(text):
+        if line[0] == "_":
+            if kind and rows:
+                yield _range(kind, rows, header)
+            rows, kind = [], DATA.fullmatch(line)
+            key, _, value = line.partition("=")
+            header[key.strip().upper()] = value.strip(" '")
+        elif kind and line[0] != ";":
+            rows.append(_row(kind, line, number))
+    if kind and rows:
+        yield _range(kind, rows, header)
+
+
+def _row(kind: re.Match[str], line: str, number: int) -> np.ndarray:
+    row = to_numbers(line.split(), f"line {number}")
+    width = 3 if kind.group(2) else 2
+    if kind.group(1) and len(row) != width:
+        raise ValueError(f"line {number} has {len(row)} numbers instead of {width}: {line[:40]!r}")
+    return row
+
+
+def _range(kind: re.Match[str], rows: list[np.ndarray], header: dict[str, str]) -> Scan:
+    drive = header.get("_DRIVE", "").upper()
+    if drive not in COUPLED:
+        raise ValueError(f"_DRIVE is {drive[:20]!r}: give a scan over two-theta")
+    printed, intensity = np.array(rows).T[:2] if kind.group(1) else (None, np.concatenate(rows))
+    angle = _uxd_angles(printed, len(intensity), header)
+    time = number_or_none(header.get("_STEPTIME"))
+    seconds = 1.0 if kind.group().upper().endswith("CPS") else time
+    return Scan(angle, intensity, radiation=_uxd_radiation(header), seconds=seconds)
+
+
+def _uxd_angles(printed: Column | None, points: int, header: dict[str, str]) -> Column:
+    """Return even steps where the header tells them: printed angles have four digits only."""
+    start = number_or_none(header.get("_2THETA", header.get("_START")))
+    step = number_or_none(header.get("_STEPSIZE"))
+    even = None if start is None or step is None else even_steps(start, step, points)
+    if printed is None and even is None:
+        raise ValueError("a range has neither angles nor _START and _STEPSIZE")
+    if printed is not None and (even is None or not np.all(np.abs(even - printed) < ROUNDING)):
+        return printed
+    assert even is not None
+    return even
+
+
+def _uxd_radiation(header: dict[str, str]) -> Radiation | None:
+    first, second, ratio = (number_or_none(header.get(key)) for key in ("_WL1", "_WL2", "_WLRATIO"))
+    scale = 10.0 if header.get("_WL_UNIT", "A").lower() == "nm" else 1.0
+    if first is None:
+        return None
+    return doublet(first * scale, None if second is None else second * scale, ratio)

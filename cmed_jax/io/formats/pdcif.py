@@ -1,0 +1,168 @@
+"""Powder CIF (pdCIF): International Tables G, chapter 3.3."""
+
+import re
+
+import gemmi
+import numpy as np
+
+from cmed_jax.io.formats.scan import (
+    MOST_POINTS,
+    Axis,
+    Column,
+    Radiation,
+    Scan,
+    doublet,
+    even_steps,
+    is_wavelength,
+)
+from cmed_jax.io.formats.text import decode, number_or_none
+
+ANGLES = (
+    "_pd_proc_2theta_corrected",
+    "_pd_meas_2theta_corrected",
+    "_pd_meas_2theta_scan",
+    "_pd_meas_angle_2theta",
+    "_pd_peak_2theta_centroid",
+    "_pd_peak_2theta_maximum",
+)
+RANGES = ("_pd_proc_2theta_range_", "_pd_meas_2theta_range_")
+SPACINGS = ("_pd_proc_d_spacing", "_pd_peak_d_spacing")
+INTENSITIES = (
+    "_pd_meas_counts_total",
+    "_pd_meas_intensity_total",
+    "_pd_proc_intensity_total",
+    "_pd_meas_counts_net",
+    "_pd_meas_intensity_net",
+    "_pd_proc_intensity_net",
+    "_pd_peak_intensity",
+    "_pd_peak_pk_height",
+)
+FLIGHT = "_pd_meas_time_of_flight"
+BLOCK = re.compile(r"(?<!\S)data_", re.IGNORECASE)
+MOST_BLOCKS = 1000
+MISSING = (".", "?")
+NUMBER = re.compile(r"([+-]?(\d+\.?(\d*)|\.(\d+))(?:[eE][+-]?\d{1,4})?)(?:\((\d{1,9})\))?")
+"""A number of a CIF with its standard uncertainty, in units of the last digit."""
+
+
+def read_pdcif(data: bytes) -> Scan:
+    """Return the first measured pattern, or list of peaks, of a powder CIF.
+
+    Two-theta stands beside the intensities, in any loop, or is a range of even steps; without both,
+    d does. Points whose intensity is "." or "?" are left out. Measured intensities go before
+    processed ones, totals before nets. Standard uncertainties are read where all points have one.
+
+    Raises:
+        ValueError: it is no CIF (the line is named), no block holds a pattern, the pattern is of
+            neutrons or of time of flight, or an item is not numbers.
+    """
+    text = decode(data)
+    if (blocks := len(BLOCK.findall(text))) > MOST_BLOCKS:
+        raise ValueError(f"it has {blocks} data blocks: give one of them")
+    try:
+        document = gemmi.cif.read_string(text)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"it is no whole CIF: {_reason(error)}") from None
+    patterns = [block for block in document if _intensity_tag(block)]
+    if not patterns:
+        raise ValueError(
+            "no data block holds intensities of a powder pattern (_pd_meas_, _pd_proc_)"
+        )
+    radiations = (_radiation(block) for block in [patterns[0], *document])
+    radiation = next((found for found in radiations if found), None)
+    return _scan(patterns[0], radiation, len(patterns))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
+
+
+def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> Scan:
+    if (block.find_value("_diffrn_radiation_probe") or "").strip("'\"").lower() == "neutron":
+        raise ValueError(f"block {block.name[:40]!r} is measured with neutrons: give one of X-rays")
+    tag = _intensity_tag(block)
+    intensity, sigma = _numbers(block, tag)
+    position, axis = _positions(block, len(intensity), tag)
+    known = np.isfinite(intensity) & np.isfinite(position)
+    notes = []
+    if not known.all():
+        notes.append(f"{np.sum(~known)} points without a value are left out")
+    promised = number_or_none(block.find_value("_pd_meas_number_of_points"))
+    if promised is not None and promised > len(intensity):
+        notes.append(f"{promised:.0f} points are promised, {len(intensity)} are there")
+    if blocks > 1:
+        notes.append(f"the first of {blocks} patterns is read, of block {block.name[:40]!r}")
+    sigma = None if sigma is None or not np.isfinite(sigma[known]).all() else sigma[known]
+    return Scan(position[known], intensity[known], sigma, radiation, tuple(notes), axis)
+
+
+def _intensity_tag(block: gemmi.cif.Block) -> str:
+    return next((tag for tag in INTENSITIES if len(block.find_values(tag)) > 1), "")
+
+
+def _positions(block: gemmi.cif.Block, points: int, tag: str) -> tuple[Column, Axis]:
+    """Return two-theta, or d where there is none, and which of them it is."""
+    for positions in (*ANGLES, *SPACINGS):
+        if len(block.find_values(positions)) == points:
+            return _numbers(block, positions)[0], "d" if positions in SPACINGS else "two_theta"
+    for name in RANGES:
+        if (angle := _range(block, name, points)) is not None:
+            return angle, "two_theta"
+    if len(block.find_values(FLIGHT)) > 1:
+        raise ValueError(f"block {block.name[:40]!r} is of time of flight: give two-theta or d")
+    raise ValueError(f"block {block.name[:40]!r} has no two-theta or d for its {points} {tag}")
+
+
+def _range(block: gemmi.cif.Block, name: str, points: int) -> Column | None:
+    start, end, step = (
+        number_or_none(block.find_value(name + part)) for part in ("min", "max", "inc")
+    )
+    if start is None or (end is None and step is None):
+        return None
+    if step is None or end is None:
+        return np.linspace(start, end, points) if end else even_steps(start, step or 0, points)
+    if not abs(start + step * (points - 1) - end) < 1.5 * abs(step):
+        raise ValueError(f"{name}min, max and inc are {start}, {end}, {step}, of {points} points")
+    return even_steps(start, step, points)
+
+
+def _numbers(block: gemmi.cif.Block, tag: str) -> tuple[Column, Column | None]:
+    """Return values and standard uncertainties of an item, NaN where it has none."""
+    fields = block.find_values(tag)
+    if len(fields) > MOST_POINTS:
+        raise ValueError(f"{tag} has {len(fields)} values, more than any pattern")
+    pairs = [_number(field, tag, i) for i, field in enumerate(fields, start=1)]
+    values, sigmas = np.array(pairs).T
+    return values, sigmas if np.isfinite(sigmas).any() else None
+
+
+def _number(field: str, tag: str, number: int) -> tuple[float, float]:
+    if field in MISSING:
+        return np.nan, np.nan
+    match = NUMBER.fullmatch(field.strip("'\""))
+    if not match:
+        raise ValueError(f"value {number} of {tag} is {field[:30]!r}, which is not a number")
+    value, digits = float(match.group(1)), match.group(3) or match.group(4) or ""
+    exponent = re.search(r"[eE]([+-]?\d+)", match.group(1))
+    power = (int(exponent.group(1)) if exponent else 0) - len(digits)
+    sigma = float(f"{match.group(5)}e{power}") if match.group(5) else np.nan
+    return value, sigma
+
+
+def _radiation(block: gemmi.cif.Block) -> Radiation | None:
+    """Return the radiation of a block; two wavelengths without weights have the statistical 2:1."""
+    tag = "_diffrn_radiation_wavelength"
+    fields = [*block.find_values(tag), *block.find_values("_pd_proc_wavelength")][:1000]
+    values = [_plain(field) for field in fields]
+    wavelengths = np.array([value for value in values if is_wavelength(value)])
+    weights = np.array([_plain(field) for field in block.find_values(tag + "_wt")][:1000], float)
+    if not len(wavelengths):
+        return None
+    if len(weights) == len(wavelengths) and (weights >= 0).all() and 0 < weights.sum() < np.inf:
+        return Radiation(wavelengths, weights / weights.sum())
+    return doublet(*map(float, wavelengths[:2]))
+
+
+def _plain(field: str) -> float:
+    match = NUMBER.fullmatch(field.strip("'\""))
+    return float(match.group(1)) if match else np.nan

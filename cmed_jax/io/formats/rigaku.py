@@ -1,0 +1,134 @@
+"""Rigaku's .ras and .asc, which are text, and .rasx, which is an archive."""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from cmed_jax.io.formats.markup import Archive, number_at, parse_xml
+from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, even_steps, together
+from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
+
+TWO_THETA = re.compile(r"(2|two)[\s_-]*theta", re.IGNORECASE)
+PROFILE = re.compile(r"(.*Data\d+/)Profile(\d+)\.txt")
+
+
+def read_ras(data: bytes) -> Scan:
+    """Return the scans of a .ras file, as `together` does.
+
+    The third column is the factor of the attenuator, by which the second is multiplied. Of the
+    radiation K-alpha, the statistical ratio is assumed, which the format does not hold.
+
+    Raises:
+        ValueError: a line is not numbers, the end of a scan is missing, or there is none.
+    """
+    return together(_scans(decode(data)))
+
+
+def _scans(text: str) -> Iterator[Scan]:
+    header: dict[str, str] = {}
+    rows: list[np.ndarray] | None = None
+    for number, line in numbered_lines(text):
+        if line == "*RAS_INT_START":
+            rows = []
+        elif line == "*RAS_INT_END":
+            yield _scan(rows or [], header)
+            rows = None
+        elif rows is not None:
+            rows.append(_row(line, f"line {number}"))
+        elif match := re.fullmatch(r"\*(\S+)\s+\"(.*)\"", line):
+            header[match.group(1)] = match.group(2)
+    if rows is not None:
+        raise ValueError(f"it is truncated: *RAS_INT_END is missing after {len(rows)} points")
+
+
+def read_asc(data: bytes) -> Scan:
+    """Return the scans of an .asc file, rows of counts between headers, as `together` does.
+
+    Raises:
+        ValueError: a line is not numbers, a scan is truncated or does not say where it begins, or
+            there is none.
+    """
+    return together(_scans_in_rows(decode(data)))
+
+
+def _scans_in_rows(text: str) -> Iterator[Scan]:
+    header: dict[str, str] = {}
+    rows: list[np.ndarray] = []
+    for number, line in numbered_lines(text + "\n*EOF"):
+        if line[0] != "*":
+            rows.append(to_numbers(line.replace(",", " ").split(), f"line {number}"))
+            continue
+        if rows:
+            yield _scan_in_rows(np.concatenate(rows), header)
+            rows = []
+        key, _, value = line.partition("=")
+        header[key.strip("* \t")] = value.strip()
+
+
+def _scan_in_rows(counts: Column, header: dict[str, str]) -> Scan:
+    _check_axis("*SCAN_AXIS", header.get("SCAN_AXIS", "2theta"))
+    start, step, points, first, second = (
+        number_or_none(header.get(key))
+        for key in ("START", "STEP", "COUNT", "WAVE_LENGTH1", "WAVE_LENGTH2")
+    )
+    if start is None or step is None:
+        raise ValueError("a scan in it does not say *START and *STEP")
+    if points is not None and points > len(counts):
+        raise ValueError(
+            f"it is truncated: *COUNT promises {points:.0f} points, {len(counts)} are there"
+        )
+    return Scan(even_steps(start, step, len(counts)), counts, radiation=doublet(first, second))
+
+
+def read_rasx(data: bytes) -> Scan:
+    """Return the scans of a .rasx file, as `together` does.
+
+    Raises:
+        ValueError: the archive or a member is damaged, a line is not numbers, or there is no scan.
+    """
+    archive = Archive(data)
+    profiles = [name for name in archive.names if PROFILE.fullmatch(name)]
+    if not profiles:
+        raise ValueError("the archive holds no Data*/Profile*.txt, as a scan of Rigaku's does")
+    return together(_profile(archive, name) for name in sorted(profiles))
+
+
+def _profile(archive: Archive, name: str) -> Scan:
+    rows = [
+        _row(line, f"line {number} of {name}")
+        for number, line in numbered_lines(decode(archive.read(name)))
+    ]
+    # "Mesurement" is how the instrument's program spells it.
+    conditions = PROFILE.sub(r"\1MesurementConditions\2.xml", name)
+    if conditions not in archive.names:
+        return _scan(rows, {})
+    root = parse_xml(archive.read(conditions), conditions)
+    first, second = (number_at(root, f"WavelengthKalpha{i}") for i in (1, 2))
+    return _counted(rows, doublet(first, second))
+
+
+def _scan(rows: list[np.ndarray], header: dict[str, str]) -> Scan:
+    _check_axis("*MEAS_SCAN_AXIS_X", header.get("MEAS_SCAN_AXIS_X", "2-Theta"))
+    first, second = (number_or_none(header.get(f"HW_XG_WAVE_LENGTH_ALPHA{i}")) for i in (1, 2))
+    single = header.get("MEAS_COND_XG_WAVE_TYPE", "Ka").lower() in ("ka1", "kalpha1")
+    return _counted(rows, doublet(first, None if single else second))
+
+
+def _check_axis(name: str, axis: str) -> None:
+    if not TWO_THETA.search(axis):
+        raise ValueError(f"{name} is {axis[:40]!r}: give a scan over two-theta")
+
+
+def _counted(rows: list[np.ndarray], radiation: Radiation | None) -> Scan:
+    if not rows:
+        raise ValueError("a scan in it has no points")
+    angle, counts, factor = np.array(rows).T
+    return Scan(angle, counts * factor, radiation=radiation)
+
+
+def _row(line: str, where: str) -> np.ndarray:
+    numbers = to_numbers(line.split(), where)
+    if len(numbers) not in (2, 3):
+        raise ValueError(f"{where} is not an angle, an intensity and a factor: {line[:40]!r}")
+    return np.array([*numbers, 1.0][:3])

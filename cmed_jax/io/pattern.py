@@ -1,0 +1,312 @@
+"""Measured powder patterns: every format by one function, `load_pattern`."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Real
+
+from cmed_jax.io.formats.bruker import read_brml, read_uxd
+from cmed_jax.io.formats.bruker_raw import read_raw
+from cmed_jax.io.formats.columns import PROFILE_POINTS, read_columns, read_columns_with_sigma
+from cmed_jax.io.formats.gsas import read_gsas
+from cmed_jax.io.formats.markup import MOST_BYTES
+from cmed_jax.io.formats.pdcif import read_pdcif
+from cmed_jax.io.formats.rigaku import read_asc, read_ras, read_rasx
+from cmed_jax.io.formats.scan import Column, Radiation, Reader, Scan
+from cmed_jax.io.formats.xrdml import read_xrdml
+from cmed_jax.physics.instrument import radiation
+from cmed_jax.physics.patterns import two_theta
+
+LEAST_POINTS = 2
+DISAGREEMENT = 0.005
+"""Share by which a given wavelength may differ from the file's before it is said."""
+ALIKE = 0.8
+"""Correlation of neighbouring intensities from which on they are of a profile."""
+Kind = Literal["profile", "peaks"]
+
+HEAD = 16384
+"""Bytes of the beginning in which a format shows what it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredPattern:
+    """A measured powder pattern, or a list of peaks.
+
+    Attributes:
+        two_theta: degrees, ascending, above 0 and up to 180; even steps of a profile.
+        intensity: in the file's unit (counts, counts per second, or relative); finite, negative
+            where a background was taken off.
+        sigma: standard deviation of the intensity, in its unit; None where the file has none.
+        radiation: wavelengths (angstrom) and weights, as given, or else as the file says.
+        path: where it was read; None where it came as columns.
+        format: the name of the file's format.
+        notes: what the user should know, in sentences.
+        kind: whether the points are those of a profile or single peaks.
+    """
+
+    two_theta: Float[np.ndarray, " n"]
+    intensity: Float[np.ndarray, " n"]
+    sigma: Float[np.ndarray, " n"] | None
+    radiation: Radiation
+    path: Path | None
+    format: str
+    notes: tuple[str, ...]
+    kind: Kind = "peaks"
+
+    @property
+    def is_profile(self) -> bool:
+        """Whether the points are those of a profile."""
+        return self.kind == "profile"
+
+
+class Format(NamedTuple):
+    """A format, and what tells it: bytes near its beginning, or else the file's suffix."""
+
+    name: str
+    mark: bytes
+    suffixes: tuple[str, ...]
+    read: Reader
+
+
+FORMATS = (
+    Format("Rigaku .rasx", rb"\APK\x03\x04(?s:.*)Data\d+/Profile", (".rasx",), read_rasx),
+    Format("Bruker .brml", rb"\APK\x03\x04(?s:.*)RawData\d*\.xml", (".brml",), read_brml),
+    Format("Bruker .raw", rb"\ARAW( |2|1\.01|4\.00)", (".raw",), read_raw),
+    Format("PANalytical .xrdml", rb"<(\w+:)?xrdMeasurements", (".xrdml",), read_xrdml),
+    Format("Rigaku .ras", rb"(?m)^\*RAS_(DATA|HEADER)_START", (".ras",), read_ras),
+    Format("Rigaku .asc", rb"(?m)^\*(BEGIN|TYPE[ \t]*=)", (), read_asc),
+    Format("Bruker .uxd", rb"(?m)^_(FILEVERSION|2THETACOUNTS|2THETACPS)\b", (".uxd",), read_uxd),
+    Format("pdCIF", rb"(?m)^[ \t]*_pd_(meas|proc|peak)_", (".cif",), read_pdcif),
+    Format(
+        "GSAS data",
+        rb"(?m)^BANK\s+\d+\s+\d+\s+\d+\s+[A-Z]",
+        (".fxye", ".gsas", ".gsa", ".gss"),
+        read_gsas,
+    ),
+    Format("columns", rb"(?!)", (".xye",), read_columns_with_sigma),
+    Format("columns", rb"(?!)", (), read_columns),
+)
+"""In the order in which they are tried."""
+
+
+def load_pattern(path: str | Path, wavelength: str | float | None = None) -> MeasuredPattern:
+    """Read a measured powder pattern or a list of peaks.
+
+    Formats: columns of text (.xy, .xye, .csv, .dat, .txt, .chi: two-theta, d or Q, intensity, and
+    standard deviation), rows of counts (FullProf's and DBWS' .dat), powder CIF, PANalytical .xrdml,
+    Rigaku .ras, .rasx and .asc, Bruker .brml, .raw and .uxd, GSAS .fxye, .gsas, .gsa and .gss. What
+    a file is its content tells, and then its suffix. Several scans of the same angles are added up,
+    ranges that adjoin are joined, and of others the first is read; a note says so. A profile whose
+    angles are repeated or uneven is brought to even steps, and a note says so too.
+
+    Args:
+        path: of the file.
+        wavelength: a radiation such as "CuKa", or angstroms; it goes before what the file says.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read, of which the line or the element is named; angles or
+            intensities are unusable; or neither the file nor the caller says the wavelength.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no pattern at {path}: give the path of a file")
+    given = None if wavelength is None else Radiation(*radiation(wavelength))
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path} is larger than {MOST_BYTES >> 20} MiB: give a powder pattern")
+    data = path.read_bytes()
+    form = _format(data, path.suffix.lower())
+    try:
+        with np.errstate(all="ignore"):  # numbers of any size; `_pattern` sees what came of them
+            return _pattern(form.read(data), given, path, form.name)
+    except ValueError as error:
+        raise ValueError(f"cannot read {path} as {form.name}: {error}") from None
+
+
+def pattern_of_columns(
+    angle: Real[np.ndarray, "..."],
+    intensity: Real[np.ndarray, "..."],
+    wavelength: str | float,
+) -> MeasuredPattern:
+    """Return the pattern of two columns, in any order.
+
+    Args:
+        angle: two-theta in degrees, of peaks or of a profile.
+        intensity: in any unit.
+        wavelength: a radiation such as "CuKa", or angstroms.
+
+    Raises:
+        ValueError: the columns are unequal, angles or intensities are unusable, or the wavelength
+            is not one of X-rays.
+    """
+    if angle.ndim != 1 or angle.shape != intensity.shape:
+        raise ValueError(
+            f"two_theta has shape {angle.shape} and intensity {intensity.shape}: "
+            "give two columns of the same length"
+        )
+    if not len(angle):
+        raise ValueError("the pattern is empty: give at least one peak")
+    _check(angle, intensity, None)
+    order = np.argsort(angle, kind="stable")
+    used = Radiation(*radiation(wavelength))
+    columns = angle[order].astype(float), intensity[order].astype(float)
+    return _evened(MeasuredPattern(*columns, None, used, None, "columns", ()))
+
+
+def _format(data: bytes, suffix: str) -> Format:
+    head = data if data.startswith(b"PK") else _narrow(data[:HEAD])
+    *known, columns = FORMATS
+    by_content = (form for form in known if re.search(form.mark, head))
+    by_suffix = (form for form in known if suffix in form.suffixes)
+    return next(by_content, None) or next(by_suffix, columns)
+
+
+def _narrow(head: bytes) -> bytes:
+    """Return what ASCII a text of UTF-8 or UTF-16 begins with, with line ends that `^` knows."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        head = head[2:].replace(b"\0", b"")
+    return head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
+
+
+def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> MeasuredPattern:
+    used = given or scan.radiation
+    if used is None:
+        raise ValueError(
+            "the wavelength is missing, and the file does not say it: give --wavelength "
+            "(wavelength=) with a radiation such as CuKa, or angstroms"
+        )
+    notes = [*scan.notes, *_disagreement(scan.radiation, given)]
+    angle, intensity, sigma = _two_theta(scan, used), scan.intensity, scan.sigma
+    beyond = angle <= 0  # a scan may begin on the other side of the primary beam
+    if beyond.any() and not beyond.all():
+        notes.append(f"{np.sum(beyond)} points at or below 0 degrees are left out")
+        angle, intensity = angle[~beyond], intensity[~beyond]
+        sigma = None if sigma is None else sigma[~beyond]
+    if len(angle) < LEAST_POINTS:
+        raise ValueError(f"it holds {len(angle)} points: give {LEAST_POINTS} or more")
+    _check(angle, intensity, sigma)
+    order = np.argsort(angle, kind="stable")
+    sigma = None if sigma is None else sigma[order]
+    columns = angle[order], intensity[order], sigma
+    return _evened(MeasuredPattern(*columns, used, path, form, tuple(notes)))
+
+
+def _evened(pattern: MeasuredPattern) -> MeasuredPattern:
+    """Decide the kind of a pattern; a profile has then one point an angle, at even steps."""
+    distinct = _averaged(pattern)
+    if len(distinct.two_theta) < PROFILE_POINTS:
+        return pattern
+    if not is_profile(pattern.two_theta) and not _is_smooth(distinct.intensity):
+        return pattern
+    even = distinct if is_profile(distinct.two_theta) else _interpolated(distinct)
+    return replace(even, kind="profile")
+
+
+def _is_smooth(intensity: Column) -> bool:
+    """Whether neighbours are alike, as in a profile.
+
+    Told by their correlation. Of lines it is <I>^2 / <I^2>, 1/2 or less by Wilson's statistics
+    (International Tables B, section 2.1), and 0.6 where K-alpha 2 is listed beside K-alpha 1.
+    """
+    relative = intensity / np.abs(intensity).max()
+    return bool(relative[1:] @ relative[:-1] > ALIKE * (relative @ relative))
+
+
+def _averaged(pattern: MeasuredPattern) -> MeasuredPattern:
+    """Return the mean of the points of each angle."""
+    angle, at, points = np.unique(pattern.two_theta, return_inverse=True, return_counts=True)
+    if len(angle) == len(at):
+        return pattern
+    sigma = pattern.sigma
+    return replace(
+        pattern,
+        two_theta=angle,
+        intensity=np.bincount(at, pattern.intensity) / points,
+        sigma=None if sigma is None else np.sqrt(np.bincount(at, sigma**2)) / points,
+        notes=(
+            *pattern.notes,
+            f"points of the same angle are averaged: of {len(at)}, {len(angle)} are left",
+        ),
+    )
+
+
+def _interpolated(pattern: MeasuredPattern) -> MeasuredPattern:
+    """Return as many points at even steps."""
+    angle, sigma = pattern.two_theta, pattern.sigma
+    even = np.linspace(angle[0], angle[-1], len(angle))
+    return replace(
+        pattern,
+        two_theta=even,
+        intensity=np.interp(even, angle, pattern.intensity),
+        sigma=None if sigma is None else np.interp(even, angle, sigma),
+        notes=(
+            *pattern.notes,
+            f"the steps are uneven: the profile is interpolated at even ones of "
+            f"{even[1] - even[0]:.4g} degrees",
+        ),
+    )
+
+
+def _disagreement(said: Radiation | None, given: Radiation | None) -> list[str]:
+    if said is None or given is None or abs(given.mean / said.mean - 1) <= DISAGREEMENT:
+        return []
+    return [
+        f"the file says that the wavelength is {said.mean:.5f} angstrom, but {given.mean:.5f} is "
+        "given, and is used"
+    ]
+
+
+def _two_theta(scan: Scan, used: Radiation) -> Column:
+    """Return two-theta, degrees, of a scan whose positions may be d or Q."""
+    if scan.axis == "two_theta":
+        return scan.position
+    s = 1 / scan.position if scan.axis == "d" else scan.position / (2 * np.pi)
+    within = np.abs(s) <= 2 / used.mean
+    if not within.all():
+        raise ValueError(
+            f"{scan.axis} = {scan.position[~within][0]} is out of reach of {used.mean:.5f} "
+            "angstrom: check the wavelength"
+        )
+    return two_theta(s, used.mean)
+
+
+def _check(angle: Column, intensity: Column, sigma: Column | None) -> None:
+    inside = (angle > 0) & (angle <= 180)
+    if not inside.all():
+        raise ValueError(
+            f"two-theta {angle[~inside][0]} (point {np.argmin(inside) + 1}) is not between 0 and "
+            "180 degrees"
+        )
+    for name, column in (("intensity", intensity), ("standard deviation", sigma)):
+        if column is None:
+            continue
+        known = np.isfinite(column)
+        if not known.all():
+            value, point = column[~known][0], np.argmin(known) + 1
+            raise ValueError(f"{name} {value} (point {point}) is not a finite number")
+    if not intensity.any():
+        raise ValueError("it holds no intensity: every value is zero")
+
+
+def is_profile(angle: Column) -> bool:
+    """Whether angles are those of a profile, not of peaks.
+
+    Even steps, but for a few gaps, and for rounding, which may halve or double them.
+    """
+    steps = np.diff(angle)
+    return len(angle) >= PROFILE_POINTS and bool(np.mean(steps < 2.5 * np.median(steps)) > 0.95)
+
+
+def check_intensities(intensity: Column) -> None:
+    """Raise ValueError where an intensity is negative or not finite, or all are zero."""
+    wrong = ~(np.isfinite(intensity) & (intensity >= 0))
+    if wrong.any():
+        raise ValueError(
+            f"intensity {intensity[wrong][0]} (number {np.argmax(wrong) + 1}) is negative or not a "
+            "number: give counts or relative intensities from 0"
+        )
+    if not intensity.any():
+        raise ValueError("the pattern holds no intensity: every value is zero")

@@ -1,0 +1,193 @@
+"""Densities to files: as arrays, and as volumes in their cell for the programs that draw them.
+
+Every format holds the density on the fractional grid i/n with the endpoint excluded, but for XSF,
+whose grids repeat the first plane at the end. Cube, XSF and CHGCAR files list atoms, and a density
+tells none; as pymatgen and ASE want at least one, a placeholder (atomic number 0, symbol X) stands
+at the origin.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.io.atomic import whole
+from cmed_jax.physics.cell import cell_volume, reciprocal_lattice
+
+BOHR = 0.529177210544
+"""Bohr radius in angstrom (CODATA 2022)."""
+
+Density = Float[np.ndarray, "a b c"]
+Lattice = Float[np.ndarray, "3 3"]
+
+
+def check_output(path: str | Path, lattice: Lattice | None = None) -> None:
+    """Check, before a density is computed, that one can be written.
+
+    Args:
+        path: the file to be written.
+        lattice: rows a, b, c in angstrom of the cell, where it is known.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: the name tells no known format, or the format needs a cell and none is given, or
+            the lattice is flat or left-handed.
+    """
+    path = Path(path)
+    suffix = _suffix(path)
+    if suffix not in (*_ARRAYS, *_VOLUMES):
+        raise ValueError(
+            f"cannot write {path.name!r}: the suffix must be one of "
+            f"{', '.join((*_ARRAYS, *_VOLUMES))}, or the name begin with CHGCAR"
+        )
+    if lattice is None and suffix in _VOLUMES:
+        raise ValueError(
+            f"cannot write {path.name!r}: the format holds the cell, so give it (--cell, or a "
+            f"lattice), or write one of {', '.join(_ARRAYS)}, which go without"
+        )
+    if lattice is not None:
+        _check_lattice(lattice)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path.name!r}: there is no folder {path.parent}")
+
+
+def needs_cell(suffix: str) -> bool:
+    """Return whether a format, told by its suffix without the dot, holds the cell."""
+    return f".{suffix}" in _VOLUMES
+
+
+def save_volume(
+    path: str | Path,
+    density: Density,
+    std: Density | None = None,
+    lattice: Lattice | None = None,
+) -> None:
+    """Write a density, whole or not at all, in the format that the file's name tells.
+
+    | name | holds |
+    |---|---|
+    | .npy | the density, e/angstrom^3 |
+    | .npz | "density", and where known its deviation "std" and the "lattice" (rows, angstrom) |
+    | .cube | Gaussian cube: bohr and e/bohr^3 |
+    | .xsf | XCrySDen: angstrom and e/angstrom^3 |
+    | .ccp4, .map, .mrc | CCP4 map in P 1: cell parameters, so not how the cell lies in space |
+    | .chgcar, .vasp, CHGCAR* | VASP: angstrom and electrons, density times volume of the cell |
+
+    Args:
+        path: where to write.
+        density: e/angstrom^3 on the fractional grid i/n, axes a, b, c.
+        std: deviation at each voxel.
+        lattice: rows a, b, c in angstrom of the cell; all but the arrays need it.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: the name tells no known format, or the lattice is missing or unusable.
+    """
+    check_output(path, lattice)
+    path = Path(path)
+    suffix = _suffix(path)
+    with whole(path) as partial:
+        if lattice is not None and suffix in _VOLUMES:
+            _VOLUMES[suffix](partial, density, lattice)
+        elif suffix == ".npz":
+            _write_npz(partial, density=density, std=std, lattice=lattice)
+        else:
+            _write_npy(partial, density)
+
+
+def _suffix(path: Path) -> str:
+    return ".chgcar" if path.name.startswith("CHGCAR") and not path.suffix else path.suffix
+
+
+def _check_lattice(lattice: Lattice) -> None:
+    reciprocal_lattice(lattice)  # raises where the rows span no volume
+    if np.linalg.det(lattice) < 0:
+        raise ValueError(
+            f"lattice {lattice.tolist()} is left-handed, which cell parameters cannot tell: give "
+            "right-handed rows a, b, c"
+        )
+
+
+def _write_npy(path: Path, density: Density) -> None:
+    with path.open("wb") as file:  # given a path, NumPy would put a suffix to it
+        np.save(file, density)
+
+
+def _write_npz(path: Path, **arrays: np.ndarray | None) -> None:
+    known: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+    with path.open("wb") as file:
+        np.savez_compressed(file, **known)
+
+
+def _write_cube(path: Path, density: Density, lattice: Lattice) -> None:
+    edges = lattice / np.array(density.shape)[:, None] / BOHR
+    head = [
+        "electron density in e/bohr^3, written by cmed_jax",
+        "OUTER LOOP: X, MIDDLE LOOP: Y, INNER LOOP: Z",
+        f"{1:5d}" + _row(np.zeros(3)),
+        *(f"{n:5d}" + _row(edge) for n, edge in zip(density.shape, edges, strict=True)),
+        f"{0:5d}" + _row(np.zeros(4)),
+    ]
+    runs = density.astype(float).reshape(-1, density.shape[2]) * BOHR**3
+    path.write_text("\n".join(head) + "\n" + _six_a_line(runs), encoding="ascii")
+
+
+def _write_xsf(path: Path, density: Density, lattice: Lattice) -> None:
+    closed = np.pad(density.astype(float), (0, 1), mode="wrap")
+    rows = [_row(row) for row in lattice]
+    head = ["# electron density in e/angstrom^3, written by cmed_jax"]
+    head += ["CRYSTAL", "PRIMVEC", *rows, "PRIMCOORD", "1 1", "0" + _row(np.zeros(3))]
+    head += ["BEGIN_BLOCK_DATAGRID_3D", "electron_density", "BEGIN_DATAGRID_3D_density"]
+    head += [" ".join(map(str, closed.shape)), _row(np.zeros(3)), *rows]
+    tail = ["END_DATAGRID_3D", "END_BLOCK_DATAGRID_3D"]
+    values = _six_a_line(closed.T.reshape(-1, closed.shape[0]))
+    text = "\n".join(head) + "\n" + values + "\n".join(tail) + "\n"
+    path.write_text(text, encoding="ascii")
+
+
+def _write_ccp4(path: Path, density: Density, lattice: Lattice) -> None:
+    cell = gemmi.UnitCell(*cell_parameters(lattice))
+    grid = np.ascontiguousarray(density, np.float32)
+    volume = gemmi.Ccp4Map()
+    volume.grid = gemmi.FloatGrid(grid, cell, gemmi.SpaceGroup("P 1"))
+    volume.update_ccp4_header()
+    volume.write_ccp4_map(str(path))
+
+
+def _write_chgcar(path: Path, density: Density, lattice: Lattice) -> None:
+    from pymatgen.core import DummySpecies, Structure
+    from pymatgen.io.vasp import Chgcar
+
+    placeholder = Structure(lattice, [DummySpecies("X")], np.zeros((1, 3)))
+    electrons = density.astype(float) * cell_volume(lattice)
+    Chgcar(placeholder, {"total": electrons}).write_file(str(path))
+
+
+def _row(vector: Float[np.ndarray, " n"]) -> str:
+    # Twelve columns, as fixed-width readers of cube files expect, and apart for all others.
+    return "".join(f" {x:11.8f}" for x in vector)
+
+
+def _six_a_line(runs: Float[np.ndarray, "m n"]) -> str:
+    """Return numbers six to a line; each run of the fastest index begins a line of its own."""
+    return "".join(
+        "".join(f" {x:12.5E}" for x in run[i : i + 6]) + "\n"
+        for run in runs.tolist()
+        for i in range(0, len(run), 6)
+    )
+
+
+_ARRAYS = (".npy", ".npz")
+_VOLUMES: dict[str, Callable[[Path, Density, Lattice], None]] = {
+    ".cube": _write_cube,
+    ".xsf": _write_xsf,
+    ".ccp4": _write_ccp4,
+    ".map": _write_ccp4,
+    ".mrc": _write_ccp4,
+    ".chgcar": _write_chgcar,
+    ".vasp": _write_chgcar,
+}

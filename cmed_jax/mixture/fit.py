@@ -1,0 +1,107 @@
+"""Fit of a gate: its weights to known answers, its deviations to the errors that are left."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, PyTree
+from rich.progress import track
+from scipy import stats
+
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.evaluation.metrics import ssim
+from cmed_jax.mixture.experts import FEATURES, OF_QUESTION, mixture_and_deviation
+from cmed_jax.mixture.gate import Gate, mixed
+from cmed_jax.mixture.gate_data import Lessons
+
+LEARNING_RATE = 3e-3
+
+
+COVERED = 0.9
+"""Share of the voxels that intervals of this nominal coverage hold once the spread is fitted."""
+
+
+def fitted(lessons: Lessons, *, steps: int, batch: int, seed: int) -> Gate:
+    """Return the gate whose mixtures are most like the truth.
+
+    Args:
+        lessons: what it learns from.
+        steps: of the training.
+        batch: questions in a step.
+        seed: of the first weights and of the batches.
+    """
+    gate = Gate(FEATURES, nnx.Rngs(seed))
+    graph, parameters, *rest = nnx.split(gate, nnx.Param, ...)
+    optimizer = optax.adamw(optax.cosine_decay_schedule(LEARNING_RATE, steps))
+
+    def loss(parameters: PyTree, batch: Lessons) -> Float[Array, ""]:
+        return jnp.mean(1 - similarity(nnx.merge(graph, parameters, *rest), batch))
+
+    @jax.jit
+    def step(parameters: PyTree, moments: PyTree, batch: Lessons) -> tuple[PyTree, PyTree]:
+        gradient = jax.grad(loss)(parameters, batch)
+        updates, moments = optimizer.update(gradient, moments, parameters)
+        return optax.apply_updates(parameters, updates), moments
+
+    moments = optimizer.init(parameters)
+    n, drawn = len(lessons.truth), np.random.default_rng(seed)
+    for _ in track(range(steps), "training"):
+        rows = drawn.choice(n, min(batch, n), replace=False)
+        some = Lessons(*(column[rows] for column in lessons))
+        parameters, moments = step(parameters, moments, some)
+    return nnx.merge(graph, parameters, *rest)
+
+
+def similarity(gate: Gate, lessons: Lessons) -> Float[Array, " b"]:
+    """Return the similarity of the mixtures of a batch to the truth."""
+    densities, features, present, truth = map(jnp.asarray, lessons[:4])
+    mixtures = jax.vmap(mixed)(densities.astype(jnp.float32), jax.vmap(gate)(features, present))
+    return ssim(truth.astype(jnp.float32), mixtures)
+
+
+def spread(gate: Gate, asked: Lessons) -> float:
+    """Return the factor of the deviations with which intervals hold the share `COVERED` of voxels.
+
+    Of a Gaussian of that deviation around the mixture, over all voxels of all questions.
+    """
+    errors = []
+    for densities, features, present, truth, variance in zip(*asked, strict=True):
+        weights = np.asarray(gate(jnp.asarray(features), jnp.asarray(present)))
+        answers = densities.astype(np.float32)
+        mixture, within = map(
+            np.asarray, mixture_and_deviation(answers, features, weights, variance)
+        )
+        errors.append(np.abs(truth - mixture) / np.maximum(within, np.finfo(np.float32).tiny))
+    reach = stats.norm.ppf((1 + COVERED) / 2)
+    return float(np.quantile(np.concatenate(errors, axis=None), COVERED) / reach)
+
+
+def of_experts(asked: Lessons) -> Float[np.ndarray, "n k"]:
+    """Return the similarity of every expert's answers to the truth; 0 where it is not present."""
+    found = []
+    for densities, _, present, truth, _ in zip(*asked, strict=True):
+        answers = densities[present].astype(np.float32)
+        found.append(np.zeros(len(present)))
+        found[-1][present] = ssim(np.broadcast_to(np.float32(truth), answers.shape), answers)
+    return np.stack(found)
+
+
+def of_network(lessons: Lessons) -> Float[np.ndarray, " m"]:
+    """Return the similarity of the network's answers to the truth, where it was told everything."""
+    of_question = lessons.features[:, 0, -OF_QUESTION:]
+    everything = (of_question[:, Knowledge.FULL] == 1) & (of_question[:, -1] == 1)
+    truths, answers = lessons.truth[everything], lessons.densities[everything, 0]
+    pairs = zip(truths[:, None], answers[:, None], strict=True)
+    return np.array([float(ssim(*(x.astype(np.float32) for x in pair))[0]) for pair in pairs])
+
+
+def of_mixtures(gate: Gate, asked: Lessons) -> Float[np.ndarray, " n"]:
+    """Return the similarity of the mixtures to the truth."""
+    one_by_one = (Lessons(*(column[None] for column in each)) for each in zip(*asked, strict=True))
+    return np.array([float(similarity(gate, one)[0]) for one in one_by_one])
+
+
+def smallest_residual(ssims: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+    """Return those of the crystals with the smallest residuals; of the network without crystals."""
+    return np.where(ssims[:, 1] > 0, ssims[:, 1], ssims[:, 0])

@@ -1,0 +1,228 @@
+"""What a gate learns from: questions about known crystals, and what the experts answer to them.
+
+A question is put as the network was trained to hear them. The crystal itself is not among the
+templates; for a part of the questions those that differ from it in one element are not either, and
+for another part none of its space group and anonymous formula, since crystals that nobody has seen
+may have no kin. Solving the questions takes nearly all the time; what is solved is kept.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Float16, Float32, Integer
+from rich.progress import track
+
+from cmed_jax.crystal.composition import Knowledge, composition_vector, one_differs
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.data.augmentation import AugmentationConfig, augment
+from cmed_jax.data.encoding import decode_density
+from cmed_jax.data.lines import padded_lines
+from cmed_jax.data.query import Query
+from cmed_jax.data.records import Record, make_records
+from cmed_jax.evaluation.cache import digest
+from cmed_jax.evaluation.scoring import DENSITIES
+from cmed_jax.mixture.experts import EXPERTS, FEATURES, experts, variance
+from cmed_jax.model.generator import network_generator
+from cmed_jax.model.network import Network
+from cmed_jax.physics.instrument import Lines
+from cmed_jax.solution.prototypes import Templates
+from cmed_jax.solution.refinement import Refined
+from cmed_jax.solution.solve import solve
+
+WITHHELD = {"itself": 0.5, "siblings": 0.25, "kind": 0.25}
+"""Share of the questions without the crystal itself, without its siblings, and without all of its
+space group and anonymous formula."""
+
+CHUNK = 64
+"""Patterns rendered at once, which bounds the memory."""
+
+
+class Lessons(NamedTuple):
+    """Questions, the experts' answers to them, and the truth; densities in e/angstrom^3.
+
+    variance: of the network's samples; 0 where none were drawn.
+    """
+
+    densities: Float16[np.ndarray, "n k a b c"]
+    features: Float[np.ndarray, "n k f"]
+    present: Bool[np.ndarray, "n k"]
+    truth: Float16[np.ndarray, "n a b c"]
+    variance: Float32[np.ndarray, "n a b c"]
+
+
+@dataclass(frozen=True, eq=False)
+class School:
+    """Where questions are put to the experts.
+
+    Attributes:
+        network: the first of them.
+        templates: the crystals that the others are made from.
+        folder: where what is solved is kept.
+        identity: what else decides the answers, as JSON values.
+        seed: of everything that is drawn.
+    """
+
+    network: Network
+    templates: Templates
+    folder: Path
+    identity: Any
+    seed: int = 0
+
+    def lessons(
+        self,
+        crystals: Sequence[Material],
+        told: AugmentationConfig,
+        *,
+        most: int,
+        withhold: bool,
+        samples: int = 0,
+    ) -> Lessons:
+        """Ask about some crystals.
+
+        Args:
+            crystals: in their canonical cells; where some are withheld they are the templates.
+            told: what the experts are told of pattern and composition; noise is left out.
+            most: of the crystals are asked about, drawn at random.
+            withhold: the crystal itself and some of its kin.
+            samples: of the network, for their variance.
+        """
+        rows = np.random.default_rng(self.seed).permutation(len(crystals))[:most]
+        made = make_records([crystals[row] for row in rows], self.templates.recipe)
+        rows = rows[[not isinstance(record, Refusal) for record in made]]
+        records = [record for record in made if not isinstance(record, Refusal)]
+        names = [crystals[row].material_id for row in rows]
+        query = _query(records, replace(told, noise=0.0, shift=0), self.seed)
+        without = self._withheld(rows) if withhold else (np.zeros(0, int) for _ in rows)
+        key = digest([self.identity, self.seed, repr(told), withhold, names])
+        solved = self._solved(self.folder / f"solved-{key}.jsonl", query, without)
+        return self._heard(records, query, solved, samples)
+
+    def _withheld(self, rows: Integer[np.ndarray, " q"]) -> Iterator[Integer[np.ndarray, " w"]]:
+        """Yield for each crystal, a template itself, the rows that it is asked about without."""
+        templates = self.templates
+        compositions = np.stack([composition_vector(each.numbers) for each in templates.crystals])
+        groups = np.array([each.space_group for each in templates.crystals])
+        drawn = np.random.default_rng([self.seed, 1]).choice(
+            list(WITHHELD), len(rows), p=list(WITHHELD.values())
+        )
+        for row, kin in zip(rows, drawn, strict=True):
+            out = np.arange(len(groups)) == row
+            if kin == "siblings":
+                alike = one_differs(compositions, compositions[row])
+                out |= alike & (groups == groups[row])
+            if kin == "kind":
+                alike = templates.formulas == templates.formulas[row]
+                out |= alike & (groups == groups[row])
+            yield np.flatnonzero(out)
+
+    def _solved(
+        self, path: Path, query: Query, without: Iterator[Integer[np.ndarray, " w"]]
+    ) -> list[list[Refined]]:
+        """Return the refined crystals of each question; of those solved before they are read."""
+        done = _read(path)
+        with path.open("a") as file:
+            for number, passed_over in enumerate(track(list(without), "solving")):
+                if number < len(done):
+                    continue
+                pattern, composition, knowledge, coverage = (
+                    np.asarray(column[number]) for column in query
+                )
+                found = solve(
+                    self.templates, pattern, composition, knowledge, coverage, passed_over
+                )
+                file.write(json.dumps([_to_json(each) for each in found]) + "\n")
+                file.flush()
+                done.append(found)
+        return done
+
+    def _heard(
+        self,
+        records: Sequence[Record],
+        query: Query,
+        solved: Sequence[Sequence[Refined]],
+        samples: int,
+    ) -> Lessons:
+        """Put the answers of all experts beside the truth."""
+        n, shape = len(records), records[0]["density"].shape
+        generator = network_generator(self.network, shape, samples=samples, seed=self.seed)
+        lessons = Lessons(
+            np.zeros((n, EXPERTS, *shape), np.float16),
+            np.zeros((n, EXPERTS, FEATURES), np.float32),
+            np.zeros((n, EXPERTS), bool),
+            np.zeros((n, *shape), np.float16),
+            np.zeros((n, *shape), np.float32),  # without samples no memory is taken
+        )
+        for i in track(range(n), "hearing"):
+            if i % DENSITIES == 0:
+                part = slice(i, i + DENSITIES)
+                own = np.asarray(generator(Query(*(column[part] for column in query))))
+            knowledge, coverage = Knowledge(int(query.knowledge[i])), np.asarray(query.coverage[i])
+            recipe = self.templates.recipe
+            answers = own[i % DENSITIES]
+            heard = experts(answers[0], solved[i], recipe, knowledge, coverage)
+            truth = decode_density(records[i]["density"], records[i]["density_scale"])
+            for column, value in zip(lessons, (*heard[:3], truth), strict=False):
+                column[i] = value
+            if samples:
+                lessons.variance[i] = variance(answers)
+        return lessons
+
+
+def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Query:
+    """Return what is told of each record; number n is drawn from (seed, n)."""
+    lines = None
+    if told.artefacts is not None:
+        strongest = [_lines(record, told.artefacts.s_max) for record in records]
+        lines = Lines(*map(np.stack, zip(*strongest, strict=True)))
+    keys = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(seed), number))(
+        jnp.arange(len(records))
+    )
+    patterns = jnp.asarray(np.stack([record["pattern"][0] for record in records]))
+    compositions = jnp.asarray(np.stack([record["composition"] for record in records]))
+    each = keys, patterns, jax.tree.map(jnp.asarray, lines), compositions
+    drawn = jax.lax.map(
+        lambda one: augment(one[0], one[1], one[2], one[3], told), each, batch_size=CHUNK
+    )
+    pattern, coverage, composition, knowledge = map(np.asarray, drawn)
+    return Query(pattern, composition, knowledge, coverage)
+
+
+def _lines(record: Record, s_max: float) -> Lines:
+    reflections = record["reflections"]
+    return padded_lines(record["lattice"], reflections[reflections[:, 0] <= s_max])[0]
+
+
+def _to_json(refined: Refined) -> dict[str, Any]:
+    crystal = refined.crystal
+    return {
+        "residual": refined.residual,
+        "material_id": crystal.material_id,
+        "lattice": crystal.lattice.tolist(),
+        "numbers": crystal.numbers.tolist(),
+        "frac_coords": crystal.frac_coords.tolist(),
+        "space_group": crystal.space_group,
+    }
+
+
+def _read(path: Path) -> list[list[Refined]]:
+    """Return what a file holds, without a last line that a kill cut off."""
+    if not path.exists():
+        return []
+    whole = path.read_bytes()
+    whole = whole[: whole.rfind(b"\n") + 1]
+    path.write_bytes(whole)
+    return [[_from_json(each) for each in json.loads(line)] for line in whole.splitlines()]
+
+
+def _from_json(values: dict[str, Any]) -> Refined:
+    lattice, numbers, coords = (
+        np.array(values[name]) for name in ("lattice", "numbers", "frac_coords")
+    )
+    crystal = Material(values["material_id"], lattice, numbers, coords, values["space_group"])
+    return Refined(crystal, values["residual"])

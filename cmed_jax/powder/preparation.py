@@ -1,0 +1,221 @@
+"""From a measured pattern to what the network is shown: every step visible, and each can be left.
+
+The steps, in this order: background (`cmed_jax.powder.background`); peaks, searched in a smoothed
+copy and fitted with the doublet of the radiation (`cmed_jax.powder.peaks`); zero shift and
+displacement of the sample (`cmed_jax.powder.zero_shift`); and the grid of the network
+(`cmed_jax.powder.network_grid`).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.io.formats.scan import Radiation
+from cmed_jax.io.pattern import MeasuredPattern, check_intensities
+from cmed_jax.physics.instrument import radiation
+from cmed_jax.physics.patterns import RADIATIONS, s_of_two_theta
+from cmed_jax.powder.background import Method, background
+from cmed_jax.powder.indexing import UNSHIFTED, Shift
+from cmed_jax.powder.network_grid import (
+    coverage_of,
+    profile_on_network_grid,
+    sticks_on_network_grid,
+)
+from cmed_jax.powder.peaks import FittedLines, counting_noise, fit_lines, profile
+from cmed_jax.powder.zero_shift import PRECISION, estimate_shift
+
+SAME_LINE = 5e-4
+"""Wavelengths closer than this, angstrom, are of one line of an anode."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Which steps are taken; each can be left.
+
+    Attributes:
+        background: the method by which it is found, or "none" where it was taken off already.
+        doublet: fit K-alpha 2 beside K-alpha 1 where the radiation has both, or where the lines
+            show it; else every line is taken for one of the wavelength that was given.
+        smoothing: smooth the pattern for the search of peaks; what is fitted is never smoothed.
+        shift: estimate and correct zero shift and displacement where the pattern allows it.
+        monochromator: two-theta of its reflection, degrees: 26.6 for graphite and Cu K-alpha; 0 is
+            an unpolarised beam without one, 90 the polarised one of a synchrotron. Lines are as
+            strong as it says; a network that was trained on measurements is shown them as they are.
+
+    Raises:
+        ValueError: monochromator is not from 0 to 90.
+    """
+
+    background: Method = "arpls"
+    doublet: bool = True
+    smoothing: bool = True
+    shift: bool = True
+    monochromator: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.monochromator <= 90:  # also true for NaN
+            raise ValueError(
+                f"monochromator is {self.monochromator}: give two-theta of its reflection, from 0 "
+                "(none) to 90 degrees (a synchrotron)"
+            )
+
+
+EVERY_STEP = Preparation()
+
+
+class PeakList(NamedTuple):
+    """Lines of a measured pattern, ascending.
+
+    Attributes:
+        two_theta: degrees, as measured, for the mean wavelength of the radiation.
+        s: 1/d, 1/angstrom, corrected for the shift.
+        area: integrated intensity over two-theta in the file's unit times degrees, all components
+            of the radiation together; of a list of peaks, the intensity as it is.
+        width: FWHM, degrees; NaN where the file is a list of peaks.
+        lorentzian: Lorentzian share of the area; NaN as well.
+    """
+
+    two_theta: Float[np.ndarray, " k"]
+    s: Float[np.ndarray, " k"]
+    area: Float[np.ndarray, " k"]
+    width: Float[np.ndarray, " k"]
+    lorentzian: Float[np.ndarray, " k"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A measured pattern, what was found in it step by step, and what the network is shown.
+
+    Attributes:
+        measured: the pattern as it was read.
+        options: the steps that were taken.
+        radiation: wavelengths and weights that the lines were fitted with.
+        background: at the points of the measured pattern, in its unit; zero where none was sought,
+            as in a list of peaks.
+        net: the measured intensity less the background.
+        peaks: positions, integrated intensities and widths of the lines.
+        shift: zero shift and displacement, which are corrected in `peaks.s` and `pattern`; None
+            where they were not sought, or the pattern does not tell them.
+        pattern: what the network is shown: 1,024 bins of two-theta 0-180 degrees, Mo K-alpha,
+            strongest 1.
+        coverage: 1 in the bins that were measured, 0 in those that were not.
+        warnings: what the user should know, in sentences.
+    """
+
+    measured: MeasuredPattern
+    options: Preparation
+    radiation: Radiation
+    background: Float[np.ndarray, " n"]
+    net: Float[np.ndarray, " n"]
+    peaks: PeakList
+    shift: Shift | None
+    pattern: Float[np.ndarray, "1024"]
+    coverage: Float[np.ndarray, "1024"]
+    warnings: tuple[str, ...]
+
+
+def prepare(
+    measured: MeasuredPattern,
+    options: Preparation = EVERY_STEP,
+    *,
+    as_measured: bool = False,
+) -> Prepared:
+    """Return a measured pattern as the network is shown it, with all that was found on the way.
+
+    A network that was trained on published sticks is shown the strongest line of each bin. One that
+    was trained on measurements is shown the profile, background and all; a list of peaks stays
+    sticks for it as well.
+
+    Args:
+        measured: as `cmed_jax.load_pattern` returns it.
+        options: the steps to take.
+        as_measured: the network was trained on measurements (artefacts) and not on sticks.
+
+    Raises:
+        ValueError: no peak stands out of the pattern, a list of peaks holds a negative intensity,
+            or the wavelength leaves nothing in the network's range.
+    """
+    angle, intensity = measured.two_theta, measured.intensity
+    if measured.is_profile:
+        level = background(angle, intensity, options.background)
+        used, lines, notes = _lines(measured, intensity - level, options)
+        resolution = (angle[-1] - angle[0]) / (len(angle) - 1) / 2
+    else:
+        check_intensities(intensity)
+        level, used, notes = np.zeros_like(intensity), measured.radiation, []
+        unknown = np.full_like(intensity, np.nan)
+        lines, resolution = FittedLines(angle, intensity, unknown, unknown), 0.0
+    shift = None
+    if options.shift:
+        precision = max(PRECISION, resolution)
+        shift = estimate_shift(lines.angle, lines.area, used.mean, precision)
+        notes.append(_of_shift(shift))
+    corrected = (shift or UNSHIFTED).correct(lines.angle)
+    if measured.is_profile and as_measured:
+        straight = (shift or UNSHIFTED).correct(angle)
+        pattern = profile_on_network_grid(straight, intensity, used.mean)
+    else:
+        pattern = sticks_on_network_grid(corrected, lines.area, used.mean, options.monochromator)
+    peaks = PeakList(lines.angle, s_of_two_theta(corrected, used.mean), *lines[1:])
+    return Prepared(
+        measured,
+        options,
+        used,
+        level,
+        intensity - level,
+        peaks,
+        shift,
+        pattern,
+        coverage_of(measured, used.mean),
+        (*measured.notes, *notes),
+    )
+
+
+def _lines(
+    measured: MeasuredPattern, net: Float[np.ndarray, " n"], options: Preparation
+) -> tuple[Radiation, FittedLines, list[str]]:
+    """Return the radiation that explains the lines best, the lines, and what to say about it."""
+    angle, given = measured.two_theta, measured.radiation
+    noise = counting_noise(measured.intensity) if measured.sigma is None else measured.sigma
+    noise = np.maximum(noise, 1e-4 * measured.intensity.max())
+    best, sentence = np.inf, ""
+    for used, note in _radiations(given, options.doublet):
+        lines = fit_lines(angle, net, noise, used, smoothing=options.smoothing)
+        left = float((((net - profile(angle, lines, used)) / noise) ** 2).sum())
+        if left < best:
+            best, found, sentence = left, (used, lines), note
+    return *found, [sentence] if sentence else []
+
+
+def _radiations(given: Radiation, doublet: bool) -> list[tuple[Radiation, str]]:
+    """Return the radiations that a pattern may be of, with what to say where one is chosen."""
+    if len(given.wavelengths) > 1 and not doublet:
+        return [(Radiation(np.array([given.mean]), np.ones(1)), "")]
+    if len(given.wavelengths) > 1 or not doublet:
+        return [(given, "")]
+    for name in (name for name in RADIATIONS if name.endswith("Ka")):
+        wavelengths, weights = radiation(name)
+        both = Radiation(wavelengths, weights)
+        anode = name.removesuffix("Ka")
+        if abs(given.mean - both.mean) < SAME_LINE:
+            scaled = Radiation(wavelengths * given.mean / both.mean, weights)
+            said = f"{given.mean:.6g} angstrom is the mean of {anode} K-alpha 1 and 2"
+            return [(scaled, f"{said}: lines are fitted with both")]
+        if abs(given.mean - wavelengths[0]) < SAME_LINE:
+            said = f"the lines show {anode} K-alpha 2 beside the {given.mean:.6g} angstrom of"
+            return [(given, ""), (both, f"{said} K-alpha 1: both are fitted")]
+    return [(given, "")]
+
+
+def _of_shift(shift: Shift | None) -> str:
+    if shift is None:
+        return (
+            "the zero shift is not corrected: no cubic, tetragonal or hexagonal lattice explains "
+            "the positions of the lines beyond doubt"
+        )
+    moved = f"a zero shift of {shift.zero:.3f} degrees"
+    if shift.displacement:
+        moved += f" and a displacement of {shift.displacement:.2g} of the radius"
+    return f"{moved} is corrected"

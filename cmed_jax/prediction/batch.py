@@ -1,0 +1,132 @@
+"""Jobs: patterns that are predicted one after another, and the command that repeats each."""
+
+import dataclasses
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+from cmed_jax.io.volumes import needs_cell
+from cmed_jax.prediction.diagnostics import Diagnostic
+from cmed_jax.prediction.options import PredictionOptions
+from cmed_jax.prediction.predict import STEPS, restore_and_predict
+from cmed_jax.prediction.restore import Restored
+from cmed_jax.prediction.result import Prediction
+
+JOB_STEPS = (*STEPS, "writing the files")
+"""The steps of a job, in their order."""
+
+COMMAND_DEFAULTS = PredictionOptions(samples=8)
+"""Options of the command and of the local page, which draw the deviation; Python draws none."""
+
+Format = Literal["npz", "npy", "cube", "xsf", "ccp4", "map", "mrc", "chgcar", "vasp"]
+
+
+class Job(NamedTuple):
+    """A file of a pattern, what is known of it, and how its density is predicted."""
+
+    file: Path
+    options: PredictionOptions
+
+    @property
+    def asked(self) -> PredictionOptions:
+        """The options, with the cell to be found where none is given and the formula is."""
+        if self.options.cell is None and self.options.composition:
+            return dataclasses.replace(self.options, cell="auto")
+        return self.options
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """The network that answers all jobs, and what is written of its answers.
+
+    Attributes:
+        model: the name of a released network (cubic, trigonal), a run's folder, a checkpoint inside
+            it, or the folder of a released network.
+        formats: of the density; all but npz and npy hold the cell, and are left out where it is
+            neither given nor found.
+        scale: give the density as many electrons as the cell holds, where their number is known;
+            by default it is written as predicted.
+    """
+
+    model: str
+    formats: tuple[Format, ...] = ("npz",)
+    scale: bool = False
+
+
+def predict_job(
+    job: Job,
+    output: Output,
+    restored: Restored,
+    progress: Callable[[str], object] = lambda step: None,
+) -> Prediction:
+    """Predict the density behind one pattern.
+
+    Args:
+        job: the pattern.
+        output: says whether the density is scaled, and which formats will be written.
+        restored: the network.
+        progress: is called with each of the `STEPS` when it begins.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the pattern or its options are unusable, or the memory does not suffice.
+    """
+    job.options.check()
+    try:
+        found = restore_and_predict(restored, job.file, None, job.asked, progress=progress)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        reason = str(error).partition("\n")[0] or "out of memory"
+        raise ValueError(
+            f"this machine could not compute it ({reason}): a coarser --grid or fewer --samples "
+            "take less memory"
+        ) from error
+    if output.scale and found.electrons is not None:
+        found = found.scaled()
+    left_out = _left_out(found, output.formats)
+    return dataclasses.replace(found, diagnostics=(*found.diagnostics, *left_out))
+
+
+def command_line(job: Job, output: Output, out: Path) -> str:
+    """Return the command that repeats a job."""
+    words = [str(job.file)]
+    default = Output(output.model)
+    model = {"model": output.model}
+    changed = model | _changed(output, default) | _changed(job.options, COMMAND_DEFAULTS)
+    for name, value in (changed | {"out": out}).items():
+        words += _option(name, value)
+    return shlex.join(["python", "-m", "cmed_jax.predict", *words])
+
+
+def _left_out(prediction: Prediction, formats: tuple[Format, ...]) -> list[Diagnostic]:
+    """Return the finding that some formats cannot be written."""
+    wanting = [form for form in formats if needs_cell(form)]
+    if prediction.lattice is not None or not wanting:
+        return []
+    message = (
+        f"{', '.join(wanting)} cannot be written, as these formats hold the cell, which is not "
+        "known: give it, or a composition by which it is sought"
+    )
+    return [Diagnostic("format_left_out", "note", message)]
+
+
+def _changed(options: Any, default: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, and of those in it, that differ from the default."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value, before = getattr(options, field.name), getattr(default, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= _changed(value, before)
+        elif value != before:
+            found[field.name] = value
+    return found
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """Return the words of a command that state a value."""
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [f"--{name}", *map(str, values)]

@@ -1,0 +1,257 @@
+"""Checks of a measured pattern, and of a prediction from it, against what was seen in training.
+
+Every check returns diagnostics. None of them stops anything: a network answers whatever it is
+asked, and these say why the answer may be worth nothing.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.cell_contents import formula_units, room
+from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula
+from cmed_jax.crystal.lattice import PRIMITIVE
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.symmetry import lattice_type_of
+from cmed_jax.data.domain import SEEN, STEP, Familiar
+from cmed_jax.physics.artefact_ranges import Artefacts
+from cmed_jax.physics.cell import cell_volume
+from cmed_jax.physics.instrument import radiation
+from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, s_of_two_theta, two_theta
+from cmed_jax.physics.profiles import caglioti, microstrain, scherrer, thompson_cox_hastings
+from cmed_jax.powder.preparation import Prepared
+from cmed_jax.prediction.diagnostics import Diagnostic, Severity
+from cmed_jax.solution.calculated import Implied
+from cmed_jax.solution.isostructural import Analogue
+
+WHOLE = 120.0
+"""Two-theta, Mo K-alpha, up to which a network of whole patterns should be shown one, degrees."""
+MERGED = 2.0
+"""Peaks as wide as this many bins of the network's grid hide their neighbours."""
+LEAST_ROOM, MOST_ROOM = 0.7, 1.4
+"""What a cell that holds whole formula units may have room for, as a share of them."""
+ALIKE = 0.03
+"""Volumes that differ by a smaller share are of one cell, roughly measured."""
+NAMED = 3
+"""Most refused structures that are named."""
+POOR = 0.8
+"""Cosine of the implied pattern below which a prediction does not explain its own pattern."""
+
+
+def check_pattern(
+    prepared: Prepared, artefacts: Artefacts | None, familiar: Familiar | None
+) -> list[Diagnostic]:
+    """Return what is unusual about a measured pattern.
+
+    Args:
+        prepared: the pattern.
+        artefacts: of the network's training; None where it was trained on ideal sticks.
+        familiar: the domain of the training crystals, where it is known.
+    """
+    found = _check_extent(prepared) if artefacts is None else _check_range(prepared, artefacts)
+    found += _check_widths(prepared, artefacts)
+    found += [] if familiar is None else _check_lines(prepared, familiar)
+    return [Diagnostic(code, "note", message) for code, message in found]
+
+
+def check_elements(
+    composition: Float[np.ndarray, "119"], familiar: Familiar | None
+) -> list[Diagnostic]:
+    """Return which elements of a composition the network has never seen."""
+    if familiar is None:
+        return []
+    strange = sorted(set(np.flatnonzero(composition).tolist()) - set(familiar.elements))
+    if not strange:
+        return []
+    names = ", ".join(SYMBOLS[number] for number in strange)
+    message = f"no training crystal holds {names}: the network knows nothing of it"
+    return [Diagnostic("unknown_element", "doubt", message)]
+
+
+def check_prototype(composition: Float[np.ndarray, "119"]) -> Diagnostic:
+    """Return the finding that no known crystal has the formula type of a composition."""
+    return Diagnostic(
+        "no_prototype",
+        "note",
+        f"no known crystal is of the type {anonymous_formula(composition)}, so that nothing tells "
+        "whether wavelength and formula go together with the pattern",
+    )
+
+
+def check_cell(
+    lattice: Float[np.ndarray, "3 3"],
+    composition: Float[np.ndarray, "119"],
+    severity: Severity = "alarm",
+) -> list[Diagnostic]:
+    """Return whether a cell and a composition do not go together.
+
+    Args:
+        lattice: rows a, b, c in angstrom of the primitive cell.
+        composition: the fractions of all elements.
+        severity: an alarm where the cell was given, a doubt where it was found.
+    """
+    if LEAST_ROOM < room(lattice, composition) < MOST_ROOM:
+        return []
+    units = formula_units(lattice, composition)
+    message = (
+        f"the primitive cell, {cell_volume(lattice):.4g} angstrom^3, has room for about "
+        f"{units:.2f} formula units: check the wavelength, the composition, and the cell"
+    )
+    return [Diagnostic("cell_contents", severity, message)]
+
+
+def check_centring(given: Float[np.ndarray, "3 3"], accepted: Analogue) -> list[Diagnostic]:
+    """Return whether a cell that was given as primitive is a centred one of the crystal behind it.
+
+    Args:
+        given: rows a, b, c in angstrom.
+        accepted: the known crystal that explains the pattern.
+    """
+    centring = lattice_type_of(accepted.crystal.space_group)[-1]
+    held = round(1 / np.linalg.det(PRIMITIVE[centring]))
+    times = cell_volume(given) / accepted.crystal.volume
+    if held == 1 or abs(times / held - 1) > ALIKE:
+        return []
+    message = (
+        f"the cell that was given holds {held} primitive cells of {accepted.name}, whose "
+        f"lattice is centred: give centring {centring}, or the primitive cell"
+    )
+    return [Diagnostic("centring", "alarm", message)]
+
+
+def check_refinement(
+    given: Float[np.ndarray, "6"], refined: Float[np.ndarray, "6"], centring: str
+) -> Diagnostic:
+    """Return the finding that the cell that was given was refined.
+
+    Args:
+        given: a, b, c in angstrom, alpha, beta, gamma in degrees, as they were given.
+        refined: of the conventional cell of the crystal that is accepted.
+        centring: of that cell.
+    """
+    before, after = (" ".join(f"{x:.5g}" for x in cell) for cell in (given, refined))
+    message = f"the cell that was given, {before}, was refined to {after}, centring {centring}"
+    return Diagnostic("cell_refined", "note", message)
+
+
+def check_structures(known: Sequence[Material | Refusal]) -> list[Diagnostic]:
+    """Return which structures of a source cannot be used."""
+    refused = [each for each in known if isinstance(each, Refusal)]
+    if not refused:
+        return []
+    named = [f"{each.material_id}: {each.reason}" for each in refused[:NAMED]]
+    more = ["..."] if len(refused) > NAMED else []
+    message = f"{len(refused)} of {len(known)} structures are refused: {'; '.join([*named, *more])}"
+    return [Diagnostic("structures_refused", "note", message)]
+
+
+def check_agreement(implied: Implied, known: Sequence[Analogue] = ()) -> list[Diagnostic]:
+    """Return whether a prediction fails to explain the pattern that it was made from.
+
+    Args:
+        implied: by the prediction.
+        known: crystals that may explain it better, the best first.
+    """
+    if implied.cosine >= POOR:
+        return []
+    better = ((each.name, each.implied) for each in known if each.implied is not None)
+    instead = [
+        f"; {name} does (cosine {its.cosine:.2f}, Rwp {its.rwp:.2f})"
+        for name, its in better
+        if its.cosine >= POOR
+    ]
+    message = (
+        f"the predicted density does not explain the pattern (cosine {implied.cosine:.2f}, Rwp "
+        f"{implied.rwp:.2f}), so it is wrong{''.join(instead[:1])}"
+    )
+    return [Diagnostic("disagreement", "doubt", message)]
+
+
+def _check_extent(prepared: Prepared) -> list[tuple[str, str]]:
+    last, used = prepared.measured.two_theta[-1], prepared.radiation.mean
+    seen = _molybdenum_angle(last, used)
+    if seen >= WHOLE:
+        return []
+    message = (
+        f"the pattern ends at two-theta {last:.1f} degrees, which is {seen:.1f} of the 180 degrees "
+        "of Mo K-alpha that the network was trained on; what lies beyond is read as empty"
+    )
+    return [("range", message)]
+
+
+def _check_range(prepared: Prepared, artefacts: Artefacts) -> list[tuple[str, str]]:
+    angle, used = prepared.measured.two_theta, prepared.radiation.mean
+    first, last = s_of_two_theta(angle[[0, -1]], used)
+    longest, shortest = 1 / first, 1 / last
+    trained = _wavelengths(artefacts)
+    low = s_of_two_theta(np.array([artefacts.start[1]]), min(trained)).item()
+    high = s_of_two_theta(np.array([artefacts.stop[0]]), max(trained)).item()
+    found = []
+    if first > low and prepared.measured.is_profile:
+        found.append(
+            f"the pattern begins at d = {longest:.3g} angstrom, and in training none began below "
+            f"{1 / low:.3g}"
+        )
+    if last < high:
+        found.append(
+            f"the pattern ends at d = {shortest:.3g} angstrom, and in training none ended above "
+            f"{1 / high:.3g}"
+        )
+    if not prepared.measured.is_profile:
+        found.append("the network was trained on profiles, and is shown a list of peaks")
+    return [("range", message) for message in found]
+
+
+def _wavelengths(artefacts: Artefacts) -> list[float]:
+    """Return the mean wavelengths of the anodes, or the ends of the range."""
+    anodes = [radiation(f"{anode}Ka") for anode in artefacts.anodes]
+    return [float(weights @ each) for each, weights in anodes] or list(artefacts.wavelength)
+
+
+def _check_widths(prepared: Prepared, artefacts: Artefacts | None) -> list[tuple[str, str]]:
+    if not prepared.measured.is_profile:
+        return []
+    peaks = prepared.peaks
+    middle = int(np.argsort(peaks.width)[len(peaks.width) // 2])
+    width, angle = float(peaks.width[middle]), peaks.two_theta[middle]
+    if artefacts is None:
+        used = prepared.radiation.mean
+        spread = _molybdenum_angle(angle + width / 2, used) - _molybdenum_angle(
+            angle - width / 2, used
+        )
+        if spread * BINS / 180 < MERGED:
+            return []
+        merged = f"peaks are {width:.2g} degrees wide: neighbours that sticks keep apart are merged"
+        return [("widths", merged)]
+    broadest = _broadest(angle, prepared.radiation.mean, artefacts)
+    if width < broadest:
+        return []
+    broad = f"peaks are {width:.2g} degrees wide, and at most {broadest:.2g} in training"
+    return [("widths", broad)]
+
+
+def _broadest(angle: float, wavelength: float, artefacts: Artefacts) -> float:
+    """Return the largest FWHM, degrees, that lines at two-theta have in training."""
+    at = jnp.array([angle])
+    gaussian = caglioti(at, artefacts.u[1], artefacts.v[1], artefacts.w[1])
+    lorentzian = scherrer(at, jnp.array([wavelength]), artefacts.size[0])
+    width, _ = thompson_cox_hastings(gaussian, lorentzian + microstrain(at, artefacts.strain[1]))
+    return float(width[0])
+
+
+def _check_lines(prepared: Prepared, familiar: Familiar) -> list[tuple[str, str]]:
+    last = _molybdenum_angle(prepared.measured.two_theta[-1], prepared.radiation.mean)
+    known = familiar.most_lines[min(int(last // STEP), len(familiar.most_lines) - 1)]
+    lines = int((prepared.peaks.area > SEEN * prepared.peaks.area.max()).sum())
+    if lines <= known:
+        return []
+    message = f"the pattern holds {lines} lines, and none in training more than {known} up to there"
+    return [("lines", message)]
+
+
+def _molybdenum_angle(angle: float, wavelength: float) -> float:
+    """Return where Mo K-alpha shows the d of an angle, degrees; 180 beyond its reach."""
+    s = s_of_two_theta(np.array([angle]), wavelength)
+    return float(np.nan_to_num(two_theta(s, MO_K_ALPHA), nan=180.0)[0])

@@ -1,0 +1,28 @@
+"""Known crystals of a source, read and prepared once for many patterns."""
+
+from functools import cache, lru_cache
+
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.records import Recipe
+from cmed_jax.solution.prototypes import Templates, templates_of
+
+
+@lru_cache(maxsize=4)
+def known_templates(
+    structures: str | None, formula: str | None, recipe: Recipe
+) -> Templates | None:
+    """Return the crystals of a source as prototypes; None where there is none.
+
+    Args:
+        structures: the source (`cmed_jax.crystal.sources.open_source`).
+        formula: anonymous formula of those that are taken; None takes all.
+        recipe: how densities are made from crystals.
+    """
+    return templates_of(known_crystals(structures), formula, recipe)
+
+
+@cache
+def known_crystals(structures: str | None) -> list[Material | Refusal]:
+    """Return the crystals of a source (`cmed_jax.crystal.sources.open_source`)."""
+    return list(open_source(structures))

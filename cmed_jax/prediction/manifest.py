@@ -1,0 +1,153 @@
+"""Which patterns are predicted: files, folders, or the rows of a manifest."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from cmed_jax.crystal.lattice import Centring
+from cmed_jax.io.pattern import FORMATS
+from cmed_jax.prediction.batch import Job
+from cmed_jax.prediction.options import DEFAULTS, Cell, PredictionOptions
+
+TEXT_SUFFIXES = (".xy", ".xye", ".csv", ".dat", ".txt", ".asc", ".chi")
+SUFFIXES = {*TEXT_SUFFIXES, *(suffix for form in FORMATS for suffix in form.suffixes)}
+"""Suffixes of the files of a folder that are taken for patterns."""
+
+COLUMNS = ("composition", "elements", "wavelength", "cell", "centring")
+"""Columns of a manifest beside the file."""
+
+
+def pattern_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the files among paths, and those in the folders among them that may be patterns.
+
+    Raises:
+        FileNotFoundError: a folder holds no pattern.
+    """
+    return [file for path in paths for file in _files(path)]
+
+
+def read_manifest(path: Path, common: PredictionOptions) -> list[Job]:
+    """Return the jobs of a manifest: a CSV file with a head and a pattern in each row.
+
+    Columns are file, as seen from the manifest, and what `parse_options` reads, in any case;
+    commas, semicolons or tabs part them, as in the head.
+
+    Args:
+        path: of the manifest.
+        common: options of all patterns, where a column is missing or empty.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is unknown, the files are not named, or a value cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no manifest at {path}: give a CSV file")
+    try:
+        rows = _rows(path.read_text(encoding="utf-8-sig").splitlines())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"manifest {path} is not a CSV file in UTF-8: {error}") from None
+    if not rows:
+        raise ValueError(f"manifest {path} names no pattern: give one a row")
+    _check_columns(path, [name for name in rows[0] if name is not None])
+    return [_job(row, f"row {i} of {path}", path.parent, common) for i, row in enumerate(rows, 1)]
+
+
+def parse_options(
+    written: Mapping[str, str], common: PredictionOptions = DEFAULTS
+) -> PredictionOptions:
+    """Return the options of a pattern from how they are written.
+
+    Args:
+        written: any of composition, elements (with spaces or commas between them), wavelength, cell
+            (six numbers with spaces between them, or auto) and centring; the empty ones are left
+            out.
+        common: options that hold where nothing is written.
+
+    Raises:
+        ValueError: a cell or a centring cannot be read.
+    """
+    known: dict[str, Any] = {name: text.strip() for name, text in written.items() if text.strip()}
+    if {"composition", "elements"} & known.keys():
+        common = replace(common, composition=None, elements=())
+    if "elements" in known:
+        known["elements"] = tuple(known["elements"].replace(",", " ").split())
+    if "cell" in known:
+        known["cell"] = _cell(known["cell"])
+    if known.get("centring", "P") not in get_args(Centring):
+        raise ValueError(
+            f"unknown centring {known['centring']!r}: give one of {', '.join(get_args(Centring))}"
+        )
+    return replace(common, **known)
+
+
+def check_names(jobs: Iterable[Job]) -> None:
+    """Check that no two patterns are written to the same files.
+
+    Raises:
+        ValueError: two have the same name.
+    """
+    jobs = list(jobs)
+    (name, times), *_ = Counter(job.file.stem for job in jobs).most_common(1)
+    if times > 1:
+        first, second, *_ = (str(job.file) for job in jobs if job.file.stem == name)
+        raise ValueError(
+            f"{first} and {second} would both be written to {name}.html: rename one, or give "
+            "them one by one, each with an --out of its own"
+        )
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(
+        file
+        for file in path.iterdir()
+        if file.is_file() and file.suffix.lower() in SUFFIXES and file.name[0] != "."
+    )
+    if not files:
+        raise FileNotFoundError(
+            f"no pattern in {path}: give a folder with files of {', '.join(sorted(SUFFIXES))}"
+        )
+    return files
+
+
+def _rows(lines: list[str]) -> list[dict[str, str]]:
+    """Return the rows of a table by the names of its columns, in lower case."""
+    head, *body = lines or [""]
+    separator = max(",;\t", key=head.count)
+    names = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]
+    return list(csv.DictReader(body, names, delimiter=separator))
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    unknown = [name for name in columns if name not in ("file", *COLUMNS)]
+    if unknown or "file" not in columns:
+        wrong = f"an unknown column {unknown[0]!r}" if unknown else "no column 'file'"
+        raise ValueError(
+            f"manifest {path} has {wrong}: give a head of file and any of {', '.join(COLUMNS)}"
+        )
+
+
+def _job(row: dict[str, str], place: str, folder: Path, common: PredictionOptions) -> Job:
+    if None in row or None in row.values():
+        raise ValueError(f"{place} has not as many fields as the head: give one a column")
+    file = row.pop("file").strip()
+    if not file:
+        raise ValueError(f"{place} names no file: give one in each row")
+    try:
+        return Job(folder / file, parse_options(row, common))
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _cell(text: str) -> Cell:
+    if text == "auto":
+        return "auto"
+    try:
+        a, b, c, alpha, beta, gamma = map(float, text.replace(",", " ").split())
+    except ValueError:
+        raise ValueError(f"cell {text!r}: give a b c alpha beta gamma, or auto") from None
+    return a, b, c, alpha, beta, gamma

@@ -1,0 +1,90 @@
+"""The diagnostics of a prediction, gathered from all checks, the gravest first."""
+
+from collections.abc import Sequence
+
+from cmed_jax.prediction import checks
+from cmed_jax.prediction.assessment import Assessment
+from cmed_jax.prediction.diagnostics import Diagnostic
+from cmed_jax.prediction.known_crystals import known_crystals
+from cmed_jax.prediction.query import PredictionQuery
+from cmed_jax.prediction.restore import Restored
+from cmed_jax.prediction.result import Answer
+from cmed_jax.solution.isostructural import Analogue
+
+
+def diagnostics_of(
+    query: PredictionQuery,
+    restored: Restored,
+    answer: Answer,
+    assessment: Assessment | None,
+    known: Sequence[Analogue],
+) -> tuple[Diagnostic, ...]:
+    """Return everything that a user should know of a prediction, the gravest first.
+
+    Args:
+        query: the pattern, and what is known of it.
+        restored: the network.
+        answer: the density, its cell and its pattern.
+        assessment: of the question, where there is one.
+        known: crystals that explain the pattern, the best first.
+    """
+    return (
+        *_alarms(query, assessment),
+        *_doubts(query, restored, answer, assessment, known),
+        *_notes(query, restored, answer, known),
+    )
+
+
+def _alarms(query: PredictionQuery, assessment: Assessment | None) -> list[Diagnostic]:
+    """Return what is wrong with the question."""
+    if assessment is not None and not assessment.consistent:
+        return [Diagnostic("inconsistent_question", "alarm", assessment.sentence)]
+    if query.lattice is None or query.formula is None:
+        return []
+    found = checks.check_cell(query.lattice, query.formula)
+    accepted = None if assessment is None else assessment.accepted
+    if accepted is not None and accepted.crystal is not None:
+        found += checks.check_centring(query.lattice, accepted.crystal)
+    return found
+
+
+def _doubts(
+    query: PredictionQuery,
+    restored: Restored,
+    answer: Answer,
+    assessment: Assessment | None,
+    known: Sequence[Analogue],
+) -> list[Diagnostic]:
+    """Return what is wrong with the answer, or may well be."""
+    found = []
+    if assessment is not None and assessment.consistent and assessment.accepted is None:
+        found.append(Diagnostic("no_explanation", "doubt", assessment.sentence))
+    if query.cell_is_sought and answer.lattice is None:
+        message = "no cell is found in which the density shows the lines"
+        found.append(Diagnostic("no_cell", "doubt", message))
+    if query.cell_is_sought and answer.lattice is not None and query.formula is not None:
+        found += checks.check_cell(answer.lattice, query.formula, "doubt")
+    if answer.implied is not None:
+        found += checks.check_agreement(answer.implied, known)
+    return found + checks.check_elements(query.composition, restored.familiar)
+
+
+def _notes(
+    query: PredictionQuery, restored: Restored, answer: Answer, known: Sequence[Analogue]
+) -> list[Diagnostic]:
+    """Return what is unusual, and not wrong."""
+    prepared, formula, options = query.prepared, query.formula, query.options
+    found: list[Diagnostic] = []
+    if prepared is not None:
+        found += [Diagnostic("preparation", "note", message) for message in prepared.warnings]
+        artefacts = restored.config.step.augmentation.artefacts
+        found += checks.check_pattern(prepared, artefacts, restored.familiar)
+    if options.analogues and prepared is not None and formula is not None and not known:
+        found.append(checks.check_prototype(formula))
+    asked = restored.gate if prepared is None else formula
+    if options.analogues and options.structures is not None and asked is not None:
+        found += checks.check_structures(known_crystals(options.structures))
+    given, filled = query.given, answer.conventional
+    if given is not None and filled is not None and filled is not given:
+        found.append(checks.check_refinement(given.parameters, filled.parameters, filled.centring))
+    return found

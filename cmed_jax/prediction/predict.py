@@ -1,0 +1,254 @@
+"""Prediction: from a network and a pattern to a density and what it was predicted from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal import cell_contents
+from cmed_jax.crystal.composition import Composition, anonymous_formula
+from cmed_jax.crystal.symmetry import lattice_type_of
+from cmed_jax.data.domain import Familiar
+from cmed_jax.data.records import Recipe
+from cmed_jax.mixture.experts import Expert, Mixture, mix
+from cmed_jax.model.generator import network_generator, numbers
+from cmed_jax.model.network import Network
+from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.prediction.assessment import Assessment, Explanation, assess, unexplained
+from cmed_jax.prediction.known_crystals import known_crystals, known_templates
+from cmed_jax.prediction.messages import diagnostics_of
+from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
+from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
+from cmed_jax.prediction.restore import Restored, restore
+from cmed_jax.prediction.result import Answer, Prediction
+from cmed_jax.solution.calculated import imply
+from cmed_jax.solution.cell_search import (
+    LATTICE_TYPES,
+    CellCandidate,
+    best_cells_first,
+    find_cell,
+    lattice_types_of,
+)
+from cmed_jax.solution.isostructural import Analogue, explain
+from cmed_jax.solution.refinement import Refined
+from cmed_jax.solution.solve import solve
+
+STEPS = (
+    "reading the pattern",
+    "predicting the density",
+    "comparing with known crystals",
+    "finding the cell",
+)
+"""The steps of a prediction, in their order."""
+
+
+def restore_and_predict(
+    model: str | Path | Restored,
+    pattern: Pattern,
+    composition: Composition = None,
+    options: PredictionOptions = DEFAULTS,
+    *,
+    progress: Callable[[str], object] = lambda step: None,
+    **changes: Any,
+) -> Prediction:
+    """Predict the electron density of the unit cell behind a powder pattern.
+
+    Args:
+        model: as `restore` takes it; or the result of `restore`, for many patterns.
+        pattern: 1,024 bins on the network's grid, a pair (two_theta in degrees, intensity) of peaks
+            or of a profile, or the path of a file that `cmed_jax.load_pattern` reads.
+        composition: a formula, amounts by element, the elements alone (ratios unknown), or None,
+            which leaves it to the options.
+        options: wavelength, cell, grid, and all else (`PredictionOptions`).
+        progress: is called with each of the `STEPS` when it begins.
+        **changes: fields of `PredictionOptions` that differ from `options`.
+
+    Raises:
+        FileNotFoundError: there is no such network or no file.
+        ValueError: the pattern, the composition, the wavelength, or an option is unusable.
+
+    Example:
+        >>> angles, intensities = [27.4, 31.7, 45.5], [8.0, 100.0, 55.0]  # rock salt
+        >>> found = restore_and_predict(
+        ...     "cubic", (angles, intensities), "NaCl", wavelength="CuKa", analogues=0
+        ... )
+        >>> found.density.shape
+        (50, 50, 50)
+    """
+    options = changed(options, changes)
+    options.check()
+    progress(STEPS[0])
+    restored = model if isinstance(model, Restored) else restore(model)
+    query = PredictionQuery.of(
+        pattern,
+        options.knowledge if composition is None else composition,
+        options,
+        as_measured=restored.config.step.augmentation.artefacts is not None,
+    )
+    progress(STEPS[1])
+    own = _network_answer(restored.network, query)
+    progress(STEPS[2])
+    known = _matches(query)
+    mixture = _with_refined_crystals(query, restored, own)
+    progress(STEPS[3])
+    cells = _cells(query, restored.familiar, mixture.densities[0], known)
+    answer = _in_cell(query, restored.familiar, mixture, cells)
+    assessment = _assessment(query, answer, known)
+    accepted = _accepted_crystal(assessment)
+    if accepted is not None and restored.gate is not None and query.admits(accepted.crystal):
+        answer = _crystal_answer(accepted, options.grid)
+    return Prediction(
+        density=answer.mixture.densities[0],
+        std=answer.mixture.deviation,
+        candidates=answer.mixture.densities[1:] if len(answer.mixture.densities) > 1 else None,
+        pattern=query.pattern,
+        coverage=query.coverage,
+        composition=query.composition,
+        config=restored.config,
+        diagnostics=diagnostics_of(query, restored, answer, assessment, known),
+        prepared=query.prepared,
+        lattice=answer.lattice,
+        conventional=answer.conventional,
+        cells=cells,
+        implied=answer.implied,
+        analogues=known,
+        assessment=assessment,
+        electrons=_electrons(query, answer, known),
+        experts=answer.mixture.experts,
+    )
+
+
+def changed(options: PredictionOptions, changes: dict[str, Any]) -> PredictionOptions:
+    """Return options with some fields changed.
+
+    Raises:
+        ValueError: there is no such option.
+    """
+    names = [field.name for field in fields(PredictionOptions)]
+    for name in changes:
+        if name not in names:
+            raise ValueError(f"unknown option {name!r}: give some of {', '.join(names)}")
+    cell = changes.get("cell")
+    if cell is not None and not isinstance(cell, str):
+        changes = changes | {"cell": tuple(map(float, cell))}
+    return replace(options, **changes)
+
+
+def _network_answer(network: Network, query: PredictionQuery) -> Mixture:
+    """Return the network's own answer, and the deviation of its samples."""
+    options = query.options
+    generator = network_generator(network, options.grid, samples=options.samples, seed=options.seed)
+    densities = np.asarray(generator(query.batch)[0])
+    return Mixture(densities, densities[1:].std(axis=0) if options.samples else None, ())
+
+
+def _with_refined_crystals(query: PredictionQuery, restored: Restored, own: Mixture) -> Mixture:
+    """Return the network's answer to a pattern on its grid, combined with refined crystals'."""
+    gate, familiar, options = restored.gate, restored.familiar, query.options
+    if not options.analogues or query.prepared is not None:
+        return own
+    if gate is None or familiar is None or familiar.b_factor is None:
+        return own
+    recipe, formula = Recipe(b_factor=familiar.b_factor), query.formula
+    kind = None if formula is None else anonymous_formula(formula)
+    templates = known_templates(options.structures, kind, recipe)
+    asked = (query.pattern, query.composition, query.knowledge, query.coverage)
+    found = [] if templates is None else solve(templates, *asked)
+    seeds = [options.seed, int(numbers(query.batch)[0])]
+    return mix(gate, own.densities, found, recipe, *asked[2:], seeds)
+
+
+def _matches(query: PredictionQuery) -> tuple[Analogue, ...]:
+    """Return known crystals that explain a pattern, where it and the composition tell enough."""
+    if not query.options.analogues or query.prepared is None or query.formula is None:
+        return ()
+    crystals = known_crystals(query.options.structures)
+    return explain(query.prepared, query.formula, crystals, query.options.analogues)
+
+
+def _cells(
+    query: PredictionQuery,
+    familiar: Familiar | None,
+    density: Float[np.ndarray, "a b c"],
+    known: tuple[Analogue, ...],
+) -> tuple[CellCandidate, ...]:
+    """Return the cells in which the density, or a known crystal, shows the lines, if asked for."""
+    if query.prepared is None or not query.cell_is_sought:
+        return ()
+    lines, formula = MeasuredLines.of(query.prepared), query.formula
+    types = LATTICE_TYPES if familiar is None else lattice_types_of(familiar.space_groups)
+    found = find_cell(density, lines, types)
+    if formula is not None:
+        found = tuple(
+            each._replace(room=cell_contents.room(each.lattice, formula)) for each in found
+        )
+    return best_cells_first([*found, *(each.cell(lines) for each in known)])
+
+
+def _in_cell(
+    query: PredictionQuery,
+    familiar: Familiar | None,
+    mixture: Mixture,
+    cells: tuple[CellCandidate, ...],
+) -> Answer:
+    """Return an answer in the cell that was given or found, with its pattern there.
+
+    The pattern of a valence density is not what X-rays see.
+    """
+    lattice, conventional, shift = query.lattice, query.given, None
+    if cells:
+        lattice, shift = cells[0].lattice, cells[0].shift
+        conventional = ConventionalCell(cells[0].parameters, cells[0].lattice_type[-1])
+    valence = familiar is not None and familiar.b_factor is None
+    if lattice is None or query.prepared is None or valence:
+        return Answer(mixture, lattice, conventional, None)
+    implied = imply(mixture.densities[0], lattice, query.prepared, shift)
+    return Answer(mixture, lattice, conventional, implied)
+
+
+def _crystal_answer(accepted: Analogue, grid: tuple[int, int, int]) -> Answer:
+    """Return the answer of a known crystal alone."""
+    crystal, group = accepted.crystal, accepted.crystal.space_group
+    conventional = ConventionalCell(accepted.parameters, lattice_type_of(group)[-1], group)
+    expert = Expert(1.0, Refined(crystal, accepted.rwp))
+    mixture = Mixture(accepted.density(grid)[None], None, (expert,))
+    return Answer(mixture, crystal.lattice, conventional, accepted.implied)
+
+
+def _assessment(
+    query: PredictionQuery, answer: Answer, known: tuple[Analogue, ...]
+) -> Assessment | None:
+    """Return whether the question is consistent; None without known crystals to compare it with."""
+    prepared, formula = query.prepared, query.formula
+    if prepared is None or formula is None or not known:
+        return None
+    considered = [
+        Explanation(each.name, its.rwp, each.room, unexplained(prepared.peaks, its), each)
+        for each in known
+        if (its := each.implied) is not None
+    ]
+    if answer.lattice is not None and (its := answer.implied) is not None:
+        room, lacking = (
+            cell_contents.room(answer.lattice, formula),
+            unexplained(prepared.peaks, its),
+        )
+        considered.append(Explanation("the prediction", its.rwp, room, lacking))
+    return assess(considered, prepared.radiation.mean, anonymous_formula(formula))
+
+
+def _accepted_crystal(assessment: Assessment | None) -> Analogue | None:
+    """Return the known crystal that the assessment accepts."""
+    if assessment is None or assessment.accepted is None:
+        return None
+    return assessment.accepted.crystal
+
+
+def _electrons(query: PredictionQuery, answer: Answer, known: Sequence[Analogue]) -> float | None:
+    """Return the electrons of the whole formula units in the cell, where they are known."""
+    if answer.lattice is None or query.formula is None:
+        return None
+    crystals = [each.crystal for each in known]
+    return cell_contents.electrons(answer.lattice, query.formula, crystals)

@@ -1,0 +1,144 @@
+"""The query behind a prediction: a pattern, and what is known of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Real
+
+from cmed_jax.crystal.composition import Composition, Knowledge, parse_composition
+from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
+from cmed_jax.crystal.material import Material
+from cmed_jax.data.query import Query
+from cmed_jax.io.pattern import load_pattern, pattern_of_columns
+from cmed_jax.powder.network_grid import check_grid_pattern
+from cmed_jax.powder.preparation import Prepared, prepare
+from cmed_jax.prediction.options import PredictionOptions
+
+Column = Sequence[float] | Real[np.ndarray, "..."]
+Pattern = Column | Sequence[Column] | str | Path
+
+SAME_CELL = 0.01
+"""Cells whose edges and angles differ by a smaller share are the same."""
+
+
+class ConventionalCell(NamedTuple):
+    """A conventional cell: a, b, c (angstrom), alpha, beta, gamma (degrees), and its centring.
+
+    The number of the space group is None where no crystal tells it.
+    """
+
+    parameters: Float[np.ndarray, "6"]
+    centring: str
+    space_group: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionQuery:
+    """A pattern as the network is shown it, and what is known of its crystal.
+
+    Attributes:
+        prepared: the measured pattern; None for one on the network's grid.
+        pattern: 1,024 bins, strongest 1.
+        coverage: 1 in the bins that were measured, 0 in the others.
+        composition: what is known of it, by atomic number.
+        knowledge: how much of the composition that is.
+        given: the cell; None where none is given.
+        options: of the prediction.
+    """
+
+    prepared: Prepared | None
+    pattern: Float[np.ndarray, "1024"]
+    coverage: Float[np.ndarray, "1024"]
+    composition: Float[np.ndarray, "119"]
+    knowledge: Knowledge
+    given: ConventionalCell | None
+    options: PredictionOptions
+
+    @classmethod
+    def of(
+        cls,
+        pattern: Pattern,
+        composition: Composition,
+        options: PredictionOptions,
+        *,
+        as_measured: bool,
+    ) -> "PredictionQuery":
+        """Read and prepare a pattern.
+
+        Args:
+            pattern: as `cmed_jax.restore_and_predict` takes it.
+            composition: likewise.
+            options: of the prediction.
+            as_measured: the network was trained on measured profiles and not on sticks.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the pattern, the composition or the wavelength is unusable, or a cell cannot
+                be found from such a pattern.
+        """
+        known, knowledge = parse_composition(composition)
+        prepared = _prepared(pattern, options, as_measured=as_measured)
+        if prepared is None:
+            shown = check_grid_pattern(np.asarray(pattern))
+            coverage = np.ones_like(shown)
+        else:
+            shown, coverage = prepared.pattern, prepared.coverage
+        if options.cell == "auto" and prepared is None:
+            raise ValueError(
+                "the cell cannot be sought from a pattern on the network's grid: "
+                "give the measured pattern, or the cell"
+            )
+        given = None
+        if options.cell is not None and not isinstance(options.cell, str):
+            given = ConventionalCell(np.asarray(options.cell, float), options.centring)
+        return cls(prepared, shown, coverage, known, knowledge, given, options)
+
+    @property
+    def batch(self) -> Query:
+        """The query as a generator takes it, a batch of one."""
+        knowledge = np.array([self.knowledge], np.int32)
+        return Query(self.pattern[None], self.composition[None], knowledge, self.coverage[None])
+
+    @property
+    def formula(self) -> Float[np.ndarray, "119"] | None:
+        """The composition where it is known in full."""
+        return self.composition if self.knowledge == Knowledge.FULL else None
+
+    @property
+    def lattice(self) -> Float[np.ndarray, "3 3"] | None:
+        """The primitive cell that is given; None where none is."""
+        return None if self.given is None else primitive_lattice(*self.given[:2])
+
+    @property
+    def cell_is_sought(self) -> bool:
+        """Whether the cell is to be found."""
+        return self.options.cell == "auto"
+
+    def admits(self, crystal: Material) -> bool:
+        """Return whether a crystal fills the cell that is given."""
+        if self.lattice is None:
+            return True
+        cells = cell_parameters(crystal.lattice), cell_parameters(self.lattice)
+        return bool(np.allclose(*cells, rtol=SAME_CELL))
+
+
+def _prepared(
+    pattern: Pattern, options: PredictionOptions, *, as_measured: bool
+) -> Prepared | None:
+    """Return what is found in a pattern; None where it is on the network's grid already."""
+    wavelength, preparation = options.wavelength, options.preparation
+    if isinstance(pattern, str | Path):
+        return prepare(load_pattern(pattern, wavelength), preparation, as_measured=as_measured)
+    if len(pattern) != 2:
+        return None
+    if wavelength is None:
+        raise ValueError(
+            "the wavelength is missing: give a radiation such as CuKa, or angstroms, "
+            "for the angles mean nothing without it"
+        )
+    angle, intensity = (np.asarray(column, float) for column in pattern)
+    measured = pattern_of_columns(angle, intensity, wavelength)
+    return prepare(measured, preparation, as_measured=as_measured)

@@ -1,0 +1,65 @@
+"""Restoration of a trained network, of a run or released."""
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from flax import nnx
+
+from cmed_jax.config import Config
+from cmed_jax.data.domain import Familiar, load_familiar
+from cmed_jax.io import released
+from cmed_jax.io.integrity import checksum
+from cmed_jax.io.run import run_folder
+from cmed_jax.mixture.gate import Gate, load_gate
+from cmed_jax.model.network import Network
+from cmed_jax.training.parallel import DataParallel
+
+
+class Restored(NamedTuple):
+    """A trained network, the configuration of its run, and the domain that it was trained on.
+
+    Where a gate was trained for it, refined crystals answer beside it (`cmed_jax.mixture`).
+    """
+
+    config: Config
+    network: Network
+    familiar: Familiar | None = None
+    gate: Gate | None = None
+
+
+def restore(model: str | Path, *, alone: bool = False) -> Restored:
+    """Return a network with its configuration.
+
+    Args:
+        model: a run's folder (its best checkpoint is taken), a checkpoint inside it, the name of a
+            network that comes with the package, or the folder of a released network.
+        alone: leave out its gate, whatever that was trained for.
+
+    Raises:
+        FileNotFoundError: there is no such network.
+        Damaged: a file of it is not as it was written.
+        ValueError: its gate is damaged, of an earlier version, or was trained for another network.
+
+    Example:
+        >>> restored = restore("cubic")
+        >>> type(restored.network).__name__
+        'Base'
+    """
+    folder = released.find(model)
+    if folder is None:
+        # Imported for runs alone: a released network needs neither Orbax nor Grain.
+        from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config
+
+        found = find_checkpoint(model)
+        folder, values, load = run_folder(found), read_config(found), partial(load_model, found)
+    else:
+        values, load = released.read_config(folder), partial(released.load_weights, folder)
+    config = Config.from_json(values)
+    abstract = nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0)))
+    graph, *trees = nnx.split(abstract, nnx.Param, ...)
+    one_device = DataParallel(devices=jax.devices()[:1])
+    network = nnx.merge(graph, *load(*one_device.abstract(tuple(trees))))
+    gate = None if alone else load_gate(folder, int(checksum(nnx.state(network))))
+    return Restored(config, network, load_familiar(folder), gate)

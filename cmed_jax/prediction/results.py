@@ -1,0 +1,234 @@
+"""The figures of a prediction as JSON values: all that is known of it but the arrays.
+
+`results` holds
+
+composition
+    as the network was told: a formula, elements with commas between them, or None.
+density
+    shape; minimum, maximum and mean, e/angstrom^3; deviation of the samples as a share of the mean
+    density, None without samples.
+cell
+    None where it is not known; else parameters of the primitive cell, which the density fills (a,
+    b, c in angstrom, alpha, beta, gamma in degrees), its volume (angstrom^3), the electrons that
+    the density has in it, the formula units that they make up, None without a formula, the
+    electrons_known of the whole units that it has room for, None where that is not known, and the
+    conventional cell: parameters, volume, centring, and the number of the space_group, None where
+    no crystal tells it.
+cells
+    what the search found, the best first: lattice_type, parameters of the conventional cell, merit,
+    origin (the predicted density, or a known crystal), and room, the volume over the usual one.
+measured
+    None for a pattern on the network's grid; else file (None for columns), format, points, first
+    and last two-theta (degrees), wavelengths (angstrom) and their weights, the options of the
+    preparation, shift (zero in degrees, displacement as a share of the radius; None where the
+    pattern does not tell them), and peaks: two_theta (degrees), d (angstrom), area, and width
+    (degrees; None in a list of peaks).
+implied
+    cosine and rwp of the pattern that the density implies; None without a cell.
+analogues
+    known crystals that explain the pattern, the best first: id and formula of the known crystal,
+    number of the space_group, parameters of the conventional cell, volume of the primitive one
+    (angstrom^3), merit, room, cosine and rwp.
+verdict
+    whether pattern, wavelength and formula go together: consistent, a sentence, and by what it is
+    so (None where nothing is believed, of which the alarms or the doubts tell); None where nothing
+    tells.
+experts
+    whose answers the density is mixed from: weight, name ("the network", or such as "NaCl after
+    mp-22862"), and residual, what the crystal leaves unexplained of the pattern (None of the
+    network); empty where the density is the network's alone.
+alarms, doubts, notes
+    messages of the diagnostics: what is wrong with the question, what is wrong with the answer, and
+    what is unusual.
+diagnostics
+    all of them, the gravest first: code, severity (alarm, doubt or note) and message.
+network
+    the folder of its run, its dataset, and what decides its weights.
+software
+    versions.
+"""
+
+import dataclasses
+import platform
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+import cmed_jax
+from cmed_jax.crystal.composition import SYMBOLS
+from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
+from cmed_jax.mixture.experts import Expert
+from cmed_jax.physics.cell import cell_volume
+from cmed_jax.powder.preparation import PeakList, Prepared
+from cmed_jax.prediction.assessment import Assessment
+from cmed_jax.prediction.query import ConventionalCell
+from cmed_jax.prediction.result import Prediction
+from cmed_jax.solution.cell_search import CellCandidate
+from cmed_jax.solution.isostructural import Analogue
+
+
+def results(prediction: Prediction) -> dict[str, Any]:
+    """Return the figures of a prediction, as the module describes them."""
+    config, implied = prediction.config, prediction.implied
+    return {
+        "composition": format_composition(prediction.composition),
+        "density": _density(prediction),
+        "cell": _cell(prediction),
+        "cells": [_candidate(cell) for cell in prediction.cells],
+        "measured": None if prediction.prepared is None else _measured(prediction.prepared),
+        "implied": None if implied is None else {"cosine": implied.cosine, "rwp": implied.rwp},
+        "analogues": [_analogue(analogue) for analogue in prediction.analogues],
+        "verdict": _assessment(prediction.assessment),
+        "experts": [_expert(expert) for expert in prediction.experts],
+        "alarms": list(prediction.alarms),
+        "doubts": list(prediction.doubts),
+        "notes": list(prediction.notes),
+        "diagnostics": [each._asdict() for each in prediction.diagnostics],
+        "network": {"run": config.run, "data": config.data} | config.identity(),
+        "software": {
+            "cmed_jax": cmed_jax.__version__,
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def format_composition(composition: Float[np.ndarray, "119"]) -> str | None:
+    """Return what is known of a composition, as a user writes it.
+
+    Args:
+        composition: atom fractions by atomic number; ones where the ratios are unknown.
+    """
+    from pymatgen.core import Composition
+
+    amounts = {SYMBOLS[z]: float(composition[z]) for z in np.flatnonzero(composition).tolist()}
+    if not amounts:
+        return None
+    if sum(amounts.values()) > 1.5:
+        return ", ".join(amounts)
+    return Composition(amounts).get_integer_formula_and_factor(max_denominator=200)[0]
+
+
+def _density(prediction: Prediction) -> dict[str, Any]:
+    density, std = prediction.density, prediction.std
+    return {
+        "shape": list(density.shape),
+        "minimum": float(density.min()),
+        "maximum": float(density.max()),
+        "mean": float(density.mean()),
+        "deviation": None if std is None else float(std.mean() / density.mean()),
+    }
+
+
+def _cell(prediction: Prediction) -> dict[str, Any] | None:
+    if prediction.lattice is None:
+        return None
+    volume = cell_volume(prediction.lattice)
+    electrons = float(prediction.density.mean() * volume)
+    unit = _electrons(format_composition(prediction.composition))
+    return {
+        "parameters": _rounded(cell_parameters(prediction.lattice)),
+        "volume": round(float(volume), 4),
+        "electrons": electrons,
+        "formula_units": None if unit is None else electrons / unit,
+        "electrons_known": prediction.electrons,
+        "conventional": _conventional(prediction.conventional),
+    }
+
+
+def _conventional(cell: ConventionalCell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    return {
+        "parameters": _rounded(cell.parameters),
+        "volume": round(float(cell_volume(primitive_lattice(cell.parameters))), 4),
+        "centring": cell.centring,
+        "space_group": cell.space_group,
+    }
+
+
+def _electrons(formula: str | None) -> float | None:
+    """Electrons of a formula unit."""
+    from pymatgen.core import Composition
+
+    if formula is None or "," in formula:
+        return None
+    return float(Composition(formula).total_electrons)
+
+
+def _candidate(cell: CellCandidate) -> dict[str, Any]:
+    return {
+        "lattice_type": cell.lattice_type,
+        "parameters": _rounded(cell.parameters),
+        "merit": float(cell.merit),
+        "origin": cell.origin,
+        "room": cell.room,
+    }
+
+
+def _assessment(assessment: Assessment | None) -> dict[str, Any] | None:
+    if assessment is None:
+        return None
+    accepted = assessment.accepted
+    return {
+        "consistent": assessment.consistent,
+        "sentence": assessment.sentence,
+        "by": None if accepted is None else accepted.name,
+    }
+
+
+def _analogue(analogue: Analogue) -> dict[str, Any]:
+    crystal, implied = analogue.crystal, analogue.implied
+    return {
+        "id": crystal.material_id,
+        "formula": analogue.template,
+        "space_group": crystal.space_group,
+        "parameters": _rounded(analogue.parameters),
+        "volume": round(crystal.volume, 4),
+        "merit": analogue.merit,
+        "room": analogue.room,
+        "cosine": None if implied is None else implied.cosine,
+        "rwp": None if implied is None else implied.rwp,
+    }
+
+
+def _expert(expert: Expert) -> dict[str, Any]:
+    refined = expert.refined
+    if refined is None:
+        return {"weight": expert.weight, "name": "the network", "residual": None}
+    name = f"{refined.crystal.formula} after {refined.crystal.material_id}"
+    return {"weight": expert.weight, "name": name, "residual": refined.residual}
+
+
+def _measured(prepared: Prepared) -> dict[str, Any]:
+    measured, shift = prepared.measured, prepared.shift
+    return {
+        "file": measured.path.name if measured.path else None,
+        "format": measured.format,
+        "points": len(measured.two_theta),
+        "first": float(measured.two_theta[0]),
+        "last": float(measured.two_theta[-1]),
+        "wavelengths": _rounded(prepared.radiation.wavelengths, 6),
+        "weights": _rounded(prepared.radiation.weights, 6),
+        "preparation": dataclasses.asdict(prepared.options),
+        "shift": None if shift is None else {k: float(x) for k, x in shift._asdict().items()},
+        "peaks": _peaks(prepared.peaks),
+    }
+
+
+def _peaks(peaks: PeakList) -> list[dict[str, float | None]]:
+    return [
+        {
+            "two_theta": round(angle, 4),
+            "d": round(1 / s, 5),
+            "area": float(f"{area:.5g}"),
+            "width": round(width, 4) if np.isfinite(width) else None,
+        }
+        for angle, s, area, width in zip(*(column.tolist() for column in peaks[:4]), strict=True)
+    ]
+
+
+def _rounded(values: Float[np.ndarray, " n"], digits: int = 4) -> list[float]:
+    return np.round(np.asarray(values, float), digits).tolist()

@@ -1,0 +1,80 @@
+"""The files of a prediction: its page, densities, and structures that explain the pattern."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cmed_jax.io.atomic import write_text
+from cmed_jax.io.volumes import needs_cell
+from cmed_jax.prediction.batch import JOB_STEPS, Format, Job, Output, predict_job
+from cmed_jax.prediction.restore import Restored
+from cmed_jax.prediction.result import Prediction
+from cmed_jax.prediction.results import results
+from cmed_jax.report.prediction_page import page
+
+
+def predict_to_files(
+    job: Job,
+    output: Output,
+    restored: Restored,
+    out: Path,
+    command: str,
+    progress: Callable[[str], object] = lambda step: None,
+) -> dict[str, Any]:
+    """Predict the density behind one pattern, and write it, and a page of it, into a folder.
+
+    Every file is written whole or not at all.
+
+    Args:
+        job: the pattern.
+        output: what is written.
+        restored: the network.
+        out: the folder.
+        command: repeats it (`cmed_jax.prediction.batch.command_line`).
+        progress: is called with each of the `JOB_STEPS` when it begins.
+
+    Returns:
+        The figures of the prediction (`cmed_jax.prediction.results`) with the "file", the
+        "command", and the names of the "files" that were written, the page first.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the pattern or its options are unusable, or the memory does not suffice.
+    """
+    prediction = predict_job(job, output, restored, progress)
+    progress(JOB_STEPS[-1])
+    files = _write(prediction, out / job.file.stem, output.formats, command)
+    return {"file": str(job.file), "command": command, "files": files} | results(prediction)
+
+
+def write_report(prediction: Prediction, path: str | Path, command: str | None = None) -> None:
+    """Write one page of a prediction to look at, which opens without a network.
+
+    Args:
+        prediction: what is shown.
+        path: of the HTML file.
+        command: repeats the prediction, where there is one.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    write_text(path, page(prediction, command))
+
+
+def _write(
+    prediction: Prediction, stem: Path, formats: tuple[Format, ...], command: str
+) -> list[str]:
+    """Write page, formats and structures; what holds a cell only where one is known."""
+    report = stem.with_name(stem.name + ".html")
+    write_report(prediction, report, command)
+    written = [report.name]
+    for form in formats:
+        if prediction.lattice is not None or not needs_cell(form):
+            volume = stem.with_name(f"{stem.name}.{form}")
+            prediction.save(volume)
+            written.append(volume.name)
+    for number, analogue in enumerate(prediction.analogues, 1):
+        structure = stem.with_name(f"{stem.name}.analogue-{number}.cif")
+        write_text(structure, analogue.cif())
+        written.append(structure.name)
+    return written

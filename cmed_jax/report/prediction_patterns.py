@@ -1,0 +1,182 @@
+"""The patterns of a prediction as strips: measured, implied, and as the network was shown."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.physics.patterns import BINS
+from cmed_jax.powder.preparation import Prepared
+from cmed_jax.prediction.result import Prediction
+from cmed_jax.report.charts import Axis
+from cmed_jax.report.evaluation_charts import key
+from cmed_jax.report.strips import Strip, angle_axis, round_values, stack
+from cmed_jax.solution.calculated import Implied
+
+HEIGHT, LOWEST_HEIGHT = 210, 60
+"""Of strips, pixels."""
+
+MOST_POINTS = 6_000
+"""A longer profile is drawn by the lowest and the highest point of each stretch."""
+
+EDGE = 0.03
+"""Kept free at both ends, as a share of the range."""
+
+ROOM = 0.05
+"""Kept free above and below, as a share of the highest value."""
+
+ROOTS = {"intensity": "√intensity", "difference": "Δ√intensity"}
+"""What axes are called under square roots."""
+
+_SCALES = (
+    '<div class="scales"><div class="choice">scale '
+    '<label><input type="radio" name="scale" value="linear" checked>linear</label>'
+    '<label><input type="radio" name="scale" value="root">square root</label></div>'
+    '<div data-scale="linear">{linear}</div><div data-scale="root" hidden>{root}</div></div>'
+)
+
+Column = Float[np.ndarray, " n"]
+
+
+def measured_patterns(prepared: Prepared, implied: Implied | None) -> str:
+    """Return what was measured and found in it, and what the density implies, over two-theta.
+
+    It is drawn twice: as it is, and by square roots, under which weak lines are seen, and the noise
+    of counting is equally high everywhere.
+    """
+    strips, names = _strips(prepared, implied)
+    roots, _ = _strips(*_rooted(prepared, implied))
+    for strip in roots.values():
+        strip.y = strip.y._replace(label=ROOTS[strip.y.label])
+    return _SCALES.format(linear=stack("linear", strips), root=stack("root", roots)) + key(names)
+
+
+def shown_pattern(prediction: Prediction) -> str:
+    """Return the bins that the network was shown, on a ground where nothing was measured."""
+    angle = (np.arange(BINS) + 0.5) * 180 / BINS
+    strip = Strip(
+        angle_axis(-EDGE * 180, (1 + EDGE) * 180, "2θ / degrees, Mo Kα"),
+        Axis("intensity", 0, 1 + ROOM, [0, 0.5, 1]),
+        LOWEST_HEIGHT + 60,
+    )
+    for start, stop in _stretches(prediction.coverage == 0):
+        strip.span(180 * start / BINS, 180 * stop / BINS, "unmeasured")
+    bright = prediction.pattern > 0
+    strip.sticks(angle[bright], np.zeros(bright.sum()), prediction.pattern[bright], "given")
+    names = {"shown to the network": "given"}
+    if (prediction.coverage == 0).any():
+        names["not measured"] = "unmeasured"
+    return stack("shown", {"the pattern that the network was shown": strip}) + key(names)
+
+
+def thinned(x: Column, y: Column) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Return a profile of at most `MOST_POINTS` that looks the same: each stretch's extremes."""
+    if len(x) <= MOST_POINTS:
+        return x, y
+    stretches = np.array_split(np.arange(len(x)), MOST_POINTS // 2)
+    kept = sorted({int(part[f(y[part])]) for part in stretches for f in (np.argmin, np.argmax)})
+    return x[kept], y[kept]
+
+
+def _rooted(prepared: Prepared, implied: Implied | None) -> tuple[Prepared, Implied | None]:
+    """What is drawn, with the square roots of intensities; negative ones keep their sign."""
+    measured = replace(prepared.measured, intensity=_root(prepared.measured.intensity))
+    if implied is not None:
+        angle, area = implied.lines.T
+        lines = np.stack([angle, _root(area)], axis=1)
+        implied = replace(implied, intensity=_root(implied.intensity), lines=lines)
+    return replace(prepared, measured=measured, background=_root(prepared.background)), implied
+
+
+def _root(values: Column) -> Column:
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _strips(prepared: Prepared, implied: Implied | None) -> tuple[dict[str, Strip], dict[str, str]]:
+    """Strips by their titles, and a legend."""
+    angle = prepared.measured.two_theta
+    edge = EDGE * float(np.ptp(angle))
+    axis = angle_axis(float(angle[0]) - edge, float(angle[-1]) + edge, "2θ / degrees, as measured")
+    draw = _profiles if prepared.measured.is_profile else _lists
+    return draw(prepared, implied, axis)
+
+
+def _profiles(
+    prepared: Prepared, implied: Implied | None, axis: Axis
+) -> tuple[dict[str, Strip], dict[str, str]]:
+    measured, peaks = prepared.measured, prepared.peaks
+    found = Strip(axis, _with_room_below(measured.intensity), HEIGHT)
+    found.line(*thinned(measured.two_theta, measured.intensity), "given")
+    names = {"measured": "given"}
+    if prepared.background.any():
+        found.line(*thinned(measured.two_theta, prepared.background), "background")
+        names["background"] = "background"
+    _marks(found, peaks.two_theta, "peak")
+    strips = {"the measured pattern, its background and its peaks": found}
+    names["peaks found"] = "peak"
+    if implied is not None:
+        strips |= _beside(prepared, implied, axis)
+        names |= {"implied by the prediction": "implied", "difference": "difference"}
+    return strips, names
+
+
+def _beside(prepared: Prepared, implied: Implied, axis: Axis) -> dict[str, Strip]:
+    """The implied pattern on the measured one, and their difference on the same scale."""
+    angle, intensity = prepared.measured.two_theta, prepared.measured.intensity
+    both = Strip(axis, _with_room_below(np.concatenate([intensity, implied.intensity])), HEIGHT)
+    both.line(*thinned(angle, intensity), "given")
+    both.line(*thinned(angle, implied.intensity), "implied")
+    _marks(both, implied.lines[:, 0], "implied")
+    difference = intensity - implied.intensity
+    low, high = min(0.0, float(difference.min())), max(0.0, float(difference.max()))
+    room = ROOM * (high - low or 1.0)
+    scale = Axis("difference", low - room, high + room, round_values(low, high, 3))
+    share = (scale.high - scale.low) / (both.y.high - both.y.low)
+    below = Strip(axis, scale, int(np.clip(HEIGHT * share, LOWEST_HEIGHT, HEIGHT)))
+    below.line(*thinned(angle, difference), "difference")
+    return {
+        "the measured pattern and the one that the prediction implies": both,
+        "measured less implied": below,
+    }
+
+
+def _lists(
+    prepared: Prepared, implied: Implied | None, axis: Axis
+) -> tuple[dict[str, Strip], dict[str, str]]:
+    """Lists of peaks as upright lines, on one scale."""
+    lists = {"measured": (prepared.measured.two_theta, prepared.measured.intensity, "given")}
+    if implied is not None:
+        lists["implied by the prediction"] = (*implied.lines.T, "implied")
+    scale = _with_room(np.concatenate([area for _, area, _ in lists.values()]))
+    strips = {
+        name: Strip(axis, scale, HEIGHT).sticks(angle, np.zeros(len(area)), area, kind)
+        for name, (angle, area, kind) in lists.items()
+    }
+    return strips, {name: kind for name, (*_, kind) in lists.items()}
+
+
+def _with_room(values: Column) -> Axis:
+    """An axis of intensities from zero."""
+    top = float(values.max()) or 1.0
+    low = min(0.0, float(values.min()))
+    return Axis("intensity", low, (1 + ROOM) * top, round_values(0.0, top, 4))
+
+
+def _with_room_below(values: Column) -> Axis:
+    """Likewise, with room below zero for marks."""
+    axis = _with_room(values)
+    return axis._replace(low=axis.low - 2 * ROOM * axis.high)
+
+
+def _marks(strip: Strip, angle: Column, name: str) -> None:
+    """Short lines in the room below zero."""
+    inside = angle[(angle >= strip.x.low) & (angle <= strip.x.high)]
+    low, height = strip.y.low, ROOM * strip.y.high
+    ends = np.full(len(inside), low + 0.4 * height), np.full(len(inside), low + 1.4 * height)
+    strip.sticks(inside, *ends, name)
+
+
+def _stretches(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Where runs of true values begin and end."""
+    edges = np.flatnonzero(np.diff(np.pad(mask, 1).astype(int)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

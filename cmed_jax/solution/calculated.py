@@ -1,0 +1,168 @@
+"""The pattern that a predicted density or a known crystal implies, on the measured one's points.
+
+Its lines are drawn with the widths of the measured peaks, over the background that was found. Two
+numbers are fitted, by which nothing can hide: the scale, and one isotropic B for all atoms.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from cmed_jax.crystal.material import Material
+from cmed_jax.io.formats.scan import Radiation
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import B_FACTOR
+from cmed_jax.physics.density_lines import FLOOR, S_COMPARED, implied_lines
+from cmed_jax.physics.patterns import lorentz_polarization, two_theta
+from cmed_jax.physics.reflections import reflections
+from cmed_jax.powder.indexing import UNSHIFTED, Shift
+from cmed_jax.powder.peaks import FittedLines, shapes
+from cmed_jax.powder.preparation import Prepared
+
+THERMAL = np.arange(0.0, 6.1, 0.5)
+"""Isotropic B that are tried, angstrom^2."""
+NEGLIGIBLE = 1e-5
+"""Lines below this share of the strongest are not drawn."""
+BEYOND = 1.0
+"""Lines this far outside the measured range, degrees, are drawn for their tails."""
+WIDTH = 0.2
+"""FWHM, degrees, of the profiles that lists of peaks are compared by."""
+
+Column = Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Implied:
+    """The pattern that a density or a crystal implies, beside the measured one.
+
+    Attributes:
+        two_theta: degrees; the points of the measured pattern.
+        intensity: at these points, background included, on the measured pattern's scale; of a list
+            of peaks, the implied lines next to each together.
+        lines: two-theta (degrees, for the mean wavelength, shifted as the pattern is) and area of
+            each implied line, in the unit of the measured peaks' areas.
+        cosine: of the angle between the implied and the measured net intensity, 0 to 1.
+        rwp: weighted profile R factor of implied against measured net intensity, 0 to 1.
+    """
+
+    two_theta: Float[np.ndarray, " n"]
+    intensity: Float[np.ndarray, " n"]
+    lines: Float[np.ndarray, "m 2"]
+    cosine: float
+    rwp: float
+
+
+def imply(
+    density: Float[Array | np.ndarray, "a b c"],
+    lattice: Float[np.ndarray, "3 3"],
+    prepared: Prepared,
+    shift: Shift | None = None,
+    b_factor: float = B_FACTOR,
+) -> Implied:
+    """Return the pattern of a density in its cell, as it would have been measured.
+
+    It lacks the anomalous dispersion, which belongs to elements at sites.
+
+    Args:
+        density: e/angstrom^3.
+        lattice: rows a, b, c in angstrom of the cell that it fills.
+        prepared: the measured pattern.
+        shift: of its lines; None takes what was found in preparation.
+        b_factor: isotropic B of the density, angstrom^2; it is divided out.
+    """
+    s, (intensity,) = implied_lines(np.asarray(density)[None], lattice)
+    return _drawn(s, intensity * np.exp(b_factor * s**2 / 2), prepared, shift)
+
+
+def imply_crystal(crystal: Material, prepared: Prepared) -> Implied:
+    """Return the pattern of a known crystal, with the anomalous dispersion of its elements."""
+    atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
+    used = prepared.radiation.mean
+    s, squared = reflections(atoms, s_max=S_COMPARED, wavelength=used, anomalous=True).T
+    return _drawn(s, squared, prepared, None)
+
+
+def _drawn(
+    s: Float[np.ndarray, " m"],
+    squared: Float[np.ndarray, " m"],
+    prepared: Prepared,
+    shift: Shift | None,
+) -> Implied:
+    """Return lines, of atoms at rest, as they would have been measured.
+
+    Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that makes it
+    smallest and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The
+    variance sigma^2 is the file's; where it has none, that of counting, y + background. Below 1 %
+    of the variance at the highest point all weigh alike.
+    """
+    used = prepared.radiation.mean
+    angle = np.nan_to_num(two_theta(s, used), nan=180.0)
+    points, net, level = _compared(prepared)
+    near = (angle > points[0] - BEYOND) & (angle < min(points[-1] + BEYOND, 179))
+    near &= squared > NEGLIGIBLE * squared.max(initial=0)
+    s, angle = s[near], angle[near]
+    # Lines are drawn from where they are measured.
+    moved = angle + (shift or prepared.shift or UNSHIFTED).at(angle)
+    strength = squared[near] * lorentz_polarization(angle, prepared.options.monochromator)
+    drawn = shapes(points, _like_measured(moved, prepared), _radiation(prepared))
+    weight = _weight(prepared, net + level)
+    fits = []
+    for b in THERMAL:
+        area = strength * np.exp(-b * s**2 / 2)
+        fits.append((*_scaled(area @ drawn, net, weight), area))
+    rwp, scale, area = min(fits, key=lambda fit: fit[0])
+    areas, fitted = scale * area, scale * area @ drawn
+    lengths = np.linalg.norm(fitted) * np.linalg.norm(net)
+    cosine = float(np.clip(fitted @ net / lengths, 0, 1)) if lengths else 0.0
+    shown = prepared.measured.two_theta
+    if prepared.measured.is_profile:
+        at_points = prepared.background + fitted
+    else:
+        at_points = (np.abs(shown[:, None] - moved) < WIDTH) @ areas
+    return Implied(shown, at_points, np.stack([moved, areas], axis=1), cosine, rwp)
+
+
+def _compared(prepared: Prepared) -> tuple[Column, Column, Column]:
+    """Return the angles at which patterns are compared, the net intensity, and the background."""
+    measured = prepared.measured.two_theta
+    if prepared.measured.is_profile:
+        return measured, prepared.net, np.maximum(prepared.background, 0)
+    angle = np.arange(measured[0] - 1, measured[-1] + 1, WIDTH / 8)
+    lines = _like_measured(measured, prepared)
+    return angle, prepared.peaks.area @ shapes(angle, lines, _radiation(prepared)), 0 * angle
+
+
+def _weight(prepared: Prepared, intensity: Column) -> Column:
+    """Return one over the variance of the intensities that are compared."""
+    highest, sigma, variance = np.argmax(intensity), prepared.measured.sigma, intensity
+    if prepared.measured.is_profile and sigma is not None and sigma[highest] > 0:
+        variance = sigma**2
+    return 1 / np.maximum(variance, FLOOR * variance[highest])
+
+
+def _radiation(prepared: Prepared) -> Radiation:
+    """Return the components that each line shows."""
+    if prepared.measured.is_profile:
+        return prepared.radiation
+    return Radiation(np.array([prepared.radiation.mean]), np.ones(1))
+
+
+def _like_measured(angle: Column, prepared: Prepared) -> FittedLines:
+    """Return lines of area 1 at angles, as wide as the measured ones are thereabouts."""
+    ones, peaks = np.ones_like(angle), prepared.peaks
+    if not prepared.measured.is_profile:
+        return FittedLines(angle, ones, WIDTH * ones, 0 * ones)
+    weight = np.sqrt(peaks.area)
+    slope = 1 if len(peaks.area) > 3 else 0
+    trend = np.polynomial.Polynomial.fit(peaks.two_theta, peaks.width, slope, w=weight)
+    width = np.clip(trend(angle), peaks.width.min(), peaks.width.max())
+    return FittedLines(angle, ones, width, np.average(peaks.lorentzian, weights=weight) * ones)
+
+
+def _scaled(drawn: Column, net: Column, weight: Column) -> tuple[float, float]:
+    """Return Rwp with the scale that makes it smallest, and that scale."""
+    across, own = (weight * net) @ drawn, (weight * drawn) @ drawn
+    scale = max(float(across / own), 0.0) if own > 0 else 0.0
+    left = net - scale * drawn
+    return float(np.sqrt((weight * left) @ left / ((weight * net) @ net))), scale

@@ -1,0 +1,365 @@
+"""Analogues: known crystals with the elements of the composition, in cells that fit the lines.
+
+What an expert would try first, and what a predicted density has to beat. Every known crystal of the
+same anonymous formula is a template; the elements take the places of its own in every way that
+keeps the amounts, and the cell follows the measured lines. `cmed_jax.solution.substitution` does
+so for the patterns of a dataset, which are whole and exact. Here lines were measured, over a part
+of the range, and the axes change apart from each other.
+
+Templates are scaled as a whole, and those with one main axis stretched along it, until their lines
+agree best over ln s with the measured ones; of those whose three axes are free the best are
+stretched along all. The cells of the best are refined: s^2 = h G* h is linear in what the space
+group leaves free of the reciprocal metric tensor G*. They are ranked by how the amplitudes of their
+lines agree with the measured ones at the angles where these lie, and by how usual their volume is:
+ions with equally many electrons, as in KCl, look like one kind of atom, and another type of crystal
+explains their lines as well, but has no room for them.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Integer
+from scipy.ndimage import gaussian_filter1d
+
+from cmed_jax.crystal.atomic_volumes import room
+from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.composition import anonymous_formula, composition_vector
+from cmed_jax.crystal.freedom import free_metrics
+from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.crystal.material import Material, Refusal, crystal_system
+from cmed_jax.crystal.symmetry import lattice_type_of, space_group
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import GRID, electron_density
+from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
+from cmed_jax.physics.reflections import reflections_of, unique_reflections
+from cmed_jax.powder.indexing import UNSHIFTED
+from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.powder.preparation import Prepared
+from cmed_jax.solution.calculated import Implied, imply_crystal
+from cmed_jax.solution.cell_search import FINE, CellCandidate, Reflections, agreement, handicap
+from cmed_jax.solution.profiles import REACH, Profile, fit_scales, profile_of_lines, profile_steps
+from cmed_jax.solution.prototypes import canonical_crystals, crystal_identity, crystal_kind
+from cmed_jax.solution.site_assignments import assignments
+
+NO_AXIS = np.zeros((1, 3))
+MAIN_AXIS = np.arange(-6, 7)[:, None] / 100 * [-0.5, -0.5, 1]
+ALL_AXES = np.array([(x, y, -x - y) for x in range(-3, 4) for y in range(-3, 4)]) / 75
+"""Changes of ln x, ln y and ln z at constant volume that are tried."""
+STRETCHED = 48
+"""Most crystals that are stretched along all axes."""
+REFINED = 24
+"""Most crystals whose cells are refined."""
+NEAR = (0.01, 0.006, 0.004)
+"""Lines match that lie so near in ln s, in one round of the refinement after the other."""
+WEAK = 1e-3
+"""Lines below this share of the strongest match none."""
+STEP, WIDTH = 0.05, 2.0
+"""Of the grid on which lines are compared, degrees; of a line on it, steps (standard deviation)."""
+SYMPREC = 0.01
+"""Tolerance of the symmetry that a CIF names, angstrom; the crystals are symmetrised already."""
+FARTHEST = 1.3
+"""Lines beyond this s, 1/angstrom, are not compared: hard radiation shows more than is needed."""
+
+
+class Analogue(NamedTuple):
+    """A known crystal with other elements, in a cell that fits.
+
+    Attributes:
+        crystal: in its canonical cell; its id is the known crystal's.
+        template: formula of the known crystal.
+        merit: cosine of the angle between the amplitudes of its lines and the measured ones, 0-1.
+        implied: its pattern, drawn as that of a predicted density is; None until it is compared.
+    """
+
+    crystal: Material
+    template: str
+    merit: float
+    implied: Implied | None = None
+
+    @property
+    def parameters(self) -> Float[np.ndarray, "6"]:
+        """a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell."""
+        to_primitive = space_group(self.crystal.space_group).cell.T
+        return cell_parameters(np.linalg.solve(to_primitive, self.crystal.lattice))
+
+    @property
+    def name(self) -> str:
+        """What it is called, such as "NaCl like KBr"."""
+        return f"{self.crystal.formula} like {self.template}"
+
+    @property
+    def room(self) -> float:
+        """Its volume over what its atoms usually take up; 1 where that is not known."""
+        numbers = self.crystal.numbers
+        return room(self.crystal.volume, composition_vector(numbers), len(numbers))
+
+    @property
+    def rwp(self) -> float:
+        """Of the pattern that it implies; infinite before it is compared."""
+        return np.inf if self.implied is None else self.implied.rwp
+
+    def cell(self, lines: MeasuredLines) -> CellCandidate:
+        """Return its cell, judged by its lines as `find_cell` judges by those of a density."""
+        lines = lines.up_to(FARTHEST)
+        (implied,) = _lines([self.crystal], _Observed.of(lines).span[1], lines.wavelength)
+        reflections = Reflections(implied[:, :1] ** 2, implied[:, 1])
+        shift = lines.shift or UNSHIFTED
+        merit = agreement(np.ones((1, 1)), np.array([shift]), reflections, lines, 0.0, FINE)
+        return CellCandidate(
+            lattice_type_of(self.crystal.space_group),
+            self.parameters,
+            self.crystal.lattice,
+            merit.item(),
+            shift,
+            self.name,
+            self.room,
+        )
+
+    def density(self, shape: tuple[int, int, int] = GRID) -> Float[np.ndarray, "a b c"]:
+        """Return the density of its independent atoms (`cmed_jax.physics.electron_density`)."""
+        return electron_density(_atoms(self.crystal), shape=shape)
+
+    def cif(self) -> str:
+        """Return the structure as a CIF, in the conventional cell of its space group."""
+        from pymatgen.core import Structure
+        from pymatgen.io.cif import CifWriter
+
+        lattice, numbers = self.crystal.lattice, self.crystal.numbers.tolist()
+        structure = Structure(lattice, numbers, self.crystal.frac_coords)
+        return str(CifWriter(structure, symprec=SYMPREC))
+
+
+def explain(
+    prepared: Prepared,
+    composition: Float[np.ndarray, "119"],
+    known: Iterable[Material | Refusal],
+    most: int = 5,
+) -> tuple[Analogue, ...]:
+    """Return the known crystals that explain a measured pattern best, beside the pattern.
+
+    Args:
+        prepared: the pattern.
+        composition: atom fractions, known in full.
+        known: crystals in any cells.
+        most: how many to return.
+    """
+    found = find_analogues(MeasuredLines.of(prepared), composition, known, most)
+    return tuple(each._replace(implied=imply_crystal(each.crystal, prepared)) for each in found)
+
+
+class _Observed(NamedTuple):
+    """Measured lines: s (1/angstrom), |F|^2 with multiplicity, and the range of s."""
+
+    s: Float[np.ndarray, " k"]
+    squared: Float[np.ndarray, " k"]
+    span: tuple[float, float]
+    wavelength: float
+
+    @classmethod
+    def of(cls, lines: MeasuredLines) -> "_Observed":
+        angle = (lines.shift or UNSHIFTED).correct(lines.angle)
+        start, stop = s_of_two_theta(np.array([lines.start, lines.stop]), lines.wavelength)
+        squared = lines.area / lorentz_polarization(angle, lines.monochromator)
+        s = s_of_two_theta(angle, lines.wavelength)
+        return cls(s, squared, (float(start), float(stop)), lines.wavelength)
+
+
+def find_analogues(
+    lines: MeasuredLines,
+    composition: Float[np.ndarray, "119"],
+    known: Iterable[Material | Refusal],
+    most: int = 5,
+) -> list[Analogue]:
+    """Return the known crystals that explain measured lines best, the best first.
+
+    Args:
+        lines: as measured.
+        composition: atom fractions, known in full.
+        known: crystals in any cells.
+        most: how many to return.
+    """
+    lines = lines.up_to(FARTHEST)
+    if not len(lines.angle):
+        return []
+    observed = _Observed.of(lines)
+    trials = [
+        Analogue(_with_usual_room(replace(template, numbers=numbers)), template.formula, 0.0)
+        for template in _templates(known, anonymous_formula(composition))
+        for numbers in assignments(template.numbers, composition)
+    ]
+    fixed, main, free = (
+        [trial for trial in trials if _free_axes(trial.crystal) == count] for count in (1, 2, 3)
+    )
+    likely = _fitted(free, NO_AXIS, observed)[:STRETCHED]
+    fitted = [
+        *_fitted(fixed, NO_AXIS, observed),
+        *_fitted(main, MAIN_AXIS, observed),
+        *_fitted(likely, ALL_AXES, observed),
+    ]
+    refined = [_refined(analogue, observed) for analogue in _best_first(fitted)[:REFINED]]
+    return list(islice(_canonical(_best_first(_judged(refined, observed))), most))
+
+
+def _best_first(analogues: Iterable[Analogue]) -> list[Analogue]:
+    return sorted(
+        analogues,
+        key=lambda each: (
+            handicap(lattice_type_of(each.crystal.space_group), each.room) - each.merit
+        ),
+    )
+
+
+def _free_axes(crystal: Material) -> int:
+    """Return how many lengths are free in the cell of a crystal."""
+    system = crystal_system(crystal.space_group)
+    return {"cubic": 1, "tetragonal": 2, "trigonal": 2, "hexagonal": 2}.get(system, 3)
+
+
+def _templates(known: Iterable[Material | Refusal], formula: str) -> Iterator[Material]:
+    """Yield the crystals of an anonymous formula that differ in more than elements and size."""
+    alike = (
+        material
+        for material in known
+        if not isinstance(material, Refusal)
+        and anonymous_formula(composition_vector(material.numbers)) == formula
+    )
+    seen = set()
+    for crystal in canonical_crystals(alike):
+        if (kind := crystal_kind(crystal)) not in seen:
+            seen.add(kind)
+            yield crystal
+
+
+def _with_usual_room(crystal: Material) -> Material:
+    """Return a crystal in a cell as large as its atoms usually need, from which it is scaled."""
+    spare = room(crystal.volume, composition_vector(crystal.numbers), len(crystal.numbers))
+    return replace(crystal, lattice=crystal.lattice / np.cbrt(spare))
+
+
+def _fitted(
+    trials: Sequence[Analogue], changes: Float[np.ndarray, "c 3"], observed: _Observed
+) -> list[Analogue]:
+    """Return crystals of the shape and size that agree best with the lines, the best first.
+
+    Args:
+        trials: with lattices that stand as canonical ones do: a main axis along z.
+        changes: of ln x, ln y and ln z that are tried; they keep the symmetry.
+        observed: the lines.
+    """
+    if not trials:
+        return []
+    variants = [
+        replace(trial.crystal, lattice=trial.crystal.lattice * factors)
+        for trial in trials
+        for factors in np.exp(changes)
+    ]
+    target = profile_of_lines(observed.s, observed.squared)
+    measured = np.zeros_like(target)
+    measured[slice(*profile_steps(np.array(observed.span)))] = 1
+    lines = _lines(variants, observed.span[1] * np.exp(REACH), observed.wavelength)
+    profiles = np.stack([profile_of_lines(*each.T) for each in lines])
+    scales, agreement = fit_scales(profiles, target, measured)
+    first = np.arange(0, len(variants), len(changes))
+    best = first + agreement.reshape(-1, len(changes)).argmax(axis=1)
+    return _best_first(
+        Analogue(
+            replace(variants[i], lattice=variants[i].lattice * scales[i]),
+            trial.template,
+            float(agreement[i]),
+        )
+        for i, trial in zip(best, trials, strict=True)
+    )
+
+
+def _refined(analogue: Analogue, observed: _Observed) -> Analogue:
+    """Return a crystal in the cell of its space group that puts its lines next to the measured."""
+    crystal = analogue.crystal
+    group = space_group(crystal.space_group)
+    reach = observed.span[1] * np.exp(NEAR[0])
+    hkl = _strong_reflections(crystal, reach, observed.wavelength).astype(float)
+    free = free_metrics(group)
+    forms = np.einsum("mi,pij,mj->mp", hkl, free, hkl)
+    metric = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
+    for near in NEAR:
+        squared = np.einsum("mi,ij,mj->m", hkl, metric, hkl)
+        gap = np.abs(np.log(squared) / 2 - np.log(observed.s)[:, None])
+        matched = gap.min(axis=1, initial=np.inf) < near
+        if not matched.any():
+            break
+        s, form = observed.s[matched], forms[gap[matched].argmin(axis=1)]
+        # Weighted with 1 / s^2, so that equal errors of ln s count equally.
+        free_numbers, _, rank, _ = np.linalg.lstsq(form / s[:, None] ** 2, np.ones_like(s))
+        found = np.tensordot(free_numbers, free, 1)
+        if rank < len(free) or np.linalg.eigvalsh(found).min() <= 0:
+            break
+        metric = found
+    to_primitive = np.linalg.inv(group.cell)
+    edges = np.linalg.cholesky(to_primitive.T @ np.linalg.inv(metric) @ to_primitive)
+    return analogue._replace(crystal=replace(crystal, lattice=group.cell.T @ edges))
+
+
+def _strong_reflections(
+    crystal: Material, s_max: float, wavelength: float
+) -> Integer[np.ndarray, "m 3"]:
+    """Return one of all reflections that symmetry relates, without the absent and the weak."""
+    (lines,) = _lines([crystal], s_max, wavelength)
+    s = lines[lines[:, 1] > WEAK * lines[:, 1].max(initial=0), 0]
+    orbits = unique_reflections(crystal.lattice, s_max, space_group(crystal.space_group).laue)
+    return orbits.hkl[np.abs(orbits.s[:, None] - s).min(axis=1, initial=np.inf) < 1e-6]
+
+
+def _judged(analogues: Sequence[Analogue], observed: _Observed) -> list[Analogue]:
+    """Return analogues with their merit."""
+    target = _over_two_theta(observed.s, observed.squared, observed)
+    lines = _lines([each.crystal for each in analogues], observed.span[1], observed.wavelength)
+    return [
+        each._replace(merit=float(_over_two_theta(s, squared, observed) @ target))
+        for each, (s, squared) in zip(analogues, (columns.T for columns in lines), strict=True)
+    ]
+
+
+def _over_two_theta(
+    s: Float[np.ndarray, " k"], squared: Float[np.ndarray, " k"], observed: _Observed
+) -> Profile:
+    """Return amplitudes over two-theta, in the measured range, of unit length together."""
+    first, last = two_theta(np.array(observed.span), observed.wavelength)
+    inside = (s >= observed.span[0]) & (s <= observed.span[1])
+    steps = np.rint((two_theta(s[inside], observed.wavelength) - first) / STEP).astype(int)
+    # |F| / s, as in profiles over ln s: neither the strongest lines decide alone nor the crowd.
+    height = np.sqrt(squared[inside]) / s[inside]
+    smooth = gaussian_filter1d(
+        np.bincount(steps, height, round((last - first) / STEP) + 2), WIDTH, mode="constant"
+    )
+    return smooth / max(np.linalg.norm(smooth), 1e-30)
+
+
+def _canonical(analogues: Iterable[Analogue]) -> Iterator[Analogue]:
+    """Yield analogues in the description that their elements ask for, each crystal once."""
+    seen = set()
+    for each in analogues:
+        with suppress(ValueError):  # the cell became so small that atoms coincide
+            crystal = canonical_cell(each.crystal)
+            if (identity := crystal_identity(crystal)) not in seen:
+                seen.add(identity)
+                yield each._replace(crystal=crystal)
+
+
+def _lines(
+    crystals: Sequence[Material], s_max: float, wavelength: float
+) -> list[Float[np.ndarray, "_ 2"]]:
+    """Return the lines of crystals with the anomalous dispersion of their elements."""
+    return reflections_of(
+        [_atoms(crystal) for crystal in crystals],
+        s_max=s_max,
+        wavelength=wavelength,
+        anomalous=True,
+        laue=[space_group(crystal.space_group).laue for crystal in crystals],
+    )
+
+
+def _atoms(crystal: Material) -> Crystal:
+    return Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)

@@ -1,0 +1,100 @@
+"""Patterns over ln s, in which a scale of the cell is a shift."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Integer
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import gaussian_filter1d
+
+from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.symmetry import space_group
+from cmed_jax.data.records import S_MAX
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, lorentz_polarization, s_of_two_theta
+from cmed_jax.physics.reflections import reflections_of
+
+REACH = 0.4
+"""Largest change of the cell's edges in one fit, as |ln scale|."""
+
+
+STEP = 0.002
+"""Of the grid of ln s, and so of the scales; a bin at two-theta = 90 degrees is as wide."""
+
+
+S_MIN = 0.05
+"""Where the grid of ln s begins, 1/angstrom: no line of a cell under 20 angstrom lies below."""
+
+
+STEPS = round(np.log(S_MAX / S_MIN) / STEP) + 1
+"""Of the grid, up to `S_MAX`."""
+
+
+WIDTH = 2.0
+"""Standard deviation of the Gaussian that profiles are compared under, in steps."""
+
+
+LEAST_SEEN = 0.01
+"""Share of a profile's squared length that cannot be left unmeasured for a chance agreement."""
+
+
+Profile = Float[np.ndarray, " m"]
+
+
+def lines_of(crystals: Sequence[Material]) -> list[Float[np.ndarray, "_ 2"]]:
+    """Return s and |F|^2 of the lines of crystals in their canonical cells."""
+    atoms = [Crystal.of(each.lattice, each.numbers, each.frac_coords) for each in crystals]
+    laue = [space_group(each.space_group).laue for each in crystals]
+    return reflections_of(atoms, s_max=S_MAX, table="pymatgen", laue=laue, threads=1)
+
+
+def fit_scales(
+    profiles: Float[np.ndarray, "n m"], target: Profile, measured: Profile | None = None
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Return the scale of the cell at which each profile agrees best, and the cosine there.
+
+    Args:
+        profiles: of unit length, over the grid of ln s.
+        target: of the pattern that they are to agree with.
+        measured: 1 where the pattern was measured, else 0: what lies elsewhere does not count. None
+            where all of it was.
+    """
+    reach = round(REACH / STEP)
+    # Row k is the target moved down by k - reach steps: where a cell grows, its lines move down.
+    moved = sliding_window_view(np.pad(target, reach), len(target))
+    agreement = profiles @ moved.T
+    if measured is not None:
+        seen = sliding_window_view(np.pad(measured, reach), len(measured))
+        agreement /= np.sqrt(np.maximum(profiles**2 @ seen.T, LEAST_SEEN))
+    best = agreement.argmax(axis=1)
+    rows = np.arange(len(profiles))
+    below, top, above = (agreement[rows, np.clip(best + k, 0, 2 * reach)] for k in (-1, 0, 1))
+    curvature = np.maximum(2 * top - below - above, 1e-6)
+    summit = best + np.clip((above - below) / (2 * curvature), -0.5, 0.5)  # of a parabola
+    return np.exp(STEP * (reach - summit)), top
+
+
+def profile_of_pattern(pattern: Float[np.ndarray, "1024"]) -> Profile:
+    """Return |F|^2 over ln s of the sticks of a pattern."""
+    peaks = np.flatnonzero(pattern)
+    angle = (peaks + 0.5) * 180 / BINS
+    intensity = pattern[peaks] / lorentz_polarization(angle)
+    return profile_of_lines(s_of_two_theta(angle, MO_K_ALPHA), intensity)
+
+
+def profile_of_lines(s: Float[np.ndarray, " k"], intensity: Float[np.ndarray, " k"]) -> Profile:
+    """Return lines as peaks on the grid of ln s, of unit length together.
+
+    A peak is |F| / s high: the root of |F|^2 times what the Lorentz-polarization factor is at small
+    angles. So neither the strongest lines decide alone nor the crowd at large s.
+    """
+    steps = profile_steps(s)
+    inside = (steps >= 0) & (steps < STEPS)
+    sticks = np.bincount(steps[inside], (np.sqrt(intensity) / s)[inside], STEPS)
+    smooth = gaussian_filter1d(sticks, WIDTH, mode="constant")
+    return (smooth / max(np.linalg.norm(smooth), 1e-30)).astype(np.float32)
+
+
+def profile_steps(s: Float[np.ndarray, " k"]) -> Integer[np.ndarray, " k"]:
+    """Return the places of lines on the grid of ln s."""
+    return np.rint(np.log(s / S_MIN) / STEP).astype(int)

@@ -1,0 +1,197 @@
+"""Prototypes: known crystals whose places other elements take."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Integer, Shaped
+
+from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.composition import Knowledge, anonymous_formula, composition_vector
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.data.examples import Examples
+from cmed_jax.data.records import MAX_EDGES, Recipe
+from cmed_jax.solution.profiles import (
+    Profile,
+    fit_scales,
+    lines_of,
+    profile_of_lines,
+    profile_of_pattern,
+)
+from cmed_jax.solution.site_assignments import placings
+
+OF_KIND = 3
+"""Most templates that are tried of those that differ in elements and size alone."""
+
+
+ALIKE = 0.02
+"""Coordinates, and cells of unit volume, that round to the same multiples of this are alike."""
+
+
+_BIAS = 0.5 + 1 / 24
+"""Of that rounding: its boundaries keep away from multiples of 1/24, where many atoms are."""
+
+
+NONE = np.zeros(0, int)
+"""Of the templates are withheld."""
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """Training crystals, and what choosing among them takes.
+
+    Attributes:
+        crystals: the crystals.
+        formulas: the anonymous formula of each.
+        elements: how many each is made of.
+        profiles: the pattern of each over ln s, of unit length.
+        kinds: equal where crystals differ in elements and size alone.
+        recipe: how the dataset makes a density from a crystal.
+    """
+
+    crystals: Sequence[Material]
+    formulas: Shaped[np.ndarray, " n"]
+    elements: Integer[np.ndarray, " n"]
+    profiles: Float[np.ndarray, "n m"]
+    kinds: Sequence[Hashable]
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, training: Examples, crystals: Sequence[Material], recipe: Recipe) -> "Templates":
+        """Prepare the crystals of a training split.
+
+        Raises:
+            ValueError: if they are not those of the training split, row by row.
+        """
+        if [crystal.material_id for crystal in crystals] != training.material_id.tolist():
+            raise ValueError(
+                f"{len(crystals)} structures are not those of the {len(training)} training "
+                "examples; load both from one split of one dataset"
+            )
+        profiles = [profile_of_pattern(pattern) for pattern in training.pattern]
+        return cls._of(crystals, profiles, recipe)
+
+    @classmethod
+    def of_crystals(cls, crystals: Sequence[Material], recipe: Recipe) -> "Templates":
+        """Prepare any crystals in their canonical cells; their patterns are simulated.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if not crystals:
+            raise ValueError("there are no crystals to begin from; give at least one")
+        profiles = [profile_of_lines(*lines.T) for lines in lines_of(crystals)]
+        return cls._of(crystals, profiles, recipe)
+
+    @classmethod
+    def _of(
+        cls, crystals: Sequence[Material], profiles: Sequence[Profile], recipe: Recipe
+    ) -> "Templates":
+        compositions = [composition_vector(crystal.numbers) for crystal in crystals]
+        return cls(
+            crystals,
+            np.array([anonymous_formula(composition) for composition in compositions]),
+            np.count_nonzero(compositions, axis=1),
+            np.stack(profiles),
+            [crystal_kind(crystal) for crystal in crystals],
+            recipe,
+        )
+
+    def substituted(
+        self,
+        composition: Float[np.ndarray, "119"],
+        target: Profile,
+        knowledge: Knowledge = Knowledge.FULL,
+        without: Integer[np.ndarray, " w"] = NONE,
+    ) -> Iterator[Material]:
+        """Yield the templates with the elements of a composition, the best agreement first.
+
+        They are in their canonical cells. Those of the rows in `without` are passed over.
+        """
+        rows = np.setdiff1d(self._rows(composition, knowledge), without)
+        scales, agreements = fit_scales(self.profiles[rows], target)
+        tried: Counter[Hashable] = Counter()
+        for i in np.argsort(-agreements, kind="stable"):
+            kind = self.kinds[rows[i]]
+            if tried[kind] == OF_KIND:
+                continue
+            tried[kind] += 1
+            crystal = self.crystals[rows[i]]
+            scaled = replace(crystal, lattice=crystal.lattice * scales[i])
+            ways = placings(crystal.numbers, composition, knowledge)
+            yield from _distinct(replace(scaled, numbers=numbers) for numbers in ways)
+
+    def _rows(
+        self, composition: Float[np.ndarray, "119"], knowledge: Knowledge
+    ) -> Integer[np.ndarray, " k"]:
+        """Return the templates that what is known of a composition may describe."""
+        if knowledge == Knowledge.FULL:
+            return np.flatnonzero(self.formulas == anonymous_formula(composition))
+        if knowledge == Knowledge.NONE:
+            return np.arange(len(self.crystals))
+        number = np.count_nonzero(composition) + (knowledge == Knowledge.MISSING_ELEMENT)
+        return np.flatnonzero(self.elements == number)
+
+
+def canonical_crystals(materials: Iterable[Material | Refusal]) -> Iterator[Material]:
+    """Yield the materials that can be templates, in their canonical cells."""
+    for material in materials:
+        if isinstance(material, Refusal):
+            continue
+        try:
+            crystal = canonical_cell(material)
+        except ValueError:  # atoms coincide: it lends itself to no other crystal
+            continue
+        if np.prod(np.linalg.norm(crystal.lattice, axis=1)) <= MAX_EDGES:  # else too oblique
+            yield crystal
+
+
+def _distinct(crystals: Iterable[Material]) -> Iterator[Material]:
+    """Yield the canonical cells of crystals, each crystal once."""
+    seen = set()
+    for each in crystals:
+        with suppress(ValueError):  # the cell became so small that atoms coincide
+            crystal = canonical_cell(each)
+            if (identity := crystal_identity(crystal)) not in seen:
+                seen.add(identity)
+                yield crystal
+
+
+def crystal_kind(crystal: Material) -> Hashable:
+    """Return what crystals in canonical cells have in common that differ in elements and size."""
+    _, first, place = np.unique(crystal.numbers, return_index=True, return_inverse=True)
+    labels = np.argsort(np.argsort(first))[place]  # elements by their first atom
+    cell = crystal.lattice / np.cbrt(crystal.volume)
+    geometry = (_multiples(array).tobytes() for array in (cell, crystal.frac_coords))
+    return (crystal.space_group, labels.tobytes(), *geometry)
+
+
+def crystal_identity(crystal: Material) -> Hashable:
+    """Return what crystals in canonical cells have in common that differ in size alone."""
+    return crystal_kind(crystal), crystal.numbers.tobytes()
+
+
+def _multiples(values: Float[np.ndarray, "n 3"]) -> Integer[np.ndarray, "n 3"]:
+    return np.floor(values / ALIKE + _BIAS).astype(int)
+
+
+def templates_of(
+    known: Iterable[Material | Refusal], formula: str | None, recipe: Recipe
+) -> Templates | None:
+    """Return the crystals as templates; None where there is none.
+
+    Args:
+        known: crystals in any cells.
+        formula: anonymous formula of those that are taken, such as "AB2"; None takes all.
+        recipe: how densities are made from crystals.
+    """
+    usable = (material for material in known if isinstance(material, Material))
+    alike = (
+        material
+        for material in usable
+        if formula in (None, anonymous_formula(composition_vector(material.numbers)))
+    )
+    crystals = list(canonical_crystals(alike))
+    return Templates.of_crystals(crystals, recipe) if crystals else None

@@ -1,0 +1,149 @@
+"""Train the gate of a run: `python -m cmed_jax.train_gate RUN`.
+
+A run that has one answers with a mixture of its network and refined crystals
+(`cmed_jax.mixture.experts`). Most of the time goes into solving the questions that the gate
+learns from; a command that was stopped is started again and goes on.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import jax.numpy as jnp
+import tyro
+from flax import nnx
+from rich.console import Console
+
+from cmed_jax.cli import run_command
+from cmed_jax.data.augmentation import AugmentationConfig
+from cmed_jax.data.dataset import fingerprint, load_structures, provenance
+from cmed_jax.data.records import Recipe
+from cmed_jax.io.integrity import checksum
+from cmed_jax.io.run import run_folder
+from cmed_jax.mixture.fit import (
+    fitted,
+    of_experts,
+    of_mixtures,
+    of_network,
+    smallest_residual,
+    spread,
+)
+from cmed_jax.mixture.gate import Gate, save_gate
+from cmed_jax.mixture.gate_data import Lessons, School
+from cmed_jax.prediction.restore import restore
+from cmed_jax.solution.prototypes import Templates
+from cmed_jax.training.checkpoint import find_checkpoint
+from cmed_jax.training.folder import locked
+
+SAMPLES = 5
+"""Of the network, by which it tells how sure it is of a validation crystal."""
+
+
+IDEAL = 0.85
+"""Least share of the questions that are put with ideal lines. Where a network is asked with a
+measured profile no crystal can follow, and there is little to learn from that."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train the gate that weighs a run's network against refined crystals.
+
+    Attributes:
+        run: a run's folder.
+        data: directory of the dataset; without it the one that the run was trained on.
+        questions: about training crystals, each about another one.
+        validation: crystals of the validation split that are asked about at the end.
+        steps: of the training.
+        batch: questions in a step.
+        seed: of everything that is random.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    data: Path | None = None
+    questions: int = 2000
+    validation: int = 500
+    steps: int = 1500
+    batch: int = 16
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("questions", "validation", "steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+
+
+def train_gate(options: Options, console: Console | None = None) -> Gate:
+    """Train the gate of a run, fit its spread, and write it into the run's folder.
+
+    Training crystals teach it, and the network has seen them: where it answers them better than
+    others, the gate believes it too much; both SSIMs are printed. Validation crystals decide the
+    spread.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint, or no dataset.
+        ValueError: densities of the dataset are not of independent atoms, or another process is at
+            work in the run's folder.
+    """
+    checkpoint = find_checkpoint(options.run)
+    folder = run_folder(checkpoint)
+    with locked(folder):
+        lessons, asked = gathered(options)
+        training = {"steps": options.steps, "batch": options.batch, "seed": options.seed}
+        gate = fitted(lessons, **training)
+        gate.spread[...] = jnp.float32(spread(gate, asked))
+        network = restore(checkpoint, alone=True).network
+        save_gate(folder, gate, int(checksum(nnx.state(network))))
+    (console or Console()).print(_summary(gate, lessons, asked))
+    return gate
+
+
+def gathered(options: Options) -> tuple[Lessons, Lessons]:
+    """Return the lessons of training, and all that is asked of validation crystals."""
+    checkpoint = find_checkpoint(options.run)
+    config, network, *_ = restore(checkpoint, alone=True)
+    data = options.data or Path(config.data)
+    known, held_out = (load_structures(data, split) for split in ("train", "validation"))
+    templates = Templates.of_crystals(known, _recipe(data))
+    school = School(network, templates, run_folder(checkpoint), fingerprint(data), options.seed)
+    told = config.step.augmentation
+    told = replace(told, stored=max(told.stored, IDEAL))
+    everything, most = AugmentationConfig(), options.validation
+    return (
+        school.lessons(known, told, most=options.questions, withhold=True),
+        school.lessons(held_out, everything, most=most, withhold=False, samples=SAMPLES),
+    )
+
+
+def _recipe(data: Path) -> Recipe:
+    """Return how the densities of a dataset were made from crystals."""
+    identity = provenance(data)["identity"]
+    if identity["density"] != "iam":
+        raise ValueError(
+            f"densities in {data} are {identity['density']}, and those of refined crystals are of "
+            "independent atoms: the two are never mixed"
+        )
+    return Recipe.of(identity)
+
+
+def _summary(gate: Gate, lessons: Lessons, asked: Lessons) -> str:
+    """Say how good the mixtures are, and the experts themselves."""
+    each, seen = of_experts(asked), of_network(lessons)
+    of_seen = ""
+    if len(seen):
+        of_seen = f"; {seen.mean():.4f} of the network of {len(seen)} training materials"
+    return (
+        f"SSIM of {len(each)} validation materials: {of_mixtures(gate, asked).mean():.4f} of the "
+        f"mixture, {each[:, 0].mean():.4f} of the network, {smallest_residual(each).mean():.4f} of "
+        "the crystal with the smallest residual (the network's where there is none), "
+        f"{each.max(axis=1).mean():.4f} of the best expert (oracle){of_seen}"
+    )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command."""
+    train_gate(tyro.cli(Options, args=args, prog="python -m cmed_jax.train_gate"))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

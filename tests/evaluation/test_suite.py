@@ -1,0 +1,109 @@
+"""The bench: the known crystals that may answer are none of those that are scored."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.core import Composition
+
+from cmed_jax.crystal import sources
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.dataset import load_structures
+from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING
+from cmed_jax.evaluation.suite import Bench
+
+EMBEDDED = Path(sources.__file__).parent / "embedded" / "oc20_bulks.jsonl.gz"
+
+
+@pytest.fixture(scope="module")
+def bench(dataset):
+    return Bench(dataset, "test")
+
+
+def reduced(row):
+    return Composition("".join(row["species"])).reduced_formula, row["space_group"]
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    """Some embedded rows of two or three atoms, among them those of the dataset."""
+    with gzip.open(EMBEDDED, "rt") as file:
+        rows = [json.loads(line) for line in file]
+    return [row for row in rows if 2 <= len(row["species"]) <= 3][:120]
+
+
+@pytest.fixture
+def source(embedded, tmp_path):
+    """A file of them, of the scored ones once more under other ids, and of one that is refused."""
+    again = [row | {"material_id": f"again-{row['material_id']}"} for row in embedded]
+    broken = embedded[0] | {"material_id": "broken", "species": ["Xx"]}
+    path = tmp_path / "known.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*embedded, *again, broken]))
+    return path
+
+
+def test_training_crystals_are_known_unless_others_are_named(bench, dataset):
+    names = [crystal.material_id for crystal in load_structures(dataset, "train")]
+    assert [crystal.material_id for crystal in bench.templates.crystals] == names
+
+
+@pytest.fixture
+def informed(dataset, source):
+    """The bench with other known crystals."""
+    return Bench(dataset, "test", known=str(source))
+
+
+def test_of_another_source_no_scored_crystal_is_known(informed, embedded):
+    known = {crystal.material_id for crystal in informed.templates.crystals}
+    scored = set(informed.held_out.material_id)
+    kinds = {reduced(row) for row in embedded if row["material_id"] in scored}
+    assert len(kinds) == 6
+    names = {row["material_id"]: reduced(row) for row in embedded}
+    for name in known:
+        assert name not in scored
+        assert names[name.removeprefix("again-")] not in kinds
+    others = {name for name, kind in names.items() if kind not in kinds}
+    assert known == others | {f"again-{name}" for name in others}
+
+
+def test_embedded_means_the_embedded_crystals(dataset, informed, source, monkeypatch):
+    names = []
+
+    def few(name):
+        names.append(name)
+        return open_source(str(source))
+
+    monkeypatch.setattr("cmed_jax.evaluation.suite.open_source", few)
+    found = [crystal.material_id for crystal in Bench(dataset, "test", known="embedded").known]
+    assert names == [None]  # which stands for them
+    assert found == [crystal.material_id for crystal in informed.known]
+
+
+def test_substitution_and_kinship_go_by_the_known_crystals(bench, informed):
+    for name in OF_CRYSTALS:
+        assert not np.array_equal(
+            informed.baselines[name].plain["ssim"], bench.baselines[name].plain["ssim"]
+        )
+    for name in OF_TRAINING:
+        np.testing.assert_array_equal(
+            informed.baselines[name].plain["ssim"], bench.baselines[name].plain["ssim"]
+        )
+    kin = {
+        each.source: [row["kin"] for row in each.results(None, {}, {})["materials"]]
+        for each in (bench, informed)
+    }
+    assert kin["training"] != kin[informed.source]
+
+
+def test_there_is_no_such_source(dataset):
+    with pytest.raises(ValueError, match="no materials at nowhere: give"):
+        Bench(dataset, "test", known="nowhere")
+
+
+def test_crystals_do_not_answer_for_valence_densities(valence):
+    bench = Bench(valence, "test")
+    with pytest.raises(ValueError, match=r"densities in .* are chgcar, .*: score the network --al"):
+        _ = bench.templates
+    assert set(bench.generators) == set(OF_TRAINING)

@@ -1,0 +1,73 @@
+"""A network as a generator: its candidates in the protocol's order, the same for the same query."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from cmed_jax.data.query import full_query
+from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.model.base import BaseConfig
+from cmed_jax.model.generator import network_generator, numbers
+from cmed_jax.model.network import density_on_grid
+
+SHAPE = (6, 5, 4)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return BaseConfig(width=16, blocks=1, latent=8, harmonics=3).build(nnx.Rngs(0))
+
+
+def test_candidates_are_the_plain_density_and_then_samples(network, test_split):
+    query = full_query(test_split)
+    plain = network_generator(network, SHAPE)(query)
+    drawn = network_generator(network, SHAPE, samples=3, seed=1)(query)
+    assert plain.shape == (11, 1, *SHAPE)
+    assert drawn.shape == (11, 4, *SHAPE)
+    expected = density_on_grid(network, network.encode(*map(jnp.asarray, query)).mean, SHAPE)
+    for candidates in (plain, drawn):
+        np.testing.assert_allclose(candidates[:, 0], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_same_query_has_the_same_samples(network, test_split):
+    query = full_query(test_split)
+    one, other = (network_generator(network, SHAPE, samples=2, seed=seed) for seed in (1, 2))
+    np.testing.assert_array_equal(one(query), one(query))
+    assert (np.asarray(one(query))[:, 1:] != np.asarray(other(query))[:, 1:]).any()
+
+
+def test_samples_belong_to_the_query_whatever_is_asked_beside_it(network, test_split):
+    query = full_query(test_split)
+    generator = network_generator(network, SHAPE, samples=2, seed=1)
+    together = np.asarray(generator(query))
+    spread = together[:, 1:].std(axis=1).max()
+    alone = generator(type(query)(*(column[[7]] for column in query)))
+    np.testing.assert_allclose(alone[0], together[7], atol=1e-3 * spread)
+    two_of_one = generator(type(query)(*(column[[7, 7]] for column in query)))
+    np.testing.assert_allclose(two_of_one[1], together[7], atol=1e-3 * spread)
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_another_query_has_another_number(test_split, column):
+    query = full_query(test_split)
+    assert len(set(numbers(query).tolist())) == len(test_split)
+    parts = [np.array(part) for part in query]
+    parts[column][3] += 1
+    changed = numbers(query) != numbers(type(query)(*parts))
+    np.testing.assert_array_equal(changed, np.arange(len(test_split)) == 3)
+
+
+def test_it_answers_the_protocol(network, test_split):
+    scores = evaluate(network_generator(network, (50, 50, 50), samples=1), test_split)
+    assert scores.samples == 1
+    assert len(scores.published["ssim"]) == 11
+
+
+def test_it_predicts_in_evaluation_mode(network):
+    """Batch statistics must not flow from a query into its neighbours."""
+    probed = nnx.clone(network)
+    probed.probe = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+    probed.train()
+    network_generator(probed, SHAPE)
+    assert probed.probe.use_running_average

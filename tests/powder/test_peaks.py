@@ -1,0 +1,98 @@
+"""Lines that are fitted in a profile, beside those that it was made of."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from cmed_jax.io.formats.scan import Radiation
+from cmed_jax.physics.instrument import radiation
+from cmed_jax.powder.peaks import (
+    FittedLines,
+    counting_noise,
+    fit_lines,
+    profile,
+    shapes,
+    without_companions,
+)
+
+DOUBLET, SINGLE = Radiation(*radiation("CuKa")), Radiation(*radiation(1.54056))
+D = np.array([4.13, 3.26, 2.82, 2.01, 1.99, 1.63, 1.41, 1.151, 0.94])
+AREA = np.array([60.0, 900.0, 4000.0, 2500.0, 700.0, 1300.0, 500.0, 800.0, 400.0])
+
+
+def angle_of(d, wavelength):
+    return 2 * np.degrees(np.arcsin(wavelength / 2 / d))
+
+
+def counted(used, step=0.02, seed=0, level=30.0):
+    """Counts of Gaussians and Lorentzians, half and half, by scipy, over an even background."""
+    angle = np.arange(15, 125, step)
+    total = np.zeros_like(angle)
+    for wavelength, weight in zip(used.wavelengths, used.weights, strict=True):
+        for centre, area in zip(angle_of(D, wavelength), AREA, strict=True):
+            width = 0.08 + 0.001 * centre
+            sigma = width / np.sqrt(8 * np.log(2))
+            total += 0.5 * weight * area * scipy.stats.norm.pdf(angle, centre, sigma)
+            total += 0.5 * weight * area * scipy.stats.cauchy.pdf(angle, centre, width / 2)
+    counts = np.random.default_rng(seed).poisson(total + level).astype(float)
+    return angle, counts, counts - level
+
+
+@pytest.mark.parametrize("used", [DOUBLET, SINGLE], ids=["doublet", "single"])
+@pytest.mark.parametrize("step", [0.01, 0.0167, 0.03])
+def test_lines_are_found_with_their_areas_and_widths(used, step):
+    angle, counts, net = counted(used, step)
+    found = fit_lines(angle, net, counting_noise(counts), used)
+    positions = angle_of(D, used.mean)
+    assert len(found.angle) == len(D)
+    np.testing.assert_allclose(found.angle, positions, atol=0.01)
+    np.testing.assert_allclose(found.area, AREA, rtol=0.12, atol=15)
+    strong = AREA > 500
+    np.testing.assert_allclose(found.width[strong], (0.08 + 0.001 * positions)[strong], rtol=0.15)
+
+
+def test_the_doublet_taken_for_one_line_is_found_twice_where_it_parts():
+    angle, counts, net = counted(DOUBLET)
+    both = fit_lines(angle, net, counting_noise(counts), DOUBLET)
+    one = fit_lines(angle, net, counting_noise(counts), SINGLE)
+    assert len(one.angle) > len(both.angle)
+
+
+def test_peaks_are_searched_without_smoothing_as_well():
+    angle, counts, net = counted(SINGLE)
+    found = fit_lines(angle, net, counting_noise(counts), SINGLE, smoothing=False)
+    positions = angle_of(D[AREA > 1000], SINGLE.mean)
+    gaps = np.abs(found.angle[:, None] - positions).min(axis=0)
+    assert gaps.max() < 0.01
+
+
+def test_the_second_component_is_taken_off_for_the_search():
+    """At high angles, where the components part, the second maximum goes."""
+    angle = np.arange(60.0, 125, 0.02)
+    line = FittedLines(*np.array([[angle_of(0.94, DOUBLET.mean)], [1.0], [0.15], [0.3]]))
+    left = without_companions(angle, profile(angle, line, DOUBLET), DOUBLET)
+    first = profile(angle, line._replace(angle=line.angle), DOUBLET)
+    second = np.abs(angle - angle_of(0.94, DOUBLET.wavelengths[1])) < 0.1
+    assert np.abs(left[second]).max() < 0.1 * first.max()
+
+
+def test_shapes_have_the_area_one():
+    angle = np.arange(1.0, 179, 0.005)
+    lines = FittedLines(
+        np.array([40.0, 90]), np.ones(2), np.array([0.1, 0.2]), np.array([0.0, 0.3])
+    )
+    areas = shapes(angle, lines, DOUBLET).sum(axis=1) * 0.005
+    np.testing.assert_allclose(areas, 1, rtol=2e-3)
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.01, 250.0])
+def test_the_noise_of_counts_is_their_root_in_any_unit(unit):
+    counts = np.random.default_rng(0).poisson(400.0, 5000) * unit
+    assert np.median(counting_noise(counts)) == pytest.approx(20 * unit, rel=0.1)
+
+
+def test_noise_holds_no_lines():
+    noise = np.random.default_rng(0).normal(0, 10, 5000)
+    angle = np.linspace(10, 90, 5000)
+    with pytest.raises(ValueError, match="no peak stands out of the pattern"):
+        fit_lines(angle, noise, np.full(5000, 10.0), SINGLE)

@@ -1,0 +1,147 @@
+"""The assessment: right about what goes together, and about what to check."""
+
+import numpy as np
+import pytest
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice, Structure
+
+from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.material import Material
+from cmed_jax.io.pattern import pattern_of_columns
+from cmed_jax.physics.patterns import RADIATIONS
+from cmed_jax.powder.preparation import PeakList, prepare
+from cmed_jax.prediction.assessment import (
+    EXPLAINED,
+    IMPURE,
+    LEAST_ROOM,
+    MOST_ROOM,
+    Explanation,
+    Unexplained,
+    assess,
+    unexplained,
+)
+from cmed_jax.solution.calculated import Implied
+from cmed_jax.solution.isostructural import Analogue, explain
+
+NAME = "NaCl like KBr"
+CU = RADIATIONS["CuKa"]
+
+
+def test_what_is_explained_in_a_usual_volume_goes_together():
+    assessment = assess([Explanation("junk", 0.9, 5.0), Explanation(NAME, 0.12, 1.05)], CU, "AB")
+    assert assessment.consistent
+    assert "NaCl like KBr explains the pattern (Rwp 0.12) in 1.05 times" in assessment.sentence
+
+
+@pytest.mark.parametrize("anode", ["CrKa", "FeKa", "CoKa", "MoKa", "AgKa"])
+def test_a_volume_tells_of_which_anode_the_radiation_was(anode):
+    """Lines keep their angles: a cell is too large by as much as the wavelength is too long."""
+    room = (RADIATIONS[anode] / CU) ** 3
+    assessment = assess([Explanation(NAME, 0.12, room)], RADIATIONS[anode], "AB")
+    assert not assessment.consistent
+    assert "the wavelength looks wrong" in assessment.sentence
+    assert "with CuKa, 1.5419 angstrom" in assessment.sentence
+
+
+def test_no_anode_is_named_where_none_would_do():
+    assessment = assess([Explanation(NAME, 0.12, 0.6)], 1.0, "AB")
+    assert not assessment.consistent
+    assert "Ka," not in assessment.sentence
+
+
+def test_a_poor_explanation_in_a_usual_volume_does_not_save_a_wrong_wavelength():
+    """Some distorted crystal of the same type always leaves a little less than nothing does."""
+    good, poor = Explanation(NAME, 0.12, 1.57), Explanation("junk", 0.6, 1.0)
+    assert not assess([good, poor], CU, "AB").consistent
+    assert assess([good, poor._replace(rwp=0.15)], CU, "AB").consistent
+    limit = EXPLAINED - 0.01
+    beyond = poor._replace(rwp=EXPLAINED + 0.01)
+    assert not assess([good._replace(rwp=limit), beyond], CU, "AB").consistent
+
+
+def test_where_nothing_explains_the_pattern_the_formula_is_to_be_checked():
+    assessment = assess([Explanation("junk", EXPLAINED + 0.1, 1.0)], CU, "ABC3")
+    assert not assessment.consistent
+    assert "no known crystal of the type ABC3 explains the pattern" in assessment.sentence
+    assert "check the formula" in assessment.sentence
+
+
+def test_the_limits_leave_no_room_for_the_next_anode():
+    assert LEAST_ROOM < 1 < MOST_ROOM < (RADIATIONS["CoKa"] / CU) ** 3
+
+
+def test_without_any_explanation_nothing_is_said():
+    assert assess([], CU, "AB") is None
+
+
+def lines_of(angles, areas, widths):
+    angles, areas, widths = (np.array(column, float) for column in (angles, areas, widths))
+    return PeakList(angles, 2 * np.sin(np.radians(angles) / 2) / CU, areas, widths, widths)
+
+
+def implied_of(*lines):
+    columns = np.array(lines, float).reshape(-1, 2)
+    return Implied(np.zeros(1), np.zeros(1), columns, 1.0, 0.1)
+
+
+def test_a_line_is_explained_by_a_tenth_of_it_within_its_width():
+    peaks = lines_of([20, 30, 40], [1, 2, 5], [0.1, 0.3, 0.1])
+    near = implied_of((20.09, 0.2), (30.2, 1), (40.2, 5))  # the last lies beside the line
+    assert unexplained(peaks, near) == Unexplained(5 / 8, (40.0,))
+    halves = implied_of((20.05, 0.06), (19.95, 0.06), (30, 0.1), (40, 0.6))  # the second is weak
+    assert unexplained(peaks, halves) == Unexplained(2 / 8, (30.0,))
+    assert unexplained(peaks, implied_of()) == Unexplained(1.0, (20.0, 30.0, 40.0))
+
+
+def test_lines_of_a_list_have_a_width_of_their_own_and_the_strongest_are_named():
+    peaks = lines_of(range(20, 80, 10), [6, 1, 5, 4, 3, 2], [np.nan] * 6)
+    assert unexplained(peaks, implied_of((20.15, 6))).angles == (30, 40, 50, 60, 70)
+    assert unexplained(peaks, implied_of()).angles == (20, 40, 50, 60, 70)
+
+
+def test_what_leaves_lines_unexplained_is_not_believed():
+    poor = Explanation(NAME, 0.5, 1.1, Unexplained(IMPURE + 0.01, (27.4, 53.87)))
+    assessment = assess([poor], CU, "AB")
+    assert (assessment.consistent, assessment.accepted) == (True, None)
+    assert "but not lines at 27.40, 53.87 degrees, 4 % of its area" in assessment.sentence
+    better = Explanation("NaCl like MgO", 0.55, 1.0, Unexplained(IMPURE - 0.01, (53.87,)))
+    assert assess([poor, better], CU, "AB").accepted == better
+
+
+def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
+    """Half its edge puts most of the lines in place, all but those of odd indices."""
+    sites, types = [[0, 0, 0], [0.5, 0.5, 0.5]], {"Fm-3m": ("MgO", 4.21), "Pm-3m": ("CsCl", 4.12)}
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], sites)
+    lines = XRDCalculator(CU).get_pattern(salt, two_theta_range=(10, 100))
+    measured = prepare(pattern_of_columns(lines.x, lines.y, CU))
+    heard = {}
+    for group, (name, edge) in types.items():
+        crystal = Structure.from_spacegroup(group, Lattice.cubic(edge), ["K", "Br"], sites)
+        numbers = np.array([site.specie.Z for site in crystal])
+        known = Material(name, crystal.lattice.matrix, numbers, crystal.frac_coords)
+        (found,) = explain(measured, parse_composition("NaCl")[0], [known], 1)
+        left = unexplained(measured.peaks, found.implied)
+        heard[name] = Explanation(found.name, found.rwp, found.room, left)
+    odd = {x for x, (each, *_) in zip(lines.x, lines.hkls, strict=True) if each["hkl"][0] % 2}
+    assert heard["MgO"].unexplained == Unexplained()
+    assert heard["CsCl"].unexplained.share > IMPURE
+    assert set(heard["CsCl"].unexplained.angles) <= odd
+    assert assess([heard["CsCl"]], CU, "AB").accepted is None
+    assert assess([*heard.values()], CU, "AB").accepted == heard["MgO"]
+
+
+@pytest.mark.parametrize(
+    "fault", [{"unexplained": Unexplained(2 * IMPURE)}, {"room": 2 * MOST_ROOM}]
+)
+def test_a_rejected_crystal_does_not_answer_for_one_of_the_same_name(fault):
+    """Structure types share formulas; here the rejected crystal fits better than the accepted."""
+    crystals = [
+        Analogue(Material(name, np.eye(3), np.array([22]), np.zeros((1, 3)), 1), "SnO2", 0.9)
+        for name in ("rutile", "brookite")
+    ]
+    accepted, rejected = (
+        Explanation(each.name, 0.15, 1.0, Unexplained(), each) for each in crystals
+    )
+    rejected = rejected._replace(rwp=0.10, **fault)
+    assert accepted.name == rejected.name
+    assert assess([rejected, accepted], CU, "AB2").accepted.crystal is crystals[0]

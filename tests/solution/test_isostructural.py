@@ -1,0 +1,225 @@
+"""Structures of the literature, found again from pymatgen's lines through others of their type."""
+
+import gemmi
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Lattice, Structure
+
+from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.material import Material
+from cmed_jax.powder.indexing import Shift
+from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.solution.cell_search import find_cell
+from cmed_jax.solution.isostructural import find_analogues
+
+CU_K_ALPHA_1 = 1.54056
+SPAN = (15.0, 90.0)
+
+
+def rock_salt(cation, anion, a):
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [cation, anion], sites)
+
+
+def caesium_chloride(a):
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    return Structure.from_spacegroup("Pm-3m", Lattice.cubic(a), ["Cs", "Cl"], sites)
+
+
+def zinc_blende(cation, anion, a):
+    sites = [[0, 0, 0], [0.25, 0.25, 0.25]]
+    return Structure.from_spacegroup("F-43m", Lattice.cubic(a), [cation, anion], sites)
+
+
+def wurtzite(cation, anion, a, c):
+    sites = [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.38]]
+    return Structure.from_spacegroup("P6_3mc", Lattice.hexagonal(a, c), [cation, anion], sites)
+
+
+def corundum(cation, a, c):
+    sites = [[0, 0, 0.352], [0.306, 0, 0.25]]
+    return Structure.from_spacegroup("R-3c", Lattice.hexagonal(a, c), [cation, "O"], sites)
+
+
+def rutile(cation, a, c):
+    sites = [[0, 0, 0], [0.305, 0.305, 0]]
+    return Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(a, c), [cation, "O"], sites)
+
+
+def fluorite(cation, anion, a):
+    sites = [[0, 0, 0], [0.25, 0.25, 0.25]]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [cation, anion], sites)
+
+
+def goethite(cation, a, b, c):
+    sites = [[0.146, 0.25, 0.954], [0.802, 0.25, 0.716], [0.947, 0.25, 0.197]]
+    lattice = Lattice.orthorhombic(a, b, c)
+    return Structure.from_spacegroup("Pnma", lattice, [cation, "S", "O"], sites)
+
+
+def material(name, structure):
+    numbers = np.array([site.specie.Z for site in structure])
+    return Material(name, structure.lattice.matrix, numbers, structure.frac_coords)
+
+
+def structure_of(crystal):
+    return Structure(crystal.lattice, crystal.numbers.tolist(), crystal.frac_coords)
+
+
+def measured(structure, shift=0.0):
+    """The lines of a structure in the measured range, as pymatgen has them."""
+    found = XRDCalculator(CU_K_ALPHA_1).get_pattern(structure, two_theta_range=SPAN)
+    strong = found.y > 0.1
+    angle, area = found.x[strong] + shift, found.y[strong]
+    return MeasuredLines(angle, area, *SPAN, CU_K_ALPHA_1, Shift(shift, 0.0))
+
+
+KNOWN = [
+    material("rock salt", rock_salt("Mg", "O", 4.21)),
+    material("rock salt, larger", rock_salt("K", "Br", 6.60)),
+    material("zinc blende", zinc_blende("Ga", "As", 5.65)),
+    material("wurtzite", wurtzite("Al", "N", 3.11, 4.98)),
+    material("corundum", corundum("Cr", 4.96, 13.59)),
+    material("rutile", rutile("Ti", 4.59, 2.96)),
+    material("fluorite", fluorite("Zr", "O", 5.07)),
+    material("goethite", goethite("Fe", 9.95, 3.02, 4.61)),
+]
+
+
+@pytest.mark.parametrize(
+    ("expected", "truth"),
+    [
+        ("rock salt", rock_salt("Na", "Cl", 5.64)),
+        ("zinc blende", zinc_blende("Cu", "I", 6.05)),
+        ("wurtzite", wurtzite("Zn", "O", 3.25, 5.207)),
+        ("corundum", corundum("Al", 4.76, 12.99)),
+        ("rutile", rutile("Sn", 4.737, 3.186)),
+        ("fluorite", fluorite("Ba", "F", 6.20)),
+        ("goethite", goethite("Mn", 10.3, 3.05, 4.7)),
+    ],
+)
+def test_a_structure_is_found_through_another_of_its_type(expected, truth):
+    composition, _ = parse_composition(truth.composition.reduced_formula)
+    best, *_ = find_analogues(measured(truth), composition, KNOWN)
+    assert best.crystal.material_id == expected
+    assert best.merit > 0.97
+    found = structure_of(best.crystal)
+    assert StructureMatcher(ltol=1e-3, stol=0.1, scale=False).fit(found, truth)
+    assert found.density == pytest.approx(truth.density, rel=1e-3)
+
+
+@settings(deadline=None, max_examples=10)
+@given(a=st.floats(2.6, 4.2), stretch=st.floats(-0.06, 0.06))
+def test_axes_change_apart_from_each_other(a, stretch):
+    truth = wurtzite("Zn", "O", a, a * 1.6 * np.exp(stretch))
+    composition, _ = parse_composition("ZnO")
+    best, *_ = find_analogues(measured(truth), composition, KNOWN[3:4])
+    found = Lattice(best.crystal.lattice)
+    assert found.c / found.a == pytest.approx(1.6 * np.exp(stretch), rel=1e-3)
+
+
+def test_all_analogues_hold_the_composition_and_come_best_first():
+    truth = zinc_blende("Cu", "I", 6.05)
+    composition, _ = parse_composition("CuI")
+    found = find_analogues(measured(truth), composition, KNOWN, most=3)
+    assert len(found) == 3
+    merits = [analogue.merit for analogue in found]
+    assert merits == sorted(merits, reverse=True)
+    for analogue in found:
+        assert structure_of(analogue.crystal).composition.reduced_formula == "CuI"
+
+
+def test_a_polarised_beam_ranks_as_one_that_is_not():
+    truth = rock_salt("Na", "Cl", 5.64)
+    composition, _ = parse_composition("NaCl")
+    lines = measured(truth)
+    area = lines.area / (1 + np.cos(np.radians(lines.angle)) ** 2)
+    polarised = lines._replace(area=area, monochromator=90.0)
+    (plain, *_), (told, *_) = (find_analogues(x, composition, KNOWN) for x in (lines, polarised))
+    assert told.merit == pytest.approx(plain.merit, rel=1e-6)
+    assert told.cell(polarised).merit == pytest.approx(plain.cell(lines).merit, abs=1e-3)
+    assert told.cell(polarised).merit > told.cell(polarised._replace(monochromator=0.0)).merit
+
+
+def test_one_crystal_is_found_once():
+    """Two rock salts, and both places of their elements, are the same rock salt in the end."""
+    truth = rock_salt("Na", "Cl", 5.64)
+    composition, _ = parse_composition("NaCl")
+    assert len(find_analogues(measured(truth), composition, KNOWN[:2])) == 1
+
+
+def test_a_zero_shift_that_is_known_is_taken_off():
+    truth = rock_salt("Na", "Cl", 5.64)
+    composition, _ = parse_composition("NaCl")
+    best, *_ = find_analogues(measured(truth, shift=0.3), composition, KNOWN[:1])
+    assert best.crystal.volume == pytest.approx(5.64**3 / 4, rel=1e-4)
+
+
+def test_a_template_that_is_much_smaller_is_found_as_well():
+    """KCl through a hydride of half its edge; K+ and Cl- have equally many electrons, so that its
+    lines are those of a cell of half the edge, in which there is no room."""
+    truth = rock_salt("K", "Cl", 6.293)
+    composition, _ = parse_composition("KCl")
+    small = [
+        material("hydride", rock_salt("Pd", "H", 3.2)),
+        material("CsCl", caesium_chloride(3.1)),
+    ]
+    best, *_ = find_analogues(measured(truth), composition, small)
+    assert best.crystal.space_group == 225
+    assert best.parameters[0] == pytest.approx(6.293, rel=1e-3)
+    assert best.room == pytest.approx(1, abs=0.15)
+
+
+def test_the_cell_is_judged_as_those_of_densities_are():
+    truth = corundum("Al", 4.76, 12.99)
+    composition, _ = parse_composition("Al2O3")
+    lines = measured(truth)
+    best, *_ = find_analogues(lines, composition, KNOWN)
+    cell = best.cell(lines)
+    (same, *_) = find_cell(best.density(), lines, ["hexagonal R"])
+    assert (cell.lattice_type, cell.origin) == ("hexagonal R", "Al2O3 like Cr2O3")
+    np.testing.assert_allclose(cell.parameters, same.parameters, rtol=1e-3)
+    assert cell.merit == pytest.approx(same.merit, abs=0.03)
+
+
+def test_lines_of_hard_radiation_are_compared_as_far_as_they_are_needed():
+    """Silver shows twice the range, and many times the lines, and changes nothing."""
+    truth = rock_salt("Na", "Cl", 5.64)
+    composition, _ = parse_composition("NaCl")
+    found = XRDCalculator(0.5594).get_pattern(truth, two_theta_range=(5, 100))
+    strong = found.y > 0.1
+    lines = MeasuredLines(found.x[strong], found.y[strong], 5.0, 100.0, 0.5594)
+    best, *_ = find_analogues(lines, composition, KNOWN[:3])
+    assert best.crystal.volume == pytest.approx(5.64**3 / 4, rel=1e-4)
+    assert best.merit > 0.97
+    beyond = lines._replace(angle=lines.angle[-3:], area=lines.area[-3:])
+    assert find_analogues(beyond, composition, KNOWN) == []
+
+
+def test_the_density_holds_the_electrons_of_the_cell():
+    truth = rock_salt("Na", "Cl", 5.64)
+    composition, _ = parse_composition("NaCl")
+    best, *_ = find_analogues(measured(truth), composition, KNOWN[:1])
+    assert best.density((20, 20, 20)).mean() * best.crystal.volume == pytest.approx(28, rel=1e-4)
+
+
+def test_a_cif_holds_the_structure_with_its_symmetry(tmp_path):
+    truth = corundum("Al", 4.76, 12.99)
+    composition, _ = parse_composition("Al2O3")
+    best, *_ = find_analogues(measured(truth), composition, KNOWN)
+    assert best.parameters == pytest.approx([4.76, 4.76, 12.99, 90, 90, 120], rel=1e-3)
+    path = tmp_path / "analogue.cif"
+    path.write_text(best.cif())
+    read = gemmi.read_small_structure(str(path))
+    assert read.spacegroup.hm == "R -3 c"
+    assert len(read.get_all_unit_cell_sites()) == 30
+    assert StructureMatcher(ltol=1e-3, stol=0.1, scale=False).fit(Structure.from_file(path), truth)
+
+
+def test_without_a_crystal_of_the_formula_there_is_no_analogue():
+    composition, _ = parse_composition("KMgF3")
+    assert find_analogues(measured(rock_salt("Mg", "O", 4.21)), composition, KNOWN) == []

@@ -1,0 +1,44 @@
+"""Small synthetic splits: Gaussian atoms on the periodic grid, sticks, two elements a crystal."""
+
+import numpy as np
+
+from cmed_jax.data.examples import Examples
+
+GRID = 50
+
+
+def atoms_density(rng: np.random.Generator, atoms: int) -> np.ndarray:
+    """Gaussians of different heights and widths around random positions, periodic."""
+    density = np.full((GRID,) * 3, 0.05)
+    for position in rng.random((atoms, 3)):
+        width = rng.uniform(0.05, 0.1)
+        axes = [
+            np.exp(-(((np.arange(GRID) / GRID - x + 0.5) % 1 - 0.5) ** 2) / (2 * width**2))
+            for x in position
+        ]
+        density += rng.uniform(1, 20) * np.einsum("i,j,k->ijk", *axes)
+    return density
+
+
+def synthetic_examples(n: int, seed: int) -> Examples:
+    rng = np.random.default_rng(seed)
+    atoms = rng.integers(1, 12, n)
+    density = np.stack([atoms_density(rng, count) for count in atoms])
+    scale = density.max(axis=(1, 2, 3))
+    pattern = np.zeros((n, 1024), np.float32)
+    composition = np.zeros((n, 119), np.float32)
+    for row in range(n):
+        pattern[row, rng.choice(1024, 20, replace=False)] = rng.random(20)
+        pattern[row] /= pattern[row].max()
+        share = rng.integers(1, 4) / 4
+        composition[row, rng.choice(np.arange(1, 20), 2, replace=False)] = share, 1 - share
+    return Examples(
+        material_id=np.array([f"id-{seed}-{row:03d}" for row in range(n)]),
+        formula=np.array(["NaCl", "SrTiO3", "MgO"])[rng.integers(0, 3, n)],
+        space_group=rng.choice([225, 221, 166], n).astype(np.int32),
+        atoms=atoms.astype(np.int32),
+        pattern=pattern,
+        composition=composition,
+        density=(density / scale[:, None, None, None]).astype(np.float16),
+        density_scale=scale.astype(np.float32),
+    )

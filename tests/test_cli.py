@@ -1,0 +1,148 @@
+"""Configurations: presets, their JSON, and what decides a run."""
+
+import dataclasses
+import json
+import os
+
+import pytest
+from jax.errors import JaxRuntimeError
+
+from cmed_jax.cli import PRESETS, parse, run_command
+from cmed_jax.config import Config
+from cmed_jax.model.base import BaseConfig
+from cmed_jax.model.published import PublishedConfig
+
+WHERE = ("--data", "there", "--run", "here")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_survives_json(preset):
+    config = parse([preset, *WHERE])
+    assert (config.data, config.run) == ("there", "here")
+    values = json.loads(json.dumps(config.to_json()))
+    assert Config.from_json(values) == config
+    assert values == json.loads(json.dumps(config.to_json()))
+
+
+def test_presets_are_what_the_readme_says():
+    assert set(PRESETS) == {"demo", "base", "published"}
+    published = parse(["published", *WHERE])
+    assert published.network == PublishedConfig(kl_weight=0.05)
+    assert published.steps == 1500 * (16_378 // published.batch)
+    assert published.optimizer.weight_decay == 0
+    assert not published.step.shared_voxels
+    demo, base = (parse([name, *WHERE]).network for name in ("demo", "base"))
+    assert isinstance(demo, BaseConfig)
+    assert demo.width * demo.blocks < base.width * base.blocks
+
+
+def test_options_of_the_command_line_override_the_preset():
+    config = parse(["demo", *WHERE, "--network.width", "32", "--step.augmentation.noise", "0.5"])
+    assert (config.network.width, config.step.augmentation.noise) == (32, 0.5)
+    changed = dataclasses.replace(
+        config,
+        network=dataclasses.replace(config.network, width=parse(["demo", *WHERE]).network.width),
+        step=parse(["demo", *WHERE]).step,
+    )
+    assert changed == parse(["demo", *WHERE])
+
+
+def test_where_and_how_often_do_not_decide_the_weights():
+    one = parse(["demo", *WHERE])
+    options = ["--loop.log-every", "9", "--input", "streaming", "--profile", "3"]
+    same = parse(["demo", "--data", "a", "--run", "b", *options])
+    assert one.identity() == same.identity()
+    for options in (["--seed", "1"], ["--batch", "4"], ["--step.precision", "bfloat16"]):
+        assert parse(["demo", *WHERE, *options]).identity() != one.identity()
+
+
+def test_a_run_may_go_on_in_less_memory():
+    def identity(preset, *options):
+        return parse([preset, *WHERE, *options]).identity()
+
+    for options in (["--step.remat"], ["--step.accumulate", "8"]):
+        assert identity("base", *options) == identity("base")
+    assert identity("published", "--step.remat") == identity("published")
+    assert identity("published", "--step.accumulate", "8") != identity("published")
+
+
+@pytest.mark.parametrize("option", ["--data", "--run"])
+def test_a_bucket_is_not_taken_for_a_folder(option, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse(["demo", *WHERE, option, "gs://bucket/here"])
+    assert end.value.code == 2
+    assert "gs://bucket/here is an address: give a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["dmo"], ["demo"], ["demo", "--data", "there"]])
+def test_an_incomplete_command_ends_with_two(arguments):
+    with pytest.raises(SystemExit) as end:
+        parse(arguments)
+    assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "message"), [(ValueError("wrong"), "wrong"), (FileNotFoundError("gone"), "gone")]
+)
+def test_a_mistake_of_the_user_is_one_line(capsys, error, message):
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (JaxRuntimeError("INTERNAL: uncorrectable ECC"), "the device failed (INTERNAL: unc"),
+        (ConnectionError("another process is gone"), "another process is gone"),
+    ],
+)
+def test_a_fault_that_may_pass_is_told_from_a_mistake(capsys, error, message):
+    """Launchers start such a run again."""
+
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == os.EX_TEMPFAIL
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_a_mistake_of_ours_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_a_command_ends_with_its_code(code):
+    with pytest.raises(SystemExit) as end:
+        run_command(lambda: code)
+    assert end.value.code == code
+
+
+@pytest.mark.parametrize("part", ["network", "optimizer", None])
+def test_a_configuration_of_another_version_is_said_to_be_one(part):
+    values = parse(["demo", *WHERE]).to_json()
+    (values[part] if part else values)["of_tomorrow"] = 1
+    with pytest.raises(ValueError, match=r"of another version of cmed_jax .*of_tom") as error:
+        Config.from_json(values)
+    assert str(error.value).endswith("train the run again, or install that version")
+
+
+@pytest.mark.parametrize("missing", ["kind", "network", "step", "loop"])
+def test_a_configuration_that_lacks_a_part_is_of_another_version(missing):
+    values = parse(["demo", *WHERE]).to_json()
+    del values[missing]
+    with pytest.raises(ValueError, match=rf"of another version of cmed_jax .*{missing}"):
+        Config.from_json(values)
+
+
+def test_a_network_of_a_kind_that_is_gone_is_of_another_version():
+    values = parse(["demo", *WHERE]).to_json() | {"kind": "of yesterday"}
+    with pytest.raises(ValueError, match=r"of another version of cmed_jax \('of yesterday'\)"):
+        Config.from_json(values)
