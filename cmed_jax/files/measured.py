@@ -164,6 +164,8 @@ def _narrow(head: bytes) -> bytes:
     """Return what ASCII a text of UTF-8 or UTF-16 begins with, with line ends that `^` knows."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head[2:].replace(b"\0", b"")
+    if head[:64].count(b"\0") >= len(head[:64]) // 2 > 0:  # UTF-16 without its mark
+        head = head.replace(b"\0", b"")
     return head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
 
 

@@ -1,49 +1,16 @@
 """Text of unknown encoding, its lines and its numbers."""
 
-import codecs
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from cmed_jax.crystal.encodings import decode as decode  # for the readers beside this
 from cmed_jax.files.readers.scan import MOST_POINTS, Column
 
-MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-"""Encodings that the first bytes tell."""
-
-
-def decode(data: bytes) -> str:
-    """Return text of UTF-8, of UTF-16 with its mark, or else of Latin-1, as older programs write.
-
-    Raises:
-        ValueError: it is no text.
-    """
-    try:
-        text = data.decode(_encoding(data))
-    except UnicodeDecodeError:
-        raise ValueError("it begins as UTF-16 text, but is broken or truncated") from None
-    if "\0" in text:
-        raise ValueError("it is not text, for it holds bytes of zero")
-    return text
-
-
-def _encoding(data: bytes) -> str:
-    for mark, encoding in MARKS.items():
-        if data.startswith(mark):
-            return encoding if encoding == "utf-16" else _utf8_or_latin(data, encoding)
-    return _utf8_or_latin(data, "utf-8")
-
-
-def _utf8_or_latin(data: bytes, encoding: str) -> str:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return "latin-1"
-    return encoding
+FORTRAN = re.compile(r"([+-]?(?:\d+\.\d*|\.\d+))(?:[dDqQ]([+-]?\d{1,3})|([+-]\d{2,3}))")
+"""A number whose exponent has the letter D, or none, as FORTRAN prints those of three digits."""
 
 
 def numbered_lines(text: str, *, margin: bool = False) -> Iterator[tuple[int, str]]:
@@ -64,13 +31,17 @@ def numbered_lines(text: str, *, margin: bool = False) -> Iterator[tuple[int, st
 
 
 def to_number(field: str) -> float:
-    """Return the number of a field.
+    """Return the number of a field, whatever its minus is and however FORTRAN wrote its exponent.
 
     Raises:
         ValueError: it is none.
     """
     if "_" in field:  # Python's own way to group digits
         raise ValueError(f"{field!r} is not a number")
+    field = field.replace("\u2212", "-")
+    if match := FORTRAN.fullmatch(field):
+        mantissa, lettered, bare = match.groups()
+        return float(f"{mantissa}e{lettered or bare}")
     return float(field)
 
 
