@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from cmed_jax.crystal.cif import read_cif
+from cmed_jax.crystal.encodings import decode
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.structures import charge_density, logged_warnings, read_material
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+
+CIF = re.compile(r"\.cif(\.gz)?$", re.IGNORECASE)
+"""How names of CIF files end."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class CifFiles:
         """The files by material id."""
         found = [self.place]
         if self.place.is_dir():
-            found = sorted(self.place.glob("*.cif")) + sorted(self.place.glob("*.cif.gz"))
-        return _by_id(found, lambda path: path.name.removesuffix(".gz").removesuffix(".cif"))
+            found = sorted(path for path in self.place.iterdir() if CIF.search(path.name))
+        return _by_id(found, lambda path: CIF.sub("", path.name))
 
     def fingerprint(self) -> str:
         """SHA-256 of the ids and the files' bytes."""
@@ -100,12 +106,13 @@ class ChgcarFolder:
 
 
 def _read_cif(path: Path) -> "Structure":
-    from pymatgen.io.cif import CifParser
+    return read_cif(decode(_bytes(path)))
 
-    structures = CifParser(path).parse_structures(primitive=False, check_occu=True)
-    if len(structures) != 1:
-        raise ValueError(f"the file holds {len(structures)} structures: give one a file")
-    return structures[0]
+
+def _bytes(path: Path) -> bytes:
+    """Return what a file holds, unpacked where it is a .gz."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
 
 
 def _read_head(path: Path) -> "Structure":
