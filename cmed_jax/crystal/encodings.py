@@ -1,6 +1,7 @@
-"""Text of unknown encoding, as editors and instruments of all kinds write it."""
+"""Text of unknown encoding, and numbers, as editors and instruments of all kinds write them."""
 
 import codecs
+import re
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -10,6 +11,25 @@ MARKS = {
 """Encodings that the first bytes tell."""
 HEAD = 200
 """Bytes in which UTF-16 without its mark shows."""
+
+
+FORTRAN = re.compile(r"([+-]?(?:\d+\.\d*|\.\d+))(?:[dDqQ]([+-]?\d{1,3})|([+-]\d{2,3}))")
+"""A number whose exponent has the letter D, or none, as FORTRAN prints those of three digits."""
+
+
+def to_number(field: str) -> float:
+    """Return the number of a field, whatever its minus is and however FORTRAN wrote its exponent.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in field:  # Python's own way to group digits
+        raise ValueError(f"{field!r} is not a number")
+    field = field.replace("\u2212", "-")
+    if match := FORTRAN.fullmatch(field):
+        mantissa, lettered, bare = match.groups()
+        return float(f"{mantissa}e{lettered or bare}")
+    return float(field)
 
 
 def decode(data: bytes) -> str:

@@ -6,17 +6,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from cmed_jax.crystal.chgcar import read_density, read_head
 from cmed_jax.crystal.cif import read_cif
 from cmed_jax.crystal.encodings import decode
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.crystal.structures import charge_density, logged_warnings, read_material
+from cmed_jax.crystal.structures import read_material
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -95,14 +95,10 @@ class ChgcarFolder:
         Raises:
             ValueError: the file is damaged.
         """
-        from pymatgen.io.vasp import Chgcar
-
         try:
-            with logged_warnings(material_id):
-                chgcar = Chgcar.from_file(str(self.paths[material_id]))
-        except Exception as error:  # pymatgen raises whatever its parsing meets
+            return read_density(decode(_bytes(self.paths[material_id])))
+        except (ValueError, EOFError, OSError) as error:
             raise ValueError(f"the CHGCAR file cannot be read: {error}") from error
-        return charge_density(chgcar)
 
 
 def _read_cif(path: Path) -> "Structure":
@@ -116,14 +112,8 @@ def _bytes(path: Path) -> bytes:
 
 
 def _read_head(path: Path) -> "Structure":
-    """Return the structure at the head of a CHGCAR file, which ends at the first empty line."""
-    from pymatgen.io.vasp import Poscar
-
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-        head = list(takewhile(str.strip, file))
-    if len(head) > 5 and head[5].split()[0].isdigit():
-        raise ValueError("the CHGCAR file does not name its elements (line 6)")
-    return Poscar.from_str("".join(head)).structure
+    """Return the structure at the head of a CHGCAR file."""
+    return read_head(decode(_bytes(path))).structure
 
 
 def _is_chgcar(path: Path) -> bool:

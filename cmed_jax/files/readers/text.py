@@ -1,16 +1,13 @@
 """Text of unknown encoding, its lines and its numbers."""
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cmed_jax.crystal.encodings import decode as decode  # for the readers beside this
+from cmed_jax.crystal.encodings import decode as decode  # for the readers beside this, as well
+from cmed_jax.crystal.encodings import to_number as to_number
 from cmed_jax.files.readers.scan import MOST_POINTS, Column
-
-FORTRAN = re.compile(r"([+-]?(?:\d+\.\d*|\.\d+))(?:[dDqQ]([+-]?\d{1,3})|([+-]\d{2,3}))")
-"""A number whose exponent has the letter D, or none, as FORTRAN prints those of three digits."""
 
 
 def numbered_lines(text: str, *, margin: bool = False) -> Iterator[tuple[int, str]]:
@@ -28,21 +25,6 @@ def numbered_lines(text: str, *, margin: bool = False) -> Iterator[tuple[int, st
             raise ValueError(f"it has more than {MOST_POINTS} lines, as no pattern has")
         if stripped := line.strip():
             yield number, line.rstrip() if margin else stripped
-
-
-def to_number(field: str) -> float:
-    """Return the number of a field, whatever its minus is and however FORTRAN wrote its exponent.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if "_" in field:  # Python's own way to group digits
-        raise ValueError(f"{field!r} is not a number")
-    field = field.replace("\u2212", "-")
-    if match := FORTRAN.fullmatch(field):
-        mantissa, lettered, bare = match.groups()
-        return float(f"{mantissa}e{lettered or bare}")
-    return float(field)
 
 
 def to_numbers(fields: Sequence[str], where: str) -> Column:
