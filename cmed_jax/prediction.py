@@ -17,6 +17,7 @@ from cmed_jax.config import Config
 from cmed_jax.crystal.composition import Knowledge, anonymous_formula, parse_composition
 from cmed_jax.crystal.lattice import CellParameters, cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.solid_solutions import UNSHARED, Shared, shared_sites
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.familiar import Familiar, load_familiar
 from cmed_jax.data.records import Recipe
@@ -245,6 +246,7 @@ class _Question:
         sought: whether the cell is to be found.
         most: known crystals that are to explain the pattern.
         structures: where these are.
+        shared: the parent of a solid solution, which is sought instead of it.
     """
 
     prepared: Prepared | None
@@ -256,6 +258,7 @@ class _Question:
     sought: bool
     most: int
     structures: str | None
+    shared: Shared | None = None
 
     @property
     def query(self) -> Query:
@@ -265,8 +268,15 @@ class _Question:
 
     @property
     def formula(self) -> Float[np.ndarray, "119"] | None:
-        """The composition where it is known in full."""
+        """The composition where it is known in full; of a solid solution its parent."""
+        if self.shared is not None:
+            return self.shared.parent
         return self.composition if self.knowledge == Knowledge.FULL else None
+
+    @property
+    def tells_cell(self) -> bool:
+        """Whether a measured pattern has the lines that a cell can be sought by."""
+        return self.prepared is not None and not guard.of_lines(self.prepared)
 
     @property
     def lattice(self) -> Float[np.ndarray, "3 3"] | None:
@@ -383,6 +393,7 @@ def restore_and_predict(
         sought=isinstance(cell, str),
         most=analogues,
         structures=structures,
+        shared=shared_sites(composition) if isinstance(composition, str | Mapping) else None,
     )
     progress(STEPS[1])
     own = _of_network(restored.network, question, grid, samples, seed)
@@ -489,8 +500,11 @@ def _analogues(question: _Question) -> tuple[Analogue, ...]:
     """Return known crystals that explain a pattern, where it and the composition tell enough."""
     if not question.most or question.prepared is None or question.formula is None:
         return ()
+    if not question.tells_cell:
+        return ()
     crystals = _known_crystals(question.structures)
-    return explain(question.prepared, question.formula, crystals, question.most)
+    shares = UNSHARED if question.shared is None else question.shared.shares
+    return explain(question.prepared, question.formula, crystals, question.most, shares)
 
 
 def _cells(
@@ -500,7 +514,7 @@ def _cells(
     known: tuple[Analogue, ...],
 ) -> tuple[CellCandidate, ...]:
     """Return the cells in which the density, or a known crystal, shows the lines, if asked for."""
-    if question.prepared is None or not question.sought:
+    if question.prepared is None or not question.sought or not question.tells_cell:
         return ()
     lines, formula = MeasuredLines.of(question.prepared), question.formula
     types = LATTICE_TYPES if familiar is None else lattice_types_of(familiar.space_groups)
@@ -584,6 +598,8 @@ def _doubts(
     found = []
     if verdict is not None and verdict.consistent and verdict.by is None:
         found.append(verdict.sentence)
+    if question.prepared is not None and question.formula is not None:
+        found += guard.of_lines(question.prepared)
     if question.sought and answer.lattice is None:
         found.append("no cell is found in which the density shows the lines")
     if question.sought and answer.lattice is not None and question.formula is not None:
@@ -601,10 +617,13 @@ def _notes(
     if prepared is not None:
         artefacts = restored.config.step.augmentation.artefacts
         found += [*prepared.warnings, *guard.of_pattern(prepared, artefacts, restored.familiar)]
-    if question.most and prepared is not None and formula is not None and not known:
+    if question.shared is not None:
+        found.append(question.shared.sentence)
+    asked = question.most and prepared is not None and formula is not None
+    if asked and not known and question.tells_cell:
         found.append(guard.without_template(formula))
-    asked = restored.gate if prepared is None else formula
-    if question.most and question.structures is not None and asked is not None:
+    used = restored.gate if prepared is None else formula
+    if question.most and question.structures is not None and used is not None:
         found += guard.of_structures(_known_crystals(question.structures))
     given, filled = question.given, answer.conventional
     if given is not None and filled is not None and filled is not given:
@@ -616,7 +635,10 @@ def _electrons(question: _Question, answer: _Answer, known: tuple[Analogue, ...]
     """Return the electrons of the whole formula units in the cell, where they are known."""
     if answer.lattice is None or question.formula is None:
         return None
-    return guard.electrons(answer.lattice, question.formula, known)
+    electrons = guard.electrons(answer.lattice, question.formula, known)
+    if electrons is None or question.shared is None:
+        return electrons
+    return question.shared.electrons * electrons
 
 
 @lru_cache(maxsize=4)

@@ -37,6 +37,8 @@ SAME_VOLUME = 0.01
 """Cells whose volumes differ by a smaller share hold the same atoms."""
 ALIKE = 0.03
 """Volumes that differ by a smaller share are of one cell, roughly measured."""
+LEAST_LINES = 2
+"""Lines from which on a cell may be sought."""
 NAMED = 3
 """Most refused structures that are named."""
 LARGEST_UNIT = 48
@@ -58,6 +60,14 @@ def of_pattern(
     found = _of_whole(prepared) if artefacts is None else _of_range(prepared, artefacts)
     found += _of_widths(prepared, artefacts)
     return found + ([] if familiar is None else _of_lines(prepared, familiar))
+
+
+def of_lines(prepared: Prepared) -> list[str]:
+    """Return whether a pattern has too few lines to tell a cell."""
+    lines = len(prepared.peaks.two_theta)
+    if lines >= LEAST_LINES:
+        return []
+    return ["the pattern has one line, which does not tell a cell: give a longer scan, or the cell"]
 
 
 def of_composition(composition: Float[np.ndarray, "119"], familiar: Familiar | None) -> list[str]:
