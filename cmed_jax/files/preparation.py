@@ -1,9 +1,9 @@
 """From a measured pattern to what the network is shown: every step visible, and each can be left.
 
-The steps, in this order: background (`cmed_jax.files.background`); peaks, searched in a smoothed
-copy and fitted with the doublet of the radiation (`cmed_jax.files.peaks`); zero shift and
-displacement of the sample (`cmed_jax.files.shifts`); and the grid of the network
-(`cmed_jax.files.patterns`).
+The steps, in this order: air scatter below the first line (`cmed_jax.files.scatter`); background
+(`cmed_jax.files.background`); peaks, searched in a smoothed copy and fitted with the doublet of the
+radiation (`cmed_jax.files.peaks`); zero shift and displacement of the sample
+(`cmed_jax.files.shifts`); and the grid of the network (`cmed_jax.files.patterns`).
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from cmed_jax.files.patterns import (
 )
 from cmed_jax.files.peaks import FittedLines, counting_noise, fit_lines, profile
 from cmed_jax.files.readers.scan import Radiation
+from cmed_jax.files.scatter import without_scatter
 from cmed_jax.files.shifts import PRECISION, estimate_shift
 from cmed_jax.physics.instrument import radiation
 from cmed_jax.physics.patterns import RADIATIONS, s_of_two_theta
@@ -144,6 +145,8 @@ def prepare(
         ValueError: no peak stands out of the pattern, a list of peaks holds a negative intensity,
             or the wavelength leaves nothing in the network's range.
     """
+    if is_profile(measured.two_theta) and options.background != "none":
+        measured = without_scatter(measured)
     angle, intensity = measured.two_theta, measured.intensity
     if is_profile(angle):
         level = background(angle, intensity, options.background)
