@@ -99,6 +99,12 @@ def _attempt(job: Job, output: Output, restored: Restored, out: Path) -> Outcome
         return predict_to_files(job, output, restored, out, command_line(job, output, out))
     except (ValueError, OSError) as error:
         return {"file": str(job.file), "error": str(error)}
+    except Exception as error:  # one file never ends the run of the others
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return {
+            "file": str(job.file),
+            "error": f"a fault of this program, please report it: {said}",
+        }
 
 
 def _say(outcome: Outcome) -> None:

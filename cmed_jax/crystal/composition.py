@@ -8,6 +8,7 @@ import string
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from unicodedata import normalize
 
 import gemmi
 import numpy as np
@@ -25,6 +26,12 @@ _PART = re.compile(r"(\d+/[1-9]\d*|\d+(?:\.\d+)?)?(?=\D)((?:[A-Z][a-z]?|[\d.()\[
 """Of an adduct: how many there are, and the formula of one."""
 _WATER = re.compile(r"\.\d+(?:\.\d+)?(?=\(?(?:H2O|D2O|NH3))")
 """A dot on the line before water: decimal, or the dot of a hydrate?"""
+_NUMERAL = re.compile(
+    r"(?<=[A-Za-z])\((?:I{2,3}|IV|VI{1,3}|[IV]+(?:[,/][IV]+)+)\)|(?<=[A-Za-z])I{2,3}(?![a-z])"
+)
+"""Oxidation numbers: nobody writes iodine twice, and the sum of vanadium and iodine in brackets."""
+_AMBIGUOUS = re.compile(r"(?<=[A-Za-z])\((?:I|V)\)|(?<=[a-z])(?:IV|VI)(?![a-z])")
+"""An oxidation number, or iodine and vanadium."""
 
 
 class Knowledge(enum.IntEnum):
@@ -118,7 +125,7 @@ def _fractions(amounts: Mapping[str, float | int]) -> Float[np.ndarray, "119"]:
 
 def _parse_formula(formula: str) -> dict[str, float]:
     """Return the amounts of a formula, or of the sum of those that dots part."""
-    plain = formula.translate(_PLAIN)
+    plain = plain_formula(formula)
     if not plain:
         return {}
     amounts: defaultdict[str, float] = defaultdict(float)
@@ -126,6 +133,35 @@ def _parse_formula(formula: str) -> dict[str, float]:
         for symbol, amount in _parse_part(part, formula).items():
             amounts[symbol] += amount
     return amounts
+
+
+def plain_formula(formula: str) -> str:
+    """Return a formula with digits on the line, decimal points, and without oxidation numbers.
+
+    Raises:
+        ValueError: what may be an oxidation number may be an element as well.
+    """
+    # Numerals of their own in Unicode are spelled with letters.
+    plain = re.sub(
+        "[\u2160-\u2188]", lambda match: f"({normalize('NFKC', match.group())})", formula
+    )
+    plain = re.sub(r"(?<=\d),(?=\d)", ".", plain.translate(_PLAIN))
+    plain = _NUMERAL.sub("", plain)
+    if match := _AMBIGUOUS.search(plain):
+        raise ValueError(
+            f"formula {formula!r} has {match.group()!r}, an oxidation number or elements: write it "
+            "without oxidation numbers, such as Cu2O, and elements without brackets, such as CuI"
+        )
+    return plain
+
+
+def amounts_of(composition: str | Mapping[str, float | int]) -> dict[str, float]:
+    """Return the amounts of a formula, or of a mapping, by element in the order of writing."""
+    if isinstance(composition, Mapping):
+        return {symbol: float(amount) for symbol, amount in composition.items()}
+    amounts = _parse_formula(composition)
+    written = [each for each in re.findall("[A-Z][a-z]?", composition) if each in amounts]
+    return {symbol: amounts[symbol] for symbol in [*written, *amounts]}
 
 
 def _parse_part(part: str, formula: str) -> dict[str, float]:

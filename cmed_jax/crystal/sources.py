@@ -12,7 +12,7 @@ from jaxtyping import Float
 from cmed_jax.crystal.json_lines import JsonLines
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.materials_project import MaterialsProject
-from cmed_jax.crystal.structure_files import ChgcarFolder, CifFiles
+from cmed_jax.crystal.structure_files import CIF, ChgcarFolder, CifFiles
 
 EMBEDDED = "the embedded materials (Materials Project structures of Open Catalyst 2020)"
 
@@ -64,9 +64,9 @@ def open_source(materials: str | None = None) -> Source:
     path = Path(materials).expanduser()
     if not path.exists():
         raise ValueError(f"no materials at {materials}: give {FORMS}")
-    if path.is_file() and re.search(r"\.jsonl?(\.gz)?$", path.name):
+    if path.is_file() and re.search(r"\.jsonl?(\.gz)?$", path.name.lower()):
         return JsonLines(path, f"JSON lines {path.name}")
-    if path.is_file() and re.search(r"\.cif(\.gz)?$", path.name):
+    if path.is_file() and CIF.search(path.name):
         return CifFiles(path)
     if path.is_dir():
         forms = [form for form in (CifFiles(path), ChgcarFolder(path)) if form.paths]

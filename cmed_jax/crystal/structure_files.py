@@ -6,18 +6,24 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from cmed_jax.crystal.chgcar import read_density, read_head
+from cmed_jax.crystal.cif import read_cif
+from cmed_jax.crystal.encodings import decode
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.crystal.structures import charge_density, logged_warnings, read_material
+from cmed_jax.crystal.structures import read_material
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+
+CIF = re.compile(r"\.cif(\.gz)?$", re.IGNORECASE)
+"""How names of CIF files end."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class CifFiles:
         """The files by material id."""
         found = [self.place]
         if self.place.is_dir():
-            found = sorted(self.place.glob("*.cif")) + sorted(self.place.glob("*.cif.gz"))
-        return _by_id(found, lambda path: path.name.removesuffix(".gz").removesuffix(".cif"))
+            found = sorted(path for path in self.place.iterdir() if CIF.search(path.name))
+        return _by_id(found, lambda path: CIF.sub("", path.name))
 
     def fingerprint(self) -> str:
         """SHA-256 of the ids and the files' bytes."""
@@ -89,34 +95,25 @@ class ChgcarFolder:
         Raises:
             ValueError: the file is damaged.
         """
-        from pymatgen.io.vasp import Chgcar
-
         try:
-            with logged_warnings(material_id):
-                chgcar = Chgcar.from_file(str(self.paths[material_id]))
-        except Exception as error:  # pymatgen raises whatever its parsing meets
+            return read_density(decode(_bytes(self.paths[material_id])))
+        except (ValueError, EOFError, OSError) as error:
             raise ValueError(f"the CHGCAR file cannot be read: {error}") from error
-        return charge_density(chgcar)
 
 
 def _read_cif(path: Path) -> "Structure":
-    from pymatgen.io.cif import CifParser
+    return read_cif(decode(_bytes(path)))
 
-    structures = CifParser(path).parse_structures(primitive=False, check_occu=True)
-    if len(structures) != 1:
-        raise ValueError(f"the file holds {len(structures)} structures: give one a file")
-    return structures[0]
+
+def _bytes(path: Path) -> bytes:
+    """Return what a file holds, unpacked where it is a .gz."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
 
 
 def _read_head(path: Path) -> "Structure":
-    """Return the structure at the head of a CHGCAR file, which ends at the first empty line."""
-    from pymatgen.io.vasp import Poscar
-
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-        head = list(takewhile(str.strip, file))
-    if len(head) > 5 and head[5].split()[0].isdigit():
-        raise ValueError("the CHGCAR file does not name its elements (line 6)")
-    return Poscar.from_str("".join(head)).structure
+    """Return the structure at the head of a CHGCAR file."""
+    return read_head(decode(_bytes(path))).structure
 
 
 def _is_chgcar(path: Path) -> bool:

@@ -8,7 +8,7 @@ cosine, rwp
     density of valence electrons is no partner of the pattern.
 nmae_at_atoms, nmae_between
     normalised mean absolute error within 0.75 angstrom of an atom, and beyond 1.2 of all
-    (`cmed_jax.evaluation.surroundings`).
+    (`cmed_jax.evaluation.structure_metrics`).
 """
 
 from collections.abc import Sequence

@@ -79,7 +79,7 @@ FORMATS = (
     Format("Rigaku .ras", rb"(?m)^\*RAS_(DATA|HEADER)_START", (".ras",), read_ras),
     Format("Rigaku .asc", rb"(?m)^\*(BEGIN|TYPE[ \t]*=)", (), read_asc),
     Format("Bruker .uxd", rb"(?m)^_(FILEVERSION|2THETACOUNTS|2THETACPS)\b", (".uxd",), read_uxd),
-    Format("pdCIF", rb"(?m)^[ \t]*_pd_(meas|proc|peak)_", (".cif",), read_pdcif),
+    Format("pdCIF", rb"(?mi)^[ \t]*_pd_(meas|proc|peak)[_.]", (".cif",), read_pdcif),
     Format(
         "GSAS data",
         rb"(?m)^BANK\s+\d+\s+\d+\s+\d+\s+[A-Z]",
@@ -168,6 +168,8 @@ def _narrow(head: bytes) -> bytes:
     """Return what ASCII a text of UTF-8 or UTF-16 begins with, with line ends that `^` knows."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head[2:].replace(b"\0", b"")
+    if head[:64].count(b"\0") >= len(head[:64]) // 2 > 0:  # UTF-16 without its mark
+        head = head.replace(b"\0", b"")
     return head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
 
 
@@ -188,6 +190,8 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
     if len(angle) < LEAST_POINTS:
         raise ValueError(f"it holds {len(angle)} points: give {LEAST_POINTS} or more")
     _check(angle, intensity, sigma)
+    if len(angle) >= PROFILE_POINTS and not np.ptp(angle):
+        raise ValueError(f"two-theta stands still at {angle[0]:.6g}: give a scan over two-theta")
     order = np.argsort(angle, kind="stable")
     sigma = None if sigma is None else sigma[order]
     columns = angle[order], intensity[order], sigma

@@ -23,6 +23,7 @@ from cmed_jax.physics.profiles import (
     scherrer,
     thompson_cox_hastings,
 )
+from cmed_jax.physics.radiations import radiation_name
 
 DOUBLET = (2 / 3, 1 / 3)
 """Shares of K-alpha 1 and 2: the statistical ratio 2:1, of which `RADIATIONS` holds the means."""
@@ -120,7 +121,12 @@ def radiation(
     Raises:
         ValueError: the name is unknown, or the number is not a wavelength of X-rays.
     """
-    if isinstance(name, str) and name.endswith("Ka") and name in RADIATIONS:
+    if isinstance(name, str):
+        name = radiation_name(name) or name
+        doublet = name.endswith("Ka") and name in RADIATIONS
+    else:
+        doublet = False
+    if doublet:
         return np.array([RADIATIONS[name + "1"], RADIATIONS[name + "2"]]), np.array(DOUBLET)
     return np.array([wavelength_in_angstrom(name)]), np.ones(1)
 

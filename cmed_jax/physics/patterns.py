@@ -8,6 +8,8 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Array, Float
 
+from cmed_jax.physics.radiations import radiation_name, wavelength_of
+
 Angles = TypeVar("Angles", Float[np.ndarray, "*m"], Float[Array, "*m"])
 """Of NumPy or of JAX: what comes out is of the kind that went in."""
 Wavelength = Float[np.ndarray | Array, "*n"] | float
@@ -35,21 +37,34 @@ angstrom-star, which is longer by 2e-5: cells measured with its numbers are as m
 def wavelength_in_angstrom(wavelength: str | float) -> float:
     """Return the wavelength (angstrom) of a radiation's name, such as "CuKa", or of a number.
 
+    Names and numbers with units may be written as people do (`cmed_jax.physics.radiations`).
+
     Raises:
         ValueError: the name is unknown, or the number is not a wavelength of X-rays.
     """
-    if isinstance(wavelength, str) and wavelength in RADIATIONS:
-        return RADIATIONS[wavelength]
-    try:
+    value: float | None
+    if isinstance(wavelength, str):
+        if (name := radiation_name(wavelength)) in RADIATIONS:
+            return RADIATIONS[name]
+        value = wavelength_of(wavelength) or _plain_number(wavelength)
+    else:
         value = float(wavelength)
-    except ValueError:
-        names = ", ".join(RADIATIONS)
+    if value is None:
         raise ValueError(
-            f"unknown radiation {wavelength!r}: give angstroms or one of {names}"
-        ) from None
+            f"unknown radiation {wavelength!r}: give angstroms (1.5406), another unit (0.15406 nm, "
+            f"8.05 keV), or one of {', '.join(RADIATIONS)}"
+        )
     if not 0.05 <= value <= 10:  # also false for NaN
         raise ValueError(f"wavelength {value} is not one of X-rays: give angstroms, 0.05 to 10")
     return value
+
+
+def _plain_number(written: str) -> float | None:
+    """Return a number that is no wavelength, such as "-1", to be refused by its value."""
+    try:
+        return float(written)
+    except ValueError:
+        return None
 
 
 def two_theta(s: Angles, wavelength: Wavelength) -> Angles:

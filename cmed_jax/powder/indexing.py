@@ -98,8 +98,9 @@ def guessed_metrics(
     if forms.shape[1] == 1:
         found = (squared[:, None] / forms[:, 0]).reshape(-1, 1)
     else:
-        lines = np.array(list(combinations(range(len(squared)), 2)))
+        lines = np.array(list(combinations(range(len(squared)), 2)), int).reshape(-1, 2)
         pairs = np.array([(i, j) for i in range(len(forms)) for j in range(len(forms)) if i != j])
+        pairs = pairs.astype(int).reshape(-1, 2)
         matrices = forms[pairs]
         matrices = matrices[np.abs(np.linalg.det(matrices)) > 0.5]
         found = (np.linalg.inv(matrices)[:, None] @ squared[lines][..., None]).reshape(-1, 2)

@@ -1,9 +1,9 @@
 """From a measured pattern to what the network is shown: every step visible, and each can be left.
 
-The steps, in this order: background (`cmed_jax.powder.background`); peaks, searched in a smoothed
-copy and fitted with the doublet of the radiation (`cmed_jax.powder.peaks`); zero shift and
-displacement of the sample (`cmed_jax.powder.zero_shift`); and the grid of the network
-(`cmed_jax.powder.network_grid`).
+The steps, in this order: air scatter below the first line (`cmed_jax.powder.scatter`); background
+(`cmed_jax.powder.background`); peaks, searched in a smoothed copy and fitted with the doublet of
+the radiation (`cmed_jax.powder.peaks`); zero shift and displacement of the sample
+(`cmed_jax.powder.zero_shift`); and the grid of the network (`cmed_jax.powder.network_grid`).
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from cmed_jax.powder.network_grid import (
     sticks_on_network_grid,
 )
 from cmed_jax.powder.peaks import FittedLines, counting_noise, fit_lines, profile
+from cmed_jax.powder.scatter import without_scatter
 from cmed_jax.powder.zero_shift import PRECISION, estimate_shift
 
 SAME_LINE = 5e-4
@@ -137,6 +138,8 @@ def prepare(
         ValueError: no peak stands out of the pattern, a list of peaks holds a negative intensity,
             or the wavelength leaves nothing in the network's range.
     """
+    if measured.is_profile and options.background != "none":
+        measured = without_scatter(measured)
     angle, intensity = measured.two_theta, measured.intensity
     if measured.is_profile:
         level = background(angle, intensity, options.background)

@@ -56,6 +56,16 @@ def check_pattern(
     return [Diagnostic(code, "note", message) for code, message in found]
 
 
+def check_lines(prepared: Prepared) -> list[Diagnostic]:
+    """Return whether a pattern has too few lines to tell a cell."""
+    if len(prepared.peaks.two_theta) >= LEAST_LINES:
+        return []
+    message = (
+        "the pattern has one line, which does not tell a cell: give a longer scan, or the cell"
+    )
+    return [Diagnostic("one_line", "doubt", message)]
+
+
 def check_elements(
     composition: Float[np.ndarray, "119"], familiar: Familiar | None
 ) -> list[Diagnostic]:

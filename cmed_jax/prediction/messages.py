@@ -59,6 +59,11 @@ def _doubts(
     found = []
     if assessment is not None and assessment.consistent and assessment.accepted is None:
         found.append(Diagnostic("no_explanation", "doubt", assessment.sentence))
+    if query.prepared is not None and query.formula is not None and not query.tells_cell:
+        message = (
+            "the pattern has one line, which does not tell a cell: give a longer scan, or the cell"
+        )
+        found.append(Diagnostic("one_line", "doubt", message))
     if query.cell_is_sought and answer.lattice is None:
         message = "no cell is found in which the density shows the lines"
         found.append(Diagnostic("no_cell", "doubt", message))
@@ -79,7 +84,9 @@ def _notes(
         found += [Diagnostic("preparation", "note", message) for message in prepared.warnings]
         artefacts = restored.config.step.augmentation.artefacts
         found += checks.check_pattern(prepared, artefacts, restored.familiar)
-    if options.analogues and prepared is not None and formula is not None and not known:
+    if query.shared is not None:
+        found.append(Diagnostic("solid_solution", "note", query.shared.sentence))
+    if options.analogues and query.tells_cell and formula is not None and not known:
         found.append(checks.check_prototype(formula))
     asked = restored.gate if prepared is None else formula
     if options.analogues and options.structures is not None and asked is not None:

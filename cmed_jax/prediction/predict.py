@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from cmed_jax.crystal import cell_contents
 from cmed_jax.crystal.composition import Composition, anonymous_formula
+from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.data.domain import Familiar
 from cmed_jax.data.records import Recipe
@@ -163,10 +164,14 @@ def _with_refined_crystals(query: PredictionQuery, restored: Restored, own: Mixt
 
 def _matches(query: PredictionQuery) -> tuple[Analogue, ...]:
     """Return known crystals that explain a pattern, where it and the composition tell enough."""
-    if not query.options.analogues or query.prepared is None or query.formula is None:
+    options = query.options
+    if not options.analogues or query.prepared is None or query.formula is None:
         return ()
-    crystals = known_crystals(query.options.structures)
-    return explain(query.prepared, query.formula, crystals, query.options.analogues)
+    if not query.tells_cell:
+        return ()
+    crystals = known_crystals(options.structures)
+    shares = UNSHARED if query.shared is None else query.shared.shares
+    return explain(query.prepared, query.formula, crystals, options.analogues, shares)
 
 
 def _cells(
@@ -176,7 +181,7 @@ def _cells(
     known: tuple[Analogue, ...],
 ) -> tuple[CellCandidate, ...]:
     """Return the cells in which the density, or a known crystal, shows the lines, if asked for."""
-    if query.prepared is None or not query.cell_is_sought:
+    if query.prepared is None or not query.cell_is_sought or not query.tells_cell:
         return ()
     lines, formula = MeasuredLines.of(query.prepared), query.formula
     types = LATTICE_TYPES if familiar is None else lattice_types_of(familiar.space_groups)
@@ -251,4 +256,7 @@ def _electrons(query: PredictionQuery, answer: Answer, known: Sequence[Analogue]
     if answer.lattice is None or query.formula is None:
         return None
     crystals = [each.crystal for each in known]
-    return cell_contents.electrons(answer.lattice, query.formula, crystals)
+    electrons = cell_contents.electrons(answer.lattice, query.formula, crystals)
+    if electrons is None or query.shared is None:
+        return electrons
+    return query.shared.electrons * electrons

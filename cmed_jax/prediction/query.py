@@ -1,6 +1,6 @@
 """The query behind a prediction: a pattern, and what is known of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from jaxtyping import Float, Real
 from cmed_jax.crystal.composition import Composition, Knowledge, parse_composition
 from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.solid_solutions import Shared, shared_sites
 from cmed_jax.data.query import Query
 from cmed_jax.io.pattern import load_pattern, pattern_of_columns
 from cmed_jax.powder.network_grid import check_grid_pattern
@@ -19,6 +20,9 @@ from cmed_jax.prediction.options import PredictionOptions
 
 Column = Sequence[float] | Real[np.ndarray, "..."]
 Pattern = Column | Sequence[Column] | str | Path
+
+LEAST_LINES = 2
+"""A cell is sought by no fewer lines."""
 
 SAME_CELL = 0.01
 """Cells whose edges and angles differ by a smaller share are the same."""
@@ -47,6 +51,7 @@ class PredictionQuery:
         knowledge: how much of the composition that is.
         given: the cell; None where none is given.
         options: of the prediction.
+        shared: the parent of a solid solution, which is sought instead of it.
     """
 
     prepared: Prepared | None
@@ -56,6 +61,7 @@ class PredictionQuery:
     knowledge: Knowledge
     given: ConventionalCell | None
     options: PredictionOptions
+    shared: Shared | None = None
 
     @classmethod
     def of(
@@ -94,7 +100,8 @@ class PredictionQuery:
         given = None
         if options.cell is not None and not isinstance(options.cell, str):
             given = ConventionalCell(np.asarray(options.cell, float), options.centring)
-        return cls(prepared, shown, coverage, known, knowledge, given, options)
+        shared = shared_sites(composition) if isinstance(composition, str | Mapping) else None
+        return cls(prepared, shown, coverage, known, knowledge, given, options, shared)
 
     @property
     def batch(self) -> Query:
@@ -104,7 +111,9 @@ class PredictionQuery:
 
     @property
     def formula(self) -> Float[np.ndarray, "119"] | None:
-        """The composition where it is known in full."""
+        """The composition where it is known in full; of a solid solution its parent."""
+        if self.shared is not None:
+            return self.shared.parent
         return self.composition if self.knowledge == Knowledge.FULL else None
 
     @property
@@ -116,6 +125,11 @@ class PredictionQuery:
     def cell_is_sought(self) -> bool:
         """Whether the cell is to be found."""
         return self.options.cell == "auto"
+
+    @property
+    def tells_cell(self) -> bool:
+        """Whether a measured pattern has the lines that a cell can be sought by."""
+        return self.prepared is not None and len(self.prepared.peaks.two_theta) >= LEAST_LINES
 
     def admits(self, crystal: Material) -> bool:
         """Return whether a crystal fills the cell that is given."""

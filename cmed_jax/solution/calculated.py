@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.solid_solutions import UNSHARED, Shares, shared_crystal
 from cmed_jax.io.formats.scan import Radiation
-from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import B_FACTOR
 from cmed_jax.physics.density_lines import FLOOR, S_COMPARED, implied_lines
 from cmed_jax.physics.patterns import lorentz_polarization, two_theta
@@ -75,9 +75,15 @@ def imply(
     return _drawn(s, intensity * np.exp(b_factor * s**2 / 2), prepared, shift)
 
 
-def imply_crystal(crystal: Material, prepared: Prepared) -> Implied:
-    """Return the pattern of a known crystal, with the anomalous dispersion of its elements."""
-    atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
+def imply_crystal(crystal: Material, prepared: Prepared, shares: Shares = UNSHARED) -> Implied:
+    """Return the pattern of a known crystal, with the anomalous dispersion of its elements.
+
+    Args:
+        crystal: with one element a site.
+        prepared: the measured pattern.
+        shares: the elements that share its sites (`cmed_jax.crystal.solid_solutions`).
+    """
+    atoms = shared_crystal(crystal, shares)
     used = prepared.radiation.mean
     s, squared = reflections(atoms, s_max=S_COMPARED, wavelength=used, anomalous=True).T
     return _drawn(s, squared, prepared, None)

@@ -27,10 +27,11 @@ from scipy.ndimage import gaussian_filter1d
 
 from cmed_jax.crystal.atomic_volumes import room
 from cmed_jax.crystal.canonical import canonical_cell
-from cmed_jax.crystal.composition import anonymous_formula, composition_vector
+from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula, composition_vector
 from cmed_jax.crystal.freedom import free_metrics
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
+from cmed_jax.crystal.solid_solutions import UNSHARED, Shares, shared_crystal
 from cmed_jax.crystal.symmetry import lattice_type_of, space_group
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import GRID, electron_density
@@ -73,12 +74,14 @@ class Analogue(NamedTuple):
         template: formula of the known crystal.
         merit: cosine of the angle between the amplitudes of its lines and the measured ones, 0-1.
         implied: its pattern, drawn as that of a predicted density is; None until it is compared.
+        shares: the elements that share its sites, of a solid solution.
     """
 
     crystal: Material
     template: str
     merit: float
     implied: Implied | None = None
+    shares: Shares = UNSHARED
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
@@ -121,7 +124,7 @@ class Analogue(NamedTuple):
 
     def density(self, shape: tuple[int, int, int] = GRID) -> Float[np.ndarray, "a b c"]:
         """Return the density of its independent atoms (`cmed_jax.physics.electron_density`)."""
-        return electron_density(_atoms(self.crystal), shape=shape)
+        return electron_density(shared_crystal(self.crystal, self.shares), shape=shape)
 
     def cif(self) -> str:
         """Return the structure as a CIF, in the conventional cell of its space group."""
@@ -129,7 +132,9 @@ class Analogue(NamedTuple):
         from pymatgen.io.cif import CifWriter
 
         lattice, numbers = self.crystal.lattice, self.crystal.numbers.tolist()
-        structure = Structure(lattice, numbers, self.crystal.frac_coords)
+        filled = [self.shares.get(number, {number: 1.0}) for number in numbers]
+        species = [{SYMBOLS[each]: share for each, share in site.items()} for site in filled]
+        structure = Structure(lattice, species, self.crystal.frac_coords)
         return str(CifWriter(structure, symprec=SYMPREC))
 
 
@@ -138,6 +143,7 @@ def explain(
     composition: Float[np.ndarray, "119"],
     known: Iterable[Material | Refusal],
     most: int = 5,
+    shares: Shares = UNSHARED,
 ) -> tuple[Analogue, ...]:
     """Return the known crystals that explain a measured pattern best, beside the pattern.
 
@@ -146,9 +152,13 @@ def explain(
         composition: atom fractions, known in full.
         known: crystals in any cells.
         most: how many to return.
+        shares: the elements that share the sites of a solid solution, whose parent is sought.
     """
     found = find_analogues(MeasuredLines.of(prepared), composition, known, most)
-    return tuple(each._replace(implied=imply_crystal(each.crystal, prepared)) for each in found)
+    return tuple(
+        each._replace(implied=imply_crystal(each.crystal, prepared, shares), shares=shares)
+        for each in found
+    )
 
 
 class _Observed(NamedTuple):

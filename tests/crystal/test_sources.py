@@ -164,6 +164,7 @@ def test_a_cif_file_that_cannot_be_used_is_refused_by_name(tmp_path):
 def test_chgcar_files_give_structure_and_density(tmp_path):
     rng = np.random.default_rng(0)
     density = rng.random((6, 8, 10))
+    density *= 28 / density.mean() / halite().volume  # of whole electrons
     write_chgcar(tmp_path / "a_CHGCAR", halite(), density)
     (tmp_path / "b").mkdir()
     write_chgcar(tmp_path / "b" / "CHGCAR", halite(), density)

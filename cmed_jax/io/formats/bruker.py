@@ -2,19 +2,29 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 
+from cmed_jax.io.formats.bruker_views import check_scale, mean_temperature, views_of
 from cmed_jax.io.formats.markup import Archive, number_at, parse_xml, text_of
-from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, even_steps, together
+from cmed_jax.io.formats.scan import (
+    Column,
+    Radiation,
+    Scan,
+    doublet,
+    even_steps,
+    per_equal_time,
+    together,
+)
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
 
-ANGLE, TIME, FACTOR, COUNTS = 2, 0, 1, 4
-"""Columns of a step of a .brml where its `DataViews` do not say: time, factor, 2theta, theta, n."""
 ROUNDING = 0.006
 """Degrees by which angles in a .uxd may differ from those that start and step say."""
 DATA = re.compile(r"_(?:(2THETA)(?:COUNTS|CPS)(TIME)?|COUNTS|CPS)", re.IGNORECASE)
+OTHER = re.compile(r"_([A-Z]+)(?:COUNTS|CPS)(?:TIME)?", re.IGNORECASE)
+"""The begin of data in a .uxd, and that of data over another axis."""
 COUPLED = {"", "COUPLED", "2THETA", "TWOTHETA", "LOCKED COUPLED", "UNLOCKED COUPLED", "DETECTOR"}
 
 
@@ -51,42 +61,29 @@ def _raw_data(root: ElementTree.Element, name: str) -> Scan | None:
 def _stepwise(
     route: ElementTree.Element, steps: list[str], radiation: Radiation | None, name: str
 ) -> Scan:
-    angle, counts = _columns(route)
+    views = views_of(route, name)
     rows = [
         to_numbers(step.split(","), f"Datum {number} of {name}")
         for number, step in enumerate(steps, start=1)
     ]
-    least = max(angle, counts) + 1
+    least = max(views) + 1
     for number, row in enumerate(rows, start=1):
         if len(row) < least:
             raise ValueError(f"Datum {number} of {name} has {len(row)} numbers instead of {least}")
     table = np.array([row[:least] for row in rows])
-    attenuated = bool((table[:, FACTOR] != 1).any())
+    attenuated = bool((table[:, views.factor] != 1).any())
     note = "an absorber was in the beam; intensities are as the file has them"
-    notes = (note,) if attenuated else ()
-    seconds = float(np.median(table[:, TIME]))
-    return Scan(table[:, angle], table[:, counts], None, radiation, notes, seconds=seconds)
-
-
-def _columns(route: ElementTree.Element) -> tuple[int, int]:
-    """Return the columns of two-theta and of the intensity, as `DataViews` tell them."""
-    angle, counts = ANGLE, COUNTS
-    for view in route.iterfind(".//{*}RawDataView"):
-        start = view.get("Start") or ""
-        if not start.isdecimal() or len(start) > 4:
-            continue
-        axes = [field.get("AxisId") for field in view.iterfind(".//{*}FieldDefinitions")]
-        if "TwoTheta" in axes:
-            angle = int(start) + axes.index("TwoTheta")
-        elif view.find("{*}Recording") is not None:
-            counts = int(start)
-    return angle, counts
+    counts, seconds, notes = per_equal_time(table[:, views.counts], table[:, views.time])
+    notes = (*notes, note) if attenuated else notes
+    scan = Scan(table[:, views.angle], counts, None, radiation, notes, seconds=seconds)
+    return replace(scan, temperature=mean_temperature(route, rows))
 
 
 def _at_once(
     route: ElementTree.Element, datum: str, radiation: Radiation | None, name: str
 ) -> Scan:
     """Return what a detector saw that stood still: all channels in one `Datum`."""
+    check_scale(route, name)
     start, stop, step = (
         number_or_none(text_of(route, f"ScanInformation/ScaleAxes/ScaleAxisInfo/{field}"))
         for field in ("Start", "Stop", "Increment")
@@ -131,6 +128,9 @@ def _ranges(text: str) -> Iterator[Scan]:
             if kind and rows:
                 yield _range(kind, rows, header)
             rows, kind = [], DATA.fullmatch(line)
+            if not kind and (other := OTHER.fullmatch(line)):
+                axis = other.group(1)[:20]
+                raise ValueError(f"line {number} is over {axis!r}: give a scan over two-theta")
             key, _, value = line.partition("=")
             header[key.strip().upper()] = value.strip(" '")
         elif kind and line[0] != ";":
@@ -153,9 +153,11 @@ def _range(kind: re.Match[str], rows: list[np.ndarray], header: dict[str, str]) 
         raise ValueError(f"_DRIVE is {drive[:20]!r}: give a scan over two-theta")
     printed, intensity = np.array(rows).T[:2] if kind.group(1) else (None, np.concatenate(rows))
     angle = _uxd_angles(printed, len(intensity), header)
-    time = number_or_none(header.get("_STEPTIME"))
-    seconds = 1.0 if kind.group().upper().endswith("CPS") else time
-    return Scan(angle, intensity, radiation=_uxd_radiation(header), seconds=seconds)
+    rate, notes = "CPS" in kind.group().upper(), ()
+    seconds = 1.0 if rate else number_or_none(header.get("_STEPTIME"))
+    if kind.group(2) and not rate:
+        intensity, seconds, notes = per_equal_time(intensity, np.array(rows)[:, 2])
+    return Scan(angle, intensity, None, _uxd_radiation(header), notes, seconds=seconds)
 
 
 def _uxd_angles(printed: Column | None, points: int, header: dict[str, str]) -> Column:

@@ -3,26 +3,19 @@
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
-from cmed_jax.io.formats.scan import MOST_POINTS, Axis, Column, Radiation, Scan, doublet, even_steps
+from cmed_jax.io.formats.headings import Layout, layout_of
+from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split_line
+from cmed_jax.io.formats.scan import MOST_POINTS, Column, Radiation, Scan, doublet, even_steps
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_number, to_numbers
 
 COMMENT = "#!;%'\"/*"
 """Characters that begin a line which holds no data."""
 PROFILE_POINTS = 200
 """Evenly spaced points from which on two columns are a profile, and not a list of peaks."""
-NAMES = {
-    "angle": r"(2|two)[\W_]*(th|θ)|tth|^(2t|angle|pos)\b",
-    "spacing": r"^d\b|^d[-_ (]?(spacing|hkl|obs|value|å|a\b)",
-    "intensity": r"^(i|y|yobs|counts?|cps|height|area)\b|int|counts|i[-_ ]?obs",
-    "sigma": r"esd|sigma|σ|\berr|uncert|std",
-    "momentum": r"^[qs](\b|_)",
-    "half": r"^(theta|θ)(\b|_)",
-}
-"""What columns are called, in lower case."""
 LONGEST_HEADER = 10_000
 """Lines that may precede the data."""
 LONGEST_HEADING = 300
@@ -31,6 +24,8 @@ MOST_HEADINGS = 8
 """Headings before the data that may name the columns."""
 LONGEST_ROW = 20
 """Most counts in a row."""
+MOST_FIELDS = 50
+"""Fields of a line that are looked at to see whether the data begin."""
 MOST_UNNAMED = 4
 """Numbers in a row of which no heading tells the meaning; files of counts have more."""
 WAVELENGTH = re.compile(
@@ -39,45 +34,30 @@ WAVELENGTH = re.compile(
     re.IGNORECASE,
 )
 ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
-INVERSE = {
-    1.0: r"(1 ?/ ?|inverse |inv_?)([aå](?![a-z])|ang)|(?<![a-z])([aå]|ang\w+)[\^{(]*[-−⁻][1¹]",
-    0.1: r"(1 ?/ ?|inverse |inv_?)(nm|nano)|nm[\^{(]*[-−⁻][1¹]",
-}
-"""How units of Q are written, in lower case, by what they are in 1/angstrom."""
-Q = r"(?<![a-z])q(?![a-z])"
-RADIANS = r"(th|theta|θ)[\W_]{0,3}rad(ians?)?(?![a-z])"
-"""Of headings that tell of Q and of radians, in lower case."""
+RULE = re.compile(r"[=_~*#+.\s-]{3,}")
+"""A line that parts the data from what follows."""
 Lines = Sequence[tuple[int, str]]
-
-
-class Layout(NamedTuple):
-    """Which column is which, from 0; what the positions are, their unit, and who says so."""
-
-    position: int = 0
-    intensity: int = 1
-    sigma: int | None = None
-    axis: Axis = "two_theta"
-    unit: float = 1.0
-    named: bool = False
 
 
 def read_columns(data: bytes) -> Scan:
     """Return two-theta, d or Q, and intensity, of columns of text.
 
     Columns are parted by blanks, commas or semicolons; where it is not commas that part them, a
-    comma within a number is a decimal one. Comments and headings may precede the data. Where a
-    heading names as many columns as there are, they are taken by their names; else the first is
-    two-theta, or Q where a heading says so with its unit, and the second the intensity. Further
-    columns are ignored, unless their heading says that they are standard deviations. A heading or a
-    comment may give the wavelength.
+    comma within a number is a decimal one, or parts thousands (`cmed_jax.io.formats.marks`).
+    Comments and headings may precede the data, and a foot may follow them. Where a heading names as
+    many columns as there are, they are taken by their names; else the first is two-theta, or what a
+    heading says of it alone, and the second the intensity. Further columns are ignored, unless
+    their heading says that they are standard deviations. What a position may be called says
+    `cmed_jax.io.formats.axes`. A heading or a comment may give the wavelength.
 
     Counts in rows, after a line of start, step and stop, are read too, as FullProf and DBWS have
     them (FullProf manual, INSTRM = 0).
 
     Raises:
         ValueError: a line within the data is not numbers (it is named), there are no data, the
-            columns are of theta, of radians, or of Q without a unit, a comma may be a decimal one,
-            rows hold more numbers than columns are known, or a profile's angles go up and down.
+            columns are of an axis that is refused or of Q without a unit, a comma may be a decimal
+            one, rows hold more numbers than columns are known, or a profile's angles go up and
+            down.
     """
     return _read(data, Layout())
 
@@ -119,37 +99,97 @@ def _range(line: str) -> tuple[float, float, int] | None:
 
 
 def _columns(lines: Lines, usual: Layout) -> Scan:
-    headings: deque[str] = deque(maxlen=MOST_HEADINGS)
+    begin, headings, radiation = _head(lines)
+    marks = marks_of(lines[begin:])
+    layout = layout_of(headings, len(split_line(lines[begin][1], marks)), usual)
     rows: list[list[float]] = []
     numbers: list[int] = []
-    radiation: Radiation | None = None
-    layout = usual
-    for number, line in lines:
-        if not rows and number > LONGEST_HEADER:
-            raise ValueError(f"it holds no two columns of numbers in {LONGEST_HEADER} lines")
-        if not rows or line[0] in COMMENT:
+    notes = list(layout.notes)
+    widest = 0
+    for place, (number, line) in enumerate(lines[begin:], start=begin):
+        if _is_comment(line):
             radiation = radiation or _radiation(line)
-        if line[0] in COMMENT:
-            headings.append(line[:LONGEST_HEADING].lstrip(COMMENT).strip())
             continue
-        fields = _fields(line)
-        layout = layout if rows else _layout(headings, len(fields), usual)
+        fields = split_line(line, marks)
         try:
-            rows.append(_row(fields, layout))
-            numbers.append(number)
+            row = _row(fields, layout)
         except (ValueError, IndexError):
-            if rows:
+            if not rows or not _is_foot(lines[place:], layout, marks):
                 raise ValueError(f"line {number} is not {_wanted(layout)}: {line[:60]!r}") from None
-            headings.append(line[:LONGEST_HEADING])
-        else:
-            _check_row(fields, layout, line, number)
-    if not rows:
-        raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
-    return _scan(np.array(rows), numbers, layout, radiation)
+            notes += [f"what follows the data is left out, from line {number} on: {line[:40]!r}"]
+            break
+        widest = widest or len(fields)
+        _check_row(fields, layout, line, number, widest)
+        rows.append(row)
+        numbers.append(number)
+    scan = _scan(np.array(rows), numbers, layout, radiation)
+    return replace(scan, notes=tuple(notes))
 
 
-def _check_row(fields: list[str], layout: Layout, line: str, number: int) -> None:
+def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
+    """Return where the data begin, the headings before them, and the radiation that they tell.
+
+    Raises:
+        ValueError: there are no data.
+    """
+    headings: deque[str] = deque(maxlen=MOST_HEADINGS)
+    radiation: Radiation | None = None
+    for place, (number, line) in enumerate(lines):
+        if number > LONGEST_HEADER:
+            raise ValueError(f"it holds no two columns of numbers in {LONGEST_HEADER} lines")
+        radiation = radiation or _radiation(line)
+        comment = _is_comment(line)
+        if not comment and _begins_data(line, headings):
+            return place, list(headings), radiation
+        text = line[:LONGEST_HEADING]
+        headings.append(text.lstrip(COMMENT).strip() if comment else text)
+    raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
+
+
+def _begins_data(line: str, headings: Iterable[str]) -> bool:
+    """Whether a line holds the numbers that its headings promise."""
+    fields = split_line(line, Marks())
+    if sum(number_or_none(field) is not None for field in fields[:MOST_FIELDS]) < 2:
+        return False
+    layout = layout_of(headings, len(fields), Layout())
+    try:
+        _row(fields, layout)
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
+def _is_comment(line: str) -> bool:
+    return line[0] in COMMENT and not begins_with_number(line)
+
+
+def _is_foot(rest: Lines, layout: Layout, marks: Marks) -> bool:
+    """Whether lines that begin with one of no numbers follow the data, and hold none themselves.
+
+    What follows a rule is no data, whatever it is.
+    """
+    first = rest[0][1]
+    if RULE.fullmatch(first):
+        return True
+    if re.match(r"[+-]?[\d.]", first):  # a row that is spoilt
+        return False
+    return not any(_is_row(line, layout, marks) for _, line in rest)
+
+
+def _is_row(line: str, layout: Layout, marks: Marks) -> bool:
+    try:
+        return bool(_row(split_line(line, marks), layout))
+    except (ValueError, IndexError):
+        return False
+
+
+def _check_row(fields: list[str], layout: Layout, line: str, number: int, widest: int) -> None:
     """Refuse rows whose first numbers are not sure to be two-theta and an intensity."""
+    if "," in line and len(fields) > widest and re.fullmatch(r"\d{3}", fields[-1]):
+        raise ValueError(
+            f"line {number} has more numbers than those before: part its columns by semicolons or "
+            "blanks if its commas part thousands"
+        )
     if not layout.named and sum(number_or_none(x) is not None for x in fields) > MOST_UNNAMED:
         raise ValueError(
             f"line {number} holds {len(fields)} numbers, as files of counts do: give two-theta "
@@ -166,7 +206,9 @@ def _scan(rows: np.ndarray, lines: list[int], layout: Layout, radiation: Radiati
     position, intensity = rows[:, 0], rows[:, 1]
     _check_order(position, lines)
     sigma = None if layout.sigma is None else rows[:, 2]
-    return Scan(position * layout.unit, intensity, sigma, radiation, axis=layout.axis)
+    axis, factor, power = layout.of
+    position = position * factor if power == 1 else np.abs(position * factor) ** power
+    return Scan(position, intensity, sigma, radiation, axis=axis)
 
 
 def _check_order(position: Column, lines: list[int]) -> None:
@@ -189,77 +231,6 @@ def _wanted(layout: Layout) -> str:
 def _row(fields: list[str], layout: Layout) -> list[float]:
     wanted = (layout.position, layout.intensity, layout.sigma)
     return [to_number(fields[column]) for column in wanted if column is not None]
-
-
-def _fields(line: str) -> list[str]:
-    """Split a line; a comma is decimal where something else parts the columns."""
-    fields = [field.strip() for field in re.split(r"[;\t]", line)]
-    fields = line.split() if len(fields) == 1 else fields
-    if len(fields) > 1 and all(_is_decimal(field) for field in fields):
-        return [part for field in fields for part in field.replace(",", ".").split()]
-    return [part for part in re.split(r"[,;\s]+", line) if part]
-
-
-def _is_decimal(field: str) -> bool:
-    """Whether a comma in a field, if any, is a decimal one."""
-    commas = field.count(",")
-    return commas == 0 or (commas == 1 and "." not in field and field.strip(",") == field)
-
-
-def _layout(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
-    """Return which column is which: by the last heading that tells, or else as usual.
-
-    Raises:
-        ValueError: a heading says that there is neither two-theta in degrees, nor d, nor Q.
-    """
-    headings = list(headings)
-    short = usual.sigma is not None and columns <= usual.sigma
-    usual = Layout() if short else usual
-    for heading in reversed(headings):
-        if re.search(RADIANS, heading.lower()):
-            raise ValueError(f"its angles are {heading[:40]!r}: give two-theta in degrees")
-        if layout := _named(heading, columns):
-            return layout
-    units = (_unit(heading) for heading in headings if re.search(Q, heading.lower()))
-    unit = next((unit for unit in units if unit), None)
-    return usual._replace(axis="q", unit=unit) if unit else usual
-
-
-def _named(heading: str, columns: int) -> Layout | None:
-    """Return what a heading says that names as many columns as there are."""
-    split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
-    names = next((names for names in split if len(names) == columns), [])
-    names = [name.strip(" \"'").lower() for name in names]
-    found = {kind: _first(pattern, names) for kind, pattern in NAMES.items()}
-    intensity, sigma = found["intensity"], found["sigma"]
-    if intensity is None:
-        return None
-    if (position := found["angle"]) is not None:
-        return Layout(position, intensity, sigma, named=True)
-    if (position := found["spacing"]) is not None:
-        return Layout(position, intensity, sigma, "d", named=True)
-    if (position := found["momentum"]) is not None:
-        return Layout(position, intensity, sigma, "q", _unit_of_q(names[position]), named=True)
-    if found["half"] is not None:
-        raise ValueError(f"its columns are {heading[:40]!r}: give two-theta, not theta")
-    return None
-
-
-def _unit_of_q(name: str) -> float:
-    unit = _unit(name)
-    if unit is None or not re.search(Q, name):
-        raise ValueError(f"it has a column {name[:40]!r}: give two-theta, d, or Q in 1/A or 1/nm")
-    return unit
-
-
-def _unit(name: str) -> float | None:
-    """Return the unit of Q in 1/angstrom, where a name or a heading says it."""
-    written = (unit for unit, pattern in INVERSE.items() if re.search(pattern, name.lower()))
-    return next(written, None)
-
-
-def _first(pattern: str, names: list[str]) -> int | None:
-    return next((i for i, name in enumerate(names) if re.search(pattern, name)), None)
 
 
 def _radiation(line: str) -> Radiation | None:

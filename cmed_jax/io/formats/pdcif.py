@@ -5,6 +5,7 @@ import re
 import gemmi
 import numpy as np
 
+from cmed_jax.crystal.cif_names import undotted
 from cmed_jax.io.formats.scan import (
     MOST_POINTS,
     Axis,
@@ -14,6 +15,7 @@ from cmed_jax.io.formats.scan import (
     doublet,
     even_steps,
     is_wavelength,
+    per_equal_time,
 )
 from cmed_jax.io.formats.text import decode, number_or_none
 
@@ -27,6 +29,11 @@ ANGLES = (
 )
 RANGES = ("_pd_proc_2theta_range_", "_pd_meas_2theta_range_")
 SPACINGS = ("_pd_proc_d_spacing", "_pd_peak_d_spacing")
+MOMENTA = ("_pd_proc_recip_len_q",)
+"""Of which the dictionary says that they are 2 pi / d in 1/angstrom."""
+TIMES = ("_pd_meas_step_count_time",)
+OTHERS = ("_pd_meas_position", "_pd_proc_energy_incident", "_pd_meas_angle_omega")
+"""Positions of other scans than those over two-theta, by which a refusal names them."""
 INTENSITIES = (
     "_pd_meas_counts_total",
     "_pd_meas_intensity_total",
@@ -49,14 +56,15 @@ def read_pdcif(data: bytes) -> Scan:
     """Return the first measured pattern, or list of peaks, of a powder CIF.
 
     Two-theta stands beside the intensities, in any loop, or is a range of even steps; without both,
-    d does. Points whose intensity is "." or "?" are left out. Measured intensities go before
-    processed ones, totals before nets. Standard uncertainties are read where all points have one.
+    d or Q does. Names may have a dot between category and item, as the newer dictionaries have.
+    Points whose intensity is "." or "?" are left out. Measured intensities go before processed
+    ones, totals before nets. Standard uncertainties are read where all points have one.
 
     Raises:
         ValueError: it is no CIF (the line is named), no block holds a pattern, the pattern is of
             neutrons or of time of flight, or an item is not numbers.
     """
-    text = decode(data)
+    text = undotted(decode(data))
     if (blocks := len(BLOCK.findall(text))) > MOST_BLOCKS:
         raise ValueError(f"it has {blocks} data blocks: give one of them")
     try:
@@ -83,8 +91,8 @@ def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> S
     tag = _intensity_tag(block)
     intensity, sigma = _numbers(block, tag)
     position, axis = _positions(block, len(intensity), tag)
+    intensity, notes = _timed(block, tag, intensity)
     known = np.isfinite(intensity) & np.isfinite(position)
-    notes = []
     if not known.all():
         notes.append(f"{np.sum(~known)} points without a value are left out")
     promised = number_or_none(block.find_value("_pd_meas_number_of_points"))
@@ -96,21 +104,35 @@ def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> S
     return Scan(position[known], intensity[known], sigma, radiation, tuple(notes), axis)
 
 
+def _timed(block: gemmi.cif.Block, tag: str, counts: Column) -> tuple[Column, list[str]]:
+    """Return counts as counted for equal times, where each point has its own."""
+    for name in TIMES:
+        if "counts" in tag and len(block.find_values(name)) == len(counts) > 1:
+            counts, _, notes = per_equal_time(counts, _numbers(block, name)[0])
+            return counts, list(notes)
+    return counts, []
+
+
 def _intensity_tag(block: gemmi.cif.Block) -> str:
     return next((tag for tag in INTENSITIES if len(block.find_values(tag)) > 1), "")
 
 
 def _positions(block: gemmi.cif.Block, points: int, tag: str) -> tuple[Column, Axis]:
     """Return two-theta, or d where there is none, and which of them it is."""
-    for positions in (*ANGLES, *SPACINGS):
-        if len(block.find_values(positions)) == points:
-            return _numbers(block, positions)[0], "d" if positions in SPACINGS else "two_theta"
+    axes: dict[Axis, tuple[str, ...]] = {"two_theta": ANGLES, "d": SPACINGS, "q": MOMENTA}
+    for axis, names in axes.items():
+        for positions in names:
+            if len(block.find_values(positions)) == points:
+                return _numbers(block, positions)[0], axis
     for name in RANGES:
         if (angle := _range(block, name, points)) is not None:
             return angle, "two_theta"
     if len(block.find_values(FLIGHT)) > 1:
         raise ValueError(f"block {block.name[:40]!r} is of time of flight: give two-theta or d")
-    raise ValueError(f"block {block.name[:40]!r} has no two-theta or d for its {points} {tag}")
+    other = next((f", but {each}" for each in OTHERS if len(block.find_values(each)) > 1), "")
+    raise ValueError(
+        f"block {block.name[:40]!r} has no two-theta, d or Q for its {points} {tag}{other}"
+    )
 
 
 def _range(block: gemmi.cif.Block, name: str, points: int) -> Column | None:
@@ -152,7 +174,8 @@ def _number(field: str, tag: str, number: int) -> tuple[float, float]:
 def _radiation(block: gemmi.cif.Block) -> Radiation | None:
     """Return the radiation of a block; two wavelengths without weights have the statistical 2:1."""
     tag = "_diffrn_radiation_wavelength"
-    fields = [*block.find_values(tag), *block.find_values("_pd_proc_wavelength")][:1000]
+    names = (tag, f"{tag}_value", "_pd_proc_wavelength")
+    fields = [field for name in names for field in block.find_values(name)][:1000]
     values = [_plain(field) for field in fields]
     wavelengths = np.array([value for value in values if is_wavelength(value)])
     weights = np.array([_plain(field) for field in block.find_values(tag + "_wt")][:1000], float)

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from cmed_jax.io.formats.markup import Archive, number_at, parse_xml
+from cmed_jax.io.formats.axes import check_scan_axis
+from cmed_jax.io.formats.markup import Archive, number_at, parse_xml, text_of
 from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, even_steps, together
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
 
-TWO_THETA = re.compile(r"(2|two)[\s_-]*theta", re.IGNORECASE)
 PROFILE = re.compile(r"(.*Data\d+/)Profile(\d+)\.txt")
 
 
@@ -67,7 +68,7 @@ def _scans_in_rows(text: str) -> Iterator[Scan]:
 
 
 def _scan_in_rows(counts: Column, header: dict[str, str]) -> Scan:
-    _check_axis("*SCAN_AXIS", header.get("SCAN_AXIS", "2theta"))
+    check_scan_axis(header.get("SCAN_AXIS", "2theta"), "*SCAN_AXIS")
     start, step, points, first, second = (
         number_or_none(header.get(key))
         for key in ("START", "STEP", "COUNT", "WAVE_LENGTH1", "WAVE_LENGTH2")
@@ -85,7 +86,8 @@ def read_rasx(data: bytes) -> Scan:
     """Return the scans of a .rasx file, as `together` does.
 
     Raises:
-        ValueError: the archive or a member is damaged, a line is not numbers, or there is no scan.
+        ValueError: the archive or a member is damaged, a line is not numbers, there is no scan, or
+            one is over another axis than two-theta.
     """
     archive = Archive(data)
     profiles = [name for name in archive.names if PROFILE.fullmatch(name)]
@@ -100,24 +102,42 @@ def _profile(archive: Archive, name: str) -> Scan:
         for number, line in numbered_lines(decode(archive.read(name)))
     ]
     # "Mesurement" is how the instrument's program spells it.
-    conditions = PROFILE.sub(r"\1MesurementConditions\2.xml", name)
-    if conditions not in archive.names:
+    named = [
+        PROFILE.sub(rf"\1{way}Conditions\2.xml", name) for way in ("Mesurement", "Measurement")
+    ]
+    conditions = next((each for each in named if each in archive.names), None)
+    if conditions is None:
         return _scan(rows, {})
     root = parse_xml(archive.read(conditions), conditions)
+    axis = text_of(root, "ScanInformation/AxisName")
+    if axis and axis.strip():
+        check_scan_axis(axis, f"AxisName of {conditions}")
     first, second = (number_at(root, f"WavelengthKalpha{i}") for i in (1, 2))
-    return _counted(rows, doublet(first, second))
+    scan = _counted(rows, doublet(first, second))
+    unit, speed = (text_of(root, f"ScanInformation/{x}") for x in ("IntensityUnit", "SpeedUnit"))
+    return replace(scan, seconds=_seconds(unit, number_at(root, "Speed"), speed, scan.position))
 
 
 def _scan(rows: list[np.ndarray], header: dict[str, str]) -> Scan:
-    _check_axis("*MEAS_SCAN_AXIS_X", header.get("MEAS_SCAN_AXIS_X", "2-Theta"))
+    check_scan_axis(header.get("MEAS_SCAN_AXIS_X", "2-Theta"), "*MEAS_SCAN_AXIS_X")
     first, second = (number_or_none(header.get(f"HW_XG_WAVE_LENGTH_ALPHA{i}")) for i in (1, 2))
     single = header.get("MEAS_COND_XG_WAVE_TYPE", "Ka").lower() in ("ka1", "kalpha1")
-    return _counted(rows, doublet(first, None if single else second))
+    scan = _counted(rows, doublet(first, None if single else second))
+    unit, way = (header.get(f"MEAS_SCAN_{key}") for key in ("UNIT_Y", "SPEED_UNIT"))
+    speed = number_or_none(header.get("MEAS_SCAN_SPEED"))
+    return replace(scan, seconds=_seconds(unit, speed, way, scan.position))
 
 
-def _check_axis(name: str, axis: str) -> None:
-    if not TWO_THETA.search(axis):
-        raise ValueError(f"{name} is {axis[:40]!r}: give a scan over two-theta")
+def _seconds(
+    unit: str | None, speed: float | None, of_speed: str | None, angle: Column
+) -> float | None:
+    """Return the counting time of a point: 1 where counts are per second, else by the speed."""
+    if (unit or "").strip().lower() == "cps":
+        return 1.0
+    by_minutes = re.search(r"deg\w*[ /]*(per)?[ /]*min", (of_speed or "").lower())
+    if not by_minutes or not speed or len(angle) < 2:
+        return None
+    return float(60 * np.ptp(angle) / (len(angle) - 1) / abs(speed))
 
 
 def _counted(rows: list[np.ndarray], radiation: Radiation | None) -> Scan:

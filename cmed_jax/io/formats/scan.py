@@ -20,6 +20,12 @@ MOST_POINTS = 1_000_000
 MOST_SCANS = 1000
 ADJOINING = 0.5
 """Degrees between ranges that are one pattern; lines in wider gaps would be missed."""
+SAME_TEMPERATURE = 2.0
+"""Temperatures that differ by less are one: furnaces hold no better."""
+DIFFERENT = 3.0
+"""Mean squared difference of scans, in variances, from which on they are of different samples."""
+SYSTEMATIC = 0.03
+"""Share of an intensity by which scans of one sample may differ beside counting."""
 STATISTICAL_RATIO = DOUBLET[1] / DOUBLET[0]
 
 
@@ -54,6 +60,7 @@ class Scan:
         notes: what the user should know, in sentences.
         axis: which of them the positions are.
         seconds: counting time of a point, 1 of counts per second; None where it is not known.
+        temperature: of the sample, in the file's unit; None where it is not known.
     """
 
     position: Column
@@ -63,6 +70,7 @@ class Scan:
     notes: tuple[str, ...] = ()
     axis: Axis = "two_theta"
     seconds: float | None = None
+    temperature: float | None = None
 
 
 Reader = Callable[[bytes], Scan]
@@ -97,10 +105,38 @@ def even_steps(start: float, step: float, points: int) -> Column:
     return start + step * np.arange(points, dtype=float)
 
 
+def per_equal_time(counts: Column, times: Column) -> tuple[Column, float, tuple[str, ...]]:
+    """Return counts as if each point had been counted for the same time.
+
+    Args:
+        counts: of the points.
+        times: in which they were counted, seconds.
+
+    Returns:
+        The counts, that time, and what the user should know.
+
+    Raises:
+        ValueError: there is not a time for each point.
+    """
+    if len(times) != len(counts):
+        raise ValueError(f"it has {len(times)} counting times for {len(counts)} points")
+    seconds = float(np.median(times)) if len(times) else np.nan
+    if not (np.all(times > 0) and np.isfinite(times).all()):
+        return counts, seconds, ()
+    if times.max() < 1.05 * times.min():
+        return counts, seconds, ()
+    note = (
+        f"points were counted for {times.min():.3g} to {times.max():.3g} s; intensities are scaled "
+        f"to {seconds:.3g} s"
+    )
+    return counts * (seconds / times), seconds, (note,)
+
+
 def together(scans: Iterable[Scan]) -> Scan:
     """Return the sum of scans of the same positions, ranges that adjoin as one, or the first.
 
-    A note says which.
+    Scans at other temperatures than the first, or that differ from it by more than counting, are of
+    another measurement, and left out. A note says which.
 
     Raises:
         ValueError: there is no scan, or there are too many.
@@ -114,14 +150,81 @@ def together(scans: Iterable[Scan]) -> Scan:
     if not others:
         return first
     if all(_same_positions(first, other) for other in others):
-        total = np.sum([scan.intensity for scan in scans], axis=0)
-        note = f"{len(scans)} scans of the same angles are added up"
-        return replace(first, intensity=total, notes=(*first.notes, note))
+        return _summed(scans)
     ascending = sorted(scans, key=lambda scan: float(scan.position.min(initial=np.inf)))
-    if all(_adjoin(one, following) for one, following in pairwise(ascending)):
+    adjoining = all(_adjoin(one, following) for one, following in pairwise(ascending))
+    if adjoining and all(_same_temperature(first, other) for other in others):
         return _joined(ascending)
-    note = f"the first of {len(scans)} scans is read, for they are of different angles"
+    why = "angles" if _same_temperature(*_hottest_and_coldest(scans)) else "angles and temperatures"
+    note = f"the first of {len(scans)} scans is read, for they are of different {why}"
     return replace(first, notes=(*first.notes, note))
+
+
+def _summed(scans: list[Scan]) -> Scan:
+    """Return the sum of the scans that are alike, and say which are left out."""
+    first = scans[0]
+    alike = [scan for scan in scans if scan is first or _alike(first, scan)]
+    total = np.sum([scan.intensity for scan in alike], axis=0)
+    note = f"{len(alike)} scans of the same angles are added up"
+    if left := [scan for scan in scans if all(scan is not each for each in alike)]:
+        what = "the first" if len(alike) == 1 else f"the sum of {len(alike)}"
+        note = f"{what} of {len(scans)} scans of the same angles is read{_at(alike)}: {_why(left)}"
+    return replace(first, intensity=total, notes=(*first.notes, note))
+
+
+def _alike(first: Scan, second: Scan) -> bool:
+    """Whether two scans of the same positions are of one measurement."""
+    return _same_temperature(first, second) and _only_counting(first.intensity, second.intensity)
+
+
+def _same_temperature(first: Scan, second: Scan) -> bool:
+    if first.temperature is None or second.temperature is None:
+        return True
+    return abs(first.temperature - second.temperature) < SAME_TEMPERATURE
+
+
+def _hottest_and_coldest(scans: list[Scan]) -> tuple[Scan, Scan]:
+    known = [scan for scan in scans if scan.temperature is not None] or scans
+    ordered = sorted(known, key=lambda scan: scan.temperature or 0.0)
+    return ordered[0], ordered[-1]
+
+
+def _only_counting(first: Column, second: Column) -> bool:
+    """Whether two columns, of any scale, differ by no more than counting and a little.
+
+    What one count is in the file's unit is told by the differences of neighbours.
+    """
+    if not (np.isfinite(first).all() and np.isfinite(second).all()) or len(first) < 3:
+        return True
+    total, other = float(np.abs(first).sum()), float(np.abs(second).sum())
+    if not (0 < total < np.inf and 0 < other < np.inf):
+        return total == other
+    scale = total / other
+    mean = (np.abs(first) + scale * np.abs(second)) / 2
+    variance = (_count(first) + _count(scale * second)) * mean + (SYSTEMATIC * mean) ** 2
+    floor = 1e-6 * mean.max() ** 2
+    squares = (first - scale * second) ** 2 / (variance + floor)
+    strong = mean >= np.quantile(mean, 0.9)
+    return bool(squares[strong].mean() < DIFFERENT)
+
+
+def _count(intensity: Column) -> float:
+    """Return what one count is, in the unit of an intensity."""
+    between = np.maximum(np.abs(intensity[1:]) + np.abs(intensity[:-1]), 1e-300)
+    return float(np.median(np.diff(intensity) ** 2 / between) / 0.4549)
+
+
+def _at(scans: list[Scan]) -> str:
+    temperature = scans[0].temperature
+    return "" if temperature is None else f", at a temperature of {temperature:.6g}"
+
+
+def _why(left: list[Scan]) -> str:
+    """Say what is different about scans that are left out."""
+    known = [scan.temperature for scan in left if scan.temperature is not None]
+    if known:
+        return f"the others are at {min(known):.6g} to {max(known):.6g}"
+    return "the others differ from it by more than counting"
 
 
 def _adjoin(one: Scan, following: Scan) -> bool:

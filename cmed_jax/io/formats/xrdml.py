@@ -1,11 +1,12 @@
 """PANalytical's .xrdml: XML of the schemas 1.0 to 2.3."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 
 from cmed_jax.io.formats.markup import number_at, parse_xml, text_of
-from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, together
+from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, per_equal_time, together
 from cmed_jax.io.formats.text import number_or_none, to_numbers
 
 
@@ -16,25 +17,61 @@ def read_xrdml(data: bytes) -> Scan:
     are multiplied by `beamAttenuationFactors`. The radiation is `usedWavelength`, of which only
     that component counts that was intended.
 
+    Counts are brought to equal times where `countingTimes` differ from point to point.
+
     Raises:
         ValueError: the XML is broken, an element holds no numbers, or no scan is over 2Theta.
     """
     root = parse_xml(data, "it")
     radiation = _radiation(root)
-    scans = (_scan(points, radiation) for points in root.iterfind(".//{*}scan/{*}dataPoints"))
-    return together(scan for scan in scans if scan is not None)
+    elements = [
+        scan for scan in root.iterfind(".//{*}scan") if scan.find("{*}dataPoints") is not None
+    ]
+    scans = [found for scan in elements if (found := _scan(scan, radiation)) is not None]
+    if not scans and elements:
+        axes = ", ".join(sorted({scan.get("scanAxis") or "an unnamed axis" for scan in elements}))
+        raise ValueError(
+            f"it holds no scan over two-theta, but over {axes[:60]}: give one over 2Theta"
+        )
+    return together(scans)
 
 
-def _scan(points: ElementTree.Element, radiation: Radiation | None) -> Scan | None:
-    """Return the scan of `dataPoints`, or None where two-theta stands still."""
+def _scan(scan: ElementTree.Element, radiation: Radiation | None) -> Scan | None:
+    """Return a scan, or None where two-theta stands still."""
+    points = scan.find("{*}dataPoints")
+    assert points is not None  # as `read_xrdml` has found
     intensity = _intensity(points)
     for positions in points.iterfind("{*}positions"):
         if positions.get("axis") == "2Theta":
             angle = _angle(positions, len(intensity))
-            seconds = number_at(points, "commonCountingTime")
-            return (
-                None if angle is None else Scan(angle, intensity, None, radiation, seconds=seconds)
-            )
+            if angle is None or (len(angle) > 1 and np.ptp(angle) == 0):
+                return None
+            intensity, seconds, notes = _timed(points, intensity)
+            found = Scan(angle, intensity, None, radiation, notes, seconds=seconds)
+            return replace(found, temperature=_temperature(scan))
+    return None
+
+
+def _timed(
+    points: ElementTree.Element, intensity: Column
+) -> tuple[Column, float | None, tuple[str, ...]]:
+    """Return intensities as counted for equal times, that time, and what is to be said of it."""
+    unit = points.find("{*}intensities")
+    if unit is not None and (unit.get("unit") or "").lower() == "cps":
+        return intensity, 1.0, ()
+    times = text_of(points, "countingTimes")
+    if times is None:
+        return intensity, number_at(points, "commonCountingTime"), ()
+    return per_equal_time(intensity, to_numbers(times.split(), "element countingTimes"))
+
+
+def _temperature(scan: ElementTree.Element) -> float | None:
+    """Return the mean temperature of a scan, in the file's unit."""
+    for points in scan.iterfind(".//{*}nonAmbientPoints"):
+        if "temp" in (points.get("type") or "").lower():
+            text = " ".join(points.itertext()).split()
+            known = [value for field in text if (value := number_or_none(field)) is not None]
+            return float(np.mean(known)) if known else None
     return None
 
 

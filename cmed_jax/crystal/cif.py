@@ -1,0 +1,264 @@
+"""The crystal of a CIF, and whether it is what the file says of itself.
+
+The file's own formula and number of formula units are held against the atoms that its operations
+make: so a lost atom, another setting, or coordinates beside a special position do not pass.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+import gemmi
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.cif_names import undotted
+from cmed_jax.crystal.cif_symmetry import Operations, operations_of
+from cmed_jax.crystal.composition import atomic_number
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+SAME_SITE = 0.25
+"""Images of an atom nearer than this, angstrom, are one: its coordinates are rounded."""
+FULL = 0.99
+"""Occupancy from which on a site counts as full."""
+OVERFULL = 1.02
+MOST_IMAGES = 200_000
+"""Sites times operations, many times those of any crystal that is used."""
+TOLERANCE = 0.01
+"""Share by which amounts may differ from the formula, which is rounded."""
+MISSING = (".", "?", "")
+CELL = tuple(f"_cell_{what}" for what in (
+    "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma",
+))  # fmt: skip
+
+
+class Site(NamedTuple):
+    """An atom as the file lists it: label, element symbol, fractional coordinates, occupancy."""
+
+    label: str
+    element: str
+    position: Float[np.ndarray, "3"]
+    occupancy: float
+
+
+class Contents(NamedTuple):
+    """Element symbols and fractional coordinates of the atoms of a whole cell."""
+
+    elements: list[str]
+    positions: Float[np.ndarray, "n 3"]
+
+
+def read_cif(text: str) -> "Structure":
+    """Return the crystal of a CIF.
+
+    An occupancy of "." or "?" is 1, as the dictionary says. Symmetry comes from the operations,
+    or else from the Hall symbol, the Hermann-Mauguin symbol with its setting, or the number.
+
+    Args:
+        text: of the file.
+
+    Raises:
+        ValueError: it is no CIF or holds no crystal or several, an item cannot be read, a site is
+            partly filled, the symmetry does not fit the cell or leaves the setting open, or the
+            atoms are not those of the file's formula.
+    """
+    from pymatgen.core import Lattice, Structure
+
+    block = _block(text)
+    parameters = [_cell_number(block, name) for name in CELL]
+    lattice = Lattice.from_parameters(*parameters)
+    sites = _sites(block)
+    fitting = operations_of(block, lattice.matrix)
+    found = [_contents(sites, each, lattice.matrix) for each in fitting]
+    said = [_contradiction(block, each) for each in found]
+    whole = [each for each, wrong in zip(found, said, strict=True) if not wrong]
+    if not whole:
+        raise ValueError(said[0])
+    if len(whole) > 1:
+        names = ", ".join(each.name for each in fitting)
+        raise ValueError(
+            f"its space group has several settings ({names}), and the file does not say which: "
+            "list the operations, or name the setting in the symbol"
+        )
+    return Structure(lattice, whole[0].elements, whole[0].positions)
+
+
+def _block(text: str) -> gemmi.cif.Block:
+    """Return the one block that holds atoms."""
+    try:
+        document = gemmi.cif.read_string(undotted(text))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"it is no whole CIF: {' '.join(str(error).split())[:120]}") from None
+    blocks = [block for block in document if len(block.find_values("_atom_site_fract_x"))]
+    if not blocks:
+        raise ValueError("the file holds no crystal: no block has _atom_site_fract_x")
+    if len(blocks) > 1:
+        raise ValueError(f"the file holds {len(blocks)} structures: give one a file")
+    return blocks[0]
+
+
+def _cell_number(block: gemmi.cif.Block, name: str) -> float:
+    value = _number(block.find_value(name) or "")
+    if not value > 0:  # also true for NaN
+        raise ValueError(f"{name} is {block.find_value(name)!r}: give a positive number")
+    return value
+
+
+def _number(field: str) -> float:
+    """Return a number with or without a standard uncertainty, or a fraction; NaN of others."""
+    field = field.strip("'\" ")
+    if re.fullmatch(r"[+-]?\d{1,9}/[1-9]\d{0,8}", field):
+        return float(Fraction(field))
+    return float(gemmi.cif.as_number(field))
+
+
+def _sites(block: gemmi.cif.Block) -> list[Site]:
+    """Return the atoms as they are listed, without those that are nowhere (occupancy 0).
+
+    Raises:
+        ValueError: an atom has no element or no coordinates, or a site is partly filled.
+    """
+    names = ["label", "?type_symbol", "fract_x", "fract_y", "fract_z", "?occupancy"]
+    formula = _formula(block) or {}
+    sites: list[Site] = []
+    for row in block.find("_atom_site_", names):
+        label, *place = (row.str(i) for i in (0, 2, 3, 4))
+        position = np.array([_number(field) for field in place])
+        if not np.isfinite(position).all():
+            raise ValueError(f"atom {label!r} has the coordinates {', '.join(place)}: give numbers")
+        occupancy = _occupancy(row.str(5) if row.has(5) else ".", label)
+        if occupancy > 0:
+            symbol = row.str(1) if row.has(1) else "."
+            sites.append(Site(label, _element(label, symbol, formula), position, occupancy))
+    if not sites:
+        raise ValueError("the file lists no atom that is there")
+    return sites
+
+
+def _occupancy(field: str, label: str) -> float:
+    value = 1.0 if field in MISSING else _number(field)
+    if not 0 <= value <= OVERFULL:  # also true for NaN
+        raise ValueError(f"atom {label!r} has the occupancy {field!r}: give 0 to 1")
+    return value
+
+
+def _element(label: str, symbol: str, formula: Iterable[str]) -> str:
+    """Return the element of an atom: of its type symbol, or else of the letters of its label.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if symbol not in MISSING:
+        match = re.fullmatch(r"([A-Za-z]{1,2})(\d*[+-]?|[+-]\d*)", symbol)
+        candidates = [match.group(1).capitalize()] if match else []
+    else:
+        letters = (re.match(r"[A-Za-z]*", label) or [""])[0]
+        candidates = [letters[:2].capitalize(), letters[:1].upper()]
+    known = [each for each in candidates if gemmi.Element(each).atomic_number]
+    if not known:
+        named = label if symbol in MISSING else symbol
+        raise ValueError(f"atom {label!r} is {named!r}, which is no element: name its element")
+    return next((each for each in known if each in formula), known[0])
+
+
+def _contents(
+    sites: list[Site], operations: Operations, lattice: Float[np.ndarray, "3 3"]
+) -> Contents:
+    """Return the atoms of the whole cell.
+
+    Raises:
+        ValueError: a site is partly filled, or there are too many.
+    """
+    if len(sites) * len(operations.rotations) > MOST_IMAGES:
+        raise ValueError(f"it lists {len(sites)} atoms, more than any crystal that is used")
+    orbits: list[tuple[Float[np.ndarray, "m 3"], Counter[str], str]] = []
+    for site in sites:
+        orbit = _orbit(site.position, operations, lattice)
+        same = next((filled for at, filled, _ in orbits if _holds(at, orbit[0], lattice)), None)
+        if same is None:
+            orbits.append((orbit, Counter({site.element: site.occupancy}), site.label))
+        else:  # the same element twice is one atom, but shares of a site add up
+            shared = same[site.element] + site.occupancy
+            same[site.element] = min(shared, 1.0)
+    for _, filled, label in orbits:
+        if len(filled) > 1 or min(filled.values()) < FULL:
+            shares = ", ".join(f"{element}:{share:.3g}" for element, share in filled.items())
+            raise ValueError(f"partial occupancy: {shares} at {label}")
+    elements = [element for at, filled, _ in orbits for element in list(filled) * len(at)]
+    return Contents(elements, np.concatenate([at for at, _, _ in orbits]))
+
+
+def _orbit(
+    position: Float[np.ndarray, "3"], operations: Operations, lattice: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "m 3"]:
+    """Return the images of an atom, each once, of the special position that it stands beside."""
+    images = operations.rotations @ position + operations.translations
+    apart = images - position
+    apart -= np.rint(apart)
+    near = np.linalg.norm(apart @ lattice, axis=1) < SAME_SITE
+    images = operations.rotations @ (position + apart[near].mean(axis=0)) + operations.translations
+    kept: list[Float[np.ndarray, "3"]] = []
+    for image in images % 1.0:
+        if not kept or not _holds(np.array(kept), image, lattice):
+            kept.append(image)
+    return np.array(kept)
+
+
+def _holds(
+    orbit: Float[np.ndarray, "m 3"],
+    position: Float[np.ndarray, "3"],
+    lattice: Float[np.ndarray, "3 3"],
+) -> bool:
+    """Whether an orbit has an atom at a position."""
+    apart = orbit - position
+    apart -= np.rint(apart)
+    return bool((np.linalg.norm(apart @ lattice, axis=1) < SAME_SITE).any())
+
+
+def _formula(block: gemmi.cif.Block) -> dict[str, float] | None:
+    """Return the amounts of the file's formula; None where it has none that can be read."""
+    written = (block.find_value("_chemical_formula_sum") or "").strip("'\"; \n\r")
+    parts = re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", written)
+    if not parts or re.sub(r"([A-Z][a-z]?)(\d*\.?\d*)|\s", "", written):
+        return None
+    amounts: Counter[str] = Counter()
+    for symbol, amount in parts:
+        try:
+            atomic_number(symbol)
+        except ValueError:
+            return None
+        amounts["H" if symbol == "D" else symbol] += float(amount or 1)
+    return dict(amounts) if sum(amounts.values()) > 0 else None
+
+
+def _contradiction(block: gemmi.cif.Block, contents: Contents) -> str:
+    """Return what the file says of its contents that is not so; nothing where all agree."""
+    formula = _formula(block)
+    if formula is None:
+        return ""
+    found = Counter("H" if each == "D" else each for each in contents.elements)
+    units = found.total() / sum(formula.values())
+    alike = found.keys() == {each for each, amount in formula.items() if amount}
+    alike = alike and all(
+        abs(found[each] - units * amount) <= TOLERANCE * units * amount + 1e-9
+        for each, amount in formula.items()
+    )
+    written = block.find_value("_cell_formula_units_Z") or ""
+    said = _number(written)
+    # Some programs give the formula of the whole cell beside the number of its reduced units.
+    whole = [amount for amount in formula.values() if amount == int(amount)]
+    reduced = units * math.gcd(*map(int, whole)) if len(whole) == len(formula) else units
+    if alike and (np.isnan(said) or min(abs(said - units), abs(said - reduced)) < TOLERANCE * said):
+        return ""
+    atoms = "".join(f"{each}{amount}" for each, amount in sorted(found.items()))
+    named = " ".join(f"{each}{amount:g}" for each, amount in formula.items())
+    times = "" if np.isnan(said) else f" times {said:g} (_cell_formula_units_Z)"
+    return (
+        f"its operations and sites make {atoms} in the cell, but its _chemical_formula_sum is "
+        f"{named}{times}: check sites, occupancies and symmetry"
+    )

@@ -1,0 +1,159 @@
+"""The symmetry of a CIF: its operations, or those that its symbols stand for, by gemmi."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import gemmi
+import numpy as np
+from jaxtyping import Float
+
+OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
+HALL = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")
+HERMANN_MAUGUIN = (
+    "_space_group_name_H-M_alt",
+    "_symmetry_space_group_name_H-M",
+    "_space_group_name_H-M_full",
+    "_space_group_name_H-M_ref",
+)
+NUMBERS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
+"""Items by their names, without the dots of the newer dictionaries."""
+LETTERS = {"H": "H", "R": "R", "S": "1", "Z": "2"}
+"""Settings as some databases put them behind the symbol, without a colon."""
+MISFIT = 0.02
+"""Share by which operations may change the metric of a cell whose numbers are rounded."""
+MISSING = (".", "?", "")
+
+
+class Operations(NamedTuple):
+    """Operations x' = R x + t on fractional coordinates, and the name of their setting."""
+
+    rotations: Float[np.ndarray, "m 3 3"]
+    translations: Float[np.ndarray, "m 3"]
+    name: str
+
+    @classmethod
+    def of(cls, operations: Sequence[gemmi.Op], name: str) -> "Operations":
+        """Return gemmi's operations as arrays."""
+        rotations = np.array([each.rot for each in operations], float) / gemmi.Op.DEN
+        translations = np.array([each.tran for each in operations], float) / gemmi.Op.DEN
+        return cls(rotations, translations, name)
+
+    def fit(self, lattice: Float[np.ndarray, "3 3"]) -> bool:
+        """Return whether the operations keep all lengths and angles of a cell."""
+        metric = lattice @ lattice.T
+        kept = np.einsum("mji,jk,mkl->mil", self.rotations, metric, self.rotations)
+        return bool(np.abs(kept - metric).max() < MISFIT * metric.max())
+
+
+def operations_of(
+    block: gemmi.cif.Block, lattice: Float[np.ndarray, "3 3"]
+) -> tuple[Operations, ...]:
+    """Return the operations of a crystal; of a symbol without its setting, of all that fit.
+
+    Without operations, symbols and number a file lists all its atoms: the identity alone is left.
+
+    Args:
+        block: of the CIF, with names without dots.
+        lattice: rows a, b, c in angstrom.
+
+    Raises:
+        ValueError: an operation or a symbol cannot be read, or none fits the cell.
+    """
+    written = _listed(block) or _of_symbols(block)
+    fitting = tuple(each for each in written if each.fit(lattice))
+    if not fitting:
+        raise ValueError(
+            f"its symmetry, {written[0].name}, does not fit its cell: check the cell and the "
+            "setting of the space group"
+        )
+    return fitting
+
+
+def _listed(block: gemmi.cif.Block) -> list[Operations]:
+    """Return the operations that a file lists."""
+    for name in OPERATIONS:
+        fields = [gemmi.cif.as_string(field) for field in block.find_values(name)]
+        fields = [field for field in fields if field not in MISSING]
+        if fields:
+            return [Operations.of([_operation(field) for field in fields], "as listed")]
+    return []
+
+
+def _operation(triplet: str) -> gemmi.Op:
+    # Some programs number their operations in the same field.
+    triplet = re.sub(r"^\s*\d+\s+(?=\S+,)", "", triplet)
+    try:
+        return gemmi.Op(triplet)
+    except (ValueError, RuntimeError):
+        raise ValueError(
+            f"operation {triplet[:40]!r} cannot be read: give such as x,-y,z"
+        ) from None
+
+
+def _of_symbols(block: gemmi.cif.Block) -> list[Operations]:
+    """Return the operations that a Hall symbol, a Hermann-Mauguin symbol or a number stands for."""
+    if (hall := _text(block, HALL)) and (operations := _of_hall(hall)):
+        return [operations]
+    symbol, number = _text(block, HERMANN_MAUGUIN), _text(block, NUMBERS)
+    groups = _groups(symbol) if symbol else []
+    if not groups and number.isdecimal() and 1 <= int(number) <= 230:
+        groups = _settings(gemmi.find_spacegroup_by_number(int(number)))
+    if groups:
+        return [Operations.of(list(group.operations()), group.xhm()) for group in groups]
+    if symbol or hall:
+        raise ValueError(
+            f"space group {symbol or hall!r} is not known, and no operations are listed: list them"
+        )
+    return [Operations.of([gemmi.Op("x,y,z")], "P 1")]
+
+
+def _of_hall(symbol: str) -> Operations | None:
+    try:
+        return Operations.of(list(gemmi.symops_from_hall(symbol)), symbol)
+    except (ValueError, RuntimeError):
+        return None
+
+
+def _groups(symbol: str) -> list[gemmi.SpaceGroup]:
+    """Return the settings that a Hermann-Mauguin symbol may mean; none where it is not known."""
+    plain = re.sub(r"\s+", " ", symbol.replace("_", "")).strip()
+    if match := re.fullmatch(r"(.+?) ?\(?:? ?([HRSZ])\)?", plain):
+        base, letter = match.groups()
+        found = gemmi.find_spacegroup_by_name(f"{base}:{LETTERS[letter]}")
+        if found is not None:
+            return [found]
+    found = gemmi.find_spacegroup_by_name(plain) or _by_pymatgen(plain)
+    if found is None:
+        return []
+    return [found] if ":" in plain else _settings(found)
+
+
+def _by_pymatgen(symbol: str) -> gemmi.SpaceGroup | None:
+    """Return the group of a full symbol, such as F 4/m -3 2/m, which pymatgen knows."""
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    try:
+        number = SpaceGroup(symbol.replace(" ", "")).int_number
+    except (ValueError, KeyError, AttributeError):
+        return None
+    return gemmi.find_spacegroup_by_number(number)
+
+
+def _settings(group: gemmi.SpaceGroup) -> list[gemmi.SpaceGroup]:
+    """Return the origins and axes of a group under one symbol."""
+    return [
+        each
+        for each in gemmi.spacegroup_table()
+        if each.number == group.number and each.hm == group.hm
+    ]
+
+
+def _text(block: gemmi.cif.Block, names: Sequence[str]) -> str:
+    """Return the first item that is said."""
+    for name in names:
+        if (field := block.find_value(name)) and field not in MISSING:
+            text = gemmi.cif.as_string(field).strip()
+            if text not in MISSING:
+                return text
+    return ""

@@ -1,0 +1,172 @@
+"""Solid solutions: elements that share a site, and sites that are not all filled.
+
+A formula with fractions, such as La0.7Sr0.3MnO3, is of no type of crystal. Its parent is: LaMnO3,
+the same with one element a site. Crystals are sought for the parent, and their pattern and density
+are drawn with the shares of the formula.
+"""
+
+import math
+from collections.abc import Mapping
+from itertools import combinations
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.composition import SYMBOLS, amounts_of, atomic_number, parse_composition
+from cmed_jax.crystal.material import Material
+from cmed_jax.physics.crystal import Crystal
+
+ANIONS = frozenset(("N", "O", "F", "S", "Cl", "Se", "Br", "I", "Te"))
+EXACT, WHOLE = 1e-3, 0.011
+"""By how much an amount, and a sum of them, may differ from a whole number: two digits round."""
+DOPED = 0.15
+"""Amounts below this that fill no site of another element are left out of the parent."""
+SMALL_UNIT, SMALL_ALLOY = 8, 4
+"""Atoms of a formula unit, and of an alloy's, up to which atom fractions are of a compound."""
+MOST_UNIT = 1000
+"""Atoms of a hydrate, whose halves of water are no empty sites."""
+PERCENT = 100.0
+LEAST_ALLOY = 10
+"""Atoms of the reduced unit of an alloy in atomic percent from which on it is no compound."""
+Shares = Mapping[int, Mapping[int, float]]
+"""Of an element, by atomic number, which elements are at its sites, and how much each fills."""
+UNSHARED: Shares = MappingProxyType({})
+
+
+class Shared(NamedTuple):
+    """The parent of a solid solution, and what is at its sites.
+
+    Attributes:
+        parent: atom fractions by atomic number, with one element a site.
+        shares: what is at the sites of each element of the parent; what is not filled is empty.
+        sentence: what the user should know.
+    """
+
+    parent: Float[np.ndarray, "119"]
+    shares: Shares
+    sentence: str
+
+    @property
+    def electrons(self) -> float:
+        """Electrons over those of the parent."""
+        numbers = np.arange(len(self.parent))
+        of_sites = {
+            number: sum(each * share for each, share in filled.items())
+            for number, filled in self.shares.items()
+        }
+        own = np.array([of_sites.get(int(number), float(number)) for number in numbers])
+        return float(self.parent @ own / (self.parent @ numbers))
+
+
+def shared_sites(composition: str | Mapping[str, float | int]) -> Shared | None:
+    """Return the parent of a composition whose amounts are no whole numbers; None of others.
+
+    Elements whose amounts add up to a whole number share a site; what is left alone is rounded, and
+    its sites are taken to be partly empty. Metals and anions share none.
+
+    Raises:
+        ValueError: the composition cannot be read.
+    """
+    amounts = {symbol: amount for symbol, amount in amounts_of(composition).items() if amount}
+    hydrate = isinstance(composition, str) and any(dot in composition for dot in "·•⋅∙*")
+    groups = _groups(amounts, hydrate=hydrate)
+    if groups is None:
+        return None
+    sites: dict[str, float] = {}
+    shares: dict[int, dict[int, float]] = {}
+    for group in groups:
+        total = sum(amounts[each] for each in group)
+        if len(group) == 1 and total < DOPED:
+            continue
+        first = max(group, key=lambda each: amounts[each])
+        sites[first] = max(float(np.floor(total + 0.5)), 1.0)
+        filled = {atomic_number(each): min(amounts[each] / sites[first], 1.0) for each in group}
+        shares[atomic_number(first)] = filled
+    units = math.gcd(*(int(amount) for amount in sites.values()))
+    parent = {each: sites[each] / units for each in amounts if each in sites}
+    vector, _ = parse_composition(parent)
+    return Shared(vector, shares, _sentence(parent, shares, amounts))
+
+
+def shared_crystal(material: Material, shares: Shares = UNSHARED) -> Crystal:
+    """Return a crystal in which elements share the sites of a material.
+
+    Args:
+        material: of the parent.
+        shares: as `Shared` has them; elements without any fill their sites alone.
+    """
+    numbers, places, filled = [], [], []
+    for place, number in enumerate(material.numbers.tolist()):
+        for each, share in shares.get(number, {number: 1.0}).items():
+            numbers.append(each)
+            places.append(place)
+            filled.append(share)
+    coordinates = material.frac_coords[places]
+    return Crystal.of(material.lattice, np.array(numbers), coordinates, np.array(filled))
+
+
+def _groups(amounts: Mapping[str, float], *, hydrate: bool) -> list[tuple[str, ...]] | None:
+    """Return the elements of each site; None where a composition is one of whole numbers."""
+    fractional = [each for each, amount in amounts.items() if not _is_whole(amount)]
+    if not fractional:
+        return _of_alloy(amounts)
+    if _is_compound(amounts, len(fractional) == len(amounts), hydrate=hydrate):
+        return None
+    rest = list(fractional)
+    groups: list[tuple[str, ...]] = [(each,) for each in amounts if each not in fractional]
+    for size in range(2, len(fractional) + 1):
+        for group in combinations(fractional, size):
+            together = set(group) <= set(rest) and len({each in ANIONS for each in group}) == 1
+            if together and _is_whole(sum(amounts[each] for each in group), WHOLE):
+                groups.append(group)
+                rest = [each for each in rest if each not in group]
+    few = tuple(each for each in rest if DOPED <= amounts[each] < 0.5 and each not in ANIONS)
+    groups += [few] if len(few) > 1 else []
+    return groups + [(each,) for each in rest if len(few) < 2 or each not in few]
+
+
+def _of_alloy(amounts: Mapping[str, float]) -> list[tuple[str, ...]] | None:
+    """Return the one site of an alloy in atomic percent, such as Cu70Zn30."""
+    if len(amounts) < 2 or sum(amounts.values()) != PERCENT or set(amounts) & ANIONS:
+        return None
+    numbers = [round(amount) for amount in amounts.values()]
+    atoms = PERCENT / np.gcd.reduce(numbers)
+    return [tuple(amounts)] if atoms >= LEAST_ALLOY else None
+
+
+def _is_compound(amounts: Mapping[str, float], pure: bool, *, hydrate: bool) -> bool:
+    """Whether amounts are few whole numbers in another unit: Cu0.75Au0.25, CaSO4·0.5H2O."""
+    most = MOST_UNIT if hydrate else 0
+    if pure and _is_whole(sum(amounts.values()), WHOLE):
+        most = SMALL_UNIT if {each in ANIONS for each in amounts} == {True, False} else SMALL_ALLOY
+    for times in range(2, SMALL_UNIT + 1):
+        scaled = [times * amount for amount in amounts.values()]
+        if sum(scaled) < most + 0.5 and all(_is_whole(each) for each in scaled):
+            return True
+    return False
+
+
+def _is_whole(amount: float, within: float = EXACT) -> bool:
+    return abs(amount - round(amount)) < within and round(amount) > 0
+
+
+def _sentence(
+    parent: Mapping[str, float],
+    shares: Shares,
+    amounts: Mapping[str, float],
+) -> str:
+    """Return what is sought instead of a composition, and what of it is drawn."""
+    sought, asked = (
+        "".join(f"{each}{amount:.4g}" if amount != 1 else each for each, amount in formula.items())
+        for formula in (parent, amounts)
+    )
+    said = [
+        f"{' and '.join(f'{share:.3g} {SYMBOLS[each]}' for each, share in filled.items())} at the "
+        f"sites of {SYMBOLS[number]}"
+        for number, filled in shares.items()
+        if filled != {number: 1.0}
+    ]
+    drawn = f", drawn with {', '.join(said)}" if said else ", and what exceeds it is left out"
+    return f"{asked} is a solid solution or lacks atoms: crystals of {sought} are sought{drawn}"

@@ -1,0 +1,283 @@
+"""What the axis of a scan may be: which are taken, which are converted, and which are refused.
+
+`AXES` is the contract of all readers. Headings of columns, the axes of .rasx, .ras, .asc, .brml,
+.uxd and .xrdml, and the labels of a .chi are held against it; docs/file_formats.md is made from it.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from cmed_jax.io.formats.scan import Axis
+
+Fate = Literal["taken", "converted", "refused"]
+
+PLAIN = str.maketrans(
+    {
+        "θ": "theta", "ϑ": "theta", "ω": "omega", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi",
+        "λ": "lambda", "µ": "u", "μ": "u", "°": "deg", "º": "deg", "²": "2", "¹": "1", "⁻": "-",
+        "₂": "2", "−": "-", "–": "-", "∗": "*", "Å": "å", "⋅": "·",
+    }
+)  # fmt: skip
+"""How signs are spelled before a name is looked at, which is in lower case then."""
+ANG = r"(å(?:ngstr\S*)?|a|ang\w*)"
+LENGTHS = {1.0: rf"(?<![a-z]){ANG}(?![a-z])", 10.0: r"nm|nano", 0.01: r"(?<![a-z])pm|pico"}
+"""How units of length are written, by what they are in angstrom."""
+INVERSE = {
+    1.0: r"(1 ?/ ?|inverse |inv_?)([aå](?![a-z])|[aå]ng)|(?<![a-z])([aå]|[aå]ng\w*)[\^{(]*-1",
+    0.1: r"(1 ?/ ?|inverse |inv_?)(nm|nano)|nm[\^{(]*-1",
+    100.0: r"(1 ?/ ?|inverse |inv_?)(pm|pico)|(?<![a-z])pm[\^{(]*-1",
+}
+"""How units of Q are written, by what they are in 1/angstrom."""
+SQUARED = {
+    1.0: r"1 ?/ ?[aå](ng\w*)?[\^{(]*2|(?<![a-z])([aå]|[aå]ng\w*)[\^{(]*-2",
+    0.01: r"1 ?/ ?nm[\^{(]*2|nm[\^{(]*-2",
+}
+"""And those of 1/d^2, by what they are in 1/angstrom^2."""
+DEGREES = r"deg\w*|grad|2th\w*|\W*"
+"""Units of angles that may stand beside a name."""
+UNKNOWN = "an axis that is not known"
+
+
+class AxisKind(NamedTuple):
+    """A kind of axis.
+
+    Attributes:
+        name: for people.
+        pattern: of its names, in lower case and plain signs.
+        fate: what readers do with it.
+        axis: what it is taken for or converted to; None where it is refused.
+        units: patterns of units by their factor; empty where there is one alone.
+        power: positions are (factor value)^power.
+        why: what is said of it where it is refused, or where its unit is missing.
+        examples: headings.
+    """
+
+    name: str
+    pattern: str
+    fate: Fate
+    axis: Axis | None = None
+    units: Mapping[float, str] = MappingProxyType({})
+    power: float = 1.0
+    why: str = "give two-theta, d, or Q in 1/A or 1/nm"
+    examples: tuple[str, ...] = ()
+
+
+def _times(factor: float, units: Mapping[float, str]) -> Mapping[float, str]:
+    return {factor * unit: pattern for unit, pattern in units.items()}
+
+
+AXES = (
+    AxisKind(
+        "sin(theta)/lambda",
+        r"^sin\W*theta\W*(/|over|_by_|_per_)\W*(lambda|l\b|wave)",
+        "converted",
+        "q",
+        _times(4 * np.pi, INVERSE),
+        examples=("sin(theta)/lambda (1/A)", "sinθ/λ [nm⁻¹]"),
+    ),
+    AxisKind(
+        "a function of an angle or of Q",
+        r"^(a?(sin|cos|tan)|arc|log|ln\b|lg\b|sqrt|exp)",
+        "refused",
+        examples=("sin(theta)^2", "log(q)", "cos(2theta)"),
+    ),
+    AxisKind(
+        "radians",
+        r"(th|theta)[\W_]{0,3}m?rad(ians?)?(?![a-z])",
+        "refused",
+        why="give two-theta in degrees",
+        examples=("2th_rad", "two theta (rad)", "2theta (mrad)"),
+    ),
+    AxisKind(
+        "two-theta",
+        r"(2|two|zwei)[\W_]*(th|theta)|tth|^(2t|angle|pos|position)\b|(beugungs|streu)winkel"
+        r"|(diffraction|scattering|bragg)[ _]angle",
+        "taken",
+        "two_theta",
+        examples=("2theta", "Pos. [°2Th.]", "2θ/θ", "Omega-2Theta", "angle", "2-Theta Angle (Deg)"),
+    ),
+    AxisKind(
+        "1/d^2",
+        r"^(d ?\*|1 ?/ ?d|d_?star)[\W_]{0,2}2|^1 ?/ ?\(?d\^?2",
+        "converted",
+        "q",
+        _times(4 * np.pi**2, SQUARED),
+        0.5,
+        examples=("d*2_nm^-2", "d*2_A^-2", "1/d² (1/Å²)"),
+    ),
+    AxisKind(
+        "1/d",
+        r"^(d ?\*|1 ?/ ?d|d_?star)(?![a-z])",
+        "converted",
+        "q",
+        _times(2 * np.pi, INVERSE),
+        examples=("d* (1/A)", "1/d [nm^-1]"),
+    ),
+    AxisKind(
+        "d",
+        r"^d(\b|_)(?!\W*rad)|^d[-_ (\[/]?(spacing|hkl|obs|calc|value|å|a\b|nm|pm|ang)|^d ?\(?hkl"
+        r"|lattice spacing|interplanar|netzebenen",
+        "converted",
+        "d",
+        LENGTHS,
+        examples=("d-spacing [Å]", "d (nm)", "d_nm", "d_hkl (pm)"),
+    ),
+    AxisKind(
+        "Q^2",
+        r"^q[\W_]{0,2}2(?![a-z])",
+        "refused",
+        examples=("q^2 (1/A^2)",),
+    ),
+    AxisKind(
+        "Q",
+        r"(?<![a-z])q(?![a-z])|^(scattering vector|momentum transfer|streuvektor)",
+        "converted",
+        "q",
+        INVERSE,
+        examples=("q_A^-1", "Q (Inverse Nanometres)", "q [1/Å]"),
+    ),
+    AxisKind("s", r"^s(\b|_)", "refused", examples=("s (1/A)",)),
+    AxisKind(
+        "theta",
+        r"^(bragg )?(theta|th)(\b|_)",
+        "refused",
+        why="give two-theta, not theta",
+        examples=("theta", "Th (deg)"),
+    ),
+    AxisKind(
+        "energy",
+        r"energ|(?<![a-z])[km]?ev(?![a-z])|^e\b",
+        "refused",
+        examples=("Energy (keV)", "E [eV]", "Energie (keV)"),
+    ),
+    AxisKind(
+        "time of flight or another time",
+        r"\btof\b|^tof|flight|flugzeit|^(time|zeit|temps|elapsed)|^t ?[\[(_/] ?([mun]?s|sec|min)",
+        "refused",
+        examples=("TOF (us)", "time_of_flight", "Time [s]"),
+    ),
+    AxisKind(
+        "temperature or another state of the sample",
+        r"temp|^t ?[\[(_/] ?(k|c|deg)|humid|press|^field|volt|strom|current",
+        "refused",
+        examples=("Temperature (K)", "T [°C]"),
+    ),
+    AxisKind(
+        "a channel, a pixel, or a number of the point",
+        r"chan|kanal|^ch\b|^mca|pixel|(?<![a-z])px(?![a-z])|^bin\b"
+        r"|^(no|nr|index|idx|point|step)\b\W*(no|nr|number|index)?\W*$",
+        "refused",
+        examples=("Channel", "MCA channel", "Pixel", "Index"),
+    ),
+    AxisKind(
+        "another angle of the goniometer or of the detector",
+        r"omega|^om\b|phi|chi|psi|kappa|azim|^(eta|gamma|delta|nu|alpha|beta|tilt|rock)",
+        "refused",
+        examples=("Omega", "chi_deg", "φ (°)", "Azimuthal Angle (Degrees)", "Psi"),
+    ),
+    AxisKind(
+        "a place",
+        r"(?<![a-z])[munc]?m(?![a-z\-^])|radial|radius|distance|abstand|height|^[xyz]_|^z\b",
+        "refused",
+        examples=("Radial Distance (mm)", "r_mm", "x_mm", "Z (mm)"),
+    ),
+    AxisKind(
+        "a wavelength or a wave number",
+        r"^lambda|wave ?(length|number)|wellenl|raman|cm\W{0,2}-1",
+        "refused",
+        examples=("wavelength (A)", "Raman shift (cm-1)"),
+    ),
+)
+"""In the order in which they are tried."""
+
+
+class Position(NamedTuple):
+    """What a column of positions is: (factor value)^power is two-theta, d or Q in its unit."""
+
+    axis: Axis
+    factor: float = 1.0
+    power: float = 1.0
+
+
+def plain(name: str) -> str:
+    """Return a name in lower case, with signs as they are spelled."""
+    return name.strip(" \t\"'").lower().translate(PLAIN)
+
+
+def kind_of(name: str) -> AxisKind | None:
+    """Return which kind of axis a name, a label or a heading of a column tells, if any does."""
+    name = plain(name)
+    return next((kind for kind in AXES if re.search(kind.pattern, name)), None)
+
+
+def position_of(name: str) -> Position | None:
+    """Return what a column of that name is; None where the name tells nothing.
+
+    Raises:
+        ValueError: it is none that can be converted, or its unit is missing.
+    """
+    kind = kind_of(name)
+    if kind is None:
+        _refuse_foreign_unit(name)
+        return None
+    if kind.axis is None:
+        raise ValueError(refusal(name, kind))
+    return Position(kind.axis, _unit(name, kind), kind.power)
+
+
+def refusal(name: str, kind: AxisKind | None) -> str:
+    """Return what is said of a column that is not taken."""
+    why, what = (AXES[0].why, UNKNOWN) if kind is None else (kind.why, kind.name)
+    instead = "" if (kind is not None and kind.axis) or what == "theta" else f", not {what}"
+    return f"it has a column {plain(name)[:40]!r}: {why}{instead}"
+
+
+def check_scan_axis(name: str, where: str) -> None:
+    """Check that a scan is over two-theta.
+
+    Args:
+        name: of its axis, as the instrument says it.
+        where: the field that says so, for the error.
+
+    Raises:
+        ValueError: it is over another axis.
+    """
+    kind = kind_of(name)
+    if kind is None or kind.fate != "taken":
+        raise ValueError(f"{where} is {name.strip()[:40]!r}: give a scan over two-theta")
+
+
+def unit_of_q(name: str) -> float | None:
+    """Return the unit of Q in 1/angstrom, where a name or a heading says it."""
+    return _first_unit(plain(name), INVERSE)
+
+
+def has_unit(name: str, kind: AxisKind) -> bool:
+    """Return whether a name says one of the units of its kind."""
+    return _first_unit(plain(name), kind.units) is not None
+
+
+def _unit(name: str, kind: AxisKind) -> float:
+    """Return the factor of a name's unit; d without one is in angstrom."""
+    found = _first_unit(plain(name), kind.units) if kind.units else 1.0
+    if found is None and kind.name == "d":
+        _refuse_foreign_unit(name)
+        return 1.0
+    if found is None:
+        raise ValueError(f"{refusal(name, kind)}, with the unit")
+    return found
+
+
+def _first_unit(name: str, units: Mapping[float, str]) -> float | None:
+    return next((unit for unit, pattern in units.items() if re.search(pattern, name)), None)
+
+
+def _refuse_foreign_unit(name: str) -> None:
+    """Refuse a name with a unit in brackets that is not one of an angle, such as "u (kPa)"."""
+    match = re.search(r"[\[(]\s*([^)\]]+?)\s*[)\]]", plain(name))
+    if match and not re.fullmatch(DEGREES, match.group(1)):
+        raise ValueError(refusal(name, None))

@@ -1,0 +1,118 @@
+"""Which column of a .brml is what: the `DataViews` of a route tell it by their names."""
+
+import re
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from cmed_jax.io.formats.axes import kind_of
+from cmed_jax.io.formats.scan import Column
+
+COUNTER = r"counter|count|intens|detector|psd|lynx"
+"""Names of recorded values that are intensities, in lower case."""
+NO_COUNTER = r"temp|hum|press|force|volt|current|time|absor|monitor|rate.?limit|angle|power"
+"""And of those that are none."""
+LONGEST_START = 4
+"""Digits of the place of a column."""
+
+
+class Views(NamedTuple):
+    """Columns of a step, from 0; where no view tells they are time, factor, 2theta, theta, n."""
+
+    angle: int = 2
+    counts: int = 4
+    time: int = 0
+    factor: int = 1
+
+
+def views_of(route: ElementTree.Element, name: str) -> Views:
+    """Return which columns of a route hold what.
+
+    Args:
+        route: a `DataRoute`.
+        name: of the member that it is in, for the error.
+
+    Raises:
+        ValueError: the views tell axes, and none is two-theta, or no recorded value is an
+            intensity at each angle.
+    """
+    views = Views()
+    axes: list[str] = []
+    recorded: list[tuple[int, int, str]] = []
+    for view in route.iterfind(".//{*}RawDataView"):
+        start = view.get("Start") or ""
+        if not start.isdecimal() or len(start) > LONGEST_START:
+            continue
+        fields = [field.get("AxisId") or "" for field in view.iterfind(".//{*}FieldDefinitions")]
+        axes += fields
+        if "TwoTheta" in fields:
+            views = views._replace(angle=int(start) + fields.index("TwoTheta"))
+        elif view.find("{*}Recording") is not None:
+            recorded.append((int(start), _length(view), _name(view)))
+        elif view.get("LogicName") in ("MeasuredTime", "AbsorptionFactor"):
+            which = "time" if view.get("LogicName") == "MeasuredTime" else "factor"
+            views = views._replace(**{which: int(start)})
+    if axes and "TwoTheta" not in axes:
+        raise ValueError(f"{name} is over {', '.join(axes)[:60]}: give a scan over two-theta")
+    return views._replace(counts=_counter(recorded, name)) if recorded else views
+
+
+def mean_temperature(route: ElementTree.Element, rows: list[Column]) -> float | None:
+    """Return the mean of the temperatures that were recorded at the points, in the file's unit."""
+    for view in route.iterfind(".//{*}RawDataView"):
+        start = view.get("Start") or ""
+        if view.find("{*}Recording") is None or not re.search("temp", _name(view)):
+            continue
+        if start.isdecimal() and len(start) <= LONGEST_START:
+            values = [float(row[int(start)]) for row in rows if len(row) > int(start)]
+            return sum(values) / len(values) if values else None
+    return None
+
+
+def check_scale(route: ElementTree.Element, name: str) -> None:
+    """Check that the channels of a detector that stood still are over two-theta.
+
+    Raises:
+        ValueError: they are over another axis, which is named.
+    """
+    scale = route.find(".//{*}ScaleAxisInfo")
+    said = (
+        [] if scale is None else [scale.get(key) for key in ("AxisId", "AxisName", "VisibleName")]
+    )
+    for axis in (each for each in said if each):
+        kind = kind_of(axis)
+        if kind is not None and kind.fate != "taken":
+            raise ValueError(f"{name} is over {axis[:40]}: give a scan over two-theta")
+
+
+def _counter(recorded: list[tuple[int, int, str]], name: str) -> int:
+    """Return the column of the intensity, among those that were recorded.
+
+    Raises:
+        ValueError: there is none, or a frame of a detector at each point instead.
+    """
+    single = [(start, said) for start, length, said in recorded if length == 1]
+    for pattern in ("scancounter", COUNTER):
+        for start, said in single:
+            if re.search(pattern, said) and not re.search(NO_COUNTER, said):
+                return start
+    others = [start for start, said in single if not re.search(NO_COUNTER, said)]
+    if others:
+        return others[0]
+    names = ", ".join(said for _, _, said in recorded)
+    raise ValueError(
+        f"{name} records {names[:80]}, and no intensity at each angle: export the scan as text"
+    )
+
+
+def _length(view: ElementTree.Element) -> int:
+    length = view.get("Length") or "1"
+    return int(length) if length.isdecimal() and len(length) < 9 else 1
+
+
+def _name(view: ElementTree.Element) -> str:
+    """Return what a recorded value is called, in lower case."""
+    recording = view.find("{*}Recording")
+    said = [view.get("LogicName")]
+    if recording is not None:
+        said += [recording.get("LogicName"), recording.get("VisibleName")]
+    return " ".join(each for each in said if each).lower()

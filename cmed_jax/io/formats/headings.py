@@ -1,0 +1,161 @@
+"""What the headings of columns tell: which column is which, and what the positions are."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from cmed_jax.io.formats.axes import (
+    AxisKind,
+    Position,
+    has_unit,
+    kind_of,
+    plain,
+    position_of,
+    refusal,
+    unit_of_q,
+)
+from cmed_jax.io.formats.text import number_or_none
+
+INTENSITY = (
+    r"^(i|y|yobs|counts?|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|int|counts|i[-_ ]?obs"
+    + r"|impuls|signal|z[aä]hl"
+)
+SIGMA = r"esd|sigma|σ|\berr|uncert|std"
+"""What columns are called, in lower case; of positions `cmed_jax.io.formats.axes` tells."""
+BENT = r"^\W*(log|ln|lg|sqrt|root)"
+"""Names of what was an intensity before a function was taken of it."""
+NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff|resid|mult)"
+"""Names of columns that have the unit of positions, and are none."""
+RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
+Q = r"(?<![a-z])q(?![a-z])"
+"""Of headings that tell of Q and of radians, in lower case."""
+LABEL = re.compile(
+    r"(?:x|scan|horizontal)[\s_-]*(?:axis|label|unit)\w*\W+(.+)"
+    r"|((?:[^\W\d]+[\s_-]+){0,3}[^\W\d]+\s*[\[(].*[\])])",
+    re.IGNORECASE,
+)
+"""A heading of one axis alone, as in a .chi, or with the word axis before it."""
+TWO_THETA = Position("two_theta")
+
+
+class Layout(NamedTuple):
+    """Which column is which, from 0, what the positions are, and what is to be said of it."""
+
+    position: int = 0
+    intensity: int = 1
+    sigma: int | None = None
+    of: Position = TWO_THETA
+    named: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
+    """Return which column is which: by the last heading that tells, or else as usual.
+
+    Args:
+        headings: that precede the data, the last one last.
+        columns: of the data.
+        usual: of a file without headings.
+
+    Raises:
+        ValueError: a heading says that there is neither two-theta in degrees, nor what can be
+            converted to it.
+    """
+    headings = list(headings)
+    short = usual.sigma is not None and columns <= usual.sigma
+    usual = Layout() if short else usual
+    for heading in reversed(headings):
+        if re.search(RADIANS, heading.lower()):
+            raise ValueError(f"its angles are {heading[:40]!r}: give two-theta in degrees")
+        if layout := _named(heading, columns, nearest=heading is headings[-1]):
+            return layout
+    of = _labelled(headings)
+    return usual if of is None else usual._replace(of=of)
+
+
+def _labelled(headings: Sequence[str]) -> Position | None:
+    """Return what a heading says that names the axis alone."""
+    units = (unit_of_q(heading) for heading in headings if re.search(Q, heading.lower()))
+    if unit := next((unit for unit in units if unit), None):
+        return Position("q", unit)
+    for heading in headings:
+        if match := LABEL.fullmatch(heading.strip()):
+            label = match.group(1) or match.group(2)
+            if kind_of(label) is not None:
+                return position_of(label)
+    return None
+
+
+def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
+    """Return what a heading says that names as many columns as there are."""
+    split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
+    names = [plain(name) for name in next((x for x in split if len(x) == columns), [])]
+    sigma = _first(SIGMA, names)
+    intensity = _intensity(names, sigma)
+    kinds = [None if i in (sigma, intensity) else _kind(name) for i, name in enumerate(names)]
+    if intensity is None:
+        intensity = _beside(heading, names, kinds, sigma) if nearest else None
+    if intensity is None:
+        return None
+    position, notes = _position(heading, names, kinds), []
+    if position is None:
+        position = next(i for i in range(columns) if i not in (intensity, sigma))
+        notes = [f"the column {names[position][:40]!r} is taken for two-theta in degrees"]
+    of = position_of(names[position]) or TWO_THETA
+    return Layout(position, intensity, sigma, of, True, tuple(notes))
+
+
+def _beside(
+    heading: str, names: list[str], kinds: list[AxisKind | None], sigma: int | None
+) -> int | None:
+    """Return the column beside one of positions, where no name says that it is the intensity."""
+    if not names or kinds[0] is None or not _are_words(heading, names):
+        return None
+    if kinds[0].axis == "q" and not has_unit(names[0], kinds[0]):
+        return None
+    return next((i for i, kind in enumerate(kinds) if i and i != sigma and kind is None), None)
+
+
+def _intensity(names: list[str], sigma: int | None) -> int | None:
+    """Return which column holds the intensity.
+
+    Raises:
+        ValueError: a function of it was taken.
+    """
+    bent = [name for name in names if re.search(BENT, name) and re.search(r"i\b|int|count", name)]
+    if bent:
+        raise ValueError(f"it has a column {bent[0][:40]!r}: give the intensities themselves")
+    found = (i for i, name in enumerate(names) if i != sigma and re.search(INTENSITY, name))
+    return next(found, None)
+
+
+def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> int | None:
+    """Return which column holds the positions: two-theta before d before Q and its like.
+
+    Raises:
+        ValueError: none does, and one is of an axis that is refused.
+    """
+    for wanted in ("two_theta", "d", "q"):
+        for i, kind in enumerate(kinds):
+            if kind is not None and kind.axis == wanted:
+                return i
+    refused = [(name, kind) for name, kind in zip(names, kinds, strict=True) if kind is not None]
+    for name, kind in refused:
+        if kind.name == "theta":
+            raise ValueError(f"its columns are {heading[:40]!r}: {kind.why}")
+        raise ValueError(f"{refusal(name, kind)} (its heading is {heading.strip()[:60]!r})")
+    return None
+
+
+def _kind(name: str) -> AxisKind | None:
+    return None if re.search(NO_POSITION, name) else kind_of(name)
+
+
+def _are_words(heading: str, names: list[str]) -> bool:
+    """Whether a heading can name columns, and is not the value of something."""
+    valued = re.search(r"[:=]|\d[.,]\d|\d{2}", heading)
+    return not valued and all(number_or_none(name) is None for name in names)
+
+
+def _first(pattern: str, names: list[str]) -> int | None:
+    return next((i for i, name in enumerate(names) if re.search(pattern, name)), None)

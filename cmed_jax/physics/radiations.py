@@ -1,0 +1,51 @@
+"""Radiations and wavelengths as people write them."""
+
+import re
+import unicodedata
+
+HC = 12.398419843320026
+"""Planck's constant times the speed of light, keV angstrom (exact in the SI of 2019)."""
+SEPARATORS = re.compile(r"[\s_\-–—().]+")
+NAME = re.compile(r"([a-z]{2})k([ab])(1[,+/&]?2|1[,+]3|\d)?(?:radiation|line|doublet)?")
+VALUE = re.compile(
+    r"(?:(?:lambda|λ|wavelength|energy|e)\s*[=:]?\s*)?"
+    r"(\d+(?:[.,]\d*)?(?:e[+-]?\d{1,2})?|[.,]\d+)\s*([a-zåö]*)\.?"
+)
+LENGTHS = {"": 1.0, "a": 1.0, "å": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
+ENERGIES = {"kev": 1.0, "ev": 1e-3, "mev": 1e3}
+"""Units in angstrom, and in keV."""
+ANGSTROM = re.compile(r"[aå]ng(str[oö]ms?|s)?")
+
+
+def radiation_name(written: str) -> str | None:
+    """Return the name of a radiation in one spelling; None where it is of no such form.
+
+    "CuKα", "Cu K-alpha", and "Cu Kα1,2" are "CuKa"; "cu ka1" is "CuKa1", "Cu Kβ" "CuKb1".
+    """
+    plain = unicodedata.normalize("NFKC", written).lower()
+    plain = plain.replace("α", "a").replace("β", "b").replace("alpha", "a").replace("beta", "b")
+    match = NAME.fullmatch(SEPARATORS.sub("", plain))
+    if not match:
+        return None
+    anode, line, number = match.groups()
+    if line == "b":
+        number = "1" if number in (None, "1,3", "1+3") else number
+    return f"{anode.capitalize()}K{line}{number if number in ('1', '2', '3') else ''}"
+
+
+def wavelength_of(written: str) -> float | None:
+    """Return the wavelength, angstrom, of a number with or without its unit; None of other text.
+
+    "1.5406 Å", "1,5406" and "0.15406 nm" are lengths, "8.04 keV" is the energy of the photons.
+    """
+    plain = unicodedata.normalize("NFKC", written).lower().strip()
+    match = VALUE.fullmatch(plain)
+    if not match:
+        return None
+    number, unit = match.groups()
+    value = float(number.replace(",", "."))
+    if ANGSTROM.fullmatch(unit):
+        unit = "å"
+    if unit in ENERGIES:
+        return HC / (value * ENERGIES[unit]) if value > 0 else None
+    return value * LENGTHS[unit] if unit in LENGTHS else None

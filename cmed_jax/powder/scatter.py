@@ -1,0 +1,74 @@
+"""Air scatter and the primary beam: a steep fall at the begin of a scan, below the first line.
+
+It is no background that a baseline follows, and no line; where it rises to a share of the highest
+line, what lies below its end is left out.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import scipy.ndimage
+from jaxtyping import Float
+
+from cmed_jax.io.pattern import MeasuredPattern
+
+Column = Float[np.ndarray, " n"]
+STEEP = 0.1
+"""Share of the highest line from which on a fall at the begin is one that is left out."""
+SMOOTH = 0.12
+"""Standard deviation, degrees, under which a fall is followed."""
+FLAT = 0.003
+"""Share of the highest line by which a fall that has ended still falls over a degree."""
+RISE = 0.02
+"""Share of the highest line by which a fall may rise again before it counts as ended by a line."""
+MOST = 0.5
+"""Share of a scan that may be left out."""
+LEAST_POINTS = 200
+
+
+def end_of_scatter(angle: Column, intensity: Column) -> int:
+    """Return the first point, from 0, behind a steep fall at the begin of an even profile.
+
+    0 where there is none: a background that falls gently, or a line there.
+
+    Args:
+        angle: two-theta, degrees.
+        intensity: as measured.
+    """
+    if len(angle) < LEAST_POINTS:
+        return 0
+    step = (angle[-1] - angle[0]) / (len(angle) - 1)
+    smooth = scipy.ndimage.gaussian_filter1d(intensity.astype(float), SMOOTH / step, mode="nearest")
+    half, degree = int(MOST * len(angle)), max(round(1 / step), 1)
+    fall = smooth[0] - smooth[:half].min()
+    highest = float(intensity[half // 4 :].max() - np.median(intensity))
+    if fall < STEEP * highest or highest <= 0 or np.argmax(smooth[:degree]) * step > SMOOTH:
+        return 0
+    before, after = smooth[:half], smooth[degree : half + degree]
+    flat = before[: len(after)] - after < FLAT * highest
+    rising = before > np.minimum.accumulate(before) + RISE * highest
+    ended = np.flatnonzero(rising[: len(flat)] | flat)
+    if not len(ended):
+        return 0
+    # A line that begins on the fall begins where the fall was lowest.
+    return int(np.argmin(smooth[: ended[0] + 1]))
+
+
+def without_scatter(measured: MeasuredPattern) -> MeasuredPattern:
+    """Return a profile without a steep fall at its begin, and say so; others as they are."""
+    angle = measured.two_theta
+    begin = end_of_scatter(angle, measured.intensity)
+    if not begin:
+        return measured
+    sigma = measured.sigma
+    note = (
+        f"the steep fall from {angle[0]:.4g} to {angle[begin]:.4g} degrees, of air scatter or the "
+        "primary beam, is left out"
+    )
+    return replace(
+        measured,
+        two_theta=angle[begin:],
+        intensity=measured.intensity[begin:],
+        sigma=None if sigma is None else sigma[begin:],
+        notes=(*measured.notes, note),
+    )
