@@ -54,6 +54,12 @@ def pytest_configure(config):
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
 
 
+def pytest_collection_modifyitems(items):
+    """Put first what is slow and waits for processes, so that at the end nobody waits."""
+    first = ["test_kills.py", "test_train_processes.py", "test_train.py", "test_parallel.py"]
+    items.sort(key=lambda item: item.path.name not in first)
+
+
 @contextlib.contextmanager
 def one_thread(workers):
     """In the place of the pool of processes, whose start takes seconds."""
