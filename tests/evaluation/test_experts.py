@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from test_substitution import CENTRE, ORIGIN, QUARTER, cubic, hexagonal, pyrite, split
+from structures import CENTRE, ORIGIN, QUARTER, cubic, hexagonal, pyrite, split
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.records import Recipe, make_record

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from pymatgen.core import Composition
-from test_substitution import CENTRE, ORIGIN, QUARTER, cubic, hexagonal, pyrite, split
+from structures import CENTRE, ORIGIN, QUARTER, cubic, hexagonal, pyrite, split
 
 from cmed_jax.config import PARTIAL
 from cmed_jax.crystal.composition import Knowledge

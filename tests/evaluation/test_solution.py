@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
-from test_substitution import CENTRE, ORIGIN, QUARTER, cubic, nothing, pyrite, split
+from structures import CENTRE, ORIGIN, QUARTER, cubic, nothing, pyrite, split
 
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import Knowledge

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from pymatgen.core import Lattice, Structure
+from structures import CENTRE, ORIGIN, QUARTER, cubic, hexagonal, material, nothing, pyrite, split
 
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.data.dataset import Examples
-from cmed_jax.data.records import Recipe, make_record
+from cmed_jax.crystal.material import Refusal
+from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import baselines
 from cmed_jax.evaluation.controls import without_composition, without_pattern
 from cmed_jax.evaluation.metrics import pearson, ssim
@@ -29,24 +28,6 @@ from cmed_jax.evaluation.substitution import (
     substitution,
 )
 
-ORIGIN, CENTRE, QUARTER = (0, 0, 0), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-
-
-def cubic(group, edge, **sites):
-    return Structure.from_spacegroup(group, Lattice.cubic(edge), list(sites), list(sites.values()))
-
-
-def hexagonal(edge, ratio, symbol):
-    lattice = Lattice.hexagonal(edge, ratio * edge)
-    return Structure.from_spacegroup("P6_3/mmc", lattice, [symbol], [(1 / 3, 2 / 3, 0.25)])
-
-
-def pyrite(edge, metal, anion, x):
-    return Structure.from_spacegroup(
-        "Pa-3", Lattice.cubic(edge), [metal, anion], [ORIGIN, (x, x, x)]
-    )
-
-
 TRAINING = [
     cubic("Fm-3m", 5.35, K=ORIGIN, F=CENTRE),
     cubic("Fm-3m", 4.17, Mg=ORIGIN, O=CENTRE),
@@ -58,45 +39,6 @@ TRAINING = [
     pyrite(5.42, "Fe", "S", 0.385),
     pyrite(5.94, "Pt", "As", 0.383),
 ]
-
-
-def material(name, structure):
-    return Material(
-        name,
-        structure.lattice.matrix,
-        np.array([site.specie.Z for site in structure]),
-        structure.frac_coords,
-    )
-
-
-def split(structures):
-    """Return the examples and the crystals of a split, by way of their records."""
-    records = [make_record(material(f"m{i:02d}", s)) for i, s in enumerate(structures)]
-
-    def column(name, dtype=None):
-        return np.array([record[name] for record in records], dtype)
-
-    examples = Examples(
-        material_id=column("material_id"),
-        formula=column("formula"),
-        space_group=column("space_group", np.int32),
-        atoms=np.array([len(record["species"]) for record in records], np.int32),
-        pattern=column("pattern")[:, 0],
-        composition=column("composition"),
-        density=column("density"),
-        density_scale=column("density_scale", np.float32),
-    )
-    names = ("material_id", "lattice", "frac_coords", "space_group")
-    crystals = [
-        Material(numbers=r["species"].astype(int), **{name: r[name] for name in names})
-        for r in records
-    ]
-    return examples, crystals
-
-
-def nothing(query):
-    """Zeros, to tell that substitution had no answer."""
-    return np.zeros((len(query.pattern), 1, 50, 50, 50), np.float32)
 
 
 @pytest.fixture(scope="module")
