@@ -7,12 +7,22 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Before jax is imported: the all-reduce of several CPU devices needs more threads than cores.
+# Before jax is imported; the processes that tests start, and those of xdist, inherit it.
+# The all-reduce of several CPU devices needs more threads than cores.
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Tests compile more than they compute. `make coverage` computes as users do.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Every program is kept (`pytest_configure` says where), however small.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# One that another process is just writing is compiled once more. pyproject.toml lets that pass in
+# the processes of pytest, and this in those that tests start.
+os.environ.setdefault("PYTHONWARNINGS", "ignore:Error reading persistent compilation cache entry")
 
 import pytest
 import spglib
@@ -31,6 +41,23 @@ SPLITS = ["train"] * 20 + ["validation"] * 4 + ["test"] * 6
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=3, help="how often to kill a job (test_kills.py)")
+
+
+def pytest_configure(config):
+    """Let all processes of the suite share what they compile, which else takes most of its time.
+
+    A folder that JAX_COMPILATION_CACHE_DIR names is kept from one call of pytest to the next.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="programs-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+
+
+def pytest_collection_modifyitems(items):
+    """Put first what is slow and waits for processes, so that at the end nobody waits."""
+    first = ["test_kills.py", "test_train_processes.py", "test_train.py", "test_parallel.py"]
+    items.sort(key=lambda item: item.path.name not in first)
 
 
 @contextlib.contextmanager
@@ -126,6 +153,21 @@ def valence(dataset, tmp_path_factory):
     provenance["identity"]["density"] = "chgcar"
     (folder / "provenance.json").write_text(json.dumps(provenance))
     return folder
+
+
+@pytest.fixture
+def programs_of_its_own():
+    """Leave JAX without the cache of the suite, as it is where the user keeps no programs."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    name = "jax_compilation_cache_dir"
+    before = jax.config.values[name]
+    jax.config.update(name, None)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update(name, before)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture

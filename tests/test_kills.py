@@ -3,55 +3,20 @@
 `pytest --kills 20 tests/test_kills.py` kills more often than the suite has time for.
 """
 
-import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 import tensorflow_datasets as tfds
-from flax import nnx
 
-from cmed_jax.prediction.restore import restore
 from cmed_jax.train import main
+from tests.processes import PYTHON, lines_logged, start, wait_for, weights
 
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """Start a module in a process of its own; what one compiles the next one finds."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
-    cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    cache["PYTHONFAULTHANDLER"] = "1"
-
-    def start(module, *options):
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, options)],
-            cwd=ROOT,
-            env=os.environ | cache,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
-
-
-def wait_for(condition, process, seconds=300):
-    deadline = time.monotonic() + seconds
-    while process.poll() is None and not condition():
-        if time.monotonic() > deadline:
-            process.send_signal(signal.SIGABRT)  # Python then says where it stands
-            raise AssertionError(process.communicate()[1])
-        time.sleep(0.001)
+# A process that is killed leaves no half a program to the others. What it compiles they have.
+SETTINGS = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9", "PYTHONFAULTHANDLER": "1"}
 
 
 def kill(process):
@@ -62,34 +27,21 @@ def kill(process):
     return process.returncode != 0
 
 
-def logged(folder):
-    path = folder / "metrics.jsonl"
-    return path.read_text().count("\n") if path.exists() else 0
-
-
 def being_saved(folder):
     return list((folder / "checkpoints").glob("*tmp*"))
-
-
-def weights(folder, step):
-    network = restore(folder / "checkpoints" / str(step)).network
-    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
 
 
 def learned(folder):
     """The metrics without those that tell of the machine's speed."""
     names = ("step", "loss", "gradient_norm", "validation/ssim")
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{name: line[name] for name in names if name in line} for line in lines]
+    return [{name: line[name] for name in names if name in line} for line in lines_logged(folder)]
 
 
 def names(*folders):
     return [sorted(path.name for path in folder.iterdir()) for folder in folders]
 
 
-def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(
-    start, tiny, tmp_path, request
-):
+def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(tiny, tmp_path, request):
     kills = request.config.getoption("kills")
     steps = 8 + 2 * kills
     options = ["demo", *tiny, "--steps", str(steps), "--loop.checkpoint-every", "1"]
@@ -100,17 +52,19 @@ def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(
     moments = random.Random(0)
     done = in_a_save = 0
     while done < kills:
-        before = logged(harried)
-        process = start("cmed_jax.train", *options, "--run", harried)
+        before = len(lines_logged(harried))
+        process = start(*PYTHON, "cmed_jax.train", *options, "--run", harried, **SETTINGS)
         moment = done % 3
         if moment == 0:
             time.sleep(moments.uniform(0, 5))  # while it starts, as a rule
         else:
-            wait_for(lambda before=before: logged(harried) > before, process)
+            wait_for(
+                lambda before=before: len(lines_logged(harried)) > before, process, may_end=True
+            )
         if moment == 1:
             time.sleep(moments.uniform(0, 0.2))
         elif moment == 2:
-            wait_for(lambda: being_saved(harried), process)
+            wait_for(lambda: being_saved(harried), process, may_end=True)
         if kill(process):
             done += 1
             in_a_save += moment != 0 and bool(being_saved(harried))
@@ -119,7 +73,10 @@ def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(
     assert in_a_save > 0
 
     assert main([*options, "--run", str(harried)]) == 0
-    jax.tree.map(np.testing.assert_array_equal, *(weights(f, steps) for f in (harried, calm)))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        *(weights(f / "checkpoints" / str(steps)) for f in (harried, calm)),
+    )
     assert learned(harried) == learned(calm)
     folders = ((run, run / "checkpoints") for run in (harried, calm))
     assert names(*next(folders)) == names(*next(folders))  # nothing half written is left
@@ -131,14 +88,15 @@ def records(directory):
 
 
 def test_a_dataset_job_ends_with_the_same_records_however_often_it_was_killed(
-    start, dataset, tmp_path, request
+    dataset, tmp_path, request
 ):
     materials = dataset.parents[2] / "materials.jsonl"
     harried, calm = (tmp_path / name / "cmed" / "cubic" / dataset.name for name in ("a", "b"))
 
     def job(directory):
         options = ("--config", "cubic", "--materials", materials, "--workers", 1)
-        return start("tfds_builders.cmed", *options, "--data_dir", directory.parents[2])
+        command = (*PYTHON, "tfds_builders.cmed", *options, "--data_dir", directory.parents[2])
+        return start(*command, **SETTINGS)
 
     moments = random.Random(0)
     for number in range(request.config.getoption("kills")):
@@ -146,7 +104,11 @@ def test_a_dataset_job_ends_with_the_same_records_however_often_it_was_killed(
         if number % 2:
             time.sleep(moments.uniform(0, 10))
         else:
-            wait_for(lambda: list(harried.parent.glob("incomplete.*/*array_record*")), process)
+            wait_for(
+                lambda: list(harried.parent.glob("incomplete.*/*array_record*")),
+                process,
+                may_end=True,
+            )
         if not kill(process):  # it was faster
             shutil.rmtree(harried)
         assert not harried.exists()

@@ -2,19 +2,15 @@
 
 import gc
 import json
-import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
 from cmed_jax import train
 from cmed_jax.data.batches import Rows
@@ -23,10 +19,19 @@ from cmed_jax.data.measured_query import measured_query
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.predict import main as predict
 from cmed_jax.prediction.predict import restore_and_predict
-from cmed_jax.prediction.restore import restore
 from cmed_jax.train import main
 from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint
 from cmed_jax.training.folder import locked
+from tests.processes import (
+    PYTHON,
+    ROOT,
+    lines_logged,
+    start,
+    step_logged,
+    steps_saved,
+    wait_for,
+    weights,
+)
 
 # Orbax leaves its coroutines behind where a file is damaged.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -39,77 +44,31 @@ def swept():
     gc.collect()
 
 
-ROOT = Path(__file__).parents[1]
 STEPS = 16
-
-
-def weights(checkpoint):
-    network = restore(checkpoint).network
-    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
-
-
-def lines(folder):
-    text = (folder / "metrics.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
-
-
-def steps_saved(folder):
-    return [int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
 
 
 def what_was_learned(folder):
     """The metrics without the speed of the machine."""
     speed = {"voxel_queries_per_second", "share_waiting", "share_of_peak"}
-    return [{name: x for name, x in line.items() if name not in speed} for line in lines(folder)]
-
-
-@pytest.fixture(scope="module")
-def start(tiny, tmp_path_factory):
-    """Start the command in a process of its own; what one compiles the next one finds."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
-    cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-
-    def start(folder, *options):
-        return subprocess.Popen(
-            [sys.executable, "-m", "cmed_jax.train", "demo", *tiny, "--run", folder, *options],
-            cwd=ROOT,
-            env=os.environ | cache,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
-
-
-def wait_for(condition, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if process.poll() is not None:
-            raise AssertionError(f"it ended by itself: {process.communicate()}")
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
-def has_logged(folder, step):
-    path = folder / "metrics.jsonl"
-    return lambda: path.exists() and any(line["step"] >= step for line in lines(folder))
+    return [
+        {name: x for name, x in line.items() if name not in speed} for line in lines_logged(folder)
+    ]
 
 
 @pytest.mark.parametrize(
     "number", [pytest.param(signal.SIGTERM, id="SIGTERM"), pytest.param(signal.SIGINT, id="Ctrl-C")]
 )
 def test_a_run_that_was_stopped_ends_with_the_same_weights(
-    start, finished, tmp_path, number, answer, tiny
+    finished, tmp_path, number, answer, tiny
 ):
-    process = start(tmp_path)
-    wait_for(has_logged(tmp_path, 7), process)
+    process = start(*PYTHON, "cmed_jax.train", "demo", *tiny, "--run", tmp_path)
+    wait_for(lambda: step_logged(tmp_path) >= 7, process)
     process.send_signal(number)
     out, err = process.communicate()
     saved = max(steps_saved(tmp_path))
     assert process.returncode == 128 + number
     assert f"stopped after step {saved}: start the same command again" in out
-    assert lines(tmp_path)[-1]["step"] == saved
+    assert lines_logged(tmp_path)[-1]["step"] == saved
     assert err == ""
     assert saved < STEPS
 
@@ -124,11 +83,11 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(
 
 
 def test_a_run_logs_every_step_and_validates(finished):
-    training = [line for line in lines(finished) if "loss" in line]
+    training = [line for line in lines_logged(finished) if "loss" in line]
     assert [line["step"] for line in training] == list(range(1, STEPS + 1))
     names = {"loss", "reconstruction", "latent", "gradient_norm", "voxel_queries_per_second"}
     assert all(names <= line.keys() for line in training)
-    validation = [line for line in lines(finished) if "loss" not in line]
+    validation = [line for line in lines_logged(finished) if "loss" not in line]
     assert [line["step"] for line in validation] == [6, 12, STEPS]
     metrics = ("ssim", "periodic_ssim", "psnr", "nmae", "pearson", "r_factor")
     names = {f"validation/{name}" for name in metrics}
@@ -166,12 +125,12 @@ def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
 
 
 def test_training_lowers_the_loss(finished):
-    losses = [line["loss"] for line in lines(finished) if "loss" in line]
+    losses = [line["loss"] for line in lines_logged(finished) if "loss" in line]
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 
 
 def test_the_best_and_the_two_latest_are_kept_and_the_best_is_restored(finished):
-    scores = {n["step"]: n["validation/ssim"] for n in lines(finished) if "loss" not in n}
+    scores = {n["step"]: n["validation/ssim"] for n in lines_logged(finished) if "loss" not in n}
     best = max(scores, key=lambda step: (scores[step], step))
     assert set(steps_saved(finished)) == {best, STEPS - 1, STEPS}
     one, other = weights(finished), weights(finished / "checkpoints" / str(best))
@@ -186,7 +145,15 @@ def test_the_folder_says_what_it_was_begun_with(finished, dataset):
     assert content["identity"]["batch"] == 8
     assert len(content["identity"]["dataset"]) == 64
     assert list((finished / "tensorboard").glob("events.*"))
-    assert list((finished / "compiled").iterdir())
+
+
+@pytest.mark.usefixtures("programs_of_its_own")
+def test_programs_are_kept_with_the_run(finished, tiny, answer, tmp_path):
+    """Those of the step after the last checkpoint, in a copy of a run that has lost it."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "checkpoints" / str(STEPS))
+    assert answer(main, "demo", *tiny, "--run", tmp_path)[0] == 0
+    assert list((tmp_path / "compiled").iterdir())
 
 
 def test_a_trace_and_a_stream_change_nothing(finished, tiny, answer, tmp_path):
@@ -305,7 +272,7 @@ def test_a_run_that_diverges_names_step_and_materials_and_what_is_left(
     wild = ("--optimizer.learning-rate", "1e35", "--loop.checkpoint-every", "1")
     code, _, err = answer(main, "demo", *tiny, "--run", tmp_path, *wild)
     assert code == 2
-    step = lines(tmp_path)[-1]["step"] + 1
+    step = lines_logged(tmp_path)[-1]["step"] + 1
     assert f" of step {step} is " in err
     assert "lower learning rate" in err
     materials = load_examples(dataset, "train").material_id[Rows(20, 8, 0)[step - 1]]

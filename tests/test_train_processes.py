@@ -1,77 +1,49 @@
 """The command in several processes and on several devices: the weights of one, and one end."""
 
-import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
-from cmed_jax.prediction.restore import restore
 from cmed_jax.training.folder import locked
+from tests.processes import PYTHON, ROOT, start, step_logged, steps_saved, wait_for, weights
 
-ROOT = Path(__file__).parents[1]
-STEPS = 20
+STEPS = 16
 
-
-ALONE = (sys.executable, "-m", "cmed_jax.train")
+ALONE = (*PYTHON, "cmed_jax.train")
 ON_A_FULL_DISK = ("bash", "-c", 'ulimit -f 10; exec "$@"', "-", *ALONE)
 """No file may grow as large as this process's part of a checkpoint."""
 
 
-@pytest.fixture(scope="module")
-def start(tiny, tmp_path_factory):
+@pytest.fixture
+def train(tiny):
     """Start the command, or a script that starts it, on some devices for each process."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
-    cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
-    def start(folder, *options, by=ALONE, devices=1, **settings):
-        return subprocess.Popen(
-            [*by, "demo", *tiny, "--steps", str(STEPS), "--run", folder, *options],
-            cwd=ROOT,
-            env=os.environ | cache | {"JAX_NUM_CPU_DEVICES": str(devices)} | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def train(folder, *options, by=ALONE, devices=1, **settings):
+        command = (*by, "demo", *tiny, "--run", folder, *options)
+        return start(*command, JAX_NUM_CPU_DEVICES=str(devices), **settings)
 
-    return start
+    return train
 
 
 @pytest.fixture
-def pair(start, unused_port):
+def pair(train, unused_port):
     """Start two processes of a run; the second elsewhere, or by another command, if it is given."""
 
     def pair(folder, *options, second=None, by=ALONE):
         meet = (f"--hosts.coordinator=127.0.0.1:{unused_port}", "--hosts.processes=2")
         options = (*options, *meet, "--hosts.timeout=5")
         return [
-            start(folder, *options, "--hosts.process=0"),
-            start(second or folder, *options, "--hosts.process=1", by=by),
+            train(folder, *options, "--hosts.process=0"),
+            train(second or folder, *options, "--hosts.process=1", by=by),
         ]
 
     return pair
-
-
-def logged(folder):
-    path = folder / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return max((json.loads(line)["step"] for line in lines if line.endswith("}")), default=0)
-
-
-def wait_until(condition, process, seconds=150):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def ended(processes, seconds=150):
@@ -79,23 +51,11 @@ def ended(processes, seconds=150):
     return [(process.communicate(timeout=seconds)[1], process.returncode) for process in processes]
 
 
-def steps_saved(folder):
-    return [int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
-
-
-def weights(folder):
-    network = restore(folder / "checkpoints" / str(STEPS)).network
-    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
-
-
 def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
-    start, tmp_path_factory, tmp_path, unused_port
+    train, finished, tmp_path, unused_port
 ):
-    one = tmp_path_factory.mktemp("one")
-    assert [code for _, code in ended([start(one)])] == [0]
-
-    four = start(tmp_path, devices=4)
-    wait_until(lambda: logged(tmp_path) > 3, four)
+    four = train(tmp_path, devices=4)
+    wait_for(lambda: step_logged(tmp_path) > 3, four)
     four.send_signal(signal.SIGTERM)
     four.communicate(timeout=60)
     assert four.returncode == 128 + signal.SIGTERM
@@ -104,17 +64,18 @@ def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
     by = (ROOT / "launch" / "train_processes.sh", "2")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     options = ("--input", "streaming")  # each process reads its share
-    launcher = start(tmp_path, *options, by=by, PORT=str(unused_port), PATH=path)
+    launcher = train(tmp_path, *options, by=by, PORT=str(unused_port), PATH=path)
     out, err = launcher.communicate(timeout=150)
     assert launcher.returncode == 0, err
     assert out.count(f"done: {tmp_path} holds the network after {STEPS} steps") == 1
-    for here, there in zip(*map(jax.tree.leaves, map(weights, (tmp_path, one))), strict=True):
+    ends = (weights(folder / "checkpoints" / str(STEPS)) for folder in (tmp_path, finished))
+    for here, there in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-6)
 
 
 def test_where_one_process_is_killed_the_other_ends_with_a_sentence(pair, tmp_path):
     processes = pair(tmp_path, "--steps", "5000", "--loop.validate-every", "5000")
-    wait_until(lambda: logged(tmp_path) > 2, processes[0])
+    wait_for(lambda: step_logged(tmp_path) > 2, processes[0])
     processes[1].kill()
     (err, code), _ = ended(processes)
     assert code in (os.EX_TEMPFAIL, -signal.SIGABRT)  # it is worth starting again
@@ -156,7 +117,7 @@ def test_where_checkpoints_can_no_longer_be_written_both_processes_end(pair, tmp
     often = ("--loop.validate-every", "5000", "--loop.checkpoint-every", "20")
     processes = pair(tmp_path, "--steps", "5000", *often)
     folder = tmp_path / "checkpoints"
-    wait_until(lambda: folder.exists() and steps_saved(tmp_path), processes[0])
+    wait_for(lambda: folder.exists() and steps_saved(tmp_path), processes[0])
     folder.rename(tmp_path / "elsewhere")
     folder.touch()
     (err, code), (_, other_code) = ended(processes)
@@ -167,14 +128,14 @@ def test_where_checkpoints_can_no_longer_be_written_both_processes_end(pair, tmp
 
 def test_two_processes_go_on_from_the_checkpoint_before_a_damaged_one(pair, finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    latest = tmp_path / "checkpoints" / "16"
+    latest = tmp_path / "checkpoints" / str(STEPS)
     shutil.rmtree(latest / "optimizer")
-    (err, code), (other_err, other_code) = ended(pair(tmp_path, "--steps", "16"))
+    (err, code), (other_err, other_code) = ended(pair(tmp_path))
     assert (code, other_code) == (0, 0)
     assert f"warning: {latest} cannot be read (" in err
     assert "; the run continues from step 15" in err
     assert "warning:" not in other_err
-    assert max(steps_saved(tmp_path)) == 16
+    assert max(steps_saved(tmp_path)) == STEPS
 
 
 def test_where_the_loss_diverges_both_processes_say_so(pair, tmp_path):

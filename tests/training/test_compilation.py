@@ -10,6 +10,8 @@ import pytest
 from cmed_jax.training import compilation
 from cmed_jax.training.compilation import programs_kept
 
+pytestmark = pytest.mark.usefixtures("programs_of_its_own")
+
 
 @pytest.fixture(autouse=True)
 def small_programs(monkeypatch):
