@@ -13,7 +13,7 @@ from cmed_jax.data.domain import Familiar
 from cmed_jax.io.pattern import pattern_of_columns
 from cmed_jax.physics.artefact_ranges import LABORATORY, SYNCHROTRON
 from cmed_jax.powder.preparation import Preparation, prepare
-from cmed_jax.prediction.predict import checks
+from cmed_jax.prediction import checks
 from cmed_jax.solution.calculated import Implied
 from cmed_jax.solution.isostructural import Analogue
 
