@@ -47,7 +47,7 @@ class Gate(nnx.Module):
         return jax.nn.softmax(scores, where=present)
 
 
-def mixed(
+def weighted_density(
     densities: Float[Array | np.ndarray, "k *grid"], weights: Float[Array | np.ndarray, " k"]
 ) -> Float[Array, "*grid"]:
     """Return the square of the weighted mean of the roots of densities, e/angstrom^3.

@@ -8,7 +8,7 @@ import jax
 from flax import nnx
 
 from cmed_jax.config import Config
-from cmed_jax.data.domain import Familiar, load_familiar
+from cmed_jax.data.domain import TrainingDomain, load_domain
 from cmed_jax.io import released
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
@@ -25,7 +25,7 @@ class Restored(NamedTuple):
 
     config: Config
     network: Network
-    familiar: Familiar | None = None
+    domain: TrainingDomain | None = None
     gate: Gate | None = None
 
 
@@ -62,4 +62,4 @@ def restore(model: str | Path, *, alone: bool = False) -> Restored:
     one_device = DataParallel(devices=jax.devices()[:1])
     network = nnx.merge(graph, *load(*one_device.abstract(tuple(trees))))
     gate = None if alone else load_gate(folder, int(checksum(nnx.state(network))))
-    return Restored(config, network, load_familiar(folder), gate)
+    return Restored(config, network, load_domain(folder), gate)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cmed_jax.data.dataset import differences
 from cmed_jax.io.run import CONFIG
-from cmed_jax.training.hosts import agreed, as_first_says, leads
+from cmed_jax.training.hosts import broadcast_from_primary, is_primary, raise_together
 
 LOCK = ".lock"
 
@@ -26,12 +26,12 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: another run holds the folder, or not all processes of this one see it.
     """
-    word = as_first_says({"word": token_hex()})["word"]
+    word = broadcast_from_primary({"word": token_hex()})["word"]
     with ExitStack() as held:
-        with agreed():
-            if leads():
+        with raise_together():
+            if is_primary():
                 held.enter_context(_lock(folder, word))
-        with agreed():
+        with raise_together():
             _check_shared(folder, word)
         yield
 
@@ -64,7 +64,7 @@ def _check_shared(folder: Path, word: str) -> None:
 @contextmanager
 def written_once(folder: Path) -> Iterator[Path]:
     """Give the folder to the first process of the run; to others one that is thrown away."""
-    if leads():
+    if is_primary():
         yield folder
         return
     with TemporaryDirectory() as aside:

@@ -191,11 +191,11 @@ def test_densities_are_asked_for_where_they_were_stored(shared):
 @pytest.mark.parametrize("column", ["pattern", "composition", "density", "density_scale"])
 def test_records_that_are_not_finite_are_named(dataset, column):
     examples = load_examples(dataset, "train")
-    spoilt = getattr(examples, column).copy()
-    spoilt[[3, 5]] = np.nan
+    perturbed = getattr(examples, column).copy()
+    perturbed[[3, 5]] = np.nan
     first, second = examples.material_id[[3, 5]]
     with pytest.raises(ValueError, match=f"the records of {first}, {second} hold numbers that are"):
-        Table.of(dataclasses.replace(examples, **{column: spoilt}))
+        Table.of(dataclasses.replace(examples, **{column: perturbed}))
 
 
 def gradient_after(table, network, steps=3, **how):
