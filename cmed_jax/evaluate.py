@@ -21,6 +21,7 @@ from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.evaluation.scoring import Scores
 from cmed_jax.evaluation.suite import EvaluationSuite
 from cmed_jax.io import released
+from cmed_jax.io.atomic import write_text
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
 from cmed_jax.mixture.experts import mixture, mixture_generator
@@ -174,9 +175,7 @@ def _suite(options: Options, data: Path, console: Console | None) -> EvaluationS
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text + "\n")
-    partial.replace(path)
+    write_text(path, text + "\n")
 
 
 def main(args: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cmed_jax.data.dataset import provenance, read_records
+from cmed_jax.io.atomic import write_text
 
 FILE = "familiar.json"
 SEEN = 0.01
@@ -60,12 +60,13 @@ def keep_domain(run: Path, directory: str | Path) -> None:
     path = run / FILE
     if path.exists():
         return
+    # Imported here, so that a prediction, which only loads a domain, needs no reader of datasets.
+    from cmed_jax.data.dataset import provenance, read_records
+
     identity = provenance(directory)["identity"]
     b_factor = identity["b_factor"] if identity["density"] == "iam" else None
     found = TrainingDomain.of(read_records(directory, "train"), b_factor)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(found)) + "\n")
-    partial.replace(path)  # a kill leaves the whole file or none
+    write_text(path, json.dumps(asdict(found)) + "\n")
 
 
 def load_domain(run: Path) -> TrainingDomain | None:

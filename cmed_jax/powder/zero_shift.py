@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts are imported on first use
 from jaxtyping import Float
 
 from cmed_jax.physics.patterns import s_of_two_theta

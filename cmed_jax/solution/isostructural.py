@@ -22,8 +22,8 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported on first use
 from jaxtyping import Float, Integer
-from scipy.ndimage import gaussian_filter1d
 
 from cmed_jax.crystal.atomic_volumes import relative_volume
 from cmed_jax.crystal.canonical import canonical_cell
@@ -356,7 +356,7 @@ def _over_two_theta(
     steps = np.rint((two_theta(s[inside], observed.wavelength) - first) / STEP).astype(int)
     # |F| / s, as in profiles over ln s: neither the strongest lines decide alone nor the crowd.
     height = np.sqrt(squared[inside]) / s[inside]
-    smooth = gaussian_filter1d(
+    smooth = scipy.ndimage.gaussian_filter1d(
         np.bincount(steps, height, round((last - first) / STEP) + 2), WIDTH, mode="constant"
     )
     return smooth / max(np.linalg.norm(smooth), 1e-30)

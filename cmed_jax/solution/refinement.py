@@ -17,8 +17,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported on first use
 from jaxtyping import Float, Float32, Integer
-from scipy.sparse import csr_array
 
 from cmed_jax.crystal.freedom import free_metrics, free_shifts
 from cmed_jax.crystal.material import Material
@@ -248,7 +248,9 @@ class _Model(NamedTuple):
     ) -> Float[np.ndarray, "bins f"]:
         """Return the derivatives of the broadened pattern by the free numbers."""
         s, weight, factors, real, imaginary, squared, place, kept = lines
-        sticks = csr_array((np.ones(len(kept)), (place[kept], kept)), shape=(_USED, len(s)))
+        sticks = scipy.sparse.csr_array(
+            (np.ones(len(kept)), (place[kept], kept)), shape=(_USED, len(s))
+        )
         slopes = real[:, None] * waves.sine - imaginary[:, None] * waves.cosine
         slopes *= (-4 * np.pi * weight)[:, None] * (factors @ self.of_species.T)
         of_shifts = sum(
