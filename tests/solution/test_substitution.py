@@ -134,13 +134,20 @@ def test_places_that_symmetry_does_not_exchange_are_tried_apart(prototypes):
 
 
 @settings(deadline=None)
+@pytest.fixture(scope="module")
+def heusler():
+    """A crystal whose atoms lie at quarters, and its kind."""
+    structure = cubic("Fm-3m", 6.0, Al=ORIGIN, Mn=CENTRE, Cu=QUARTER)
+    (crystal,) = canonical_crystals([material("heusler", structure)])
+    return crystal, crystal_kind(crystal)
+
+
 @given(moved=arrays(float, (4, 3), elements=st.floats(-1e-9, 1e-9)))
-def test_rounding_errors_do_not_change_the_kind_of_a_crystal(moved):
-    """Atoms at quarters, as in a Heusler compound, lie on no boundary of the rounding."""
-    heusler = cubic("Fm-3m", 6.0, Al=ORIGIN, Mn=CENTRE, Cu=QUARTER)
-    (crystal,) = canonical_crystals([material("heusler", heusler)])
+def test_rounding_errors_do_not_change_the_kind_of_a_crystal(heusler, moved):
+    """Atoms at quarters lie on no boundary of the rounding."""
+    crystal, kind = heusler
     nearly = replace(crystal, frac_coords=crystal.frac_coords + moved)
-    assert crystal_kind(nearly) == crystal_kind(crystal)
+    assert crystal_kind(nearly) == kind
 
 
 def test_no_special_place_lies_on_a_boundary_between_kinds():
