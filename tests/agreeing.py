@@ -9,10 +9,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from cmed_jax.config import run_command
+from cmed_jax.cli import run_command
+from cmed_jax.config import HostsConfig
+from cmed_jax.io.run import CHECKPOINTS, CONFIG
 from cmed_jax.training.checkpoint import Checkpoints
-from cmed_jax.training.folder import CHECKPOINTS, CONFIG, locked
-from cmed_jax.training.hosts import HostsConfig, joined, leads, said_by_all
+from cmed_jax.training.folder import locked
+from cmed_jax.training.hosts import allgather_text, is_primary, joined
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import TrainState
 
@@ -43,10 +45,10 @@ def lose(folder):
     """Save again where a file took the folder's place: not even the superuser can write there."""
 
     def put_away():
-        if leads():
+        if is_primary():
             (folder / CHECKPOINTS).rename(folder / "elsewhere")
             (folder / CHECKPOINTS).touch()
-        said_by_all("")
+        allgather_text("")
 
     save(folder, put_away)
 
