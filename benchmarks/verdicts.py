@@ -31,7 +31,7 @@ from cmed_jax.physics import Crystal
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import prepare
 from cmed_jax.prediction.assessment import Explanation, assess
-from cmed_jax.prediction.predict import assessment
+from cmed_jax.prediction import assessment
 from cmed_jax.solution.isostructural import match_pattern
 
 HEARD = 3
@@ -112,17 +112,17 @@ def main() -> None:
     """Run the command."""
     options = tyro.cli(Options, prog="python -m benchmarks.verdicts")
     answers = ask(options)
-    table = Table("", "consistent", "not", "open", "Rwp", "room of the best")
+    table = Table("", "consistent", "not", "open", "Rwp", "relative volume of the best")
     for kind, row in counts(answers).items():
         best = [min(each, key=lambda x: x.rwp) for each in answers[kind] if each]
         rwp, relative_volume = (
             np.percentile([getattr(x, name) for x in best], (10, 50, 90))
-            for name in ("rwp", "room")
+            for name in ("rwp", "relative_volume")
         )
         spread = (" ".join(f"{x:.2f}" for x in values) for values in (rwp, relative_volume))
         table.add_row(kind, *map(str, row), *spread)
     Console().print(f"{options.materials} materials; 10th, 50th and 90th percentiles", table)
-    limits = Table("Rwp", "room", *(f"not: {kind}" for kind in answers))
+    limits = Table("Rwp", "relative volume", *(f"not: {kind}" for kind in answers))
     for rwp, (least, most) in product(LIMITS, ROOMS):
         with patch.multiple(assessment, EXPLAINED=rwp, SMALLEST_VOLUME=least, LARGEST_VOLUME=most):
             doubted = (str(row[1]) for row in counts(answers).values())

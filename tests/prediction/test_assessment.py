@@ -131,7 +131,7 @@ def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
 
 
 @pytest.mark.parametrize(
-    "fault", [{"unexplained": Unexplained(2 * IMPURE)}, {"room": 2 * LARGEST_VOLUME}]
+    "fault", [{"unexplained": Unexplained(2 * IMPURE)}, {"relative_volume": 2 * LARGEST_VOLUME}]
 )
 def test_a_rejected_crystal_does_not_answer_for_one_of_the_same_name(fault):
     """Structure types share formulas; here the rejected crystal fits better than the accepted."""

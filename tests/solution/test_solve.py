@@ -13,7 +13,6 @@ from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import UNEXPLAINED, solution, substitution
 from cmed_jax.evaluation.controls import partial_composition, without_pattern
 from cmed_jax.evaluation.metrics import ssim
-from cmed_jax.solution import solve as module
 from cmed_jax.solution.prototypes import Prototypes, crystal_identity
 from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.site_assignments import partial_site_assignments
@@ -152,7 +151,7 @@ def test_a_crystal_that_no_record_can_be_made_of_leaves_its_place_to_the_next(
     held_out, (crystal,) = split([MOVED["pyrite"]])
     coinciding = replace(crystal, frac_coords=np.zeros_like(crystal.frac_coords))
     found = [*[Refined(coinciding, 0.001)] * refused, Refined(crystal, 0.002)]
-    monkeypatch.setattr(module, "solve", lambda *_: found)
+    monkeypatch.setattr("cmed_jax.evaluation.baselines.solve", lambda *_: found)
     answer = solution(prototypes, nothing)(full_query(held_out))
     assert ssim(held_out.densities([0]), answer[:, 0])[0] > 0.999
 
@@ -161,5 +160,5 @@ def test_a_crystal_that_does_not_explain_the_pattern_takes_no_place(prototypes, 
     held_out, (crystal,) = split([MOVED["pyrite"]])
     coinciding = replace(crystal, frac_coords=np.zeros_like(crystal.frac_coords))
     found = [Refined(coinciding, 0.001), Refined(crystal, UNEXPLAINED + 0.01)]
-    monkeypatch.setattr(module, "solve", lambda *_: found)
+    monkeypatch.setattr("cmed_jax.evaluation.baselines.solve", lambda *_: found)
     assert not solution(prototypes, nothing)(full_query(held_out)).any()

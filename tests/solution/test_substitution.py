@@ -121,7 +121,7 @@ def test_few_crystals_of_one_type_are_tried(prototypes, monkeypatch):
     assert sorted(crystal.space_group for crystal in crystals) == [216, 221, 225, 225]
     assert all(set(crystal.numbers) == {11, 17} for crystal in crystals)
     assert crystals[0].space_group == 225
-    monkeypatch.setattr("cmed_jax.solution.prototypes.OF_KIND", 1)
+    monkeypatch.setattr("cmed_jax.solution.prototypes.TRIED_OF_KIND", 1)
     crystals = substituted_candidates(prototypes, held_out.pattern[0], held_out.composition[0])
     assert sorted(crystal.space_group for crystal in crystals) == [216, 221, 225]
 
