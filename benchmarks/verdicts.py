@@ -30,8 +30,8 @@ from cmed_jax.io.pattern import MeasuredPattern, pattern_of_columns
 from cmed_jax.physics import Crystal
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import prepare
-from cmed_jax.prediction.assessment import Explanation, assess
 from cmed_jax.prediction import assessment
+from cmed_jax.prediction.assessment import Explanation, assess
 from cmed_jax.solution.isostructural import match_pattern
 
 HEARD = 3
