@@ -1,1 +1,1 @@
-"""TODO."""
+"""A measured pattern, prepared: background, lines, zero shift, and the network's grid."""

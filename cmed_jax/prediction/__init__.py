@@ -1,1 +1,1 @@
-"""TODO."""
+"""From a pattern to a density, a cell, and an assessment."""

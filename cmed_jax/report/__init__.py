@@ -1,1 +1,1 @@
-"""What is told of a prediction: its figures, its page, and its plot."""
+"""Everything that is drawn or printed."""
