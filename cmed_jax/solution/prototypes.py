@@ -62,7 +62,7 @@ class Prototypes:
     recipe: Recipe
 
     @classmethod
-    def of(cls, training: Examples, crystals: Sequence[Material], recipe: Recipe) -> "Templates":
+    def of(cls, training: Examples, crystals: Sequence[Material], recipe: Recipe) -> "Prototypes":
         """Prepare the crystals of a training split.
 
         Raises:
@@ -77,7 +77,7 @@ class Prototypes:
         return cls._of(crystals, profiles, recipe)
 
     @classmethod
-    def of_crystals(cls, crystals: Sequence[Material], recipe: Recipe) -> "Templates":
+    def of_crystals(cls, crystals: Sequence[Material], recipe: Recipe) -> "Prototypes":
         """Prepare any crystals in their canonical cells, with simulated patterns.
 
         Raises:
@@ -91,7 +91,7 @@ class Prototypes:
     @classmethod
     def _of(
         cls, crystals: Sequence[Material], profiles: Sequence[Profile], recipe: Recipe
-    ) -> "Templates":
+    ) -> "Prototypes":
         compositions = [composition_vector(crystal.numbers) for crystal in crystals]
         return cls(
             crystals,
