@@ -1,4 +1,4 @@
-"""The command in several processes and on several devices: the weights of one, and one end."""
+"""The command in several processes and on several devices: equal weights, and a common end."""
 
 import os
 import shutil
@@ -17,12 +17,12 @@ STEPS = 16
 
 ALONE = (*PYTHON, "cmed_jax.train")
 ON_A_FULL_DISK = ("bash", "-c", 'ulimit -f 10; exec "$@"', "-", *ALONE)
-"""No file may grow as large as this process's part of a checkpoint."""
+"""A prefix that limits the size of a file below this process's part of a checkpoint."""
 
 
 @pytest.fixture
 def train(tiny):
-    """Start the command, or a script that starts it, on some devices for each process."""
+    """A function that starts the command, or a script for it, on some devices for each process."""
 
     def train(folder, *options, by=ALONE, devices=1, **settings):
         command = (*by, "demo", *tiny, "--run", folder, *options)
@@ -33,7 +33,7 @@ def train(tiny):
 
 @pytest.fixture
 def pair(train, unused_port):
-    """Start two processes of a run; the second elsewhere, or by another command, if it is given."""
+    """A function that starts two processes of a run, the second with its own options if given."""
 
     def pair(folder, *options, second=None, by=ALONE):
         meet = (f"--hosts.coordinator=127.0.0.1:{unused_port}", "--hosts.processes=2")
@@ -78,7 +78,7 @@ def test_where_one_process_is_killed_the_other_ends_with_a_sentence(pair, tmp_pa
     wait_for(lambda: step_logged(tmp_path) > 2, processes[0])
     processes[1].kill()
     (err, code), _ = ended(processes)
-    assert code in (os.EX_TEMPFAIL, -signal.SIGABRT)  # it is worth starting again
+    assert code in (os.EX_TEMPFAIL, -signal.SIGABRT)  # the run may be started again
     assert "another" in err
     assert "start all of them again, and the run continues from its last checkpoint" in err
 
@@ -113,7 +113,7 @@ def test_where_one_process_cannot_write_a_checkpoint_all_end_with_the_fault(pair
 
 
 def test_where_checkpoints_can_no_longer_be_written_both_processes_end(pair, tmp_path):
-    """A file takes the folder's place: not even the superuser can write there."""
+    """A file takes the folder's place, where even the superuser cannot write."""
     often = ("--loop.validate-every", "5000", "--loop.checkpoint-every", "20")
     processes = pair(tmp_path, "--steps", "5000", *often)
     folder = tmp_path / "checkpoints"
