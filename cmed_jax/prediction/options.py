@@ -78,10 +78,7 @@ class PredictionOptions:
             open_source(self.structures)
 
     def _check_cell(self) -> None:
-        if isinstance(self.cell, str):
-            if self.cell != "auto":
-                raise ValueError(f"cell is {self.cell!r}: give six numbers, or auto")
-        elif self.cell is not None:
+        if isinstance(self.cell, tuple):
             primitive_lattice(self.cell, self.centring)
         elif self.centring != "P":
             raise ValueError(f"centring {self.centring} is of no cell: give --cell as well")

@@ -133,6 +133,8 @@ def changed(options: PredictionOptions, changes: dict[str, Any]) -> PredictionOp
         if name not in names:
             raise ValueError(f"unknown option {name!r}: give some of {', '.join(names)}")
     cell = changes.get("cell")
+    if isinstance(cell, str) and cell != "auto":
+        raise ValueError(f"cell is {cell!r}: give six numbers, or auto")
     if cell is not None and not isinstance(cell, str):
         changes = changes | {"cell": tuple(map(float, cell))}
     return replace(options, **changes)

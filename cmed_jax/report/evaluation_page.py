@@ -162,7 +162,7 @@ def _charts(results: Results, absent: Sequence[str]) -> dict[str, str]:
     """Return the charts of all sections that are not absent."""
     found = {
         name: getattr(evaluation_charts, name)(results)
-        for name in ("histogram", "shares", "space_groups", "kin", "regions")
+        for name in ("histogram", "shares", "space_groups", "overlap", "regions")
     }
     if "ranking" not in absent:
         candidates = str(results["ranking"]["samples and baselines"]["candidates"])

@@ -204,7 +204,7 @@ def test_many_space_groups_are_cut_short_and_said_so(scores, test_split):
 
 
 def examined(scores, seed):
-    """The same scores with self-consistency made up for every candidate."""
+    """The same scores with invented self-consistency for every candidate."""
     cosine = np.random.default_rng(seed).random(scores.candidates["ssim"].shape)
     return dataclasses.replace(
         scores,

@@ -1,4 +1,4 @@
-"""The page of a prediction: whole without a network, true to its figures, whatever is known."""
+"""The prediction page: it works offline and matches the figures, whatever is known."""
 
 import base64
 import dataclasses

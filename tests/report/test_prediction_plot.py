@@ -1,4 +1,4 @@
-"""The plot of a prediction: what its axes hold."""
+"""The plot of a prediction: the contents of its axes."""
 
 import io
 
