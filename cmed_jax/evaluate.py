@@ -24,6 +24,7 @@ from cmed_jax.evaluation.page import page
 from cmed_jax.evaluation.pictures import plot_materials
 from cmed_jax.evaluation.protocol import Deviating, Generator
 from cmed_jax.evaluation.report import print_report
+from cmed_jax.files.writable import check_folder
 from cmed_jax.prediction import restore
 from cmed_jax.released import folder as released
 from cmed_jax.training.checkpoint import run_folder
@@ -78,7 +79,8 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
 
     Raises:
         FileNotFoundError: there is no checkpoint, or no dataset.
-        ValueError: there is no run, the dataset has no such split, or an option is out of range.
+        ValueError: there is no run, its results cannot be written, which is said before anything
+            is computed, the dataset has no such split, or an option is out of range.
     """
     if options.run is None:
         raise ValueError("there is no run to evaluate; give its folder")
@@ -88,6 +90,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         )
     config, network, _, gate = restore(options.run, alone=options.alone)
     out = options.report or options.out or _own_folder(options.run, options.split)
+    check_folder(out)
     bench = _bench(options, options.data or Path(config.data), console)
     shape = bench.held_out.density.shape[1:]
     plain: Generator = network_generator(network, shape)
@@ -130,6 +133,8 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
     """
     if options.data is None or options.report is not None:
         raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
+    if options.out is not None:
+        check_folder(options.out)
     bench = _bench(options, options.data, console)
     nobody = dict.fromkeys(("checkpoint", "weights", "config", "gate", "known"))
     found = bench.results(model=None, controls={}, run=nobody)

@@ -15,6 +15,7 @@ from rich.table import Table
 from cmed_jax.config import run_command
 from cmed_jax.evaluation.report import STYLE, TABLE_WIDTH
 from cmed_jax.files.whole import write_text
+from cmed_jax.files.writable import check_folder
 from cmed_jax.jobs import Format, Job, Known, Settings, command_line, run
 from cmed_jax.manifest import check_names, pattern_files, read_manifest
 from cmed_jax.prediction import Restored, restore
@@ -70,6 +71,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the command."""
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.predict")
     _check_out(options.out)
+    check_folder(options.out)
     jobs = options.jobs()
     restored = restore(options.settings.model)
     options.out.mkdir(parents=True, exist_ok=True)

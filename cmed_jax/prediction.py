@@ -619,8 +619,8 @@ def _notes(
         found += [*prepared.warnings, *guard.of_pattern(prepared, artefacts, restored.familiar)]
     if question.shared is not None:
         found.append(question.shared.sentence)
-    asked = question.most and prepared is not None and formula is not None
-    if asked and not known and question.tells_cell:
+    asked = question.most and question.tells_cell
+    if asked and formula is not None and not known:
         found.append(guard.without_template(formula))
     used = restored.gate if prepared is None else formula
     if question.most and question.structures is not None and used is not None:
