@@ -127,7 +127,7 @@ def _sites(block: gemmi.cif.Block) -> list[Site]:
     formula = _formula(block) or {}
     sites: list[Site] = []
     for row in block.find("_atom_site_", names):
-        label, *place = (row.str(i) for i in (0, 2, 3, 4))
+        label, *place = (row[i] for i in (0, 2, 3, 4))
         position = np.array([_number(field) for field in place])
         if not np.isfinite(position).all():
             raise ValueError(f"atom {label!r} has the coordinates {', '.join(place)}: give numbers")

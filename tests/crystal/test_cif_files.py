@@ -83,7 +83,8 @@ def test_rhombohedral_and_hexagonal_axes_are_kept_apart(cell, sites, symbol):
     """As with the operations in the file, by pymatgen."""
     found = read_cif(cif(cell, sites, group(symbol)))
     setting = "R -3 c:R" if cell is RHOMBOHEDRAL else "R -3 c:H"
-    reference = Structure.from_str(cif(cell, sites, operations(setting)), "cif")
+    formula = "_chemical_formula_sum 'Al2 O3'"  # or pymatgen warns
+    reference = Structure.from_str(cif(cell, sites, formula, operations(setting)), "cif")
     assert found.composition == reference.composition
     assert found.composition.reduced_formula == "Al2O3"
     np.testing.assert_allclose(
@@ -157,7 +158,11 @@ def test_rounding_never_adds_an_atom(shift, symbol, place):
 @pytest.mark.parametrize(
     ("sites", "items", "message"),
     [
-        (SALT[1:], ["_chemical_formula_sum 'Na Cl'"], "make Cl4 in the cell, but its _chem.*Na1 Cl1"),
+        (
+            SALT[1:],
+            ["_chemical_formula_sum 'Na Cl'"],
+            "make Cl4 in the cell, but its _chem.*Na1 Cl1",
+        ),
         (SALT, ["_chemical_formula_sum 'Na Cl'", "_cell_formula_units_Z 8"], "Na1 Cl1 times 8"),
         (["Na1 Na 0 0 ? 1"], [], "atom 'Na1' has the coordinates 0, 0, \\?"),
         (["Na1 Na 0 0 0 2.5"], [], "occupancy '2.5'"),
@@ -181,7 +186,7 @@ def test_what_contradicts_itself_is_refused(sites, items, message):
         (cif(CUBIC, SALT, group("X y z")), "space group 'X y z' is not known"),
         (
             cif(CUBIC, SALT, "loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,w'"),
-            "operation 'x,y,w' is none",
+            "operation 'x,y,w' cannot be read",
         ),
     ],
 )
@@ -210,7 +215,7 @@ def test_what_pymatgen_writes_is_read_as_it_was(embedded, symprec):
         crystal = Structure(material.lattice, material.numbers, material.frac_coords)
         found = read_cif(str(CifWriter(crystal, symprec=symprec)))
         assert found.composition.reduced_formula == crystal.composition.reduced_formula
-        assert found.volume / len(found) == pytest.approx(crystal.volume / len(crystal), rel=1e-4)
+        assert found.volume / len(found) == pytest.approx(crystal.volume / len(crystal), rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from cmed_jax.files.readers.axes import (
 from cmed_jax.files.readers.text import number_or_none
 
 INTENSITY = (
-    r"^(i|y|yobs|counts?|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|int|counts|i[-_ ]?obs"
+    r"^(i|y|yobs|counts?|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|(?<![a-z])int|intens|counts|i[-_ ]?obs"
     + r"|impuls|signal|z[aä]hl"
 )
 SIGMA = r"esd|sigma|σ|\berr|uncert|std"
