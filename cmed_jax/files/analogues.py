@@ -31,7 +31,7 @@ from cmed_jax.crystal.freedom import free_metrics
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
 from cmed_jax.crystal.solid_solutions import UNSHARED, Shares, shared_crystal
-from cmed_jax.crystal.volumes import room
+from cmed_jax.crystal.volumes import room, usual_room
 from cmed_jax.evaluation.substitution import (
     REACH,
     Profile,
@@ -110,9 +110,9 @@ class Analogue(NamedTuple):
 
     @property
     def room(self) -> float:
-        """Its volume over what its atoms usually take up; 1 where that is not known."""
+        """Its volume over the nearest that is usual for its atoms; 1 where that is not known."""
         numbers = self.crystal.numbers
-        return room(self.crystal.volume, composition_vector(numbers), len(numbers))
+        return usual_room(self.crystal.volume, composition_vector(numbers), len(numbers))
 
     @property
     def rwp(self) -> float:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.crystal.volumes import volume_of_atom
+from cmed_jax.crystal.volumes import nearest_room, volume_of_atom
 from cmed_jax.data.familiar import SEEN, STEP, Familiar
 from cmed_jax.files.analogues import Analogue
 from cmed_jax.files.cell_search import lattice_type_of
@@ -153,8 +153,7 @@ def room(lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"
     Returns:
         1 as well where that is not known.
     """
-    units = formula_units(lattice, composition)
-    return 1.0 if units is None else units / max(round(units), 1)
+    return nearest_room(cell_volume(lattice), composition, atoms_of_formula(composition))
 
 
 def electrons(

@@ -63,8 +63,9 @@ class Explanation(NamedTuple):
 class Verdict(NamedTuple):
     """Whether a question is consistent, the sentence that says so, or what to check, and by what.
 
-    by: the name of the explanation that is believed; None where none is, which of a consistent
-        question the sentence explains.
+    by: the name of the explanation that is believed; of an inconsistent question that of the one
+        which explains the pattern best, whatever its volume. None where none is, which of a
+        consistent question the sentence explains.
     """
 
     consistent: bool
@@ -117,7 +118,8 @@ def judge(explanations: Sequence[Explanation], wavelength: float, kind: str) -> 
         said = "pattern, wavelength and formula may go together, but no crystal is believed"
         return Verdict(True, f"{said}: {_but_for(min(usual, key=lambda each: each.rwp))}")
     said = f"the wavelength looks wrong, or else the formula: {_explained(best)}"
-    return Verdict(False, said + _anode(best.room, wavelength))
+    by = best.name if best.unexplained.share <= IMPURE else None
+    return Verdict(False, said + _anode(best.room, wavelength), by)
 
 
 def _explained(by: Explanation) -> str:
