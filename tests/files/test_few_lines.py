@@ -16,6 +16,7 @@ from cmed_jax.files.preparation import Preparation, prepare
 from cmed_jax.files.writable import check_folder
 from cmed_jax.jobs import Job, Known, Settings
 from cmed_jax.predict import _attempt
+from cmed_jax.prediction import Restored
 
 ANGLE = np.arange(30, 34, 0.02)
 
@@ -63,7 +64,7 @@ def test_a_fault_about_one_file_is_told_of_it(monkeypatch, tmp_path, error):
 
     monkeypatch.setattr("cmed_jax.predict.run", fail)
     job = Job(Path("a.xy"), Known())
-    outcome = _attempt(job, Settings(model="cubic"), None, tmp_path)
+    outcome = _attempt(job, Settings(model="cubic"), Restored(None, None), tmp_path)
     assert outcome["file"] == "a.xy"
     assert "a fault of this program" in outcome["error"]
     assert type(error).__name__ in outcome["error"]
