@@ -1,0 +1,1 @@
+"""Structures from powder lines: a search for atoms that needs no known crystal."""

@@ -1,0 +1,157 @@
+"""The order of the search: assignments of all space groups, the most promising ones first.
+
+The cost of an assignment is minus the logarithm of its probability, plus the logarithm of the time
+that it takes: what is tried by that order finds the right one soonest. A space group is opened (its
+positions derived, its reflections listed) only when its turn comes.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.solution.assignments import Assignment, assignments
+from cmed_jax.solution.chemistry import least_distances
+from cmed_jax.solution.extinction import Allowed, allowed_settings
+from cmed_jax.solution.formula_units import Contents, contents
+from cmed_jax.solution.frame import HYDROGEN, Frame, frame_of
+from cmed_jax.solution.observed import Groups, ObservedLines, group_lines
+from cmed_jax.solution.separations import Separations
+from cmed_jax.solution.settings import Setting, bravais, settings
+from cmed_jax.solution.starts import Pools
+from cmed_jax.solution.usage import group_cost, position_costs
+
+MOST_FREE = 24
+"""Assignments with more free coordinates are not tried."""
+LINES_PER_FREE = 1.2
+"""Groups of lines that there must be for each free coordinate."""
+COST_OF_DESCENT = 2.5
+"""Logarithm of the time of a descent over that of an assignment without free coordinates."""
+COST_PER_FREE = 0.6
+"""What each free coordinate adds: descents take longer, and succeed more rarely."""
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """All assignments of one space group with one number of formula units.
+
+    Attributes:
+        frame: reflections and measured lines.
+        separations: of the elements.
+        pools: of places on its positions.
+        contents: atoms in the primitive cell.
+    """
+
+    frame: Frame
+    separations: Separations
+    pools: Pools
+    contents: Contents
+
+    def assignments(self) -> Iterator[Assignment]:
+        """Yield its assignments, the most promising first."""
+        counts, group = self.contents.counts, self.frame.group
+        possible = [self.pools.possible(element) for element in range(len(counts))]
+        most = min(MOST_FREE, int(len(self.frame.target) / LINES_PER_FREE))
+        costs = position_costs(group)
+        costs += COST_PER_FREE * np.array([each.free for each in group.positions])
+        for each in assignments(group, counts, np.maximum(costs, 1e-3), possible, most):
+            yield each._replace(cost=each.cost + COST_OF_DESCENT) if each.free else each
+
+
+@dataclass(frozen=True, eq=False)
+class Closed:
+    """What is known of a field before its space group is opened."""
+
+    allowed: Allowed
+    contents: Contents
+    lines: ObservedLines
+    groups: Groups
+
+    def open(self) -> Field:
+        """Return the field."""
+        numbers = self.contents.numbers
+        frame = frame_of(self.allowed.setting, numbers, self.lines, self.groups)
+        least = least_distances(np.array(numbers))
+        separations = Separations.of(self.allowed.setting.lattice, least)
+        pools = Pools(frame, separations, self.contents.counts)
+        return Field(frame, separations, pools, self.contents)
+
+
+def in_order(
+    lattice: Float[np.ndarray, "3 3"],
+    composition: Float[np.ndarray, "119"],
+    lines: ObservedLines,
+    space_group: int | None = None,
+    atoms: int | None = None,
+) -> Iterator[tuple[Field, Assignment]]:
+    """Yield assignments of all space groups that the absences allow, in the order of their cost.
+
+    Args:
+        lattice: rows a, b, c in angstrom, of a primitive or a conventional cell.
+        composition: atom fractions by atomic number.
+        lines: as measured.
+        space_group: number, where it is known.
+        atoms: in the conventional cell, where that is known.
+
+    Raises:
+        ValueError: no line is where the lattice allows one, the space group does not go with the
+            lattice, or no number of formula units fits its volume.
+    """
+    cell = bravais(lattice)
+    candidates = _candidates(settings(cell), space_group, f"{cell.system} {cell.centring}")
+    groups = group_lines(lines, cell.conventional)
+    visible = np.where(np.arange(119) == HYDROGEN, 0, composition).astype(float)
+    heap: list[tuple[float, int, Closed | _Stream]] = []
+    for each in allowed_settings(candidates, cell, groups):
+        base = each.cost + group_cost(each.setting.number, [one.number for one in candidates])
+        for one in contents(each.setting, composition, visible, atoms):
+            heap.append((base + one.cost, len(heap), Closed(each, one, lines, groups)))
+    if not heap:
+        raise ValueError(
+            "no number of formula units fits the volume of the cell: check cell and formula"
+        )
+    heapq.heapify(heap)
+    yield from _merged(heap)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stream:
+    """A field that is open: its next assignment, and those after it."""
+
+    field: Field
+    base: float
+    next: Assignment
+    others: Iterator[Assignment]
+
+
+def _merged(
+    heap: list[tuple[float, int, Closed | _Stream]],
+) -> Iterator[tuple[Field, Assignment]]:
+    while heap:
+        cost, number, top = heapq.heappop(heap)
+        if isinstance(top, Closed):
+            field = top.open()
+            others, base = field.assignments(), cost
+        else:
+            yield top.field, top.next
+            field, base, others = top.field, top.base, top.others
+        following = next(others, None)
+        if following is not None:
+            stream = _Stream(field, base, following, others)
+            heapq.heappush(heap, (base + following.cost, number, stream))
+
+
+def _candidates(
+    every: tuple[Setting, ...], space_group: int | None, lattice: str
+) -> tuple[Setting, ...]:
+    if space_group is None:
+        return every
+    chosen = tuple(each for each in every if each.number == space_group)
+    if not chosen:
+        raise ValueError(
+            f"space group {space_group} does not go with a {lattice} lattice: check it, or give "
+            "the conventional cell"
+        )
+    return chosen
