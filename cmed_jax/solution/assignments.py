@@ -1,15 +1,15 @@
 """Wyckoff assignments: which positions the atoms of each element take, the most usual first.
 
 All ways to fill a cell with given numbers of atoms are far too many to list. They are drawn one by
-one, in the order of their cost: the sum of the costs of their positions. The ways of one element
-come from a search that knows the least that what is left can cost (A*, Hart, Nilsson and Raphael,
-1968); those of all elements together from a heap of sums. A position without free coordinates
-holds one orbit at most, and of assignments that the Euclidean normalizer turns into each other the
-first is given.
+one, in the order of their cost, which is the sum of the costs of their positions: a best-first
+search that knows the least that what is left can cost (A*, Hart, Nilsson and Raphael, 1968). A
+position without free coordinates holds one orbit at most, and of assignments that the Euclidean
+normalizer turns into each other the first is given.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence, Set
+import itertools
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,15 @@ from cmed_jax.solution.wyckoff import Wyckoff
 
 Places = tuple[int, ...]
 """Positions of the orbits of one element, each by its place in `Wyckoff.positions`, ascending."""
+
+
+Clash = Callable[[int, int, int, int], bool]
+"""Tells of (element, position, element, position) whether both orbits cannot be in one cell."""
+
+PAUSE = 300
+"""Steps without an assignment after which the search for one pauses and says how far it is."""
+PATIENCE = 60_000
+"""Steps without an assignment after which a space group is given up."""
 
 
 class Assignment(NamedTuple):
@@ -40,33 +49,39 @@ def assignments(
     counts: Sequence[int],
     costs: Float[np.ndarray, " w"],
     possible: Sequence[Set[int]],
+    clash: Clash,
     most_free: int,
-) -> Iterator[Assignment]:
+) -> Iterator[Assignment | float]:
     """Yield the assignments of a space group, the cheapest first.
+
+    Between them, where finding the next one takes a while, the least that it can cost is yielded,
+    so that a caller can turn to another space group.
 
     Args:
         group: with its positions.
         counts: atoms of each element in the primitive cell.
         costs: of an orbit on each position, above 0.
         possible: positions that the atoms of each element fit on.
+        clash: whether an orbit of one element on a position excludes one of another element.
         most_free: assignments with more free coordinates are left out.
     """
-    lists = [
-        _Drawn(_fillings(group, count, costs, places))
-        for count, places in zip(counts, possible, strict=True)
-    ]
-    free = [position.free for position in group.positions]
     seen: set[tuple[Places, ...]] = set()
-    for cost, places in _sums(lists):
-        flat = [place for each in places for place in each]
-        fixed = [place for place in flat if not free[place]]
-        total = sum(free[place] for place in flat)
-        if len(set(fixed)) < len(fixed) or total > most_free:
+    options = [
+        _Option(element, place, position.multiplicity, position.free, float(costs[place]))
+        for element in range(len(counts))
+        for place, position in enumerate(group.positions)
+        if place in possible[element]
+    ]
+    for filling in _fillings(options, counts, _clashes(options, clash), most_free):
+        if isinstance(filling, float):
+            yield filling
             continue
+        cost, free, taken = filling
+        places = _by_element(taken, len(counts))
         name = _first_equivalent(group, places)
         if name not in seen:
             seen.add(name)
-            yield Assignment(places, total, cost)
+            yield Assignment(places, free, cost)
 
 
 def _first_equivalent(group: Wyckoff, places: tuple[Places, ...]) -> tuple[Places, ...]:
@@ -76,77 +91,92 @@ def _first_equivalent(group: Wyckoff, places: tuple[Places, ...]) -> tuple[Place
     )
 
 
-def _fillings(
-    group: Wyckoff, count: int, costs: Float[np.ndarray, " w"], possible: Set[int]
-) -> Iterator[tuple[float, Places]]:
-    """Yield the sets of positions that hold so many atoms, with their costs, ascending."""
-    places = sorted(possible)
-    sizes = [group.positions[place].multiplicity for place in places]
-    fixed = [not group.positions[place].free for place in places]
-    least = _least_costs(sizes, fixed, [float(costs[place]) for place in places], count)
-    heap = [(least[0][count], 0.0, 0, count, ())]
-    while heap:
-        bound, cost, at, left, chosen = heapq.heappop(heap)
-        if not np.isfinite(bound):
-            return
-        if not left:
-            yield cost, chosen
+class _Option(NamedTuple):
+    """A position that atoms of an element may take."""
+
+    element: int
+    place: int
+    size: int
+    free: int
+    cost: float
+
+
+Taken = tuple[tuple[int, int], ...]
+"""(element, position) of each orbit."""
+
+
+def _clashes(options: Sequence[_Option], clash: Clash) -> list[int]:
+    """Return, as bits, the options that each one excludes: the same place, or one too near."""
+    bits = [0] * len(options)
+    for (i, one), (j, other) in itertools.combinations_with_replacement(enumerate(options), 2):
+        if one.free and other.free:
             continue
-        most = left // sizes[at]
-        for number in range(min(most, 1 if fixed[at] else most) + 1):
-            rest = left - number * sizes[at]
-            paid = cost + number * float(costs[places[at]])
-            ahead = paid + least[at + 1][rest]
-            if np.isfinite(ahead):
-                entry = (ahead, paid, at + 1, rest, chosen + (places[at],) * number)
-                heapq.heappush(heap, entry)
+        if one.place == other.place or clash(one.element, one.place, other.element, other.place):
+            bits[i] |= 1 << j
+            bits[j] |= 1 << i
+    return bits
 
 
-def _least_costs(
-    sizes: Sequence[int], fixed: Sequence[bool], costs: Sequence[float], count: int
-) -> Float[np.ndarray, "w m"]:
-    """Return the least cost to place so many atoms (columns) on positions from one on (rows)."""
-    least = np.full((len(sizes) + 1, count + 1), np.inf)
-    least[-1, 0] = 0.0
-    for at in range(len(sizes) - 1, -1, -1):
-        least[at] = least[at + 1]
-        for left in range(sizes[at], count + 1):
-            before = least[at + 1 if fixed[at] else at, left - sizes[at]]
-            least[at, left] = min(least[at, left], costs[at] + before)
+def _fillings(
+    options: Sequence[_Option], counts: Sequence[int], clashes: Sequence[int], most_free: int
+) -> Iterator[tuple[float, int, Taken] | float]:
+    """Yield cost, free coordinates and orbits of all ways to fill a cell, or a bound of the cost.
+
+    A state is a cell that is filled in part: the least that it can cost in the end, its cost so
+    far, its free coordinates, the option that is decided next, the atoms of that option's element
+    that have no place yet, the options that are excluded (as bits), and the orbits.
+    """
+    least = _least(options, counts, [option.cost for option in options])
+    freest = _least(options, counts, [float(option.free) for option in options])
+    heap = [(float(least[0][counts[0]]), 0.0, 0, 0, counts[0], 0, ())]
+    yield heap[0][0]
+    steps = 0
+    while heap and np.isfinite(heap[0][0]) and steps < PATIENCE:
+        bound, paid, free, at, left, barred, taken = heapq.heappop(heap)
+        steps += 1
+        if at == len(options):
+            yield paid, free, taken
+            steps = 0
+            continue
+        if steps % PAUSE == 0:
+            yield bound
+        element, place, size, freedom, cost = options[at]
+        last = at + 1 == len(options) or options[at + 1].element != element
+        most = 0 if barred >> at & 1 else left // size if freedom else min(left // size, 1)
+        for number in range(most + 1):
+            rest = left - number * size
+            if last:
+                if rest:
+                    continue
+                rest = counts[element + 1] if element + 1 < len(counts) else 0
+            ahead = paid + number * cost + least[at + 1][rest]
+            if ahead < np.inf and free + number * freedom + freest[at + 1][rest] <= most_free:
+                orbits = taken + ((element, place),) * number
+                bits = barred | (clashes[at] if number else 0)
+                more = free + number * freedom
+                heapq.heappush(heap, (ahead, paid + number * cost, more, at + 1, rest, bits, orbits))
+
+
+def _least(
+    options: Sequence[_Option], counts: Sequence[int], costs: Sequence[float]
+) -> list[list[float]]:
+    """Return, for each option and number of atoms left, the least that the rest of a cell costs."""
+    size = max(counts) + 1
+    least = [[0.0] + [np.inf] * (size - 1)]
+    for at in range(len(options) - 1, -1, -1):
+        option, after = options[at], least[0]
+        if at + 1 < len(options) and options[at + 1].element != option.element:
+            beyond = after[counts[options[at + 1].element]]
+            after = [beyond] + [np.inf] * (size - 1)
+        here = list(after)
+        for left in range(option.size, size):
+            before = (here if option.free else after)[left - option.size]
+            here[left] = min(here[left], costs[at] + before)
+        least.insert(0, here)
     return least
 
 
-class _Drawn:
-    """The items of an iterator by their number, drawn as they are asked for."""
-
-    def __init__(self, items: Iterator[tuple[float, Places]]):
-        self._items, self._drawn = items, list[tuple[float, Places]]()
-
-    def __getitem__(self, number: int) -> tuple[float, Places] | None:
-        while len(self._drawn) <= number:
-            item = next(self._items, None)
-            if item is None:
-                return None
-            self._drawn.append(item)
-        return self._drawn[number]
-
-
-def _sums(lists: Sequence[_Drawn]) -> Iterator[tuple[float, tuple[Places, ...]]]:
-    """Yield one item of each list, in the order of the sums of their costs."""
-    start = (0,) * len(lists)
-    heap: list[tuple[float, tuple[int, ...]]] = []
-
-    def push(numbers: tuple[int, ...]) -> None:
-        items = [each[number] for each, number in zip(lists, numbers, strict=True)]
-        if all(item is not None for item in items):
-            heapq.heappush(heap, (sum(item[0] for item in items if item), numbers))
-
-    push(start)
-    while heap:
-        cost, numbers = heapq.heappop(heap)
-        items = [each[number] for each, number in zip(lists, numbers, strict=True)]
-        yield cost, tuple(item[1] for item in items if item)
-        # Only numbers after the last that was raised: so each is reached in one way.
-        last = max((at for at, number in enumerate(numbers) if number), default=0)
-        for at in range(last, len(numbers)):
-            push((*numbers[:at], numbers[at] + 1, *numbers[at + 1 :]))
+def _by_element(taken: Taken, elements: int) -> tuple[Places, ...]:
+    return tuple(
+        tuple(place for element, place in taken if element == each) for each in range(elements)
+    )

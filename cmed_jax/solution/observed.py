@@ -125,21 +125,19 @@ def group_lines(lines: ObservedLines, lattice: Float[np.ndarray, "3 3"]) -> Grou
     s = s[s >= lines.s_min]
     if not len(s):
         raise ValueError("the cell has no reflection in the measured range: check cell and range")
-    start = np.flatnonzero(np.diff(s, prepend=-1.0) > lines.resolution)[:MOST_GROUPS]
-    stop = np.append(start[1:], len(s)) - 1
-    if len(start) == MOST_GROUPS:
-        stop[-1] = start[-1] + np.searchsorted(s[start[-1] :], s[start[-1]] + lines.resolution) - 1
-    low, high = s[start], s[stop]
-    used = (lines.s >= lines.s_min) & (lines.s <= high[-1] + NEAR * lines.resolution)
+    start = np.flatnonzero(np.diff(s, prepend=-1.0) > lines.resolution)
+    low, high = s[start], s[np.append(start[1:], len(s)) - 1]
+    used = (lines.s >= lines.s_min) & (lines.s <= lines.s_max)
     gaps = np.maximum(np.maximum(low - lines.s[used, None], lines.s[used, None] - high), 0)
-    # Of groups that hold the line, or are equally near, the one with the nearest middle.
+    # Of groups that are equally near, the one with the nearest middle.
     middle = np.abs((low + high) / 2 - lines.s[used, None])
     nearest = np.argmin(gaps + 1e-6 * middle, axis=1)
     seen = gaps[np.arange(len(gaps)), nearest] <= NEAR * lines.resolution
     area = lines.area[used]
-    share = np.bincount(nearest[seen], area[seen], len(low))
+    share = np.bincount(nearest[seen], area[seen], len(low))[:MOST_GROUPS]
     if not share.any():
         raise ValueError(
             "no measured line is where the cell allows one: check the cell and the wavelength"
         )
-    return Groups(low, high, share / share.sum(), float(area[~seen].sum() / area.sum()))
+    outside = float(area[~seen].sum() / area.sum())
+    return Groups(low[:MOST_GROUPS], high[:MOST_GROUPS], share / share.sum(), outside)

@@ -29,8 +29,12 @@ LINES_PER_FREE = 1.2
 """Groups of lines that there must be for each free coordinate."""
 COST_OF_DESCENT = 2.5
 """Logarithm of the time of a descent over that of an assignment without free coordinates."""
-COST_PER_FREE = 0.6
+COST_PER_FREE = 1.0
 """What each free coordinate adds: descents take longer, and succeed more rarely."""
+COST_PER_ORBIT = 1.0
+"""What each orbit adds: the atoms of an element seldom take more positions than they must."""
+LEAST_SHARE = 0.9
+"""Share of the least distances that a structure must keep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +53,20 @@ class Field:
     pools: Pools
     contents: Contents
 
-    def assignments(self) -> Iterator[Assignment]:
-        """Yield its assignments, the most promising first."""
+    def assignments(self) -> Iterator[Assignment | float]:
+        """Yield its assignments, the most promising first, and bounds of their cost between."""
         counts, group = self.contents.counts, self.frame.group
         possible = [self.pools.possible(element) for element in range(len(counts))]
         most = min(MOST_FREE, int(len(self.frame.target) / LINES_PER_FREE))
         costs = position_costs(group)
         costs += COST_PER_FREE * np.array([each.free for each in group.positions])
-        for each in assignments(group, counts, np.maximum(costs, 1e-3), possible, most):
-            yield each._replace(cost=each.cost + COST_OF_DESCENT) if each.free else each
+        costs += COST_PER_ORBIT
+        costs = np.maximum(costs, 1e-3)
+        for each in assignments(group, counts, costs, possible, self.pools.clash, most):
+            if isinstance(each, Assignment) and each.free:
+                yield each._replace(cost=each.cost + COST_OF_DESCENT)
+            else:
+                yield each
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +94,10 @@ def in_order(
     lines: ObservedLines,
     space_group: int | None = None,
     atoms: int | None = None,
-) -> Iterator[tuple[Field, Assignment]]:
+) -> Iterator[tuple[Field, Assignment] | None]:
     """Yield assignments of all space groups that the absences allow, in the order of their cost.
+
+    None is yielded where the next one takes a while to find, so that a caller can look at the time.
 
     Args:
         lattice: rows a, b, c in angstrom, of a primitive or a conventional cell.
@@ -118,29 +129,31 @@ def in_order(
 
 @dataclass(frozen=True, eq=False)
 class _Stream:
-    """A field that is open: its next assignment, and those after it."""
+    """A field that is open: what comes next of it (at first nothing), and what after that."""
 
     field: Field
     base: float
-    next: Assignment
-    others: Iterator[Assignment]
+    next: Assignment | float
+    others: Iterator[Assignment | float]
 
 
 def _merged(
     heap: list[tuple[float, int, Closed | _Stream]],
-) -> Iterator[tuple[Field, Assignment]]:
+) -> Iterator[tuple[Field, Assignment] | None]:
     while heap:
         cost, number, top = heapq.heappop(heap)
         if isinstance(top, Closed):
             field = top.open()
-            others, base = field.assignments(), cost
-        else:
+            top = _Stream(field, cost, cost, field.assignments())
+        if isinstance(top.next, Assignment):
             yield top.field, top.next
-            field, base, others = top.field, top.base, top.others
-        following = next(others, None)
+        else:
+            yield None
+        following = next(top.others, None)
         if following is not None:
-            stream = _Stream(field, base, following, others)
-            heapq.heappush(heap, (base + following.cost, number, stream))
+            ahead = following.cost if isinstance(following, Assignment) else following
+            stream = _Stream(top.field, top.base, following, top.others)
+            heapq.heappush(heap, (top.base + ahead, number, stream))
 
 
 def _candidates(

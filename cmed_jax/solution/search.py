@@ -25,13 +25,11 @@ from cmed_jax.solution.descent import (
 )
 from cmed_jax.solution.frame import orbits_of
 from cmed_jax.solution.observed import ObservedLines
-from cmed_jax.solution.order import Field, in_order
+from cmed_jax.solution.order import LEAST_SHARE, Field, in_order
 from cmed_jax.solution.score import Scored, scored
 from cmed_jax.solution.separations import atoms_of
 from cmed_jax.solution.starts import starts
 
-LEAST_SHARE = 0.9
-"""Share of the least distances that a structure must keep."""
 ROUNDS = ((24.0, 5, 0.5), (8.0, 5, 0.5), (2.0, 6, 0.5), (0.0, 14, 0.0))
 """Damping (angstrom^2), steps, and the share of the structures that go on to the next round."""
 LAST = 6
@@ -109,9 +107,12 @@ def search(
     began = time.monotonic()
     run = _Run(began, seconds, np.random.default_rng(seed))
     try:
-        for field, assignment in in_order(lattice, composition, lines, space_group, atoms):
+        for offered in in_order(lattice, composition, lines, space_group, atoms):
             if run.is_over():
                 return run.found(complete=False)
+            if offered is None:
+                continue
+            field, assignment = offered
             if progress is not None:
                 progress(run.progress(field, assignment))
             run.try_assignment(field, assignment)

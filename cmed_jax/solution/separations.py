@@ -95,7 +95,7 @@ class Separations:
         first = atoms.first if orbits is None else atoms.first[orbits]
         coords = (atoms.coords(free) @ self.to_reduced.T).astype(np.float32)
         least = self.least[atoms.element[first]][:, atoms.element] ** 2
-        size = max(1, CHUNK // (len(first) * len(atoms.element) * len(self.shifts)))
+        size = self._chunk(atoms, len(first))
         parts = [
             self._worst(coords[at : at + size], first, least) for at in range(0, len(coords), size)
         ]
@@ -127,8 +127,19 @@ class Separations:
         return squared
 
     def distances(
-        self, atoms: Atoms, free: Float[np.ndarray, "b p"]
-    ) -> Float32[np.ndarray, "b o n"]:
+        self,
+        atoms: Atoms,
+        free: Float[np.ndarray, "b p"],
+        orbits: Integer[np.ndarray, " k"] | None = None,
+    ) -> Float32[np.ndarray, "b k n"]:
         """Return the distances (angstrom) of representative atoms to the nearest images of all."""
+        first = atoms.first if orbits is None else atoms.first[orbits]
         coords = (atoms.coords(free) @ self.to_reduced.T).astype(np.float32)
-        return np.sqrt(self._squared(coords, atoms.first))
+        size = self._chunk(atoms, len(first))
+        parts = [
+            self._squared(coords[at : at + size], first) for at in range(0, len(coords), size)
+        ]
+        return np.sqrt(np.concatenate(parts))
+
+    def _chunk(self, atoms: Atoms, orbits: int) -> int:
+        return max(1, CHUNK // (orbits * len(atoms.element) * len(self.shifts)))

@@ -17,8 +17,8 @@ from cmed_jax.solution.descent import USUAL_B, Fits, residuals
 from cmed_jax.solution.frame import Frame
 from cmed_jax.solution.separations import Separations, atoms_of
 
-POOL = (1, 48, 400, 1200)
-"""Places on a position with so many free coordinates."""
+POOL = ((1, 0), (48, 1), (320, 2), (800, 3))
+"""Places on a position with 0, 1, 2 and 3 free coordinates."""
 APART = 0.82
 """Share of the least distances that starts keep; the descent may part them further."""
 TRIED = 9600
@@ -34,13 +34,11 @@ class Pool(NamedTuple):
 
     Attributes:
         free: coordinates of each place.
-        sums: G of the orbit there.
-        room: whether the atoms of each element keep their distances from each other there.
+        shortest: distance between the orbit's own atoms there, angstrom.
     """
 
     free: Float32[np.ndarray, "k f"]
-    sums: np.ndarray
-    room: Bool[np.ndarray, "e k"]
+    shortest: Float32[np.ndarray, " k"]
 
 
 class Pools:
@@ -49,30 +47,61 @@ class Pools:
     def __init__(self, frame: Frame, separations: Separations, counts: Sequence[int]):
         self._frame, self._separations, self._counts = frame, separations, counts
         self._pools: dict[int, Pool] = {}
+        self._sums: dict[int, np.ndarray] = {}
+        self._nearest: dict[int, np.ndarray] = {}
 
     def __getitem__(self, place: int) -> Pool:
         if place not in self._pools:
             self._pools[place] = self._fill(place)
         return self._pools[place]
 
+    def sums(self, place: int) -> np.ndarray:
+        """Return G of an orbit at each place of a position."""
+        if place not in self._sums:
+            self._sums[place] = self._frame.sums(place, self[place].free)
+        return self._sums[place]
+
+    def room(self, element: int, place: int) -> Bool[np.ndarray, " k"]:
+        """Return at which places of a position the atoms of an element keep their distances."""
+        return self[place].shortest >= APART * self._separations.least[element, element]
+
     def possible(self, element: int) -> set[int]:
         """Return the positions that atoms of an element fit on."""
         positions = self._frame.group.positions
         fitting = (k for k, p in enumerate(positions) if p.multiplicity <= self._counts[element])
-        return {place for place in fitting if self[place].room[element].any()}
+        return {place for place in fitting if self.room(element, place).any()}
+
+    def clash(self, element: int, place: int, other: int, beside: int) -> bool:
+        """Return whether two orbits, of which one is fixed, cannot keep their distances."""
+        if self._frame.group.positions[place].free == 0:
+            element, place, other, beside = other, beside, element, place
+        if self._frame.group.positions[beside].free or place == beside:
+            return place == beside
+        return not (self.room(element, place) & self.far(element, place, other, beside)).any()
+
+    def far(self, element: int, place: int, other: int, beside: int) -> Bool[np.ndarray, " k"]:
+        """Return at which places an orbit keeps its distance from one on a fixed position."""
+        least = APART * self._separations.least[element, other]
+        return self._to_fixed(place)[:, beside] >= least
+
+    def _to_fixed(self, place: int) -> Float32[np.ndarray, "k w"]:
+        """Return the distance of an orbit at each place to the ones on all fixed positions."""
+        if place not in self._nearest:
+            positions, free = self._frame.group.positions, self[place].free
+            fixed = [k for k, position in enumerate(positions) if not position.free]
+            atoms = atoms_of(self._frame.group, [(0, k) for k in (place, *fixed)])
+            lengths = self._separations.distances(atoms, free, np.array([0]))[:, 0]
+            nearest = np.full((len(free), len(positions)), np.inf, np.float32)
+            nearest[:, fixed] = np.minimum.reduceat(lengths, atoms.first, axis=1)[:, 1:]
+            self._nearest[place] = nearest
+        return self._nearest[place]
 
     def _fill(self, place: int) -> Pool:
-        count = self._frame.group.positions[place].free
-        free = evenly(POOL[count], count)
-        room = np.stack(
-            [
-                self._separations.worst(atoms_of(self._frame.group, [(element, place)]), free)
-                >= APART
-                for element in range(len(self._counts))
-            ]
-        )
-        used = room.any(axis=0)
-        return Pool(free[used], self._frame.sums(place, free[used]), room[:, used])
+        free = evenly(*POOL[self._frame.group.positions[place].free])
+        distances = self._separations.distances(atoms_of(self._frame.group, [(0, place)]), free)
+        shortest = distances.min(axis=(1, 2))
+        used = shortest >= APART * self._separations.least.diagonal().min()
+        return Pool(free[used], shortest[used])
 
 
 def evenly(count: int, dimensions: int) -> Float32[np.ndarray, "k f"]:
@@ -111,15 +140,21 @@ def starts(
     factors = np.zeros((1, len(frame.s)), np.complex64)
     free = [np.zeros((1, 0), np.float32) for _ in orbits]
     residual = np.ones(1, np.float32)
+    fixed = [orbit for orbit in orbits if not frame.group.positions[orbit[1]].free]
     for number, at in enumerate(order):
         element, place = orbits[at]
         if not frame.group.positions[place].free:
             factors = factors + frame.factors[element] * frame.fixed_sums[place]
             continue
-        pool = pools[place]
-        parents, places = _pairs(len(factors), pool.room[element], rng)
+        pool, sums = pools[place], frame.factors[element] * pools.sums(place)
+        room = pools.room(element, place)
+        for other, beside in fixed:
+            room = room & pools.far(element, place, other, beside)
+        if not room.any():
+            return None
+        parents, places = _pairs(len(factors), room, rng)
         damping = DAMPING if number < len(order) - 1 else DAMPING / 2
-        found = _compare(frame, factors, pool, element, (parents, places), damping)
+        found = _compare(frame, factors, sums, (parents, places), damping)
         kept = []
         atoms = atoms_of(frame.group, [orbits[other] for other in order[: number + 1]])
         ranked = np.argsort(found)[: CHECKED * width]
@@ -135,7 +170,7 @@ def starts(
         chosen = np.array(kept[:width])
         free = [each[parents[chosen]] if len(each) > 0 else each for each in free]
         free[at] = pool.free[places[chosen]]
-        factors = factors[parents[chosen]] + frame.factors[element] * pool.sums[places[chosen]]
+        factors = factors[parents[chosen]] + sums[places[chosen]]
         residual = found[chosen]
     joined = np.concatenate([np.broadcast_to(x, (len(factors), x.shape[1])) for x in free], axis=1)
     return Fits(joined, np.full(len(joined), USUAL_B, np.float32), residual)
@@ -168,19 +203,17 @@ def _pairs(
 def _compare(
     frame: Frame,
     factors: np.ndarray,
-    pool: Pool,
-    element: int,
+    sums: np.ndarray,
     pairs: tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"]],
     damping: float,
 ) -> Float32[np.ndarray, " t"]:
     """Return the residuals of partial structures with one more orbit."""
     parents, places = pairs
-    added = frame.factors[element] * pool.sums
     size = max(1, 200_000 // len(frame.s))
     parts = []
     for at in range(0, len(parents), size):
         some = slice(at, at + size)
-        total = factors[parents[some]] + added[places[some]]
+        total = factors[parents[some]] + sums[places[some]]
         usual = np.full(len(total), USUAL_B, np.float32)
         parts.append(residuals(frame, total, usual, damping))
     return np.concatenate(parts)
