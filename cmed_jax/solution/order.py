@@ -19,7 +19,7 @@ from cmed_jax.solution.formula_units import Contents, contents
 from cmed_jax.solution.frame import HYDROGEN, Frame, frame_of
 from cmed_jax.solution.observed import Groups, ObservedLines, group_lines
 from cmed_jax.solution.separations import Separations
-from cmed_jax.solution.settings import Setting, bravais, settings
+from cmed_jax.solution.settings import Bravais, Setting, settings
 from cmed_jax.solution.starts import Pools
 from cmed_jax.solution.usage import group_cost, position_costs
 
@@ -71,8 +71,17 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Closed:
-    """What is known of a field before its space group is opened."""
+    """What is known of a field before its space group is opened.
 
+    Attributes:
+        base: cost of the space group and the volume.
+        allowed: the space group.
+        contents: of its primitive cell.
+        lines: as measured.
+        groups: of them.
+    """
+
+    base: float
     allowed: Allowed
     contents: Contents
     lines: ObservedLines
@@ -89,7 +98,7 @@ class Closed:
 
 
 def in_order(
-    lattice: Float[np.ndarray, "3 3"],
+    cell: Bravais,
     composition: Float[np.ndarray, "119"],
     lines: ObservedLines,
     space_group: int | None = None,
@@ -100,7 +109,7 @@ def in_order(
     None is yielded where the next one takes a while to find, so that a caller can look at the time.
 
     Args:
-        lattice: rows a, b, c in angstrom, of a primitive or a conventional cell.
+        cell: the lattice.
         composition: atom fractions by atomic number.
         lines: as measured.
         space_group: number, where it is known.
@@ -110,7 +119,6 @@ def in_order(
         ValueError: no line is where the lattice allows one, the space group does not go with the
             lattice, or no number of formula units fits its volume.
     """
-    cell = bravais(lattice)
     candidates = _candidates(settings(cell), space_group, f"{cell.system} {cell.centring}")
     groups = group_lines(lines, cell.conventional)
     visible = np.where(np.arange(119) == HYDROGEN, 0, composition).astype(float)
@@ -118,7 +126,8 @@ def in_order(
     for each in allowed_settings(candidates, cell, groups):
         base = each.cost + group_cost(each.setting.number, [one.number for one in candidates])
         for one in contents(each.setting, composition, visible, atoms):
-            heap.append((base + one.cost, len(heap), Closed(each, one, lines, groups)))
+            least = base + one.cost + COST_PER_ORBIT * len(one.numbers)
+            heap.append((least, len(heap), Closed(base + one.cost, each, one, lines, groups)))
     if not heap:
         raise ValueError(
             "no number of formula units fits the volume of the cell: check cell and formula"
@@ -144,7 +153,7 @@ def _merged(
         cost, number, top = heapq.heappop(heap)
         if isinstance(top, Closed):
             field = top.open()
-            top = _Stream(field, cost, cost, field.assignments())
+            top = _Stream(field, top.base, cost, field.assignments())
         if isinstance(top.next, Assignment):
             yield top.field, top.next
         else:

@@ -95,7 +95,7 @@ class Separations:
         first = atoms.first if orbits is None else atoms.first[orbits]
         coords = (atoms.coords(free) @ self.to_reduced.T).astype(np.float32)
         least = self.least[atoms.element[first]][:, atoms.element] ** 2
-        size = self._chunk(atoms, len(first))
+        size = self._chunk(len(atoms.element), len(first))
         parts = [
             self._worst(coords[at : at + size], first, least) for at in range(0, len(coords), size)
         ]
@@ -134,12 +134,18 @@ class Separations:
     ) -> Float32[np.ndarray, "b k n"]:
         """Return the distances (angstrom) of representative atoms to the nearest images of all."""
         first = atoms.first if orbits is None else atoms.first[orbits]
-        coords = (atoms.coords(free) @ self.to_reduced.T).astype(np.float32)
-        size = self._chunk(atoms, len(first))
+        return self.lengths(atoms.coords(free), first)
+
+    def lengths(
+        self, coords: Float[np.ndarray, "b n 3"], first: Integer[np.ndarray, " k"]
+    ) -> Float32[np.ndarray, "b k n"]:
+        """Return the distances (angstrom) of some atoms to the nearest images of all."""
+        reduced = (coords @ self.to_reduced.T).astype(np.float32)
+        size = self._chunk(coords.shape[1], len(first))
         parts = [
-            self._squared(coords[at : at + size], first) for at in range(0, len(coords), size)
+            self._squared(reduced[at : at + size], first) for at in range(0, len(coords), size)
         ]
         return np.sqrt(np.concatenate(parts))
 
-    def _chunk(self, atoms: Atoms, orbits: int) -> int:
-        return max(1, CHUNK // (orbits * len(atoms.element) * len(self.shifts)))
+    def _chunk(self, atoms: int, asked: int) -> int:
+        return max(1, CHUNK // (asked * atoms * len(self.shifts)))
