@@ -100,7 +100,9 @@ def _slope(s: Float[np.ndarray, " m"], wavelength: float | None) -> Float[np.nda
     return np.radians(1) * cosine / wavelength
 
 
-def _nearest(s: Float[np.ndarray, " m"], wanted: Float[np.ndarray, " k"]) -> Integer[np.ndarray, " k"]:
+def _nearest(
+    s: Float[np.ndarray, " m"], wanted: Float[np.ndarray, " k"]
+) -> Integer[np.ndarray, " k"]:
     """Return the place of the value that is nearest to each wanted one; s ascends."""
     after = np.clip(np.searchsorted(s, wanted), 1, len(s) - 1)
     return np.where(wanted - s[after - 1] < s[after] - wanted, after - 1, after)

@@ -117,6 +117,9 @@ def _clashes(options: Sequence[_Option], clash: Clash) -> list[int]:
     return bits
 
 
+_State = tuple[float, float, int, int, int, int, Taken]
+
+
 def _fillings(
     options: Sequence[_Option], counts: Sequence[int], clashes: Sequence[int], most_free: int
 ) -> Iterator[tuple[float, int, Taken] | float]:
@@ -128,7 +131,7 @@ def _fillings(
     """
     least = _least(options, counts, [option.cost for option in options])
     freest = _least(options, counts, [float(option.free) for option in options])
-    heap = [(float(least[0][counts[0]]), 0.0, 0, 0, counts[0], 0, ())]
+    heap: list[_State] = [(float(least[0][counts[0]]), 0.0, 0, 0, counts[0], 0, ())]
     yield heap[0][0]
     steps = 0
     while heap and np.isfinite(heap[0][0]) and steps < PATIENCE:
@@ -154,7 +157,9 @@ def _fillings(
                 orbits = taken + ((element, place),) * number
                 bits = barred | (clashes[at] if number else 0)
                 more = free + number * freedom
-                heapq.heappush(heap, (ahead, paid + number * cost, more, at + 1, rest, bits, orbits))
+                heapq.heappush(
+                    heap, (ahead, paid + number * cost, more, at + 1, rest, bits, orbits)
+                )
 
 
 def _least(

@@ -192,4 +192,3 @@ def _intensity_and_slopes(
         np.add.reduceat(intensity, frame.first, axis=1),
         np.add.reduceat(changes, frame.first, axis=2),
     )
-

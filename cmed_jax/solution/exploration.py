@@ -37,12 +37,9 @@ LAST = 6
 """At least so many structures go on."""
 KEPT = 60
 """Structures of different assignments that are remembered."""
-GOOD, EXACT = 0.12, 0.02
-"""Residuals R below which the search looks only a while longer for something better."""
-LONGER, LONGER_IF_EXACT = 2.0, 0.3
-"""How much longer, as a share of the time until then."""
-AT_LEAST = 0.5
-"""And at least so many seconds."""
+ENOUGH = ((0.02, 0.3, 0.5), (0.12, 2.0, 1.0), (0.25, 5.0, 4.0))
+"""Residuals R below which the search goes on only a while longer: that as a share of the time until
+then, and the least of it in seconds."""
 
 
 class Progress(NamedTuple):
@@ -161,12 +158,13 @@ class _Run:
             self._best = sorted(self._best, key=lambda each: each.score)[:KEPT]
 
     def _improved(self, residual: float) -> None:
+        """Note a residual that is the smallest so far, and how long the search goes on for it."""
         passed = time.monotonic() - self._began
-        settled = self._residual < GOOD and residual > 0.7 * self._residual
+        longer = (max(share * passed, least) for limit, share, least in ENOUGH if residual < limit)
+        better = residual < 0.7 * self._residual
         self._residual = residual
-        if residual < GOOD and not settled:
-            share = LONGER_IF_EXACT if residual < EXACT else LONGER
-            self._settled = passed + max(share * passed, AT_LEAST)
+        if better or self._settled == np.inf:
+            self._settled = passed + next(longer, np.inf)
 
 
 def _fit(field: Field, assignment: Assignment, rng: np.random.Generator) -> Fits | None:
@@ -182,9 +180,10 @@ def _fit(field: Field, assignment: Assignment, rng: np.random.Generator) -> Fits
         fits = Fits(nothing, usual, residual)
         return descend(frame, orbits, fits, 4) if residual[0] < 0.5 else fits
     width = int(np.clip(12 * assignment.free, 16, 64))
-    fits = starts(frame, field.separations, field.pools, orbits, width, rng)
-    if fits is None:
+    begun = starts(frame, field.separations, field.pools, orbits, width, rng)
+    if begun is None:
         return None
+    fits = begun
     for damping, steps, share in ROUNDS if assignment.free > 2 else ROUNDS[2:]:
         fits = descend(frame, orbits, fits, steps, damping)
         fits = fits.best(max(LAST, int(share * len(fits.residual))))

@@ -77,7 +77,7 @@ class Frame:
         return tuple(self._wave(position) for position in self.group.positions)
 
     @cached_property
-    def fixed_sums(self) -> dict[int, Complex64[np.ndarray, " m"]]:
+    def fixed_sums(self) -> dict[int, Complex64[np.ndarray, " m"] | Float32[np.ndarray, " m"]]:
         """G of an orbit on each position without free coordinates."""
         nothing = np.zeros((1, 0), np.float32)
         return {
@@ -91,16 +91,19 @@ class Frame:
     ) -> Complex64[np.ndarray, "b m"] | Float32[np.ndarray, "b m"]:
         """Return G of an orbit for rows of its free coordinates; real about a centre."""
         wave = self.waves[place]
-        cosine, sine = _cosine_and_sine(wave, free, both=not self.group.centric)
-        real = np.einsum("bnm,nx->bm", cosine, wave.weight)
-        return real if sine is None else real + 1j * np.einsum("bnm,nx->bm", sine, wave.weight)
+        angles = _angles(wave, free)
+        real = np.einsum("bnm,nx->bm", np.cos(angles), wave.weight)
+        if self.group.centric:
+            return real
+        return real + 1j * np.einsum("bnm,nx->bm", np.sin(angles), wave.weight)
 
     def sums_and_slopes(
         self, place: int, free: Float32[np.ndarray, "b f"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return G of an orbit, and its derivatives by the free coordinates, of shape (b, f, m)."""
         wave = self.waves[place]
-        cosine, sine = _cosine_and_sine(wave, free, both=True)
+        angles = _angles(wave, free)
+        cosine, sine = np.cos(angles), np.sin(angles)
         weighted = 2 * np.pi * wave.weight * wave.turns
         slopes = -np.stack([np.einsum("bnm,nm->bm", sine, turns) for turns in weighted], axis=1)
         real = np.einsum("bnm,nx->bm", cosine, wave.weight)
@@ -197,12 +200,11 @@ def _summed(
     return atoms, np.where(partner[atoms] == atoms, 1.0, 2.0)
 
 
-def _cosine_and_sine(
-    wave: Wave, free: Float32[np.ndarray, "b f"], *, both: bool
-) -> tuple[Float32[np.ndarray, "b n m"], Float32[np.ndarray, "b n m"] | None]:
+def _angles(wave: Wave, free: Float32[np.ndarray, "b f"]) -> Float32[np.ndarray, "b n m"]:
+    """Return 2 pi h.x of each atom that is summed, within one turn."""
     turns = np.broadcast_to(wave.phase, (len(free), *wave.phase.shape)).copy()
     for column, slope in zip(free.T, wave.turns, strict=True):
         turns += column[:, None, None] * slope
     turns -= np.rint(turns)
     turns *= np.float32(2 * np.pi)
-    return np.cos(turns), np.sin(turns) if both else None
+    return turns

@@ -38,11 +38,11 @@ class ObservedLines:
 
     s: Float[np.ndarray, " k"]
     area: Float[np.ndarray, " k"]
-    s_min: float
-    s_max: float
+    s_min: float | int
+    s_max: float | int
     resolution: float = 5e-4
     wavelength: float | None = None
-    monochromator: float = 0.0
+    monochromator: float | int = 0.0
 
     def __post_init__(self):
         if not (np.isfinite(self.area).all() and (self.area >= 0).all() and self.area.any()):
@@ -58,10 +58,10 @@ class ObservedLines:
         cls,
         angle: Float[np.ndarray, " k"],
         area: Float[np.ndarray, " k"],
-        span: tuple[float, float],
-        width: float,
+        span: tuple[float | int, float | int],
+        width: float | int,
         wavelength: float,
-        monochromator: float = 0.0,
+        monochromator: float | int = 0.0,
     ) -> "ObservedLines":
         """Return lines that were measured over two-theta.
 

@@ -69,9 +69,7 @@ def scored(
     return min(found, key=lambda each: each.score, default=None)
 
 
-def _scored(
-    frame: Frame, separations: Separations, assignment: Assignment, fit: Fits
-) -> Scored:
+def _scored(frame: Frame, separations: Separations, assignment: Assignment, fit: Fits) -> Scored:
     residual = float(np.sqrt(max(float(fit.residual[0]), 0.0)))
     misfit = _misfit(frame, separations, assignment, fit)
     lines, used = len(frame.target), CONSTRAINED * assignment.free
@@ -84,9 +82,7 @@ def _scored(
     )
 
 
-def _misfit(
-    frame: Frame, separations: Separations, assignment: Assignment, fit: Fits
-) -> float:
+def _misfit(frame: Frame, separations: Separations, assignment: Assignment, fit: Fits) -> float:
     """Return how unusual the nearest neighbours of the orbits are, on average."""
     atoms = atoms_of(frame.group, orbits_of(assignment.places))
     distances = separations.distances(atoms, fit.free)[0]

@@ -8,11 +8,11 @@ No known crystal is needed. What the search looks at, and in which order, stands
     print(result.verdict, result.structures[0].space_group, result.structures[0].sites)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from cmed_jax.crystal.composition import Knowledge, parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
@@ -49,11 +49,11 @@ class SearchResult:
 
 
 def search_structures(
-    cell: Float[np.ndarray, "3 3"] | Float[np.ndarray, "6"],
-    composition: str | dict[str, float] | Float[np.ndarray, "119"],
+    cell: Real[np.ndarray, "3 3"] | Real[np.ndarray, "6"],
+    composition: str | Mapping[str, float | int] | Float[np.ndarray, "119"],
     lines: ObservedLines,
     *,
-    seconds: float = 60.0,
+    seconds: float | int = 60.0,
     space_group: int | None = None,
     atoms: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -76,7 +76,11 @@ def search_structures(
         ValueError: the cell is none, the composition is not known in full, no line is where the
             cell allows one, or no number of formula units fits its volume.
     """
-    lattice = primitive_lattice(cell) if np.shape(cell) == (6,) else np.asarray(cell, float)
+    lattice = (
+        primitive_lattice(np.asarray(cell, float))
+        if np.shape(cell) == (6,)
+        else np.asarray(cell, float)
+    )
     fractions = _fractions(composition)
     refined, lines = aligned(bravais(lattice), lines)
     groups = group_lines(lines, refined.conventional)
@@ -84,7 +88,7 @@ def search_structures(
         refined,
         fractions,
         lines,
-        seconds=seconds,
+        seconds=float(seconds),
         space_group=space_group,
         atoms=atoms,
         progress=progress,
@@ -103,14 +107,14 @@ def search_structures(
 
 
 def _fractions(
-    composition: str | dict[str, float] | Float[np.ndarray, "119"],
+    composition: str | Mapping[str, float | int] | Float[np.ndarray, "119"],
 ) -> Float[np.ndarray, "119"]:
     if isinstance(composition, np.ndarray):
         fractions, known = composition, Knowledge.FULL
     else:
         fractions, known = parse_composition(composition)
-    elements = np.flatnonzero(fractions)
-    if known is not Knowledge.FULL or not set(elements.tolist()) - {HYDROGEN}:
+    whole = known is Knowledge.FULL and abs(float(fractions.sum()) - 1) < 1e-3
+    if not whole or not set(np.flatnonzero(fractions).tolist()) - {HYDROGEN}:
         raise ValueError(
             "the search needs all elements and their ratios, and one besides hydrogen: give a "
             "formula such as ZnCO3"

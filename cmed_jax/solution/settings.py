@@ -85,9 +85,9 @@ def bravais(lattice: Float[np.ndarray, "3 3"], tolerance: float = TOLERANCE) -> 
     """
     point = Material("lattice", np.asarray(lattice, float), np.array([1]), np.zeros((1, 3)))
     ideal = canonical_cell(point, tolerance)
-    centring = moyopy.SpaceGroupType(ideal.space_group).hm_short[0]
-    conventional = np.linalg.inv(PRIMITIVE[centring].T) @ ideal.lattice
-    return Bravais(crystal_system(ideal.space_group), centring, conventional)
+    number = int(ideal.space_group or 1)
+    conventional = np.linalg.inv(PRIMITIVE[_centring(number)].T) @ ideal.lattice
+    return Bravais(crystal_system(number), _centring(number), conventional)
 
 
 def settings(cell: Bravais) -> tuple[Setting, ...]:

@@ -6,7 +6,7 @@ as well. Descriptions of one structure are one answer.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -112,7 +112,8 @@ class SolvedStructure:
         from pymatgen.core import Lattice, Structure
 
         cell = self._dataset.std_cell
-        return Structure(Lattice(cell.basis), cell.numbers, cell.positions)
+        species = [SYMBOLS[number] for number in cell.numbers]
+        return Structure(Lattice(cell.basis), species, cell.positions)
 
     @property
     def cell(self) -> Float[np.ndarray, "6"]:
@@ -122,19 +123,18 @@ class SolvedStructure:
     @property
     def sites(self) -> tuple[Site, ...]:
         """Atoms by Wyckoff letter, in the standard conventional cell."""
-        found = self._dataset
-        orbits, numbers = np.array(found.orbits), np.array(found.std_cell.numbers)
-        # Orbits are of the given cell; the standard one holds each of its atoms several times.
-        standard = moyopy.MoyoDataset(found.std_cell, symprec=SYMPREC / 10, setting=_STANDARD)
-        orbits, positions = np.array(standard.orbits), np.array(found.std_cell.positions)
+        cell = self._dataset.std_cell
+        # Asked of the standard cell, for orbits are numbered by the atoms of the given one.
+        standard = moyopy.MoyoDataset(cell, symprec=SYMPREC / 10, setting=_STANDARD)
+        orbits = np.array(standard.orbits)
         return tuple(
             Site(
-                SYMBOLS[numbers[first]],
+                SYMBOLS[cell.numbers[first]],
                 standard.wyckoffs[first],
                 int((orbits == first).sum()),
-                tuple(float(x) for x in positions[first] % 1.0),
+                _within_cell(cell.positions[first]),
             )
-            for first in np.unique(orbits)
+            for first in np.unique(orbits).tolist()
         )
 
     @cached_property
@@ -149,6 +149,11 @@ class SolvedStructure:
 
 
 _STANDARD = moyopy.Setting.standard()
+
+
+def _within_cell(coords: Sequence[float]) -> tuple[float, float, float]:
+    x, y, z = (float(each % 1.0) for each in coords)
+    return x, y, z
 
 
 def solved_structures(
@@ -179,8 +184,6 @@ def verdict(structures: Sequence[SolvedStructure]) -> Verdict:
 
 
 def _judged(each: SolvedStructure, different: Sequence[SolvedStructure]) -> SolvedStructure:
-    from dataclasses import replace
-
     agreement = 1 / (1 + np.exp((each.residual - HALF) / WIDTH))
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))
     first = each is different[0]
@@ -248,9 +251,7 @@ def _higher(plain: Material, each: Scored, lines: ObservedLines, groups: Groups)
     return plain
 
 
-def _residual(
-    material: Material, b_factor: float, lines: ObservedLines, groups: Groups
-) -> float:
+def _residual(material: Material, b_factor: float, lines: ObservedLines, groups: Groups) -> float:
     """Return R of a structure as it is, without any symmetry."""
     setting = Setting(1, np.eye(3, dtype=int), material.lattice)
     numbers, element = np.unique(material.numbers, return_inverse=True)
