@@ -98,7 +98,7 @@ def search_structures(
     structures = tuple(solved_structures(found.best, hydrogen, lines, groups))
     return SearchResult(
         structures,
-        verdict(structures),
+        verdict(structures, lines),
         groups.outside,
         found.tried,
         found.seconds,

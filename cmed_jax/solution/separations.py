@@ -116,12 +116,13 @@ class Separations:
         """Return the square of the distance of each atom's nearest image, but of an atom itself."""
         gaps = coords[:, first, None] - coords[:, None]
         gaps -= np.rint(gaps)
-        cartesian = gaps @ self.reduced
+        # One array for each axis: sums over a last axis of three are slow.
+        x, y, z = np.moveaxis(gaps @ self.reduced, -1, 0).copy()
         squared = np.full(gaps.shape[:-1], np.inf, np.float32)
         itself = first[:, None] == np.arange(coords.shape[1])
-        for shift in self.shifts:
-            image = ((cartesian + shift) ** 2).sum(axis=-1)
-            if not shift.any():
+        for a, b, c in self.shifts:
+            image = (x + a) ** 2 + (y + b) ** 2 + (z + c) ** 2
+            if a == b == c == 0:
                 image[:, itself] = np.inf
             np.minimum(squared, image, out=squared)
         return squared

@@ -46,6 +46,8 @@ FOUND, LIKELY = 0.12, 0.2
 
 Of 39 measured patterns 18 right structures and no wrong one had less than 0.12, and no structure
 found for shuffled intensities; less than 0.20 had 28 right ones, one wrong and one shuffled."""
+IDEAL = 0.2
+"""Share of these residuals that counts for ideal lines, whose areas have no error."""
 APART = 1.3
 """The next different structure must have so many times the residual of one that is found."""
 HALF, WIDTH = 0.27, 0.045
@@ -172,19 +174,27 @@ def solved_structures(
         different.append(each)
         if len(different) == GIVEN:
             break
-    return [_judged(each, different) for each in different]
+    return [_judged(each, different, expected_error(lines)) for each in different]
 
 
-def verdict(structures: Sequence[SolvedStructure]) -> Verdict:
-    """Return how far the first of several different structures can be trusted."""
-    if not structures or structures[0].residual >= LIKELY:
+def expected_error(lines: ObservedLines) -> float:
+    """Return by how much smaller residuals of right structures are than measured patterns give."""
+    return 1.0 if lines.wavelength is not None else IDEAL
+
+
+def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verdict:
+    """Return how far the first of several different structures of some lines can be trusted."""
+    error = expected_error(lines)
+    if not structures or structures[0].residual >= LIKELY * error:
         return "not found"
     alone = _lead(structures[0], structures) >= APART
-    return "found" if structures[0].residual < FOUND and alone else "likely"
+    return "found" if structures[0].residual < FOUND * error and alone else "likely"
 
 
-def _judged(each: SolvedStructure, different: Sequence[SolvedStructure]) -> SolvedStructure:
-    agreement = 1 / (1 + np.exp((each.residual - HALF) / WIDTH))
+def _judged(
+    each: SolvedStructure, different: Sequence[SolvedStructure], error: float
+) -> SolvedStructure:
+    agreement = 1 / (1 + np.exp(np.clip((each.residual / error - HALF) / WIDTH, -50, 50)))
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))
     first = each is different[0]
     share = ALONE + (1 - ALONE) * lead if first else 1 - ALONE

@@ -49,6 +49,7 @@ class Pools:
         self._pools: dict[int, Pool] = {}
         self._sums: dict[int, np.ndarray] = {}
         self._nearest: dict[int, np.ndarray] = {}
+        self._room: dict[tuple[int, int], np.ndarray] = {}
 
     def __getitem__(self, place: int) -> Pool:
         if place not in self._pools:
@@ -63,7 +64,10 @@ class Pools:
 
     def room(self, element: int, place: int) -> Bool[np.ndarray, " k"]:
         """Return at which places of a position the atoms of an element keep their distances."""
-        return self[place].shortest >= APART * self._separations.least[element, element]
+        if (element, place) not in self._room:
+            least = APART * self._separations.least[element, element]
+            self._room[element, place] = self[place].shortest >= least
+        return self._room[element, place]
 
     def possible(self, element: int) -> set[int]:
         """Return the positions that atoms of an element fit on."""

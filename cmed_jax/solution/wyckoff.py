@@ -93,13 +93,13 @@ def wyckoff(number: int) -> Wyckoff:
     labels = np.full([STEPS] * 3, -1)
     found: list[tuple[Position, np.ndarray]] = []
     # Special points come first, so that what is left of a line or plane is general on it.
-    for index in np.lexsort((np.arange(len(grid)), -kept.sum(axis=1))):
-        point = grid[index]
-        if labels[tuple(point)] >= 0:
-            continue
-        position, members = _position(point, kept, kept[index], rotations, translations)
+    left = np.argsort(-kept.sum(axis=1), kind="stable")
+    while len(left):
+        point = grid[left[0]]
+        position, members = _position(point, kept, kept[left[0]], rotations, translations)
         labels[tuple(members.T)] = len(found)
         found.append((position, point))
+        left = left[labels.ravel()[left] < 0]
     positions, points = zip(*found, strict=True)
     equivalent = _equivalent(number, centre, np.array(points), labels)
     return Wyckoff(
