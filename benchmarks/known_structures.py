@@ -1,9 +1,9 @@
 """Count what known crystals look like: `python -m benchmarks.known_structures --materials FILE`.
 
 Writes the tables of `cmed_jax/crystal/embedded` that the search for structures is guided by, from
-crystals of at most 24 atoms in the primitive cell. The tables in the package are of the embedded
-crystals and of every third of the Materials Project's (version 2023.11.1, CC BY 4.0) that is in a
-training split (`--materials all.jsonl.gz --every 3`); held-out materials decide nothing:
+crystals of at most 20 atoms in the primitive cell. The tables in the package are of the embedded
+crystals and of every sixth of the Materials Project's (version 2023.11.1, CC BY 4.0) that is in a
+training split (`--materials all.jsonl.gz --every 6`); held-out materials decide nothing:
 
 - `shortest_distances.csv`: how near two elements come, in angstrom: the 1 % quantile over crystals;
 - `nearest_neighbours.csv`: how far the nearest neighbour of an element is, where it is of another;
@@ -32,7 +32,7 @@ from cmed_jax.crystal.sources import open_source
 from cmed_jax.solution.wyckoff import position_of, wyckoff
 
 FOLDER = Path(cmed_jax.crystal.__file__).parent / "embedded"
-ATOMS = 24
+ATOMS = 20
 LEAST_SEEN = 3
 _CELLS = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.volumes import volume_of_atom
-from cmed_jax.solution.settings import Setting
+from cmed_jax.solution.settings import Setting, lattice_points
 
 USUAL, UNUSUAL = 0.13, 0.45
 """Deviation of the logarithm of a volume from the usual one, and where it is known of no element
@@ -55,7 +55,6 @@ def contents(
     """
     unit = formula_unit(composition)
     volume = abs(float(np.linalg.det(setting.lattice)))
-    conventional = abs(float(np.linalg.det(setting.axes))) * volume
     usual, spread = volume_of_atom(composition), USUAL
     if usual is None:
         usual, spread = UNKNOWN, UNUSUAL
@@ -65,7 +64,7 @@ def contents(
         off = float(np.log(volume / (units * unit.sum() * usual))) / spread
         counts = tuple((units * unit[list(numbers)]).tolist())
         if atoms is not None:
-            fits = abs(units * unit.sum() * conventional / volume - atoms) < 0.5
+            fits = units * unit.sum() * lattice_points(setting.number) == atoms
         else:
             fits = abs(off) <= FARTHEST
         if fits:

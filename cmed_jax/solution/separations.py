@@ -10,6 +10,9 @@ from jaxtyping import Float, Float32, Integer
 
 from cmed_jax.solution.wyckoff import Wyckoff
 
+FARTHER = 1.6
+"""Distances up to so many times the longest of the least ones are exact; beyond, an image that is
+not the nearest may be measured."""
 CHUNK = 2_000_000
 """Distances that are computed at once, which bounds the memory."""
 
@@ -75,7 +78,7 @@ class Separations:
         spacing = 1 / np.linalg.norm(np.linalg.inv(reduced), axis=0)
         cells = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
         # After rounding an atom is at most half a cell away in each direction.
-        near = ((np.abs(cells) - 0.5) * spacing < least.max()).all(axis=1)
+        near = ((np.abs(cells) - 0.5) * spacing < FARTHER * least.max()).all(axis=1)
         shifts = (cells[near] @ reduced).astype(np.float32)
         return cls(to_reduced, reduced.astype(np.float32), shifts, least.astype(np.float32))
 

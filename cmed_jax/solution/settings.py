@@ -106,6 +106,11 @@ def settings(cell: Bravais) -> tuple[Setting, ...]:
     return tuple(found)
 
 
+def lattice_points(number: int) -> int:
+    """Return how many lattice points the conventional cell of a space group holds."""
+    return round(1 / np.linalg.det(PRIMITIVE[_centring(number)]))
+
+
 def _centring(number: int) -> str:
     return moyopy.SpaceGroupType(number).hm_short[0]
 

@@ -154,7 +154,7 @@ _STANDARD = moyopy.Setting.standard()
 
 
 def _within_cell(coords: Sequence[float]) -> tuple[float, float, float]:
-    x, y, z = (float(each % 1.0) for each in coords)
+    x, y, z = (round(float(each), 6) % 1.0 for each in coords)
     return x, y, z
 
 

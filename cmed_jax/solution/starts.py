@@ -8,10 +8,11 @@ best are kept, as in a beam search.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Complex64, Float32, Int
 
 from cmed_jax.solution.descent import USUAL_B, Fits, residuals
 from cmed_jax.solution.frame import Frame
@@ -141,43 +142,101 @@ def starts(
         rng: draws where there are too many places to try all.
     """
     order = _order(frame, orbits)
-    factors = np.zeros((1, len(frame.s)), np.complex64)
-    free = [np.zeros((1, 0), np.float32) for _ in orbits]
-    residual = np.ones(1, np.float32)
-    fixed = [orbit for orbit in orbits if not frame.group.positions[orbit[1]].free]
-    for number, at in enumerate(order):
-        element, place = orbits[at]
-        if not frame.group.positions[place].free:
-            factors = factors + frame.factors[element] * frame.fixed_sums[place]
-            continue
-        pool, sums = pools[place], frame.factors[element] * pools.sums(place)
-        room = pools.room(element, place)
-        for other, beside in fixed:
-            room = room & pools.far(element, place, other, beside)
+    beam = _Beam(frame, separations, pools, [orbits[at] for at in order], width, rng)
+    partial = beam.begin()
+    for number in range(len(beam.fixed), len(orbits)):
+        following = beam.add(partial, number)
+        if following is None:
+            return None
+        partial = following
+    # What was placed in the order of strength is given in the order of the orbits.
+    free = np.concatenate([partial.free[order.index(at)] for at in range(len(orbits))], axis=1)
+    return Fits(free, np.full(len(free), USUAL_B, np.float32), partial.residual)
+
+
+class _Partial(NamedTuple):
+    """Structures of which some orbits are placed.
+
+    Attributes:
+        factors: their structure factors.
+        free: coordinates of each orbit that is placed.
+        residual: of the structures.
+    """
+
+    factors: Complex64[np.ndarray, "b m"]
+    free: list[Float32[np.ndarray, "b _"]]
+    residual: Float32[np.ndarray, " b"]
+
+    def at(self, rows: Int[np.ndarray, " t"]) -> "_Partial":
+        """Return some of them, one perhaps several times."""
+        free = [each[rows] for each in self.free]
+        return _Partial(self.factors[rows], free, self.residual[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class _Beam:
+    """What the orbits of an assignment are placed with; the first ones are those that are fixed."""
+
+    frame: Frame
+    separations: Separations
+    pools: Pools
+    orbits: list[tuple[int, int]]
+    width: int
+    rng: np.random.Generator
+
+    @property
+    def fixed(self) -> list[tuple[int, int]]:
+        """Orbits without free coordinates."""
+        return [orbit for orbit in self.orbits if not self.frame.group.positions[orbit[1]].free]
+
+    def begin(self) -> _Partial:
+        """Return the structure of the fixed orbits alone."""
+        factors = np.zeros((1, len(self.frame.s)), np.complex64)
+        for element, place in self.fixed:
+            factors = factors + self.frame.factors[element] * self.frame.fixed_sums[place]
+        free = [np.zeros((1, 0), np.float32) for _ in self.fixed]
+        return _Partial(factors, free, np.ones(1, np.float32))
+
+    def add(self, partial: _Partial, number: int) -> _Partial | None:
+        """Return the best structures with one more orbit; None where it has no room."""
+        element, place = self.orbits[number]
+        room = self.pools.room(element, place)
+        for other, beside in self.fixed:
+            room = room & self.pools.far(element, place, other, beside)
         if not room.any():
             return None
-        parents, places = _pairs(len(factors), room, rng)
-        damping = DAMPING if number < len(order) - 1 else DAMPING / 2
-        found = _compare(frame, factors, sums, (parents, places), damping)
-        kept = []
-        atoms = atoms_of(frame.group, [orbits[other] for other in order[: number + 1]])
-        ranked = np.argsort(found)[: CHECKED * width]
-        for rows in np.array_split(ranked, max(1, len(ranked) // (2 * width))):
-            trial = [free[other][parents[rows]] for other in order[:number]]
-            trial.append(pool.free[places[rows]])
-            worst = separations.worst(atoms, np.concatenate(trial, axis=1), np.array([number]))
-            kept += rows[worst >= APART].tolist()
-            if len(kept) >= width:
-                break
-        if not kept:
+        sums = self.frame.factors[element] * self.pools.sums(place)
+        parents, places = _pairs(len(partial.factors), room, self.rng)
+        damping = DAMPING if number < len(self.orbits) - 1 else DAMPING / 2
+        residual = _compare(self.frame, partial.factors, sums, (parents, places), damping)
+        chosen = self._with_room(partial, number, (parents, places), residual)
+        if not len(chosen):
             return None
-        chosen = np.array(kept[:width])
-        free = [each[parents[chosen]] if len(each) > 0 else each for each in free]
-        free[at] = pool.free[places[chosen]]
-        factors = factors[parents[chosen]] + sums[places[chosen]]
-        residual = found[chosen]
-    joined = np.concatenate([np.broadcast_to(x, (len(factors), x.shape[1])) for x in free], axis=1)
-    return Fits(joined, np.full(len(joined), USUAL_B, np.float32), residual)
+        parents, places = parents[chosen], places[chosen]
+        before = partial.at(parents)
+        free = [*before.free, self.pools[place].free[places]]
+        return _Partial(before.factors + sums[places], free, residual[chosen])
+
+    def _with_room(
+        self,
+        partial: _Partial,
+        number: int,
+        pairs: tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"]],
+        residual: Float32[np.ndarray, " t"],
+    ) -> Int[np.ndarray, " r"]:
+        """Return the best structures whose newest orbit keeps its distances."""
+        parents, places = pairs
+        atoms = atoms_of(self.frame.group, self.orbits[: number + 1])
+        pool = self.pools[self.orbits[number][1]].free
+        kept: list[int] = []
+        ranked = np.argsort(residual)[: CHECKED * self.width]
+        for rows in np.array_split(ranked, max(1, len(ranked) // (2 * self.width))):
+            free = [*partial.at(parents[rows]).free, pool[places[rows]]]
+            worst = self.separations.worst(atoms, np.concatenate(free, axis=1), np.array([number]))
+            kept += rows[worst >= APART].tolist()
+            if len(kept) >= self.width:
+                break
+        return np.array(kept[: self.width], int)
 
 
 def _order(frame: Frame, orbits: list[tuple[int, int]]) -> list[int]:
