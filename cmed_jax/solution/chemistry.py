@@ -1,6 +1,6 @@
 """Which distances between atoms are usual, and which are too short to be.
 
-`benchmarks/known_structures.py` counts both from the embedded crystals. Pairs of elements that it
+`benchmarks/known_structures.py` counts both from known crystals. Pairs of elements that it
 met too rarely are judged by covalent radii (Cordero et al., Dalton Trans. 2832, 2008, in gemmi).
 """
 

@@ -25,7 +25,7 @@ EMPTY = 1e-3
 """Groups of lines with less than this share of the strongest count as empty."""
 PER_EMPTY = 0.25
 """Cost of each empty group that is allowed, beyond the fewest: most reflections can be weak."""
-MOST_EMPTY = 14.0
+MOST_EMPTY = 20.0
 """Most that empty groups cost, for pseudo-symmetry makes many reflections weak at once."""
 
 

@@ -6,18 +6,20 @@ positions derived, its reflections listed) only when its turn comes.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 from jaxtyping import Float
 
+from cmed_jax.crystal.canonical import space_group
 from cmed_jax.solution.assignments import Assignment, assignments
 from cmed_jax.solution.chemistry import least_distances
-from cmed_jax.solution.extinction import Allowed, allowed_settings
+from cmed_jax.solution.extinction import allowed_settings
 from cmed_jax.solution.formula_units import Contents, contents
 from cmed_jax.solution.frame import HYDROGEN, Frame, frame_of
-from cmed_jax.solution.observed import Groups, ObservedLines, group_lines
+from cmed_jax.solution.observed import ObservedLines, group_lines
 from cmed_jax.solution.separations import Separations
 from cmed_jax.solution.settings import Bravais, Setting, settings
 from cmed_jax.solution.starts import Pools
@@ -75,33 +77,37 @@ class Closed:
 
     Attributes:
         base: cost of the space group and the volume.
-        allowed: the space group.
         contents: of its primitive cell.
-        lines: as measured.
-        groups: of them.
+        frame: makes the reflections of the space group, once for all numbers of formula units.
     """
 
     base: float
-    allowed: Allowed
     contents: Contents
-    lines: ObservedLines
-    groups: Groups
+    frame: Callable[[], Frame]
 
     def open(self) -> Field:
         """Return the field."""
-        numbers = self.contents.numbers
-        frame = frame_of(self.allowed.setting, numbers, self.lines, self.groups)
-        least = least_distances(np.array(numbers))
-        separations = Separations.of(self.allowed.setting.lattice, least)
+        frame = self.frame()
+        least = least_distances(np.array(self.contents.numbers))
+        separations = Separations.of(frame.setting.lattice, least)
         pools = Pools(frame, separations, self.contents.counts)
         return Field(frame, separations, pools, self.contents)
+
+    def bound(self, number: int) -> float:
+        """Return the least that any of its assignments costs in a space group.
+
+        No orbit holds more atoms than the group has operations.
+        """
+        most = len(space_group(number).rotations)
+        orbits = sum(-(-count // most) for count in self.contents.counts)
+        return self.base + COST_PER_ORBIT * orbits
 
 
 def in_order(
     cell: Bravais,
     composition: Float[np.ndarray, "119"],
     lines: ObservedLines,
-    space_group: int | None = None,
+    number: int | None = None,
     atoms: int | None = None,
 ) -> Iterator[tuple[Field, Assignment] | None]:
     """Yield assignments of all space groups that the absences allow, in the order of their cost.
@@ -112,22 +118,24 @@ def in_order(
         cell: the lattice.
         composition: atom fractions by atomic number.
         lines: as measured.
-        space_group: number, where it is known.
+        number: of the space group, where it is known.
         atoms: in the conventional cell, where that is known.
 
     Raises:
         ValueError: no line is where the lattice allows one, the space group does not go with the
             lattice, or no number of formula units fits its volume.
     """
-    candidates = _candidates(settings(cell), space_group, f"{cell.system} {cell.centring}")
+    candidates = _candidates(settings(cell), number, f"{cell.system} {cell.centring}")
     groups = group_lines(lines, cell.conventional)
     visible = np.where(np.arange(119) == HYDROGEN, 0, composition).astype(float)
     heap: list[tuple[float, int, Closed | _Stream]] = []
-    for each in allowed_settings(candidates, cell, groups):
-        base = each.cost + group_cost(each.setting.number, [one.number for one in candidates])
-        for one in contents(each.setting, composition, visible, atoms):
-            least = base + one.cost + COST_PER_ORBIT * len(one.numbers)
-            heap.append((least, len(heap), Closed(base + one.cost, each, one, lines, groups)))
+    numbers = tuple(np.flatnonzero(visible).tolist())
+    for setting, _, cost in allowed_settings(candidates, cell, groups):
+        base = cost + group_cost(setting.number, [one.number for one in candidates])
+        frame = cache(partial(frame_of, setting, numbers, lines, groups))
+        for one in contents(setting, composition, visible, atoms):
+            closed = Closed(base + one.cost, one, frame)
+            heap.append((closed.bound(setting.number), len(heap), closed))
     if not heap:
         raise ValueError(
             "no number of formula units fits the volume of the cell: check cell and formula"

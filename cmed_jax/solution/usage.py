@@ -1,4 +1,4 @@
-"""How usual space groups and Wyckoff positions are, counted from the embedded crystals.
+"""How usual space groups and Wyckoff positions are, counted from known crystals.
 
 `benchmarks/known_structures.py` writes the table. What it never saw is not impossible: counts are
 smoothed towards what is expected of positions with as many free coordinates.
