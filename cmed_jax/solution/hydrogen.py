@@ -2,7 +2,7 @@
 
 The other atoms are found first. Then each Wyckoff assignment of the hydrogen atoms, the usual ones
 first, is filled orbit by orbit: every orbit goes where its distance to the nearest atom is most
-usual and no distance is too short.
+usual, where it is away from other atoms, and no distance is too short.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,8 @@ PER_ORBIT = 0.03
 """Added to the misfit for each orbit: the simplest arrangement is preferred."""
 LEAST_SHARE = 0.9
 """Share of the least distances that are kept."""
+CROWDED = 0.05
+"""Weight of the sum of Z / d^6 over the atoms around, but for the nearest, angstrom^6."""
 SEARCHED = (0.04, 0.015, 0.005)
 """Fractional coordinates within which better places are sought around a good one, in turn."""
 AROUND = 120
@@ -125,4 +127,8 @@ def _misfits(
         neighbour_misfit(HYDROGEN, int(numbers[at]), float(row[at]))
         for at, row in zip(near, lengths, strict=True)
     ]
-    return np.where((lengths >= LEAST_SHARE * kept).all(axis=1), misfits, np.inf)
+    # Of places that are equally near to their neighbour, the one away from all other atoms.
+    others = numbers / np.clip(lengths, 0.1, 1e3) ** 6
+    others[np.arange(len(near)), near] = 0
+    crowded = CROWDED * others.sum(axis=1)
+    return np.where((lengths >= LEAST_SHARE * kept).all(axis=1), misfits + crowded, np.inf)
