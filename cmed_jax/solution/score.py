@@ -38,6 +38,7 @@ class Scored(NamedTuple):
         free: its free coordinates, one orbit after the other.
         b_factor: overall temperature factor, angstrom^2.
         residual: R = sqrt(1 - cos^2) of the amplitudes.
+        raised: that residual, raised for the free coordinates.
         misfit: mean of the nearest neighbours', 0 to 1.
         score: by which structures are ranked, small ones first.
     """
@@ -47,6 +48,7 @@ class Scored(NamedTuple):
     free: np.ndarray
     b_factor: float
     residual: float
+    raised: float
     misfit: float
     score: float
 
@@ -78,7 +80,14 @@ def _scored(frame: Frame, separations: Separations, assignment: Assignment, fit:
     orbits = len(orbits_of(assignment.places))
     score = raised + PER_FREE * assignment.free + PER_ORBIT * orbits + weight * misfit
     return Scored(
-        frame, assignment, fit.free[0], float(fit.b_factor[0]), residual, misfit, float(score)
+        frame,
+        assignment,
+        fit.free[0],
+        float(fit.b_factor[0]),
+        residual,
+        float(raised),
+        misfit,
+        float(score),
     )
 
 

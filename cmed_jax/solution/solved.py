@@ -82,6 +82,8 @@ class SolvedStructure:
         material: in its canonical primitive cell, with its space group.
         residual: R = sqrt(1 - cos^2) between the roots of measured and calculated intensities; 0 is
             perfect.
+        raised_residual: the same, raised for the free coordinates that it took: R sqrt(N / (N -
+            1.5 P)) for P of them and N resolved groups of lines. The doubt is about this one.
         free_coordinates: of its space group's positions that were fitted.
         b_factor: overall temperature factor, angstrom^2.
         misfit: how unusual its nearest-neighbour distances are, 0 to 1.
@@ -91,6 +93,7 @@ class SolvedStructure:
 
     material: Material
     residual: float
+    raised_residual: float
     free_coordinates: int
     b_factor: float
     misfit: float
@@ -186,7 +189,7 @@ def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verd
     """Return how far the first of several different structures of some lines can be trusted."""
     if not structures:
         return "not found"
-    residual = structures[0].residual / expected_error(lines)
+    residual = structures[0].raised_residual / expected_error(lines)
     alone = _lead(structures[0], structures) >= APART
     if residual < FOUND and alone:
         return "found"
@@ -196,7 +199,7 @@ def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verd
 def _judged(
     each: SolvedStructure, different: Sequence[SolvedStructure], error: float
 ) -> SolvedStructure:
-    agreement = 1 / (1 + np.exp(np.clip((each.residual / error - HALF) / WIDTH, -50, 50)))
+    agreement = 1 / (1 + np.exp(np.clip((each.raised_residual / error - HALF) / WIDTH, -50, 50)))
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))
     first = each is different[0]
     share = ALONE + (1 - ALONE) * lead if first else 1 - ALONE
@@ -230,6 +233,7 @@ def _symmetrised(
         yield SolvedStructure(
             material,
             each.residual,
+            each.raised,
             each.assignment.free,
             each.b_factor,
             each.misfit,
