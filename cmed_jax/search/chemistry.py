@@ -1,0 +1,100 @@
+"""Which distances between atoms are usual, and which are too short to be.
+
+`benchmarks/known_structures.py` counts both from known crystals. Pairs of elements that it
+met too rarely are judged by covalent radii (Cordero et al., Dalton Trans. 2832, 2008, in gemmi).
+"""
+
+import csv
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+import gemmi
+import numpy as np
+from jaxtyping import Float, Integer
+
+from cmed_jax.crystal.composition import atomic_number
+
+LENIENT = 0.93
+"""Atoms may come so much nearer than in 99 % of the known crystals."""
+OF_RADII = 0.72
+"""Share of the sum of covalent radii that atoms keep where no crystal is known."""
+USUAL_OF_RADII, SPREAD_OF_RADII = 1.08, 0.12
+"""Distance to the nearest neighbour there, and its deviation, as shares of that sum."""
+UNKNOWN_PAIR = 0.35
+"""Misfit of a nearest neighbour that is in no known crystal, however far it is."""
+FEW, SELDOM = 5, 0.15
+"""Misfit of one that fewer known crystals have."""
+FAR = 4.0
+"""Deviations from the usual distance at which the misfit is complete."""
+SPREAD = 0.04
+"""Least deviation that is expected of a distance, as a share of it."""
+
+
+class Usual(NamedTuple):
+    """A distance to the nearest neighbour: what is usual, how it varies, and how often it is."""
+
+    length: float
+    deviation: float
+    sites: int
+
+
+def least_distances(numbers: Integer[np.ndarray, " e"]) -> Float[np.ndarray, "e e"]:
+    """Return how near atoms of each pair of elements may come, angstrom."""
+    return np.array([[_least(int(a), int(b)) for b in numbers] for a in numbers])
+
+
+def neighbour_misfit(element: int, neighbour: int, distance: float) -> float:
+    """Return how unusual the nearest neighbour of an atom is: 0 to 1.
+
+    Args:
+        element: atomic number of the atom.
+        neighbour: of its nearest neighbour.
+        distance: between them, angstrom.
+    """
+    usual, base = _neighbours().get((element, neighbour)), 0.0
+    if usual is None:
+        radii = _radius(element) + _radius(neighbour)
+        usual, base = Usual(USUAL_OF_RADII * radii, SPREAD_OF_RADII * radii, 0), UNKNOWN_PAIR
+    elif usual.sites < FEW:
+        base = SELDOM
+    deviation = max(usual.deviation, SPREAD * usual.length)
+    away = min(abs(distance - usual.length) / deviation / FAR, 1.0)
+    return min(1.0, base + away**2)
+
+
+def usual_distance(element: int, neighbour: int) -> float:
+    """Return the usual distance of an element to a nearest neighbour, angstrom."""
+    usual = _neighbours().get((element, neighbour))
+    return usual.length if usual else USUAL_OF_RADII * (_radius(element) + _radius(neighbour))
+
+
+def _least(a: int, b: int) -> float:
+    known = _shortest().get((min(a, b), max(a, b)))
+    return OF_RADII * (_radius(a) + _radius(b)) if known is None else LENIENT * known
+
+
+def _radius(number: int) -> float:
+    return gemmi.Element(number).covalent_r
+
+
+def _rows(name: str) -> csv.DictReader:
+    text = (resources.files("cmed_jax.crystal") / "embedded" / name).read_text(encoding="ascii")
+    return csv.DictReader(text.splitlines())
+
+
+@cache
+def _shortest() -> dict[tuple[int, int], float]:
+    rows = _rows("shortest_distances.csv")
+    pairs = ((atomic_number(row["first"]), atomic_number(row["second"]), row) for row in rows)
+    return {(min(a, b), max(a, b)): float(row["least"]) for a, b, row in pairs}
+
+
+@cache
+def _neighbours() -> dict[tuple[int, int], Usual]:
+    return {
+        (atomic_number(row["element"]), atomic_number(row["neighbour"])): Usual(
+            float(row["median"]), float(row["deviation"]), int(row["sites"])
+        )
+        for row in _rows("nearest_neighbours.csv")
+    }

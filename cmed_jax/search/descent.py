@@ -1,0 +1,194 @@
+"""Damped least squares of free coordinates on the intensities of resolved groups of lines.
+
+What is minimised is 1 - cos^2 of the angle between measured and calculated amplitudes (the roots of
+intensities): the scale drops out, and neither the few strongest lines decide alone, nor does
+texture. Levenberg and Marquardt's method, with analytic derivatives, treats many starts at once.
+
+From random starts hardly any descent ends in the right place, for the residual is rugged. It is
+smooth where only low angles count. So intensities, measured and calculated, are damped by
+exp(-B s^2) with B = 24, 8, 2 and 0 angstrom^2 in turn, and in each round the better part goes on.
+With four to six free coordinates 13.5 % of the starts succeed, instead of 0.8 %.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+
+from cmed_jax.search.frame import Frame
+
+USUAL_B = 0.6
+"""Overall temperature factor that is expected of a sample, angstrom^2."""
+LARGEST_B = 5.0
+"""Most that it may become, angstrom^2."""
+_PULL = 1e-4
+"""Weight by which it is drawn towards what is expected."""
+_FLOOR = 1e-6
+"""Added to intensities, as a share of their sum, for amplitudes have no derivative at zero."""
+_FARTHEST = 0.06
+"""No free coordinate moves by more in one step."""
+_FARTHEST_B = 0.5
+"""Nor does the temperature factor, angstrom^2."""
+_GAIN = 1e-4
+"""Share of the residual below which a step no longer counts."""
+
+
+class Fits(NamedTuple):
+    """Structures of one assignment.
+
+    Attributes:
+        free: coordinates of all orbits, one after the other.
+        b_factor: overall temperature factor, angstrom^2.
+        residual: 1 - cos^2 between measured and calculated amplitudes, absent lines included.
+    """
+
+    free: Float32[np.ndarray, "b p"]
+    b_factor: Float32[np.ndarray, " b"]
+    residual: Float32[np.ndarray, " b"]
+
+    def best(self, count: int) -> "Fits":
+        """Return those with the smallest residuals, ascending."""
+        return self.at(np.argsort(self.residual)[:count])
+
+    def at(self, rows: np.ndarray) -> "Fits":
+        """Return some of them."""
+        return Fits(*(column[rows] for column in self))
+
+
+def residuals(
+    frame: Frame,
+    structure_factors: np.ndarray,
+    b_factor: Float32[np.ndarray, " b"],
+    damping: float = 0.0,
+) -> Float32[np.ndarray, " b"]:
+    """Return 1 - cos^2 between measured and calculated amplitudes.
+
+    Args:
+        frame: reflections and measured lines.
+        structure_factors: one row for each structure.
+        b_factor: of each structure, angstrom^2.
+        damping: B by which intensities are damped, angstrom^2.
+    """
+    damped, length = frame.damping(damping)
+    wave = frame.weight * np.exp(-b_factor[:, None] / 2 * frame.s.astype(np.float32) ** 2)
+    intensity = wave * (structure_factors.real**2 + structure_factors.imag**2)
+    amplitude = np.sqrt(np.add.reduceat(intensity, frame.first, axis=1)) * damped
+    along = amplitude @ (frame.target * damped) / length
+    return 1 - along**2 / np.maximum((amplitude**2).sum(axis=1), 1e-20)
+
+
+def structure_factors(
+    frame: Frame, orbits: list[tuple[int, int]], free: Float32[np.ndarray, "b p"]
+) -> np.ndarray:
+    """Return F of orbits, of shape (b, m), for rows of free coordinates."""
+    total, at = np.zeros((len(free), len(frame.s)), np.complex64), 0
+    for element, place in orbits:
+        count = frame.group.positions[place].free
+        sums = (
+            frame.sums(place, free[:, at : at + count]) if count else frame.fixed_sums[place][None]
+        )
+        total += frame.factors[element] * sums
+        at += count
+    return total
+
+
+def descend(
+    frame: Frame,
+    orbits: list[tuple[int, int]],
+    starts: Fits,
+    steps: int,
+    damping: float = 0.0,
+) -> Fits:
+    """Return starts moved downhill by so many steps at most.
+
+    Args:
+        frame: reflections and measured lines.
+        orbits: element and position of each.
+        starts: whose residuals are not used.
+        steps: of Levenberg and Marquardt.
+        damping: B by which intensities are damped, angstrom^2.
+    """
+    free, b_factor, _ = starts
+    best = residuals(frame, structure_factors(frame, orbits, free), b_factor, damping)
+    stiffness = np.full(len(free), 1e-2, np.float32)
+    for _ in range(steps):
+        step = _step(frame, orbits, free, b_factor, stiffness, damping)
+        moved = free + step[:, :-1]
+        warmer = np.clip(b_factor + step[:, -1], 0, LARGEST_B)
+        new = residuals(frame, structure_factors(frame, orbits, moved), warmer, damping)
+        better = new < best
+        free = np.where(better[:, None], moved, free)
+        b_factor = np.where(better, warmer, b_factor)
+        stiffness = np.clip(np.where(better, stiffness / 5, stiffness * 6), 1e-6, 1e3)
+        gained = better & (best - new > _GAIN * best)
+        best = np.where(better, new, best)
+        if not (gained | (stiffness < 1)).any():
+            break
+    return Fits(free, b_factor, best)
+
+
+def _step(
+    frame: Frame,
+    orbits: list[tuple[int, int]],
+    free: Float32[np.ndarray, "b p"],
+    b_factor: Float32[np.ndarray, " b"],
+    stiffness: Float32[np.ndarray, " b"],
+    damping: float,
+) -> Float32[np.ndarray, "b q"]:
+    """Return the step of each structure: free coordinates, and the temperature factor last."""
+    damped, length = frame.damping(damping)
+    intensity, slopes = _intensity_and_slopes(frame, orbits, free, b_factor)
+    total = intensity.sum(axis=1, keepdims=True)
+    amplitude = np.sqrt(intensity / total + _FLOOR)
+    slopes = slopes * (damped / (2 * amplitude * total))[:, None]
+    amplitude = amplitude * damped
+    target = frame.target * damped / length
+    along = amplitude / np.linalg.norm(amplitude, axis=1, keepdims=True)
+    scale = (along @ target) / np.linalg.norm(amplitude, axis=1)
+    left = target - scale[:, None] * amplitude
+    # The scale is refitted at each step, so only what is across the amplitudes counts.
+    across = slopes - (slopes @ along[:, :, None]) * along[:, None]
+    across *= scale[:, None, None]
+    normal = across @ across.mT
+    pull = (across @ left[:, :, None])[..., 0]
+    normal[:, -1, -1] += _PULL
+    pull[:, -1] += _PULL * (USUAL_B - b_factor)
+    diagonal = np.arange(normal.shape[1])
+    normal[:, diagonal, diagonal] *= 1 + stiffness[:, None]
+    normal[:, diagonal, diagonal] += 1e-7
+    step = np.linalg.solve(normal, pull[..., None])[..., 0]
+    step[:, :-1] = np.clip(step[:, :-1], -_FARTHEST, _FARTHEST)
+    step[:, -1] = np.clip(step[:, -1], -_FARTHEST_B, _FARTHEST_B)
+    return step
+
+
+def _intensity_and_slopes(
+    frame: Frame,
+    orbits: list[tuple[int, int]],
+    free: Float32[np.ndarray, "b p"],
+    b_factor: Float32[np.ndarray, " b"],
+) -> tuple[Float32[np.ndarray, "b g"], Float32[np.ndarray, "b q g"]]:
+    """Return intensities of groups, and their derivatives by free coordinates and temperature."""
+    total, slopes, at = np.zeros((len(free), len(frame.s)), np.complex64), [], 0
+    for element, place in orbits:
+        count = frame.group.positions[place].free
+        if not count:
+            total += frame.factors[element] * frame.fixed_sums[place]
+            continue
+        sums, derivatives = frame.sums_and_slopes(place, free[:, at : at + count])
+        total += frame.factors[element] * sums
+        slopes.append(frame.factors[element] * derivatives)
+        at += count
+    squared = frame.s.astype(np.float32) ** 2 / 2
+    wave = frame.weight * np.exp(-b_factor[:, None] * squared)
+    intensity = wave * (total.real**2 + total.imag**2)
+    of_b = [-(squared * intensity)[:, None]]
+    of_free = [
+        2 * wave[:, None] * (total.real[:, None] * each.real + total.imag[:, None] * each.imag)
+        for each in slopes
+    ]
+    changes = np.concatenate(of_free + of_b, axis=1)
+    return (
+        np.add.reduceat(intensity, frame.first, axis=1),
+        np.add.reduceat(changes, frame.first, axis=2),
+    )

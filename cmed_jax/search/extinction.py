@@ -1,0 +1,98 @@
+"""Which space groups the absent lines allow, and how well.
+
+An operation x -> W x + w that keeps a reflection (h W = h) but turns its phase (h.w is not
+integral) makes it absent. A group is judged by two numbers: the intensity that is seen where it
+allows none, and the groups of lines that it allows and that are empty.
+"""
+
+from typing import NamedTuple
+
+import moyopy
+import numpy as np
+from jaxtyping import Bool, Integer
+
+from cmed_jax.crystal.lattice import PRIMITIVE
+from cmed_jax.crystal.symmetry import STEPS, space_group
+from cmed_jax.physics.reflections import half_sphere
+from cmed_jax.search.observed import Groups
+from cmed_jax.search.settings import Bravais, Setting
+
+FORBIDDEN = 0.01
+"""Share of the intensity that may stand where a group allows none: noise and overlap."""
+WORSE = 1.5
+"""And this many times as much as the group with the least has there."""
+EMPTY = 1e-3
+"""Groups of lines with less than this share of the strongest count as empty."""
+PER_EMPTY = 0.25
+"""Cost of each empty group that is allowed, beyond the fewest: most reflections can be weak."""
+MOST_EMPTY = 20.0
+"""Most that empty groups cost, for pseudo-symmetry makes many reflections weak at once."""
+
+
+class Allowed(NamedTuple):
+    """A setting that the absences allow.
+
+    Attributes:
+        setting: space group and axes.
+        forbidden: share of the intensity that is seen where the group allows none.
+        cost: minus the logarithm of how likely its empty groups of lines are.
+    """
+
+    setting: Setting
+    forbidden: float
+    cost: float
+
+
+def allowed_settings(
+    candidates: tuple[Setting, ...], cell: Bravais, groups: Groups
+) -> list[Allowed]:
+    """Return the settings that the absent lines allow, the likeliest first.
+
+    Args:
+        candidates: of the cell.
+        cell: whose conventional reflections were grouped.
+        groups: of its reflections.
+    """
+    sphere = half_sphere(cell.conventional, float(groups.high[-1]) * (1 + 1e-9))
+    place = np.searchsorted(groups.low, sphere.s * (1 + 1e-9)) - 1
+    inside = (place >= 0) & (sphere.s <= groups.high[np.maximum(place, 0)] * (1 + 1e-9))
+    hkl, place = sphere.hkl[inside].astype(int), place[inside]
+    empty = groups.share < EMPTY * groups.share.max()
+    judged = []
+    for setting in candidates:
+        seen = np.bincount(place, present(hkl @ setting.axes.T, setting.number), len(empty)) > 0
+        judged.append((float(groups.share[~seen].sum()), int((seen & empty).sum())))
+    least = min(forbidden for forbidden, _ in judged)
+    kept = [forbidden <= max(FORBIDDEN, WORSE * least) for forbidden, _ in judged]
+    fewest = min(vacant for (_, vacant), keep in zip(judged, kept, strict=True) if keep)
+    found = [
+        Allowed(setting, forbidden, min(PER_EMPTY * (vacant - fewest), MOST_EMPTY))
+        for setting, (forbidden, vacant), keep in zip(candidates, judged, kept, strict=True)
+        if keep
+    ]
+    return sorted(found, key=lambda each: each.cost)
+
+
+def present(hkl: Integer[np.ndarray, "m 3"], number: int) -> Bool[np.ndarray, " m"]:
+    """Return which reflections a space group allows.
+
+    Args:
+        hkl: by the standard conventional axes.
+        number: of the space group.
+    """
+    cell = PRIMITIVE[moyopy.SpaceGroupType(number).hm_short[0]]
+    primitive = hkl @ cell
+    whole = np.abs(primitive - np.rint(primitive)).max(axis=1) < 1e-6
+    return whole & primitive_present(np.rint(primitive).astype(int), number)
+
+
+def primitive_present(hkl: Integer[np.ndarray, "m 3"], number: int) -> Bool[np.ndarray, " m"]:
+    """Return which reflections a space group allows, by its standard primitive axes."""
+    group = space_group(number)
+    allowed = np.ones(len(hkl), bool)
+    for rotation, shift in zip(group.rotations, group.translations, strict=True):
+        if shift.any():
+            turned = (hkl @ shift) % STEPS != 0
+            turned[turned] = (hkl[turned] @ rotation == hkl[turned]).all(axis=1)
+            allowed &= ~turned
+    return allowed

@@ -1,0 +1,134 @@
+"""Hydrogen atoms, placed by distances: X-rays hardly see them beside heavier elements.
+
+The other atoms are found first. Then each Wyckoff assignment of the hydrogen atoms, the usual ones
+first, is filled orbit by orbit: every orbit goes where its distance to the nearest atom is most
+usual, where it is away from other atoms, and no distance is too short.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from cmed_jax.search.assignments import Assignment, assignments
+from cmed_jax.search.chemistry import least_distances, neighbour_misfit
+from cmed_jax.search.frame import HYDROGEN
+from cmed_jax.search.separations import Separations
+from cmed_jax.search.starts import POOL, evenly
+from cmed_jax.search.usage import position_costs
+from cmed_jax.search.wyckoff import Position, Wyckoff
+
+TRIED = 24
+"""Assignments of the hydrogen atoms that are tried."""
+PER_ORBIT = 0.03
+"""Added to the misfit for each orbit: the simplest arrangement is preferred."""
+LEAST_SHARE = 0.9
+"""Share of the least distances that are kept."""
+CROWDED = 0.05
+"""Weight of the sum of Z / d^6 over the atoms around, but for the nearest, angstrom^6."""
+SEARCHED = (0.04, 0.015, 0.005)
+"""Fractional coordinates within which better places are sought around a good one, in turn."""
+AROUND = 120
+"""Places that are tried in each."""
+
+
+class Placed(NamedTuple):
+    """Atoms of a primitive cell.
+
+    Attributes:
+        numbers: atomic numbers.
+        coords: fractional coordinates.
+    """
+
+    numbers: Integer[np.ndarray, " n"]
+    coords: Float[np.ndarray, "n 3"]
+
+
+def with_hydrogen(
+    group: Wyckoff, lattice: Float[np.ndarray, "3 3"], heavy: Placed, count: int
+) -> Placed | None:
+    """Return a structure with its hydrogen atoms; None where there is no room for them.
+
+    Args:
+        group: the space group.
+        lattice: rows of its primitive cell, angstrom.
+        heavy: all other atoms.
+        count: hydrogen atoms in the primitive cell.
+    """
+    rng = np.random.default_rng(0)
+    costs = position_costs(group) + PER_ORBIT
+    every = set(range(len(group.positions)))
+    offered = assignments(group, [count], costs, [every], _same_place, 30)
+    found: list[tuple[float, Placed]] = []
+    for assignment in islice(_assignments(offered), TRIED):
+        filled, total = heavy, PER_ORBIT * len(assignment.places[0])
+        for place in sorted(
+            assignment.places[0], key=lambda each: group.positions[each].multiplicity
+        ):
+            best = _best_place(group.positions[place], lattice, filled, rng)
+            if best is None:
+                break
+            filled, total = best[1], total + best[0] / len(assignment.places[0])
+        else:
+            found.append((total, filled))
+    return min(found, key=lambda each: each[0])[1] if found else None
+
+
+def _assignments(offered: Iterator[Assignment | float]) -> Iterator[Assignment]:
+    return (each for each in offered if isinstance(each, Assignment))
+
+
+def _same_place(element: int, place: int, other: int, beside: int) -> bool:
+    return place == beside
+
+
+def _best_place(
+    position: Position,
+    lattice: Float[np.ndarray, "3 3"],
+    filled: Placed,
+    rng: np.random.Generator,
+) -> tuple[float, Placed] | None:
+    """Return the misfit of an orbit of hydrogen where it fits best, and the atoms with it."""
+    free = evenly(*POOL[position.free]).astype(float)
+    misfits = _misfits(position, lattice, filled, free)
+    for width in SEARCHED if position.free else ():
+        if not np.isfinite(misfits.min()):
+            break
+        best = free[misfits.argmin()]
+        near = best + width * rng.uniform(-1, 1, (AROUND, position.free))
+        free = np.concatenate([best[None], near])
+        misfits = _misfits(position, lattice, filled, free)
+    if not np.isfinite(misfits.min()):
+        return None
+    coords = position.linear @ free[misfits.argmin()] + position.offset
+    numbers = np.append(filled.numbers, np.full(len(coords), HYDROGEN))
+    return float(misfits.min()), Placed(numbers, np.concatenate([filled.coords, coords]))
+
+
+def _misfits(
+    position: Position,
+    lattice: Float[np.ndarray, "3 3"],
+    filled: Placed,
+    free: Float[np.ndarray, "k f"],
+) -> Float[np.ndarray, " k"]:
+    """Return how unusual the nearest neighbour at each place is; infinite where one is too near."""
+    coords = np.einsum("nif,kf->kni", position.linear, free) + position.offset
+    others = np.broadcast_to(filled.coords, (len(free), *filled.coords.shape))
+    atoms = np.concatenate([coords, others], axis=1)
+    numbers = np.append(np.full(position.multiplicity, HYDROGEN), filled.numbers)
+    elements, element = np.unique(numbers, return_inverse=True)
+    least = least_distances(elements)
+    lengths = Separations.of(lattice, least).lengths(atoms, np.array([0]))[:, 0]
+    kept = least[element[0], element]
+    near = lengths.argmin(axis=1)
+    misfits = [
+        neighbour_misfit(HYDROGEN, int(numbers[at]), float(row[at]))
+        for at, row in zip(near, lengths, strict=True)
+    ]
+    # Of places that are equally near to their neighbour, the one away from all other atoms.
+    others = numbers / np.clip(lengths, 0.1, 1e3) ** 6
+    others[np.arange(len(near)), near] = 0
+    crowded = CROWDED * others.sum(axis=1)
+    return np.where((lengths >= LEAST_SHARE * kept).all(axis=1), misfits + crowded, np.inf)

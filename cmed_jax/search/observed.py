@@ -1,0 +1,143 @@
+"""What was measured, as the search compares it: intensities of lines that one can tell apart.
+
+A third and more of the reflections of a cubic or trigonal powder overlap exactly (in s = 1/d), and
+others nearly. So all positions at which the lattice allows a line are gathered into groups that the
+measurement resolves. A group has the area of the lines that were seen there, or zero, and what is
+compared later is the sum of the reflections in it.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
+from cmed_jax.physics.reflections import half_sphere
+
+MOST_GROUPS = 130
+"""Groups of lines that are compared, from low angles on: more cost time and tell little more."""
+NEAR = 2.5
+"""A measured line belongs to a group of reflections within this many resolutions."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedLines:
+    """Powder lines, with the range in which lines would have been seen.
+
+    Attributes:
+        s: 1/d of each line, 1/angstrom, corrected for shifts of the zero and the sample.
+        area: integrated intensity in any unit, 0 or more.
+        s_min: where the range begins, 1/angstrom.
+        s_max: where it ends.
+        resolution: lines nearer than this are not told apart, 1/angstrom.
+        wavelength: angstrom; None where the areas are sums of |F|^2, as an ideal pattern has them,
+            without Lorentz-polarization factor and dispersion.
+        monochromator: two-theta of its reflection, degrees, as in `lorentz_polarization`.
+    """
+
+    s: Float[np.ndarray, " k"]
+    area: Float[np.ndarray, " k"]
+    s_min: float | int
+    s_max: float | int
+    resolution: float = 5e-4
+    wavelength: float | None = None
+    monochromator: float | int = 0.0
+
+    def __post_init__(self):
+        if not (np.isfinite(self.area).all() and (self.area >= 0).all() and self.area.any()):
+            raise ValueError("areas of lines must be finite, 0 or more, and not all 0: check them")
+        if not 0 <= self.s_min < self.s_max:
+            raise ValueError(
+                f"lines from s = {self.s_min} to {self.s_max} have no range: give 0 <= s_min < "
+                "s_max in 1/angstrom"
+            )
+
+    @classmethod
+    def of_angles(
+        cls,
+        angle: Float[np.ndarray, " k"],
+        area: Float[np.ndarray, " k"],
+        span: tuple[float | int, float | int],
+        width: float | int,
+        wavelength: float,
+        monochromator: float | int = 0.0,
+    ) -> "ObservedLines":
+        """Return lines that were measured over two-theta.
+
+        Args:
+            angle: two-theta of each, degrees, corrected.
+            area: integrated over two-theta.
+            span: first and last two-theta of the measurement.
+            width: typical full width at half maximum of the lines, degrees.
+            wavelength: angstrom.
+            monochromator: two-theta of its reflection, degrees.
+        """
+        low, high = s_of_two_theta(np.array(span, float), wavelength)
+        middle = np.cos(np.radians(np.mean(angle) / 2))
+        resolution = RESOLVED * np.radians(width) * middle / wavelength
+        s = s_of_two_theta(np.asarray(angle, float), wavelength)
+        return cls(s, area, float(low), float(high), float(resolution), wavelength, monochromator)
+
+    def factor(self, s: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """Return the Lorentz-polarization factor at s; 1 for ideal lines."""
+        if self.wavelength is None:
+            return np.ones_like(s)
+        return lorentz_polarization(two_theta(s, self.wavelength), self.monochromator)
+
+
+RESOLVED = 0.5
+"""Lines nearer than this share of their full width at half maximum count as one."""
+
+
+class Groups(NamedTuple):
+    """Groups of reflections that the measurement resolves, ascending.
+
+    Attributes:
+        low: s of the first reflection of each, 1/angstrom.
+        high: s of the last one.
+        share: of the measured intensity, summing to 1.
+        outside: share of the intensity of lines in range that no reflection explains.
+    """
+
+    low: Float[np.ndarray, " g"]
+    high: Float[np.ndarray, " g"]
+    share: Float[np.ndarray, " g"]
+    outside: float
+
+    @property
+    def amplitude(self) -> Float[np.ndarray, " g"]:
+        """Root of the share, which is what is compared: a vector of length 1."""
+        return np.sqrt(self.share)
+
+
+def group_lines(lines: ObservedLines, lattice: Float[np.ndarray, "3 3"]) -> Groups:
+    """Return the resolved groups of all reflections of a lattice, with the measured intensities.
+
+    Args:
+        lines: as measured.
+        lattice: rows a, b, c in angstrom of the conventional cell, centring unknown.
+
+    Raises:
+        ValueError: no line is where the lattice allows one.
+    """
+    s = half_sphere(lattice, lines.s_max).s
+    s = s[s >= lines.s_min]
+    if not len(s):
+        raise ValueError("the cell has no reflection in the measured range: check cell and range")
+    start = np.flatnonzero(np.diff(s, prepend=-1.0) > lines.resolution)
+    low, high = s[start], s[np.append(start[1:], len(s)) - 1]
+    used = (lines.s >= lines.s_min) & (lines.s <= lines.s_max)
+    gaps = np.maximum(np.maximum(low - lines.s[used, None], lines.s[used, None] - high), 0)
+    # Of groups that are equally near, the one with the nearest middle.
+    middle = np.abs((low + high) / 2 - lines.s[used, None])
+    nearest = np.argmin(gaps + 1e-6 * middle, axis=1)
+    seen = gaps[np.arange(len(gaps)), nearest] <= NEAR * lines.resolution
+    area = lines.area[used]
+    share = np.bincount(nearest[seen], area[seen], len(low))[:MOST_GROUPS]
+    if not share.any():
+        raise ValueError(
+            "no measured line is where the cell allows one: check the cell and the wavelength"
+        )
+    outside = float(area[~seen].sum() / area.sum())
+    return Groups(low[:MOST_GROUPS], high[:MOST_GROUPS], share / share.sum(), outside)

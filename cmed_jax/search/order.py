@@ -1,0 +1,187 @@
+"""The order of the search: assignments of all space groups, the most promising ones first.
+
+The cost of an assignment is minus the logarithm of its probability, plus the logarithm of the time
+that it takes: what is tried by that order finds the right one soonest. A space group is opened (its
+positions derived, its reflections listed) only when its turn comes.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.symmetry import space_group
+from cmed_jax.search.assignments import Assignment, assignments
+from cmed_jax.search.chemistry import least_distances
+from cmed_jax.search.extinction import allowed_settings
+from cmed_jax.search.formula_units import Contents, contents
+from cmed_jax.search.frame import HYDROGEN, Frame, frame_of
+from cmed_jax.search.observed import ObservedLines, group_lines
+from cmed_jax.search.separations import Separations
+from cmed_jax.search.settings import Bravais, Setting, settings
+from cmed_jax.search.starts import Pools
+from cmed_jax.search.usage import group_cost, position_costs
+
+MOST_FREE = 24
+"""Assignments with more free coordinates are not tried."""
+LINES_PER_FREE = 1.2
+"""Groups of lines that there must be for each free coordinate."""
+COST_OF_DESCENT = 2.5
+"""Logarithm of the time of a descent over that of an assignment without free coordinates."""
+COST_PER_FREE = 1.0
+"""What each free coordinate adds: descents take longer, and succeed more rarely."""
+COST_PER_ORBIT = 1.0
+"""What each orbit adds: the atoms of an element seldom take more positions than they must."""
+LEAST_SHARE = 0.9
+"""Share of the least distances that a structure must keep."""
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """All assignments of one space group with one number of formula units.
+
+    Attributes:
+        frame: reflections and measured lines.
+        separations: of the elements.
+        pools: of places on its positions.
+        contents: atoms in the primitive cell.
+    """
+
+    frame: Frame
+    separations: Separations
+    pools: Pools
+    contents: Contents
+
+    def assignments(self) -> Iterator[Assignment | float]:
+        """Yield its assignments, the most promising first, and bounds of their cost between."""
+        counts, group = self.contents.counts, self.frame.group
+        possible = [self.pools.possible(element) for element in range(len(counts))]
+        most = min(MOST_FREE, int(len(self.frame.target) / LINES_PER_FREE))
+        costs = position_costs(group)
+        costs += COST_PER_FREE * np.array([each.free for each in group.positions])
+        costs += COST_PER_ORBIT
+        costs = np.maximum(costs, 1e-3)
+        for each in assignments(group, counts, costs, possible, self.pools.clash, most):
+            if isinstance(each, Assignment) and each.free:
+                yield each._replace(cost=each.cost + COST_OF_DESCENT)
+            else:
+                yield each
+
+
+@dataclass(frozen=True, eq=False)
+class Closed:
+    """What is known of a field before its space group is opened.
+
+    Attributes:
+        base: cost of the space group and the volume.
+        contents: of its primitive cell.
+        frame: makes the reflections of the space group, once for all numbers of formula units.
+    """
+
+    base: float
+    contents: Contents
+    frame: Callable[[], Frame]
+
+    def open(self) -> Field:
+        """Return the field."""
+        frame = self.frame()
+        least = least_distances(np.array(self.contents.numbers))
+        separations = Separations.of(frame.setting.lattice, least)
+        pools = Pools(frame, separations, self.contents.counts)
+        return Field(frame, separations, pools, self.contents)
+
+    def bound(self, number: int) -> float:
+        """Return the least that any of its assignments costs in a space group.
+
+        No orbit holds more atoms than the group has operations.
+        """
+        most = len(space_group(number).rotations)
+        orbits = sum(-(-count // most) for count in self.contents.counts)
+        return self.base + COST_PER_ORBIT * orbits
+
+
+def in_order(
+    cell: Bravais,
+    composition: Float[np.ndarray, "119"],
+    lines: ObservedLines,
+    number: int | None = None,
+    atoms: int | None = None,
+) -> Iterator[tuple[Field, Assignment] | None]:
+    """Yield assignments of all space groups that the absences allow, in the order of their cost.
+
+    None is yielded where the next one takes a while to find, so that a caller can look at the time.
+
+    Args:
+        cell: the lattice.
+        composition: atom fractions by atomic number.
+        lines: as measured.
+        number: of the space group, where it is known.
+        atoms: in the conventional cell, where that is known.
+
+    Raises:
+        ValueError: no line is where the lattice allows one, the space group does not go with the
+            lattice, or no number of formula units fits its volume.
+    """
+    candidates = _candidates(settings(cell), number, f"{cell.system} {cell.centring}")
+    groups = group_lines(lines, cell.conventional)
+    visible = np.where(np.arange(119) == HYDROGEN, 0, composition).astype(float)
+    heap: list[tuple[float, int, Closed | _Stream]] = []
+    numbers = tuple(np.flatnonzero(visible).tolist())
+    for setting, _, cost in allowed_settings(candidates, cell, groups):
+        base = cost + group_cost(setting.number, [one.number for one in candidates])
+        frame = cache(partial(frame_of, setting, numbers, lines, groups))
+        for one in contents(setting, composition, visible, atoms):
+            closed = Closed(base + one.cost, one, frame)
+            heap.append((closed.bound(setting.number), len(heap), closed))
+    if not heap:
+        raise ValueError(
+            "no number of formula units fits the volume of the cell: check cell and formula"
+        )
+    heapq.heapify(heap)
+    yield from _merged(heap)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stream:
+    """A field that is open: what comes next of it (at first nothing), and what after that."""
+
+    field: Field
+    base: float
+    next: Assignment | float
+    others: Iterator[Assignment | float]
+
+
+def _merged(
+    heap: list[tuple[float, int, Closed | _Stream]],
+) -> Iterator[tuple[Field, Assignment] | None]:
+    while heap:
+        cost, number, top = heapq.heappop(heap)
+        if isinstance(top, Closed):
+            field = top.open()
+            top = _Stream(field, top.base, cost, field.assignments())
+        if isinstance(top.next, Assignment):
+            yield top.field, top.next
+        else:
+            yield None
+        following = next(top.others, None)
+        if following is not None:
+            ahead = following.cost if isinstance(following, Assignment) else following
+            stream = _Stream(top.field, top.base, following, top.others)
+            heapq.heappush(heap, (top.base + ahead, number, stream))
+
+
+def _candidates(
+    every: tuple[Setting, ...], space_group: int | None, lattice: str
+) -> tuple[Setting, ...]:
+    if space_group is None:
+        return every
+    chosen = tuple(each for each in every if each.number == space_group)
+    if not chosen:
+        raise ValueError(
+            f"space group {space_group} does not go with a {lattice} lattice: check it, or give "
+            "the conventional cell"
+        )
+    return chosen

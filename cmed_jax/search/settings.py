@@ -1,0 +1,147 @@
+"""In which ways a lattice can carry a space group: the choices of axes that differ.
+
+A powder pattern gives the lattice, or only the conventional cell with the centring open. The axes
+of an orthorhombic cell can then be named in six ways, those of a monoclinic one in three, and what
+International Tables call Pnma may have to be read as Pmnb. Instead of the groups the axes are
+exchanged here, so that every group stays in its standard setting.
+"""
+
+import itertools
+from functools import cache
+from typing import NamedTuple
+
+import moyopy
+import numpy as np
+from jaxtyping import Float, Integer
+
+from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.lattice import PRIMITIVE
+from cmed_jax.crystal.material import Material, crystal_system
+
+TOLERANCE = 0.02
+"""Lattice vectors and angles are taken for equal within this, angstrom: an error of indexing."""
+
+_FAMILIES = {
+    "triclinic": range(1, 3),
+    "monoclinic": range(3, 16),
+    "orthorhombic": range(16, 75),
+    "tetragonal": range(75, 143),
+    "trigonal": range(143, 195),
+    "hexagonal": range(143, 195),
+    "cubic": range(195, 231),
+}
+"""The space groups that a lattice of each system can carry without an accident of its metric."""
+
+_PERMUTATIONS = tuple(np.eye(3, dtype=int)[list(p)] for p in itertools.permutations(range(3)))
+_CELL_CHOICES = tuple(
+    np.array(rows)
+    for rows in (
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0, 0, 1], [0, 1, 0], [-1, 0, -1]],
+        [[-1, 0, -1], [0, 1, 0], [1, 0, 0]],
+    )
+)
+_AXES = {"orthorhombic": _PERMUTATIONS, "monoclinic": _CELL_CHOICES}
+"""New axes in rows, by the old ones."""
+
+
+class Setting(NamedTuple):
+    """A space group on a lattice.
+
+    Attributes:
+        number: of the space group.
+        axes: the standard conventional axes in rows, by those of `Bravais.conventional`.
+        lattice: rows a, b, c of the standard primitive cell, angstrom.
+    """
+
+    number: int
+    axes: Integer[np.ndarray, "3 3"]
+    lattice: Float[np.ndarray, "3 3"]
+
+
+class Bravais(NamedTuple):
+    """A lattice in its conventional cell.
+
+    Attributes:
+        system: the crystal system that its metric has.
+        centring: P, A, C, I, F or R (on hexagonal axes) of that cell.
+        conventional: rows a, b, c in angstrom, idealised.
+    """
+
+    system: str
+    centring: str
+    conventional: Float[np.ndarray, "3 3"]
+
+
+def bravais(lattice: Float[np.ndarray, "3 3"], tolerance: float = TOLERANCE) -> Bravais:
+    """Return the conventional cell of a lattice, with the symmetry that its metric has.
+
+    Args:
+        lattice: rows a, b, c in angstrom, of any cell.
+        tolerance: angstrom.
+
+    Raises:
+        ValueError: the rows span no lattice.
+    """
+    point = Material("lattice", np.asarray(lattice, float), np.array([1]), np.zeros((1, 3)))
+    ideal = canonical_cell(point, tolerance)
+    number = int(ideal.space_group or 1)
+    conventional = np.linalg.inv(PRIMITIVE[_centring(number)].T) @ ideal.lattice
+    return Bravais(crystal_system(number), _centring(number), conventional)
+
+
+def settings(cell: Bravais) -> tuple[Setting, ...]:
+    """Return every space group that a lattice can carry, in each choice of axes that differs.
+
+    On a primitive lattice the centred groups are among them, for systematic absences tell a
+    centring, not the cell.
+    """
+    primitive = PRIMITIVE[cell.centring].T @ cell.conventional
+    found = []
+    for number in _FAMILIES[cell.system]:
+        for axes in _different_axes(number):
+            lattice = PRIMITIVE[_centring(number)].T @ axes @ cell.conventional
+            if cell.centring == "P" or _same_lattice(lattice, primitive):
+                found.append(Setting(number, axes, lattice))
+    return tuple(found)
+
+
+def lattice_points(number: int) -> int:
+    """Return how many lattice points the conventional cell of a space group holds."""
+    return round(1 / np.linalg.det(PRIMITIVE[_centring(number)]))
+
+
+def _centring(number: int) -> str:
+    return moyopy.SpaceGroupType(number).hm_short[0]
+
+
+def _same_lattice(a: Float[np.ndarray, "3 3"], b: Float[np.ndarray, "3 3"]) -> bool:
+    change = a @ np.linalg.inv(b)
+    integral = np.abs(change - np.rint(change)).max() < 1e-6
+    return bool(integral and abs(abs(np.linalg.det(change)) - 1) < 1e-6)
+
+
+@cache
+def _different_axes(number: int) -> tuple[Integer[np.ndarray, "3 3"], ...]:
+    """Return the choices of axes in which a group has different operations.
+
+    Screws and glides do not depend on the origin: the mean of W^k w over the powers of W.
+    """
+    operations = moyopy.operations_from_number(number, setting=moyopy.Setting.spglib())
+    rotations, shifts = np.array(operations.rotations), np.array(operations.translations)
+    powers = [np.broadcast_to(np.eye(3, dtype=int), rotations.shape)]
+    for _ in range(11):  # a multiple of every order
+        powers.append(powers[-1] @ rotations)
+    intrinsic = np.mean([np.einsum("mij,mj->mi", power, shifts) for power in powers], axis=0)
+    seen: dict[frozenset, np.ndarray] = {}
+    for axes in _AXES.get(crystal_system(number), _PERMUTATIONS[:1]):
+        # Columns of coordinates change by the inverse transpose of the rows of axes.
+        back = np.rint(axes.T).astype(int)
+        forth = np.rint(np.linalg.inv(back)).astype(int)
+        turned = back @ rotations @ forth
+        glides = np.rint(24 * (intrinsic @ back.T)).astype(int) % 24
+        key = frozenset(
+            (w.tobytes(), tuple(t)) for w, t in zip(turned, glides.tolist(), strict=True)
+        )
+        seen.setdefault(key, axes)
+    return tuple(seen.values())

@@ -1,0 +1,280 @@
+"""Structures that a search found, as they are given to others: symmetrised, each once, judged.
+
+A structure is often found in a subgroup of its space group, whose assignments come first. So the
+symmetry of what was found is sought anew, and the higher one is taken where it explains the lines
+as well. Descriptions of one structure are one answer.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import moyopy
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.atomic_volumes import relative_volume
+from cmed_jax.crystal.canonical import SYMPREC, canonical_cell
+from cmed_jax.crystal.composition import SYMBOLS, composition_vector
+from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.crystal.material import Material
+from cmed_jax.search.descent import residuals, structure_factors
+from cmed_jax.search.frame import frame_of, orbits_of
+from cmed_jax.search.hydrogen import Placed, with_hydrogen
+from cmed_jax.search.observed import Groups, ObservedLines
+from cmed_jax.search.score import Scored
+from cmed_jax.search.separations import atoms_of
+from cmed_jax.search.settings import Setting
+from cmed_jax.search.wyckoff import wyckoff
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+Verdict = Literal["found", "likely", "not found"]
+
+COMPARED = 20
+"""Structures of the search that are compared with each other, the best first."""
+GIVEN = 5
+"""Different structures that are given at most."""
+AS_WELL, AS_WELL_EXACTLY = 1.25, 0.01
+"""A higher symmetry may raise the residual by this factor, or to this value."""
+EXACT_SYMPREC = 1e-3
+"""Tolerance of the symmetry that a structure has in any case, angstrom."""
+FOUND, LIKELY, LIKELY_ALONE = 0.12, 0.2, 0.25
+"""Residuals R below which a structure is found, is likely, and is likely if no other is near.
+
+Of 39 measured patterns 18 right structures and no wrong one had less than 0.12, and no structure
+found for shuffled intensities; less than 0.20 had 28 right ones, one wrong and one shuffled."""
+IDEAL = 0.2
+"""Share of these residuals that counts for ideal lines, whose areas have no error."""
+APART = 1.3
+"""The next different structure must have so many times the residual of one that is found."""
+HALF, WIDTH = 0.27, 0.045
+"""Residual at which every second structure is right, and how sharply that changes: of those
+patterns' structures with less than 0.30, 34 were right and 1 wrong."""
+ALONE = 0.75
+"""Share of its probability that a structure keeps which another one equals."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """An orbit of atoms in the standard conventional cell.
+
+    Attributes:
+        element: symbol.
+        letter: of the Wyckoff position.
+        multiplicity: atoms in the conventional cell.
+        coords: of one of them, fractional.
+    """
+
+    element: str
+    letter: str
+    multiplicity: int
+    coords: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedStructure:
+    """A structure that explains powder lines.
+
+    Attributes:
+        material: in its canonical primitive cell, with its space group.
+        residual: R = sqrt(1 - cos^2) between the roots of measured and calculated intensities; 0 is
+            perfect.
+        raised_residual: the same, raised for the free coordinates that it took: R sqrt(N / (N -
+            1.5 P)) for P of them and N resolved groups of lines. The doubt is about this one.
+        free_coordinates: of its space group's positions that were fitted.
+        b_factor: overall temperature factor, angstrom^2.
+        misfit: how unusual its nearest-neighbour distances are, 0 to 1.
+        score: by which structures are ranked, small ones first.
+        probability: that it is right, by measured patterns of known structures.
+    """
+
+    material: Material
+    residual: float
+    raised_residual: float
+    free_coordinates: int
+    b_factor: float
+    misfit: float
+    score: float
+    probability: float = 0.0
+
+    @property
+    def space_group(self) -> int:
+        """Number of the space group."""
+        return int(self.material.space_group or 1)
+
+    @property
+    def volume_ratio(self) -> float:
+        """Volume of the cell over what its atoms usually take up."""
+        numbers = self.material.numbers
+        return relative_volume(self.material.volume, composition_vector(numbers), len(numbers))
+
+    @cached_property
+    def structure(self) -> "Structure":
+        """Return pymatgen's structure in the standard conventional cell."""
+        from pymatgen.core import Lattice, Structure
+
+        cell = self._dataset.std_cell
+        species = [SYMBOLS[number] for number in cell.numbers]
+        return Structure(Lattice(cell.basis), species, cell.positions)
+
+    @property
+    def cell(self) -> Float[np.ndarray, "6"]:
+        """Edges in angstrom and angles in degrees of the standard conventional cell."""
+        return cell_parameters(np.array(self._dataset.std_cell.basis))
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Atoms by Wyckoff letter, in the standard conventional cell."""
+        cell = self._dataset.std_cell
+        # Asked of the standard cell, for orbits are numbered by the atoms of the given one.
+        standard = moyopy.MoyoDataset(cell, symprec=SYMPREC / 10, setting=_STANDARD)
+        orbits = np.array(standard.orbits)
+        return tuple(
+            Site(
+                SYMBOLS[cell.numbers[first]],
+                standard.wyckoffs[first],
+                int((orbits == first).sum()),
+                _within_cell(cell.positions[first]),
+            )
+            for first in np.unique(orbits).tolist()
+        )
+
+    @cached_property
+    def _dataset(self) -> moyopy.MoyoDataset:
+        lattice, coords, numbers = (
+            self.material.lattice,
+            self.material.frac_coords,
+            self.material.numbers,
+        )
+        cell = moyopy.Cell(lattice.tolist(), coords.tolist(), numbers.tolist())
+        return moyopy.MoyoDataset(cell, symprec=SYMPREC / 10, setting=_STANDARD)
+
+
+_STANDARD = moyopy.Setting.standard()
+
+
+def _within_cell(coords: Sequence[float]) -> tuple[float, float, float]:
+    x, y, z = (round(float(each), 6) % 1.0 for each in coords)
+    return x, y, z
+
+
+def solved_structures(
+    best: Sequence[Scored], hydrogen: Sequence[int], lines: ObservedLines, groups: Groups
+) -> list[SolvedStructure]:
+    """Return different structures of a search, the best first, with their probabilities.
+
+    Args:
+        best: what the search found, the best first.
+        hydrogen: atoms of hydrogen in the primitive cell of each.
+        lines: as measured.
+        groups: of them.
+    """
+    different: list[SolvedStructure] = []
+    for each in _distinct(_symmetrised(best[:COMPARED], hydrogen[:COMPARED], lines, groups)):
+        different.append(each)
+        if len(different) == GIVEN:
+            break
+    return [_judged(each, different, expected_error(lines)) for each in different]
+
+
+def expected_error(lines: ObservedLines) -> float:
+    """Return by how much smaller residuals of right structures are than measured patterns give."""
+    return 1.0 if lines.wavelength is not None else IDEAL
+
+
+def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verdict:
+    """Return how far the first of several different structures of some lines can be trusted."""
+    if not structures:
+        return "not found"
+    residual = structures[0].raised_residual / expected_error(lines)
+    alone = _lead(structures[0], structures) >= APART
+    if residual < FOUND and alone:
+        return "found"
+    return "likely" if residual < (LIKELY_ALONE if alone else LIKELY) else "not found"
+
+
+def _judged(
+    each: SolvedStructure, different: Sequence[SolvedStructure], error: float
+) -> SolvedStructure:
+    agreement = 1 / (1 + np.exp(np.clip((each.raised_residual / error - HALF) / WIDTH, -50, 50)))
+    lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))
+    first = each is different[0]
+    share = ALONE + (1 - ALONE) * lead if first else 1 - ALONE
+    return replace(each, probability=float(agreement * share))
+
+
+def _lead(each: SolvedStructure, different: Sequence[SolvedStructure]) -> float:
+    """Return the smallest score of the others over that of a structure."""
+    others = (other.score for other in different if other is not each)
+    return min(others, default=np.inf) / max(each.score, 1e-6)
+
+
+def _distinct(structures: Iterator[SolvedStructure]) -> Iterator[SolvedStructure]:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    matcher, seen = StructureMatcher(), list["Structure"]()
+    for each in structures:
+        if not any(matcher.fit(each.structure, other) for other in seen):
+            seen.append(each.structure)
+            yield each
+
+
+def _symmetrised(
+    best: Sequence[Scored], hydrogen: Sequence[int], lines: ObservedLines, groups: Groups
+) -> Iterator[SolvedStructure]:
+    for each, count in zip(best, hydrogen, strict=True):
+        plain = _material(each, count)
+        if plain is None:
+            continue
+        material = _higher(plain, each, lines, groups)
+        yield SolvedStructure(
+            material,
+            each.residual,
+            each.raised,
+            each.assignment.free,
+            each.b_factor,
+            each.misfit,
+            each.score,
+        )
+
+
+def _material(each: Scored, hydrogen: int) -> Material | None:
+    frame = each.frame
+    atoms = atoms_of(frame.group, orbits_of(each.assignment.places))
+    coords = atoms.coords(each.free[None].astype(float))[0]
+    placed = Placed(np.array(frame.numbers)[atoms.element], coords)
+    if hydrogen:
+        whole = with_hydrogen(frame.group, frame.setting.lattice, placed, hydrogen)
+        if whole is None:
+            return None
+        placed = whole
+    return Material("solved", frame.setting.lattice, placed.numbers, placed.coords)
+
+
+def _higher(plain: Material, each: Scored, lines: ObservedLines, groups: Groups) -> Material:
+    """Return a structure in the highest symmetry that explains the lines as well."""
+    limit = max(AS_WELL * each.residual, AS_WELL_EXACTLY)
+    for tolerance in (SYMPREC, SYMPREC / 3, EXACT_SYMPREC):
+        try:
+            material = canonical_cell(plain, tolerance)
+        except ValueError:
+            continue
+        if _residual(material, each.b_factor, lines, groups) <= limit:
+            return material
+    return plain
+
+
+def _residual(material: Material, b_factor: float, lines: ObservedLines, groups: Groups) -> float:
+    """Return R of a structure as it is, without any symmetry."""
+    setting = Setting(1, np.eye(3, dtype=int), material.lattice)
+    numbers, element = np.unique(material.numbers, return_inverse=True)
+    frame = frame_of(setting, numbers.tolist(), lines, groups)
+    general = len(wyckoff(1).positions) - 1
+    orbits = [(int(each), general) for each in element]
+    free = material.frac_coords.reshape(1, -1).astype(np.float32)
+    factors = structure_factors(frame, orbits, free)
+    squared = residuals(frame, factors, np.full(1, b_factor, np.float32))[0]
+    return float(np.sqrt(max(float(squared), 0.0)))

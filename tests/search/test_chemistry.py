@@ -1,0 +1,67 @@
+"""Distances and contents of cells beside those of well-known crystals."""
+
+import numpy as np
+import pytest
+
+from cmed_jax.crystal.composition import atomic_number, parse_composition
+from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.search.chemistry import least_distances, neighbour_misfit
+from cmed_jax.search.formula_units import contents, formula_unit
+from cmed_jax.search.settings import bravais, settings
+from cmed_jax.search.usage import group_cost, position_costs
+from cmed_jax.search.wyckoff import wyckoff
+
+BONDS = {
+    ("Na", "Cl"): 2.82,
+    ("Ca", "F"): 2.37,
+    ("C", "O"): 1.28,
+    ("O", "H"): 0.98,
+    ("Si", "O"): 1.61,
+}
+"""Lengths in rock salt, fluorite, calcite, brucite and quartz, angstrom."""
+
+
+@pytest.mark.parametrize(("pair", "length"), BONDS.items())
+def test_bonds_are_allowed_and_half_of_them_is_not(pair, length):
+    least = least_distances(np.array([atomic_number(symbol) for symbol in pair]))
+    np.testing.assert_array_equal(least, least.T)
+    assert length / 2 < least[0, 1] < length
+
+
+@pytest.mark.parametrize(("pair", "length"), BONDS.items())
+def test_a_bond_is_more_usual_than_one_of_half_its_length_again(pair, length):
+    second, first = map(atomic_number, pair)
+    assert neighbour_misfit(first, second, length) < 0.5
+    assert neighbour_misfit(first, second, length) < neighbour_misfit(first, second, 1.5 * length)
+
+
+@pytest.mark.parametrize(
+    ("formula", "cell", "number", "units"),
+    [
+        ("NaCl", (5.64, 5.64, 5.64, 90, 90, 90), 225, 1),
+        ("CaCO3", (4.99, 4.99, 17.06, 90, 90, 120), 167, 2),
+        ("Fe3O4", (8.396, 8.396, 8.396, 90, 90, 90), 227, 2),
+        ("FeSO4·7H2O", (14.07, 6.5, 11.04, 90, 105.6, 90), 14, 4),
+    ],
+)
+def test_the_usual_volume_tells_the_formula_units(formula, cell, number, units):
+    composition = parse_composition(formula)[0]
+    setting = next(x for x in settings(bravais(primitive_lattice(cell))) if x.number == number)
+    found = contents(setting, composition, composition)
+    assert units in [each.units for each in found[:2]]
+    assert all(sum(each.counts) == each.units * formula_unit(composition).sum() for each in found)
+
+
+def test_the_number_of_atoms_may_be_given():
+    composition = parse_composition("NaCl")[0]
+    cubic = settings(bravais(primitive_lattice((5.64, 5.64, 5.64, 90, 90, 90))))
+    setting = next(one for one in cubic if one.number == 225)
+    (only,) = contents(setting, composition, composition, 8)
+    assert only.counts == (1, 1)
+
+
+def test_rock_salt_is_a_usual_group_and_its_sites_are_usual():
+    assert group_cost(225, range(195, 231)) < group_cost(209, range(195, 231))
+    costs = position_costs(wyckoff(225))
+    multiplicities = [each.multiplicity for each in wyckoff(225).positions]
+    assert costs[multiplicities.index(1)] < costs[multiplicities.index(48)]

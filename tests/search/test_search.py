@@ -1,0 +1,132 @@
+"""Structures found in patterns that pymatgen calculated, and in lines that mean nothing."""
+
+import numpy as np
+import pytest
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Lattice, Structure
+
+from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.search.exploration import Progress
+from cmed_jax.search.observed import ObservedLines
+from cmed_jax.search.search import search_structures
+
+CU = 1.54184
+CRYSTALS = {
+    "CaF2": ("Fm-3m", Lattice.cubic(5.463), ["Ca", "F"], [[0] * 3, [0.25] * 3]),
+    "CaCO3": (
+        "R-3c",
+        Lattice.hexagonal(4.99, 17.06),
+        ["Ca", "C", "O"],
+        [[0, 0, 0], [0, 0, 0.25], [0.257, 0, 0.25]],
+    ),
+    "TiO2": (
+        "P4_2/mnm",
+        Lattice.tetragonal(4.594, 2.959),
+        ["Ti", "O"],
+        [[0] * 3, [0.305, 0.305, 0]],
+    ),
+    "SrTiO3": (
+        "Pm-3m",
+        Lattice.cubic(3.905),
+        ["Sr", "Ti", "O"],
+        [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]],
+    ),
+    "Mg(OH)2": (
+        "P-3m1",
+        Lattice.hexagonal(3.148, 4.775),
+        ["Mg", "O", "H"],
+        [[0, 0, 0], [1 / 3, 2 / 3, 0.22], [1 / 3, 2 / 3, 0.43]],
+    ),
+    "FeS2": (
+        "Pnnm",
+        Lattice.orthorhombic(4.443, 5.425, 3.387),
+        ["Fe", "S"],
+        [[0, 0, 0], [0.2, 0.378, 0]],
+    ),
+}
+
+
+def pattern(formula, top=90.0):
+    crystal = Structure.from_spacegroup(*CRYSTALS[formula])
+    lines = XRDCalculator(CU).get_pattern(crystal, two_theta_range=(10, top), scaled=False)
+    observed = ObservedLines.of_angles(lines.x, lines.y, (10.0, top), 0.08, CU)
+    return crystal, observed
+
+
+@pytest.mark.parametrize("formula", CRYSTALS)
+def test_a_structure_is_found_in_its_pattern(formula):
+    crystal, lines = pattern(formula)
+    cell = np.array(crystal.lattice.parameters)
+    found = search_structures(cell, formula, lines, seconds=20)
+    best = found.structures[0]
+    assert found.verdict in ("found", "likely")
+    assert StructureMatcher().fit(best.structure, crystal)
+    assert best.space_group == crystal.get_space_group_info()[1]
+    sites = sum(site.multiplicity for site in best.sites)
+    assert sites == len(best.structure)
+    assert best.residual < 0.06  # hydrogen is in the pattern, not in the fit
+
+
+def test_a_primitive_cell_does_as_well_and_the_space_group_may_be_given():
+    crystal, lines = pattern("CaF2")
+    primitive = crystal.get_primitive_structure().lattice.matrix
+    found = search_structures(primitive, {"Ca": 1, "F": 2}, lines, seconds=10, space_group=225)
+    assert found.structures[0].space_group == 225
+    assert {site.letter for site in found.structures[0].sites} == {"a", "c"}
+
+
+def test_shuffled_intensities_find_nothing():
+    crystal, lines = pattern("CaCO3")
+    shuffled = np.random.default_rng(0).permutation(lines.area)
+    nonsense = ObservedLines(
+        lines.s, shuffled, lines.s_min, lines.s_max, lines.resolution, lines.wavelength
+    )
+    cell = np.array(crystal.lattice.parameters)
+    assert search_structures(cell, "CaCO3", nonsense, seconds=4).verdict == "not found"
+
+
+def test_a_cell_that_is_off_is_corrected():
+    crystal, lines = pattern("TiO2")
+    cell = np.array(crystal.lattice.parameters) * [1.004, 1.004, 0.997, 1, 1, 1]
+    found = search_structures(cell, "TiO2", lines, seconds=10).structures[0]
+    np.testing.assert_allclose(found.cell[:3], crystal.lattice.abc, rtol=1e-3)
+
+
+def test_an_interruption_leaves_the_best_so_far_and_progress_is_told():
+    crystal, lines = pattern("TiO2")
+    told = []
+
+    def progress(now: Progress):
+        told.append(now)
+        if now.residual < 0.1:
+            raise KeyboardInterrupt
+
+    cell = np.array(crystal.lattice.parameters)
+    found = search_structures(cell, "TiO2", lines, seconds=20, progress=progress)
+    assert not found.complete
+    assert found.structures[0].space_group == 136
+    assert told[-1].tried == len(told) - 1 == found.tried
+
+
+@pytest.mark.parametrize(
+    ("composition", "space_group", "message"),
+    [
+        (parse_composition(["Ti", "O"])[0], None, "ratios"),
+        ("H2", None, "besides hydrogen"),
+        ("TiO2", 225, "does not go with"),
+        ("Cs2TiO2", None, "formula units"),
+    ],
+)
+def test_what_cannot_be_searched_is_said(composition, space_group, message):
+    crystal, lines = pattern("TiO2")
+    cell = np.array(crystal.lattice.parameters)
+    with pytest.raises(ValueError, match=message):
+        search_structures(cell, composition, lines, space_group=space_group)
+
+
+def test_lines_without_intensity_are_refused():
+    with pytest.raises(ValueError, match="not all 0"):
+        ObservedLines(np.array([0.3]), np.zeros(1), 0.1, 0.9)
+    with pytest.raises(ValueError, match="s_min"):
+        ObservedLines(np.array([0.3]), np.ones(1), 0.9, 0.1)
