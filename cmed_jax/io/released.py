@@ -2,7 +2,7 @@
 
 It holds `config.json`, what the network has seen in training (`familiar.json`), the parameters as
 float16 in `weights-K-of-N.npz`, and `manifest.json`, which has the names of the network and the
-SHA-256 of each file. Folders beside this file come with the package. docs/released.md says more.
+SHA-256 of each file. Those in `cmed_jax/released` come with the package; docs/released.md says more.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Float16, PyTree
 from cmed_jax.io.integrity import Damaged
 from cmed_jax.io.run import CHECKPOINTS, CONFIG
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1] / "released"
 """Where the networks are that come with the package."""
 MANIFEST = "manifest.json"
 WEIGHTS = "weights-*.npz"

@@ -53,7 +53,7 @@ def page(results: Results, gallery: Gallery) -> str:
         results: of a run, with a model.
         gallery: entries by the name of their group, such as "best".
     """
-    folder = resources.files("cmed_jax.evaluation") / "templates"
+    folder = resources.files("cmed_jax.report") / "templates"
     absent = [key for key in SECTIONS if key in results and not results[key]]
     text = (folder / "page.html").read_text(encoding="utf-8")
     for key in absent:
