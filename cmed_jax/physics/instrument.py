@@ -120,6 +120,11 @@ def radiation(
 
     Raises:
         ValueError: the name is unknown, or the number is not a wavelength of X-rays.
+
+    Example:
+        >>> wavelengths, weights = radiation("CuKa")
+        >>> wavelengths.round(4).tolist()
+        [1.5406, 1.5444]
     """
     if isinstance(name, str):
         name = radiation_name(name) or name

@@ -38,6 +38,12 @@ class PredictionOptions:
         structures: where these crystals are: a CIF file, a folder of them, a file of JSON lines,
             ...; the embedded ones where nothing is given.
         preparation: which steps the pattern is prepared by.
+
+    Example:
+        >>> options = PredictionOptions(wavelength="CuKa", composition="NaCl", cell="auto")
+        >>> options.check()
+        >>> options.grid
+        (50, 50, 50)
     """
 
     wavelength: str | float | None = None
