@@ -2,8 +2,8 @@
 
     python docs/rooms.py
 
-prints the picture as Mermaid text; `python docs/rooms.py --write` puts it into CONTRIBUTING.md, where
-a test holds that it is of the layers in pyproject.toml.
+prints the picture as Mermaid text. `python docs/rooms.py --write` puts it into CONTRIBUTING.md. A
+test holds that it shows the layers in pyproject.toml.
 """
 
 import re

@@ -2,8 +2,8 @@
 
     python tests/wheel/check_wheel.py dist/cmed_jax-0.1.0-py3-none-any.whl
 
-`make test-wheel` builds the wheel and runs this. It needs the standard library and pip alone, and is
-no part of `make test`: installing all dependencies takes minutes.
+`make test-wheel` builds the wheel and runs this. It needs the standard library and pip alone. It is
+no part of `make test`, since installing all dependencies takes minutes.
 """
 
 import json
