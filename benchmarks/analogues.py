@@ -36,12 +36,12 @@ from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.io.pattern import MeasuredPattern, pattern_of_columns
 from cmed_jax.physics import Crystal, electron_density, reflections
 from cmed_jax.physics.artefact_ranges import LABORATORY
-from cmed_jax.physics.artefacts import count, draw, expected
+from cmed_jax.physics.artefacts import expected, poisson_counts, sample_conditions
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import prepare
-from cmed_jax.solution.isostructural import find_analogues
+from cmed_jax.solution.isostructural import find_isostructural
 
 COPPER = replace(LABORATORY, anodes=("Cu",))
 GRID = Grid(5.0, 120.0, 5750, wavelength=RADIATIONS["CuKa"])
@@ -89,11 +89,11 @@ def chosen(known: Sequence[Material], options: Options) -> list[Material]:
 def measured(crystal: Crystal, key: jax.Array) -> MeasuredPattern:
     """Return a measurement of a crystal under conditions drawn from the preset."""
     conditions, noise = jax.random.split(key)
-    drawn = draw(conditions, COPPER)
+    drawn = sample_conditions(conditions, COPPER)
     lattice = np.asarray(crystal.lattice)
     lines, _ = padded_lines(lattice, reflections(crystal, s_max=COPPER.s_max))
     signal, coverage = expected(lines, drawn, GRID)
-    counts = np.asarray(count(noise, drawn.counts * signal))
+    counts = np.asarray(poisson_counts(noise, drawn.counts * signal))
     inside = np.asarray(coverage) > 0
     return pattern_of_columns(GRID.centres[inside], counts[inside], "CuKa")
 
@@ -106,7 +106,7 @@ def search(material: Material, known: Sequence[Material], key: jax.Array) -> Fou
     began = time.monotonic()
     try:
         lines = MeasuredLines.of(prepare(pattern))
-        found = find_analogues(lines, composition_vector(material.numbers), others, LISTED)
+        found = find_isostructural(lines, composition_vector(material.numbers), others, LISTED)
     except ValueError:  # no peak stands out of the noise
         found = []
     seconds = time.monotonic() - began

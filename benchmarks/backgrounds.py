@@ -26,7 +26,7 @@ from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.lines import padded_lines
 from cmed_jax.io.pattern import load_pattern
 from cmed_jax.physics.artefact_ranges import LABORATORY
-from cmed_jax.physics.artefacts import draw, expected
+from cmed_jax.physics.artefacts import expected, sample_conditions
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.instrument import Lines
@@ -70,7 +70,7 @@ class Simulated:
 
 def simulate(material: Material, seed: int) -> Simulated:
     """Return a material's pattern under conditions drawn at random."""
-    conditions = draw(jax.random.key(seed), LABORATORY)
+    conditions = sample_conditions(jax.random.key(seed), LABORATORY)
     start, stop = float(conditions.start), float(conditions.stop)
     crystal = Crystal.of(material.lattice, material.numbers, material.frac_coords)
     s_max = 2 * np.sin(np.radians(min(stop + 2, 179)) / 2) / RADIATIONS["CuKa1"]

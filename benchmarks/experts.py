@@ -15,48 +15,53 @@ from rich.console import Console
 from rich.table import Table
 
 from cmed_jax.cli import run_command
-from cmed_jax.evaluation.statistics import paired, spread
-from cmed_jax.mixture.experts import FEATURES, OF_CRYSTAL
-from cmed_jax.mixture.fit import fitted, of_experts, of_mixtures, smallest_residual
-from cmed_jax.mixture.gate_data import Lessons
+from cmed_jax.evaluation.statistics import format_interval, paired
+from cmed_jax.mixture.experts import CRYSTAL_FEATURES, FEATURES
+from cmed_jax.mixture.fit import (
+    expert_similarities,
+    fit_gate,
+    mixture_similarities,
+    smallest_residual,
+)
+from cmed_jax.mixture.gate_data import GateExamples
 from cmed_jax.train_gate import Options, gathered
 
 WHOLE = "gate"
 """What the others are compared with."""
 
 
-def without_network(lessons: Lessons) -> Lessons:
+def without_network(examples: GateExamples) -> GateExamples:
     """Let the network answer only where no crystal does."""
-    present = lessons.present.copy()
+    present = examples.present.copy()
     present[:, 0] = ~present[:, 1:].any(axis=1)
-    return lessons._replace(present=present)
+    return examples._replace(present=present)
 
 
-def without_features(lessons: Lessons, columns: slice) -> Lessons:
+def without_features(examples: GateExamples, columns: slice) -> GateExamples:
     """Tell the gate nothing of some features."""
-    features = lessons.features.copy()
+    features = examples.features.copy()
     features[:, :, columns] = 0
-    return lessons._replace(features=features)
+    return examples._replace(features=features)
 
 
 def arms(options: Options) -> Iterator[tuple[str, Float[np.ndarray, " n"]]]:
     """Yield each arm's name, and the similarity of its answers to the truth."""
-    lessons, asked = gathered(options)
-    each = of_experts(asked)
+    examples, asked = gathered(options)
+    each = expert_similarities(asked)
     training = {"steps": options.steps, "batch": options.batch, "seed": options.seed}
-    yield WHOLE, of_mixtures(fitted(lessons, **training), asked)
+    yield WHOLE, mixture_similarities(fit_gate(examples, **training), asked)
     parts = {
         "gate without the network": without_network,
         "gate told nothing of volume, distances and freedom": lambda of: without_features(
-            of, slice(3, 1 + OF_CRYSTAL)
+            of, slice(3, 1 + CRYSTAL_FEATURES)
         ),
         "gate told nothing of resemblance": lambda of: without_features(
-            of, slice(1 + OF_CRYSTAL, 3 + OF_CRYSTAL)
+            of, slice(1 + CRYSTAL_FEATURES, 3 + CRYSTAL_FEATURES)
         ),
         "gate told nothing but who answers": lambda of: without_features(of, slice(1, FEATURES)),
     }
     for name, part in parts.items():
-        yield name, of_mixtures(fitted(part(lessons), **training), part(asked))
+        yield name, mixture_similarities(fit_gate(part(examples), **training), part(asked))
     yield "smallest residual", smallest_residual(each)
     yield "network alone", each[:, 0]
     yield "best expert (oracle)", each.max(axis=1)
@@ -69,7 +74,7 @@ def main() -> int:
     whole = np.zeros(0)
     for name, found in arms(options):
         whole = found if name == WHOLE else whole
-        difference = spread(paired(found, whole), "+.4f")
+        difference = format_interval(paired(found, whole), "+.4f")
         table.add_row(name, f"{found.mean():.4f}", "" if name == WHOLE else difference)
     Console(width=110).print(table)
     return 0

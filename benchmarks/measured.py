@@ -26,7 +26,7 @@ from pymatgen.core import Composition, Lattice, Structure
 from cmed_jax.data.lines import padded_lines
 from cmed_jax.io.pattern import load_pattern
 from cmed_jax.physics.artefact_ranges import LABORATORY, Artefacts
-from cmed_jax.physics.artefacts import expected, middle
+from cmed_jax.physics.artefacts import central_conditions, expected
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.instrument import Lines
@@ -128,7 +128,7 @@ def best_shift(
     half = (angle[-1] - angle[0]) / (len(angle) - 1) / 2
     copper = RADIATIONS["CuKa"]
     grid = Grid(angle[0] - half, angle[-1] + half, len(angle), wavelength=copper)
-    conditions = middle(artefacts)._replace(start=jnp.array(0.0), stop=jnp.array(180.0))
+    conditions = central_conditions(artefacts)._replace(start=jnp.array(0.0), stop=jnp.array(180.0))
 
     def rendered(shift: jax.Array) -> jax.Array:
         instrument = conditions.instrument._replace(zero=shift)

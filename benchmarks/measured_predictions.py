@@ -8,7 +8,7 @@ structure, which `--materials` (JSON lines, by mp_id) hold. What that density it
 stands beside it, in the cell that `find_cell` finds for it: no prediction can be expected to do
 better. Below stand by what the cell was found, how many electrons the density has in it and how
 many it should have, SSIM of the density that is scaled to these, what the best of the known
-crystals makes of the pattern (`cmed_jax.files.find_analogues`), and what is said.
+crystals makes of the pattern (`cmed_jax.files.find_isostructural`), and what is said.
 
 `--wrong` asks thrice more, with the wavelengths of other anodes and with the formula of the next
 file. Counted are the questions about which there are alarms: that pattern, wavelength and formula
@@ -39,7 +39,7 @@ from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Prediction
-from cmed_jax.solution.calculated import Implied, imply
+from cmed_jax.solution.calculated import CalculatedPattern, calculate_pattern
 from cmed_jax.solution.cell_search import CellCandidate, find_cell, lattice_types_of
 
 RIGHT = 0.005
@@ -136,13 +136,13 @@ def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
     """Return the row of the table."""
     verdict = "yes" if error_of_cell(found.lattice, known) <= RIGHT else "no"
     cells = f"{_edges(known.cell)} {_cell(found.cells)} {verdict:4}"
-    row = f"{known.file.stem:24} {known.formula:9}{cells} {_agreement(found.implied)}"
+    row = f"{known.file.stem:24} {known.formula:9}{cells} {_agreement(found.calculated)}"
     if truth is None or found.prepared is None:
         return row
     exact = independent_atoms(truth)
     score = float(ssim(exact[None], found.density[None])[0])
     own = find_cell(exact, MeasuredLines.of(found.prepared), lattice_types_of([known.space_group]))
-    best = imply(exact, own[0].lattice, found.prepared, own[0].shift) if own else None
+    best = calculate_pattern(exact, own[0].lattice, found.prepared, own[0].shift) if own else None
     return f"{row} {score:6.3f}   {_cell(own)} {_agreement(best)}"
 
 
@@ -168,7 +168,7 @@ def analogue_row(found: Prediction, known: Known) -> str:
     name = f"{best.crystal.material_id}, {best.template}"
     return (
         f"    like {name}: {_edges(best.parameters)} {verdict}, {same} space group, cosine and Rwp "
-        f"{_agreement(best.implied).strip()}"
+        f"{_agreement(best.calculated).strip()}"
     )
 
 
@@ -180,8 +180,8 @@ def _cell(cells: tuple[CellCandidate, ...]) -> str:
     return f"{cells[0].lattice_type:12}{_edges(cells[0].parameters)}" if cells else f"{'-':27}"
 
 
-def _agreement(implied: Implied | None) -> str:
-    return f"{'-':12}" if implied is None else f"{implied.cosine:6.3f} {implied.rwp:5.3f}"
+def _agreement(calculated: CalculatedPattern | None) -> str:
+    return f"{'-':12}" if calculated is None else f"{calculated.cosine:6.3f} {calculated.rwp:5.3f}"
 
 
 def predict(

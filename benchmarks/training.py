@@ -32,7 +32,7 @@ from cmed_jax.training.cost import flops_per_step, peak_flops
 from cmed_jax.training.inputs import Inputs, open_inputs
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
-from cmed_jax.training.speed import Speed
+from cmed_jax.training.speed import Throughput
 from cmed_jax.training.step import TrainState, compute_as, initial_state, make_step
 
 
@@ -83,7 +83,7 @@ def pace(config: Config, inputs: Inputs, options: Options, peak: float | None) -
     each = options.steps_per_dispatch
     spans = [range(first, first + each) for first in range(0, each + options.steps, each)]
     flops = flops_per_step(config.network, optimizer, config.step, config.batch)
-    speed = Speed(0, config.batch * QUERIES, flops, peak)
+    speed = Throughput(0, config.batch * QUERIES, flops, peak)
     pending: PyTree = None
     for span, batches in zip(spans, speed.waiting(inputs.batches(spans)), strict=True):
         state, metrics = compiled(state, inputs.table, batches, span.start)

@@ -30,9 +30,9 @@ from cmed_jax.io.pattern import MeasuredPattern, pattern_of_columns
 from cmed_jax.physics import Crystal
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import prepare
+from cmed_jax.prediction import assessment
 from cmed_jax.prediction.assessment import Explanation, assess
-from cmed_jax.prediction.predict import assessment
-from cmed_jax.solution.isostructural import explain
+from cmed_jax.solution.isostructural import match_pattern
 
 HEARD = 3
 """Analogues, as many as a prediction has by default."""
@@ -66,10 +66,14 @@ def heard(
     angle, intensity = pattern.two_theta, pattern.intensity
     try:
         prepared = prepare(pattern_of_columns(angle, intensity, wavelength))
-        found = explain(prepared, composition_vector(asked.numbers), known, HEARD)
+        found = match_pattern(prepared, composition_vector(asked.numbers), known, HEARD)
     except ValueError:  # no peak stands out of the noise
         return []
-    return [Explanation(x.name, x.implied.rwp, x.room) for x in found if x.implied is not None]
+    return [
+        Explanation(x.name, x.calculated.rwp, x.relative_volume)
+        for x in found
+        if x.calculated is not None
+    ]
 
 
 def ask(options: Options) -> Answers:
@@ -108,19 +112,19 @@ def main() -> None:
     """Run the command."""
     options = tyro.cli(Options, prog="python -m benchmarks.verdicts")
     answers = ask(options)
-    table = Table("", "consistent", "not", "open", "Rwp", "room of the best")
+    table = Table("", "consistent", "not", "open", "Rwp", "relative volume of the best")
     for kind, row in counts(answers).items():
         best = [min(each, key=lambda x: x.rwp) for each in answers[kind] if each]
-        rwp, room = (
+        rwp, relative_volume = (
             np.percentile([getattr(x, name) for x in best], (10, 50, 90))
-            for name in ("rwp", "room")
+            for name in ("rwp", "relative_volume")
         )
-        spread = (" ".join(f"{x:.2f}" for x in values) for values in (rwp, room))
+        spread = (" ".join(f"{x:.2f}" for x in values) for values in (rwp, relative_volume))
         table.add_row(kind, *map(str, row), *spread)
     Console().print(f"{options.materials} materials; 10th, 50th and 90th percentiles", table)
-    limits = Table("Rwp", "room", *(f"not: {kind}" for kind in answers))
+    limits = Table("Rwp", "relative volume", *(f"not: {kind}" for kind in answers))
     for rwp, (least, most) in product(LIMITS, ROOMS):
-        with patch.multiple(assessment, EXPLAINED=rwp, LEAST_ROOM=least, MOST_ROOM=most):
+        with patch.multiple(assessment, EXPLAINED=rwp, SMALLEST_VOLUME=least, LARGEST_VOLUME=most):
             doubted = (str(row[1]) for row in counts(answers).values())
             limits.add_row(f"{rwp}", f"{least} to {most}", *doubted)
     Console().print(limits)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cmed_jax.cli import run_command
 from cmed_jax.evaluation.comparison import compare, load_results, table
+from cmed_jax.io.atomic import write_text
 from cmed_jax.report.tables import TABLE_WIDTH
 
 
@@ -38,7 +39,7 @@ def main(args: list[str] | None = None) -> int:
     Console(width=max(Console().width, TABLE_WIDTH)).print(table(found))
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_text(options.out, json.dumps(found, indent=1) + "\n")
     return 0
 
 

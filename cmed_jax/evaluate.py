@@ -19,11 +19,12 @@ from cmed_jax.cli import run_command
 from cmed_jax.data.query import Deviating, Generator
 from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.evaluation.scoring import Scores
-from cmed_jax.evaluation.suite import Bench
+from cmed_jax.evaluation.suite import EvaluationSuite
 from cmed_jax.io import released
+from cmed_jax.io.atomic import write_text
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
-from cmed_jax.mixture.experts import mixture, mixtures
+from cmed_jax.mixture.experts import mixture, mixture_generator
 from cmed_jax.model.generator import network_generator
 from cmed_jax.prediction.restore import restore
 from cmed_jax.report.evaluation_page import page
@@ -90,17 +91,17 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         )
     config, network, _, gate = restore(options.run, alone=options.alone)
     out = options.report or options.out or _own_folder(options.run, options.split)
-    bench = _bench(options, options.data or Path(config.data), console)
-    shape = bench.held_out.density.shape[1:]
+    suite = _suite(options, options.data or Path(config.data), console)
+    shape = suite.held_out.density.shape[1:]
     plain: Generator = network_generator(network, shape)
     answering: Callable[..., Generator | Deviating] = partial(network_generator, network, shape)
     if gate is not None:
-        plain = mixture(network, gate, bench.templates, shape)
-        answering = partial(mixtures, network, gate, bench.templates, shape)
+        plain = mixture(network, gate, suite.prototypes, shape)
+        answering = partial(mixture_generator, network, gate, suite.prototypes, shape)
     sampled = answering(samples=options.samples, seed=options.seed)
-    model = bench.score("model", sampled, candidates=1 + options.samples)
+    model = suite.score("model", sampled, candidates=1 + options.samples)
     asked = CONTROLS if options.controls else {}
-    controls = {name: bench.score(name, plain, control) for name, control in asked.items()}
+    controls = {name: suite.score(name, plain, control) for name, control in asked.items()}
     run = {
         "checkpoint": str(options.run),
         "weights": int(checksum(nnx.state(network))),
@@ -108,18 +109,18 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         "gate": None if gate is None else int(checksum(nnx.state(gate))),
         "known": None if gate is None else options.known,
     }
-    spoilt = None if options.report is None else bench.degradation(plain)
-    found = bench.results(model, controls, run, spoilt)
-    print_report(found, bench.console)
+    perturbed = None if options.report is None else suite.robustness_curves(plain)
+    found = suite.results(model, controls, run, perturbed)
+    print_report(found, suite.console)
     if options.report is not None:
-        _write(out / "index.html", page(found, _gallery(bench, plain, model)))
+        _write(out / "index.html", page(found, _gallery(suite, plain, model)))
         shown = "index.html"
     else:
         folder, ssim = out / "pictures", model.plain["ssim"]
-        drawn = plot_materials(folder, plain, bench.held_out, ssim, options.pictures)
+        drawn = plot_materials(folder, plain, suite.held_out, ssim, options.pictures)
         shown = f"{drawn} pictures"
     _write(out / "results.json", json.dumps(found, indent=1))
-    bench.console.print(f"{out}: results.json and {shown}")
+    suite.console.print(f"{out}: results.json and {shown}")
     return found
 
 
@@ -132,13 +133,13 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
     """
     if options.data is None or options.report is not None:
         raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
-    bench = _bench(options, options.data, console)
+    suite = _suite(options, options.data, console)
     nobody = dict.fromkeys(("checkpoint", "weights", "config", "gate", "known"))
-    found = bench.results(model=None, controls={}, run=nobody)
-    print_report(found, bench.console)
+    found = suite.results(model=None, controls={}, run=nobody)
+    print_report(found, suite.console)
     if options.out is not None:
         _write(options.out / "results.json", json.dumps(found, indent=1))
-        bench.console.print(f"{options.out}: results.json")
+        suite.console.print(f"{options.out}: results.json")
     return found
 
 
@@ -149,19 +150,21 @@ def _own_folder(run: Path, split: str) -> Path:
     return run_folder(run) / "evaluation" / split
 
 
-def _gallery(bench: Bench, generator: Generator, model: Scores) -> dict[str, list[dict[str, Any]]]:
+def _gallery(
+    suite: EvaluationSuite, generator: Generator, model: Scores
+) -> dict[str, list[dict[str, Any]]]:
     """Return the entries of the page's gallery by group."""
     return {
         group: [
-            entry(bench.held_out, row, bench.crystals[row], generator, bench.b_factor)
+            entry(suite.held_out, row, suite.crystals[row], generator, suite.b_factor)
             for row in rows
         ]
         for group, rows in chosen_rows(model.plain["ssim"]).items()
     }
 
 
-def _bench(options: Options, data: Path, console: Console | None) -> Bench:
-    return Bench(
+def _suite(options: Options, data: Path, console: Console | None) -> EvaluationSuite:
+    return EvaluationSuite(
         data,
         options.split,
         known=options.known,
@@ -172,9 +175,7 @@ def _bench(options: Options, data: Path, console: Console | None) -> Bench:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text + "\n")
-    partial.replace(path)
+    write_text(path, text + "\n")
 
 
 def main(args: list[str] | None = None) -> int:

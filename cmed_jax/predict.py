@@ -132,12 +132,12 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
 def _row(outcome: Outcome) -> list[str]:
     if "error" in outcome:
         return ["failed"]
-    cell, implied = outcome["cell"], outcome["implied"]
+    cell, calculated = outcome["cell"], outcome["implied"]
     return [
         outcome["composition"] or "–",
         _question(outcome),
         "–" if cell is None else _conventional(cell),
-        "–" if implied is None else f"{implied['rwp']:.3f}",
+        "–" if calculated is None else f"{calculated['rwp']:.3f}",
         *(str(len(outcome[kind])) for kind in ("doubts", "notes")),
         max(outcome["experts"], key=lambda each: each["weight"], default=ALONE)["name"],
         *(f"like {best['formula']}, Rwp {best['rwp']:.3f}" for best in outcome["analogues"][:1]),

@@ -20,8 +20,8 @@ from cmed_jax.cli import run_command
 from cmed_jax.config import Config
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import fingerprint, load_examples, provenance, read_records
-from cmed_jax.data.domain import FILE as FAMILIAR
-from cmed_jax.data.domain import keep_familiar, load_familiar
+from cmed_jax.data.domain import FILE as DOMAIN
+from cmed_jax.data.domain import keep_domain, load_domain
 from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.comparison import load_results
 from cmed_jax.evaluation.metrics import ssim
@@ -109,7 +109,7 @@ def release(options: Options) -> dict[str, Any]:
             "licence": options.licence,
         }
         manifest = released.seal(folder, about)
-        text = card(manifest, after.config, after.familiar, results)
+        text = card(manifest, after.config, after.domain, results)
         (folder / CARD).write_text(text, encoding="utf-8")
     return manifest
 
@@ -143,13 +143,13 @@ def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Res
     dataset = f"cmed/{identity['config']}/{identity['version']}"
     config = replace(before.config, data=dataset, run=run.name)  # where they lay tells nobody
     _write_json(folder / CONFIG, config.to_json())
-    keep_familiar(run, data)  # runs of old did not
-    shutil.copyfile(run / FAMILIAR, folder / FAMILIAR)
+    keep_domain(run, data)  # runs of old did not
+    shutil.copyfile(run / DOMAIN, folder / DOMAIN)
     network = nnx.merge(graph, *released.load_weights(folder, *trees))
     weights = int(checksum(nnx.state(network)))
     if before.gate is not None:
         save_gate(folder, before.gate, weights)
-    return Restored(config, network, load_familiar(folder), load_gate(folder, weights))
+    return Restored(config, network, load_domain(folder), load_gate(folder, weights))
 
 
 def _write_materials(path: Path, data: Path) -> None:

@@ -10,8 +10,8 @@ from cmed_jax.cli import parse, run_command
 from cmed_jax.config import Config
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import fingerprint, load_examples
-from cmed_jax.data.domain import keep_familiar
-from cmed_jax.data.examples import Examples, spread_rows
+from cmed_jax.data.domain import keep_domain
+from cmed_jax.data.examples import Examples, evenly_spaced_rows
 from cmed_jax.data.lines import load_lines
 from cmed_jax.data.measured_query import measured_query
 from cmed_jax.data.query import Control, Query, full_query
@@ -22,19 +22,25 @@ from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.compilation import programs_kept
 from cmed_jax.training.cost import flops_per_step, peak_flops
 from cmed_jax.training.folder import keep_identity, locked, written_once
-from cmed_jax.training.hosts import agreed, as_first_says, check_alike, joined, leads
+from cmed_jax.training.hosts import (
+    broadcast_from_primary,
+    check_alike,
+    is_primary,
+    joined,
+    raise_together,
+)
 from cmed_jax.training.inputs import open_inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.loop import Validate, batch_named, fit
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.profile import traced
-from cmed_jax.training.speed import Speed
+from cmed_jax.training.speed import Throughput
 from cmed_jax.training.step import TrainState, initial_state, make_step
-from cmed_jax.training.stop import Stop, stop_on_signals
+from cmed_jax.training.stop import StopRequest, stop_on_signals
 
 
-def train(config: Config) -> tuple[int, Stop]:
+def train(config: Config) -> tuple[int, StopRequest]:
     """Train, or continue, the run of a configuration.
 
     Returns:
@@ -50,25 +56,25 @@ def train(config: Config) -> tuple[int, Stop]:
         return _train(config)
 
 
-def _train(config: Config) -> tuple[int, Stop]:
+def _train(config: Config) -> tuple[int, StopRequest]:
     folder = Path(config.run)
-    with agreed():  # no process waits for one that cannot begin
+    with raise_together():  # no process waits for one that cannot begin
         parallel = DataParallel(config.parallel)
         parallel.check_batch(config.batch, config.step.accumulate)
         identity = config.identity() | {"dataset": fingerprint(config.data)}
     check_alike(identity | {part: config.to_json()[part] for part in ("step", "loop")})
 
     with locked(folder), stop_on_signals() as stop, programs_kept(folder):
-        with agreed():
+        with raise_together():
             lines, control = _measurements(config)
             inputs = open_inputs(
                 config.data, config.input, lines, parallel, config.batch, config.seed
             )
             held_out = load_examples(config.data, "validation")
             held_out = held_out.spread(config.loop.validation_materials)
-            if leads():  # last: options that do not fit the data do not begin a run
+            if is_primary():  # last: options that do not fit the data do not begin a run
                 keep_identity(folder, config.to_json(), identity)
-                keep_familiar(folder, config.data)
+                keep_domain(folder, config.data)
         check_alike({"resident": inputs.table is not None})
 
         optimizer = make_optimizer(config.optimizer, config.steps)
@@ -93,7 +99,7 @@ def _train(config: Config) -> tuple[int, Stop]:
         with Checkpoints(folder, config.to_json()) as checkpoints:
             restored = checkpoints.restore(parallel.abstract(abstract))
             first, state = restored or (0, parallel.create(lambda: begin()[1]))
-            speed = Speed(first, config.batch * QUERIES, flops, peak)
+            speed = Throughput(first, config.batch * QUERIES, flops, peak)
             with (
                 written_once(folder) as place,
                 Log(place, first, config.steps, speed) as log,
@@ -127,7 +133,7 @@ def _measurements(config: Config) -> tuple[Lines | None, Control]:
         flush=True,
     )
     held_out, _ = load_lines(config.data, "validation", artefacts.s_max)
-    rows = spread_rows(len(held_out.s), config.loop.validation_materials)
+    rows = evenly_spaced_rows(len(held_out.s), config.loop.validation_materials)
     few = jax.tree.map(lambda column: column[rows], held_out)
     return lines, measured_query(few, artefacts, seed=config.seed)
 
@@ -146,7 +152,7 @@ def _validation(
         generator = network_generator(network, held_out.density.shape[1:])
         scores = evaluate(generator, held_out, control=lambda _: query)
         means = {name: float(np.mean(values)) for name, values in scores.plain.items()}
-        return as_first_says(means)
+        return broadcast_from_primary(means)
 
     return validate
 
@@ -155,7 +161,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the command; 128 + the signal's number is the exit code where a signal ended it."""
     config = parse(args)
     reached, stop = train(config)
-    if leads():
+    if is_primary():
         print(
             f"stopped after step {reached}: start the same command again to continue"
             if stop.signal

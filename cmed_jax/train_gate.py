@@ -21,17 +21,17 @@ from cmed_jax.data.records import Recipe
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
 from cmed_jax.mixture.fit import (
-    fitted,
-    of_experts,
-    of_mixtures,
-    of_network,
+    deviation_scale,
+    expert_similarities,
+    fit_gate,
+    mixture_similarities,
+    network_similarities,
     smallest_residual,
-    spread,
 )
 from cmed_jax.mixture.gate import Gate, save_gate
-from cmed_jax.mixture.gate_data import Lessons, School
+from cmed_jax.mixture.gate_data import GateDataset, GateExamples
 from cmed_jax.prediction.restore import restore
-from cmed_jax.solution.prototypes import Templates
+from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.training.checkpoint import find_checkpoint
 from cmed_jax.training.folder import locked
 
@@ -87,30 +87,32 @@ def train_gate(options: Options, console: Console | None = None) -> Gate:
     checkpoint = find_checkpoint(options.run)
     folder = run_folder(checkpoint)
     with locked(folder):
-        lessons, asked = gathered(options)
+        examples, asked = gathered(options)
         training = {"steps": options.steps, "batch": options.batch, "seed": options.seed}
-        gate = fitted(lessons, **training)
-        gate.spread[...] = jnp.float32(spread(gate, asked))
+        gate = fit_gate(examples, **training)
+        gate.spread[...] = jnp.float32(deviation_scale(gate, asked))
         network = restore(checkpoint, alone=True).network
         save_gate(folder, gate, int(checksum(nnx.state(network))))
-    (console or Console()).print(_summary(gate, lessons, asked))
+    (console or Console()).print(_summary(gate, examples, asked))
     return gate
 
 
-def gathered(options: Options) -> tuple[Lessons, Lessons]:
+def gathered(options: Options) -> tuple[GateExamples, GateExamples]:
     """Return the lessons of training, and all that is asked of validation crystals."""
     checkpoint = find_checkpoint(options.run)
     config, network, *_ = restore(checkpoint, alone=True)
     data = options.data or Path(config.data)
     known, held_out = (load_structures(data, split) for split in ("train", "validation"))
-    templates = Templates.of_crystals(known, _recipe(data))
-    school = School(network, templates, run_folder(checkpoint), fingerprint(data), options.seed)
+    prototypes = Prototypes.of_crystals(known, _recipe(data))
+    school = GateDataset(
+        network, prototypes, run_folder(checkpoint), fingerprint(data), options.seed
+    )
     told = config.step.augmentation
     told = replace(told, stored=max(told.stored, IDEAL))
     everything, most = AugmentationConfig(), options.validation
     return (
-        school.lessons(known, told, most=options.questions, withhold=True),
-        school.lessons(held_out, everything, most=most, withhold=False, samples=SAMPLES),
+        school.examples(known, told, most=options.questions, withhold=True),
+        school.examples(held_out, everything, most=most, withhold=False, samples=SAMPLES),
     )
 
 
@@ -125,16 +127,17 @@ def _recipe(data: Path) -> Recipe:
     return Recipe.of(identity)
 
 
-def _summary(gate: Gate, lessons: Lessons, asked: Lessons) -> str:
+def _summary(gate: Gate, examples: GateExamples, asked: GateExamples) -> str:
     """Say how good the mixtures are, and the experts themselves."""
-    each, seen = of_experts(asked), of_network(lessons)
+    each, seen = expert_similarities(asked), network_similarities(examples)
+    mixture = mixture_similarities(gate, asked)
     of_seen = ""
     if len(seen):
         of_seen = f"; {seen.mean():.4f} of the network of {len(seen)} training materials"
     return (
-        f"SSIM of {len(each)} validation materials: {of_mixtures(gate, asked).mean():.4f} of the "
-        f"mixture, {each[:, 0].mean():.4f} of the network, {smallest_residual(each).mean():.4f} of "
-        "the crystal with the smallest residual (the network's where there is none), "
+        f"SSIM of {len(each)} validation materials: {mixture.mean():.4f} of the mixture, "
+        f"{each[:, 0].mean():.4f} of the network, {smallest_residual(each).mean():.4f} of the "
+        "crystal with the smallest residual (the network's where there is none), "
         f"{each.max(axis=1).mean():.4f} of the best expert (oracle){of_seen}"
     )
 

@@ -13,7 +13,14 @@ from pymatgen.core import Lattice, Structure
 
 from cmed_jax.data.lines import padded_lines
 from cmed_jax.physics.artefact_ranges import LABORATORY, PRESETS, Artefacts
-from cmed_jax.physics.artefacts import Conditions, count, draw, expected, measure, middle
+from cmed_jax.physics.artefacts import (
+    Conditions,
+    central_conditions,
+    expected,
+    measure,
+    poisson_counts,
+    sample_conditions,
+)
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Lines
@@ -43,7 +50,7 @@ def corundum() -> Lines:
 def at_the_ends(**ranges: tuple[float, float]) -> list[Conditions]:
     """Return clean conditions but for some at the lower, and at the upper end of their range."""
     ends = [{name: (pair[i], pair[i]) for name, pair in ranges.items()} for i in (0, 1)]
-    return [middle(replace(NOTHING, **end)) for end in ends]
+    return [central_conditions(replace(NOTHING, **end)) for end in ends]
 
 
 def of_laboratory(*names: str) -> list[Conditions]:
@@ -53,19 +60,21 @@ def of_laboratory(*names: str) -> list[Conditions]:
 
 def with_fields(**fields: object) -> list[Conditions]:
     """Return clean conditions with some fields changed."""
-    return [middle(NOTHING)._replace(**fields)]
+    return [central_conditions(NOTHING)._replace(**fields)]
 
 
 def panels() -> dict[str, tuple[list[Conditions], bool]]:
     """Return by title what is drawn, and whether in detail."""
     axis = jnp.array([0.0, 0.0, 1.0])
     foreign = jnp.array([[22.0, 31.0, 48.0, 72.0], [0.03, 0.02, 0.03, 0.01]])
-    one = middle(NOTHING).instrument
+    one = central_conditions(NOTHING).instrument
     return {
         "K-alpha 1 alone, and with 2": (
             [
-                middle(NOTHING)._replace(instrument=one._replace(weights=jnp.array([1.0, 0.0]))),
-                middle(NOTHING),
+                central_conditions(NOTHING)._replace(
+                    instrument=one._replace(weights=jnp.array([1.0, 0.0]))
+                ),
+                central_conditions(NOTHING),
             ],
             True,
         ),
@@ -76,7 +85,10 @@ def panels() -> dict[str, tuple[list[Conditions], bool]]:
         "sample displacement": (of_laboratory("displacement"), True),
         "thermal motion": (of_laboratory("b_factor"), False),
         "texture along c, r = 0.7 and 1.4": (
-            [middle(NOTHING)._replace(axis=axis, march=jnp.array(r)) for r in LABORATORY.march],
+            [
+                central_conditions(NOTHING)._replace(axis=axis, march=jnp.array(r))
+                for r in LABORATORY.march
+            ],
             False,
         ),
         "background and its slope": (
@@ -92,7 +104,7 @@ def panels() -> dict[str, tuple[list[Conditions], bool]]:
 
 def plot(ax: Axes, lines: Lines, conditions: list[Conditions], detail: bool) -> None:
     """Draw patterns under some conditions above the clean one."""
-    clean, _ = expected(lines, middle(NOTHING), GRID)
+    clean, _ = expected(lines, central_conditions(NOTHING), GRID)
     ax.plot(GRID.centres, clean, color="0.75", lw=1.2)
     for one in conditions:
         pattern, coverage = expected(lines, one, GRID)
@@ -118,7 +130,7 @@ def plot_nanocrystals(ax: Axes, lines: Lines) -> None:
 def plot_noise(ax: Axes, lines: Lines, counts: tuple[float, float]) -> None:
     """Draw what is counted where the strongest line has so many quanta."""
     hazy, _ = expected(lines, at_the_ends(background=(0.05, 0.05))[0], GRID)
-    plot_lifted(ax, {f"{n:,.0f}": (GRID, count(KEY, n * hazy)) for n in counts})
+    plot_lifted(ax, {f"{n:,.0f}": (GRID, poisson_counts(KEY, n * hazy)) for n in counts})
 
 
 def plot_wavelengths(ax: Axes, lines: Lines) -> None:
@@ -126,14 +138,19 @@ def plot_wavelengths(ax: Axes, lines: Lines) -> None:
     curves = {}
     for anode in ("Mo", "Cu", "Co"):
         grid = replace(GRID, wavelength=RADIATIONS[f"{anode}Ka"])
-        curves[anode] = grid, expected(lines, middle(replace(NOTHING, anodes=(anode,))), grid)[0]
+        curves[anode] = (
+            grid,
+            expected(lines, central_conditions(replace(NOTHING, anodes=(anode,))), grid)[0],
+        )
     plot_lifted(ax, curves)
 
 
 def plot_drawn(ax: Axes, lines: Lines, artefacts: Artefacts) -> None:
     """Draw three random measurements on the network's grid, and what of it was not measured."""
     for lift, key in enumerate(jax.random.split(KEY, 3)):
-        pattern, coverage = measure(key, lines, draw(key, artefacts), reach=artefacts.reach)
+        pattern, coverage = measure(
+            key, lines, sample_conditions(key, artefacts), reach=artefacts.reach
+        )
         ax.plot(PUBLISHED_GRID.centres, 1.1 * lift + np.where(coverage, pattern, np.nan), lw=0.8)
     ax.set_xlim(0, 100)
 

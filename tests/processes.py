@@ -55,9 +55,9 @@ def step_logged(folder):
     return max((line["step"] for line in lines_logged(folder)), default=0)
 
 
-def steps_saved(folder):
+def steps_saved(folder, name="checkpoints"):
     """The steps of a run's checkpoints."""
-    return [int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
+    return [int(path.name) for path in (folder / name).iterdir() if path.name.isdigit()]
 
 
 def weights(checkpoint):

@@ -11,9 +11,9 @@ from flax import nnx
 from cmed_jax.io.integrity import checksum
 from cmed_jax.mixture import gate_data
 from cmed_jax.mixture.experts import FEATURES, LEAST
-from cmed_jax.mixture.fit import spread
+from cmed_jax.mixture.fit import deviation_scale
 from cmed_jax.mixture.gate import FILE, Gate, load_gate
-from cmed_jax.mixture.gate_data import Lessons
+from cmed_jax.mixture.gate_data import GateExamples
 from cmed_jax.prediction.restore import restore
 from cmed_jax.train_gate import main
 from cmed_jax.training.checkpoint import find_checkpoint
@@ -170,7 +170,7 @@ def drawn_lessons(n, deviation):
     told = 0.5 * 0.02 * np.sqrt(own * own.mean(axis=(1, 2, 3), keepdims=True))
     truth = own + deviation * told.astype(float) * rng.normal(size=own.shape)
     present = np.ones((n, 2), bool)
-    return Lessons(
+    return GateExamples(
         densities, features, present, truth.astype(np.float16), np.zeros(own.shape, np.float32)
     )
 
@@ -179,4 +179,4 @@ def drawn_lessons(n, deviation):
 def test_the_spread_is_that_of_errors_that_are_drawn(deviation):
     """Two equal answers with half of the weight on the crystal."""
     gate = Gate(FEATURES, nnx.Rngs(0))
-    assert spread(gate, drawn_lessons(20, deviation)) == pytest.approx(deviation, rel=0.05)
+    assert deviation_scale(gate, drawn_lessons(20, deviation)) == pytest.approx(deviation, rel=0.05)

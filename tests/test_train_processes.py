@@ -16,7 +16,8 @@ from tests.processes import PYTHON, ROOT, start, step_logged, steps_saved, wait_
 STEPS = 16
 
 ALONE = (*PYTHON, "cmed_jax.train")
-ON_A_FULL_DISK = ("bash", "-c", 'ulimit -f 10; exec "$@"', "-", *ALONE)
+AGREEING = (sys.executable, Path(__file__).parent / "agreeing.py")
+ON_A_FULL_DISK = ("bash", "-c", 'ulimit -f 10; exec "$@"', "-")
 """No file may grow as large as this process's part of a checkpoint."""
 
 
@@ -33,17 +34,31 @@ def train(tiny):
 
 @pytest.fixture
 def pair(train, unused_port):
-    """Start two processes of a run; the second elsewhere, or by another command, if it is given."""
+    """Start two processes of a run."""
 
-    def pair(folder, *options, second=None, by=ALONE):
+    def pair(folder, *options):
         meet = (f"--hosts.coordinator=127.0.0.1:{unused_port}", "--hosts.processes=2")
         options = (*options, *meet, "--hosts.timeout=5")
         return [
             train(folder, *options, "--hosts.process=0"),
-            train(second or folder, *options, "--hosts.process=1", by=by),
+            train(folder, *options, "--hosts.process=1"),
         ]
 
     return pair
+
+
+@pytest.fixture
+def agreeing(unused_port):
+    """Start two processes of a case; the second elsewhere, or by way of a command, if given."""
+
+    def agreeing(case, folder, second=None, by=()):
+        settings = {"PYTHONPATH": str(ROOT)}
+        return [
+            start(*AGREEING, case, 0, unused_port, folder, **settings),
+            start(*by, *AGREEING, case, 1, unused_port, second or folder, **settings),
+        ]
+
+    return agreeing
 
 
 def ended(processes, seconds=150):
@@ -83,19 +98,18 @@ def test_where_one_process_is_killed_the_other_ends_with_a_sentence(pair, tmp_pa
     assert "start all of them again, and the run continues from its last checkpoint" in err
 
 
-def test_two_processes_do_not_train_where_another_run_does(pair, tmp_path):
+def test_two_processes_do_not_train_where_another_run_does(agreeing, tmp_path):
     with locked(tmp_path):
-        processes = pair(tmp_path)
-        (err, code), (other_err, other_code) = ended(processes)
+        (err, code), (other_err, other_code) = ended(agreeing("begin", tmp_path))
     assert (code, other_code) == (2, 2)
     assert f"error: another process is training in {tmp_path}" in err
     assert "error: process 0 of 2 cannot go on: another process is training in" in other_err
     assert not (tmp_path / "config.json").exists()
 
 
-def test_two_processes_that_do_not_see_one_folder_are_refused(pair, tmp_path):
+def test_two_processes_that_do_not_see_one_folder_are_refused(agreeing, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
-    (err, code), (other_err, other_code) = ended(pair(here, second=there))
+    (err, code), (other_err, other_code) = ended(agreeing("begin", here, second=there))
     assert (code, other_code) == (2, 2)
     sentence = f"{there} is not the folder that process 0 sees: give one on a disk that all share"
     assert f"error: process 1 of 2 cannot go on: {sentence}" in err
@@ -103,8 +117,8 @@ def test_two_processes_that_do_not_see_one_folder_are_refused(pair, tmp_path):
     assert not (here / "config.json").exists()
 
 
-def test_where_one_process_cannot_write_a_checkpoint_all_end_with_the_fault(pair, tmp_path):
-    (err, code), (other_err, other_code) = ended(pair(tmp_path, by=ON_A_FULL_DISK))
+def test_where_one_process_cannot_write_a_checkpoint_all_end_with_the_fault(agreeing, tmp_path):
+    (err, code), (other_err, other_code) = ended(agreeing("save", tmp_path, by=ON_A_FULL_DISK))
     assert (code, other_code) == (2, 2)
     sentence = f"cannot write a checkpoint in {tmp_path / 'checkpoints'} (File too large): see to"
     assert f"error: process 1 of 2 cannot go on: {sentence}" in err
@@ -112,17 +126,11 @@ def test_where_one_process_cannot_write_a_checkpoint_all_end_with_the_fault(pair
     assert steps_saved(tmp_path) == []
 
 
-def test_where_checkpoints_can_no_longer_be_written_both_processes_end(pair, tmp_path):
-    """A file takes the folder's place: not even the superuser can write there."""
-    often = ("--loop.validate-every", "5000", "--loop.checkpoint-every", "20")
-    processes = pair(tmp_path, "--steps", "5000", *often)
-    folder = tmp_path / "checkpoints"
-    wait_for(lambda: folder.exists() and steps_saved(tmp_path), processes[0])
-    folder.rename(tmp_path / "elsewhere")
-    folder.touch()
-    (err, code), (_, other_code) = ended(processes)
+def test_where_checkpoints_can_no_longer_be_written_both_processes_end(agreeing, tmp_path):
+    (err, code), (_, other_code) = ended(agreeing("lose", tmp_path))
+    assert steps_saved(tmp_path, "elsewhere") == [1]
     assert code == 2
-    assert f"cannot write a checkpoint in {folder} (" in err
+    assert f"cannot write a checkpoint in {tmp_path / 'checkpoints'} (" in err
     assert other_code not in (0, None)
 
 

@@ -32,9 +32,9 @@ from benchmarks.ablation import decoders, encoders, targets
 from cmed_jax.cli import PRESETS, run_command
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.data.examples import Examples
-from cmed_jax.evaluation.overlap import Kinship, kinship
+from cmed_jax.evaluation.overlap import TrainingOverlap, overlap_key, training_overlap
 from cmed_jax.evaluation.scoring import evaluate
-from cmed_jax.evaluation.statistics import paired, spread
+from cmed_jax.evaluation.statistics import format_interval, paired
 from cmed_jax.model.base import Base, BaseConfig
 from cmed_jax.model.generator import network_generator
 from cmed_jax.model.network import Network
@@ -146,7 +146,7 @@ def asked(options: Options) -> tuple[Examples, np.ndarray]:
     held_out = unseen(load_examples(options.held_out or options.data, "validation"), training)
     if options.substituted:
         held_out = unseen(held_out, load_examples(options.substituted, "train"))
-    return held_out, kinship(held_out, training.composition, training.space_group)
+    return held_out, training_overlap(held_out, training.composition, training.space_group)
 
 
 def unseen(examples: Examples, training: Examples) -> Examples:
@@ -224,10 +224,12 @@ def read_results(path: Path) -> Iterator[dict[str, Any]]:
 def table_of(results: list[dict[str, Any]]) -> Table:
     """Return the arms, the best first, each beside ours on the same materials."""
     ours = next((np.array(row["ssim"]) for row in results if row["arm"] == OURS), None)
-    kin = np.array(results[0]["kinship"])
-    groups = [(kind.name.lower(), kin == kind) for kind in Kinship if (kin == kind).any()]
+    overlap = np.array(results[0]["kinship"])
+    groups = [
+        (overlap_key(kind), overlap == kind) for kind in TrainingOverlap if (overlap == kind).any()
+    ]
     counts = ", ".join(f"{name} {rows.sum()}" for name, rows in groups)
-    table = Table(title=f"{len(kin)} validation materials, plain; nearest kin: {counts}")
+    table = Table(title=f"{len(overlap)} validation materials, plain; nearest kin: {counts}")
     table.add_column("arm")
     headings = "parameters", "steps", "steps/s", "minutes", "SSIM", f"SSIM - {OURS}"
     for heading in (*headings, *(name for name, _ in groups), "NMAE", "Pearson"):
@@ -241,7 +243,9 @@ def table_of(results: list[dict[str, Any]]) -> Table:
             f"{row['steps'] / row['minutes'] / 60:.2f}",
             f"{row['minutes']:.1f}",
             f"{np.mean(ssim):.3f}",
-            "" if ours is None or row["arm"] == OURS else spread(paired(ssim, ours), "+.3f"),
+            ""
+            if ours is None or row["arm"] == OURS
+            else format_interval(paired(ssim, ours), "+.3f"),
             *(f"{np.mean(ssim[rows]):.3f}" for _, rows in groups),
             f"{np.mean(row['nmae']):.3f}",
             f"{np.mean(row['pearson']):.3f}",
@@ -262,11 +266,11 @@ def main(args: list[str] | None = None) -> None:
     names = [name for name in options.arms if name not in {row["arm"] for row in done}]
     console = Console(width=140)
     if names:
-        held_out, kin = asked(options)
+        held_out, overlap = asked(options)
         for name in names:
             data = options.substituted if ARMS[name].substituted else options.data
             result = run_arm(ARMS[name], data, held_out, options.minutes)
-            add_result(path, result | {"arm": name, "kinship": kin.tolist()})
+            add_result(path, result | {"arm": name, "kinship": overlap.tolist()})
             console.print(f"{name}: SSIM {np.mean(result['ssim']):.4f}", highlight=False)
     console.print(table_of([row for row in read_results(path) if row["arm"] in options.arms]))
 

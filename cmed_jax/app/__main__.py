@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from cmed_jax.app.queue import Desk, Predict
+from cmed_jax.app.queue import Predict, PredictionQueue
 from cmed_jax.cli import run_command
 from cmed_jax.prediction.batch import COMMAND_DEFAULTS, Format, Job, Output, command_line
 from cmed_jax.prediction.restore import restore
@@ -68,17 +68,17 @@ def main(args: list[str] | None = None) -> int:
         tempfile.TemporaryDirectory(prefix="cmed_jax-") as folder,
     ):
         print(f"open http://{HOST}:{listening.getsockname()[1]}; Ctrl-C ends", flush=True)
-        serve(Desk(predict, Path(folder), common), listening)
+        serve(PredictionQueue(predict, Path(folder), common), listening)
     return 0
 
 
-def serve(desk: Desk, listening: socket.socket) -> None:
+def serve(queue: PredictionQueue, listening: socket.socket) -> None:
     """Serve the page until it is interrupted or terminated."""
     import uvicorn
 
     from cmed_jax.app.server import application
 
-    config = uvicorn.Config(application(desk), log_config=None, access_log=False)
+    config = uvicorn.Config(application(queue), log_config=None, access_log=False)
     # uvicorn ends in order, and then raises the signal again.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -86,7 +86,7 @@ def serve(desk: Desk, listening: socket.socket) -> None:
             uvicorn.Server(config).run(sockets=[listening])
     finally:
         signal.signal(signal.SIGTERM, before)
-        desk.close()
+        queue.close()
 
 
 def _check_installed() -> None:

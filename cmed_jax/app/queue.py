@@ -36,7 +36,7 @@ class Busy(Exception):
 
 
 @dataclass(eq=False)
-class Task:
+class QueuedPrediction:
     """A prediction that was asked for.
 
     Attributes:
@@ -70,7 +70,7 @@ class Task:
         self.step = step
 
 
-class Desk:
+class PredictionQueue:
     """Takes patterns and makes one prediction after another, in a thread."""
 
     def __init__(self, predict: Predict, folder: Path, common: PredictionOptions = DEFAULTS):
@@ -84,7 +84,7 @@ class Desk:
         self.common = common
         self._predict = predict
         self._folder = folder
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, QueuedPrediction] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
 
     def submit(self, name: str, data: bytes, options: PredictionOptions) -> str:
@@ -109,11 +109,11 @@ class Desk:
         folder.mkdir()
         file = folder / name
         file.write_bytes(data)
-        self._tasks[identity] = task = Task(Job(file, options), folder)
+        self._tasks[identity] = task = QueuedPrediction(Job(file, options), folder)
         self._thread.submit(self._work, task)
         return identity
 
-    def task(self, identity: str) -> Task:
+    def task(self, identity: str) -> QueuedPrediction:
         """Return a prediction.
 
         Raises:
@@ -130,7 +130,7 @@ class Desk:
         """Make no further predictions, and wait for the one that is being made."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _work(self, task: Task) -> None:
+    def _work(self, task: QueuedPrediction) -> None:
         task.state = "working"
         try:
             task.figures = self._predict(task.job, task.folder, task.begin)

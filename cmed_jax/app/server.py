@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cmed_jax.app.queue import Busy, Desk, Task
+from cmed_jax.app.queue import Busy, PredictionQueue, QueuedPrediction
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.io.formats.markup import MOST_BYTES
 from cmed_jax.physics.patterns import RADIATIONS
@@ -44,11 +44,11 @@ REPORT = (
 """What pages may load: our own from this server, reports nothing at all."""
 
 
-def application(desk: Desk) -> Starlette:
+def application(queue: PredictionQueue) -> Starlette:
     """Return the application.
 
     Args:
-        desk: makes the predictions.
+        queue: makes the predictions.
     """
     routes = [
         Route("/", _front),
@@ -60,7 +60,7 @@ def application(desk: Desk) -> Starlette:
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS), Middleware(Guarded)]
     handlers: Any = {HTTPException: _refuse}
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
-    app.state.desk = desk
+    app.state.queue = queue
     return app
 
 
@@ -106,12 +106,12 @@ async def _front(request: Request) -> Response:
 
 async def _submit(request: Request) -> Response:
     _check_origin(request)
-    desk: Desk = request.app.state.desk
+    queue: PredictionQueue = request.app.state.queue
     try:
         written = request.query_params
         columns = {column: written.get(column, "") for column in COLUMNS}
-        options = parse_options(columns, desk.common)
-        identity = desk.submit(written.get("name", ""), await _body(request), options)
+        options = parse_options(columns, queue.common)
+        identity = queue.submit(written.get("name", ""), await _body(request), options)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     except Busy as error:
@@ -124,7 +124,7 @@ async def _state(request: Request) -> Response:
     task = _task(request)
     known = {"state": task.state, "name": task.job.file.name, "error": task.error}
     stands = {"step": task.step, "done": task.steps_done, "of": len(JOB_STEPS)}
-    stands["ahead"] = request.app.state.desk.ahead(identity)
+    stands["ahead"] = request.app.state.queue.ahead(identity)
     answer = {name: task.figures.get(name) for name in ("files", "alarms")}
     return JSONResponse(known | stands | answer)
 
@@ -161,8 +161,8 @@ async def _body(request: Request) -> bytes:
     return bytes(data)
 
 
-def _task(request: Request) -> Task:
+def _task(request: Request) -> QueuedPrediction:
     try:
-        return request.app.state.desk.task(request.path_params["identity"])
+        return request.app.state.queue.task(request.path_params["identity"])
     except KeyError:
         raise HTTPException(404, "there is no such prediction") from None

@@ -42,7 +42,7 @@ def volume_of_atom(composition: Float[np.ndarray, "119"]) -> float | None:
     return float(composition @ each / composition.sum())
 
 
-def room(volume: float, composition: Float[np.ndarray, "119"], atoms: int) -> float:
+def relative_volume(volume: float, composition: Float[np.ndarray, "119"], atoms: int) -> float:
     """Return how much larger a cell is than its atoms usually need: 1 is usual.
 
     Args:

@@ -21,7 +21,9 @@ LARGEST_UNIT = 48
 """Most atoms of a formula unit that amounts are reduced to."""
 
 
-def room(lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]) -> float:
+def relative_cell_volume(
+    lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]
+) -> float:
     """Return the volume of a cell over what whole formula units in it usually take up.
 
     Returns:

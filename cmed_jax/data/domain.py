@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cmed_jax.data.dataset import provenance, read_records
+from cmed_jax.io.atomic import write_text
 
 FILE = "familiar.json"
 SEEN = 0.01
@@ -18,7 +18,7 @@ STEP = 10
 
 
 @dataclass(frozen=True)
-class Familiar:
+class TrainingDomain:
     """What the training crystals have between them.
 
     Attributes:
@@ -51,7 +51,7 @@ class Familiar:
         return cls(*seen, b_factor)
 
 
-def keep_familiar(run: Path, directory: str | Path) -> None:
+def keep_domain(run: Path, directory: str | Path) -> None:
     """Write into a run's folder what the training split of a dataset holds, unless it is there.
 
     Raises:
@@ -60,15 +60,16 @@ def keep_familiar(run: Path, directory: str | Path) -> None:
     path = run / FILE
     if path.exists():
         return
+    # Imported here, so that a prediction, which only loads a domain, needs no reader of datasets.
+    from cmed_jax.data.dataset import provenance, read_records
+
     identity = provenance(directory)["identity"]
     b_factor = identity["b_factor"] if identity["density"] == "iam" else None
-    found = Familiar.of(read_records(directory, "train"), b_factor)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(found)) + "\n")
-    partial.replace(path)  # a kill leaves the whole file or none
+    found = TrainingDomain.of(read_records(directory, "train"), b_factor)
+    write_text(path, json.dumps(asdict(found)) + "\n")
 
 
-def load_familiar(run: Path) -> Familiar | None:
+def load_domain(run: Path) -> TrainingDomain | None:
     """Return what a run's folder says; None where the run did not keep it.
 
     Raises:
@@ -79,8 +80,10 @@ def load_familiar(run: Path) -> Familiar | None:
         return None
     try:
         values: dict[str, Any] = json.loads(path.read_text())
-        known = {field.name: values[field.name] for field in fields(Familiar)}  # of old runs more
+        known = {
+            field.name: values[field.name] for field in fields(TrainingDomain)
+        }  # of old runs more
         lists = {name: tuple(each) for name, each in known.items() if isinstance(each, list)}
-        return Familiar(**known | lists)
+        return TrainingDomain(**known | lists)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove it, or train again") from error

@@ -44,10 +44,10 @@ class Examples:
 
     def spread(self, most: int) -> "Examples":
         """Return at most so many examples, taken at even distances."""
-        rows = spread_rows(len(self), most)
+        rows = evenly_spaced_rows(len(self), most)
         return Examples(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
-def spread_rows(number: int, most: int) -> Integer[np.ndarray, " k"]:
+def evenly_spaced_rows(number: int, most: int) -> Integer[np.ndarray, " k"]:
     """Return at most so many of the first rows, at even distances."""
     return np.unique(np.linspace(0, number - 1, min(most, number)).astype(int))

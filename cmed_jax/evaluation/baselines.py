@@ -34,9 +34,9 @@ from cmed_jax.crystal.composition import Knowledge, anonymous_formula
 from cmed_jax.data.examples import Examples
 from cmed_jax.data.query import Generator, Query
 from cmed_jax.solution.distances import composition_distance, pattern_distance
-from cmed_jax.solution.prototypes import Templates
+from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.solve import solve
-from cmed_jax.solution.substitution import first_density, ranked
+from cmed_jax.solution.substitution import first_density, substituted_candidates
 
 PATTERN_WEIGHT = 2.0
 """Weight of the distance in pattern against that in composition, where both count."""
@@ -57,12 +57,12 @@ NAMES = (*OF_TRAINING, *OF_CRYSTALS)
 """Of the baselines in the report."""
 
 
-def baselines(training: Examples, templates: Templates | None = None) -> dict[str, Generator]:
+def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[str, Generator]:
     """Return every baseline by its name in the report.
 
     Args:
         training: the training split.
-        templates: the known crystals; without them there is no substitution, refined or not.
+        prototypes: the known crystals; without them there is no substitution, refined or not.
 
     Raises:
         ValueError: if there is no training example.
@@ -83,9 +83,9 @@ def baselines(training: Examples, templates: Templates | None = None) -> dict[st
         "nearest in pattern": nearest(training, lambda query: pattern(query.pattern)),
         "nearest in both": in_both,
     }
-    if templates is not None:
-        found["substitution"] = substitution(templates, otherwise=in_both)
-        found["refined substitution"] = solution(templates, otherwise=in_both)
+    if prototypes is not None:
+        found["substitution"] = substitution(prototypes, otherwise=in_both)
+        found["refined substitution"] = solution(prototypes, otherwise=in_both)
     return found
 
 
@@ -137,11 +137,11 @@ def nearest(
     return generate
 
 
-def substitution(templates: Templates, otherwise: Generator) -> Generator:
+def substitution(prototypes: Prototypes, otherwise: Generator) -> Generator:
     """Answer with the density of the substituted template that explains the pattern best.
 
     Args:
-        templates: the training crystals.
+        prototypes: the training crystals.
         otherwise: answers where there is no template: the training split holds no crystal of the
             anonymous formula, the composition is not known in full, or there is no pattern.
     """
@@ -151,8 +151,8 @@ def substitution(templates: Templates, otherwise: Generator) -> Generator:
         known = np.asarray(query.knowledge) == Knowledge.FULL
         patterns, compositions = np.asarray(query.pattern), np.asarray(query.composition)
         for row in np.flatnonzero(known & patterns.any(axis=1)):
-            crystals = ranked(templates, patterns[row], compositions[row])
-            density = first_density(crystals, templates.recipe)
+            crystals = substituted_candidates(prototypes, patterns[row], compositions[row])
+            density = first_density(crystals, prototypes.recipe)
             if density is not None:
                 answers[row, 0] = density
         return answers
@@ -164,20 +164,20 @@ UNEXPLAINED = 0.4
 """Above this residual the crystals say less about the density than whoever is asked instead."""
 
 
-def solution(templates: Templates, otherwise: Generator) -> Generator:
+def solution(prototypes: Prototypes, otherwise: Generator) -> Generator:
     """Answer with the density of the crystal that explains the pattern best, where one does.
 
     Args:
-        templates: the training crystals.
+        prototypes: the training crystals.
         otherwise: answers where no crystal explains the pattern, or there is no pattern.
     """
 
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
         answers = np.array(otherwise(query))[:, :1]
         for row in range(len(answers)):
-            found = solve(templates, *(np.asarray(column[row]) for column in query))
+            found = solve(prototypes, *(np.asarray(column[row]) for column in query))
             explaining = (each.crystal for each in found if each.residual <= UNEXPLAINED)
-            density = first_density(explaining, templates.recipe)
+            density = first_density(explaining, prototypes.recipe)
             if density is not None:
                 answers[row, 0] = density
         return answers

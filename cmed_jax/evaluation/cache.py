@@ -7,7 +7,6 @@ file that cannot be read, costs the time of computing again and nothing else.
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ import numpy as np
 
 import cmed_jax
 from cmed_jax.evaluation.scoring import Scores
+from cmed_jax.io.atomic import atomic_write
 
 DECIDING = ("crystal", "physics", "data", "evaluation")
 """The rooms whose code decides the scores of a baseline."""
@@ -71,10 +71,8 @@ def _write(path: Path, scores: Scores) -> None:
         elif value is not None:
             arrays[field.name] = value
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
-    partial.replace(path)
 
 
 def _read(path: Path) -> Scores:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from cmed_jax.evaluation.statistics import figures, paired, spread
+from cmed_jax.evaluation.statistics import figures, format_interval, paired
 from cmed_jax.io.run import run_folder
 
 ALIKE = {"dataset": "datasets", "split": "splits"}
@@ -91,9 +91,9 @@ def table(comparison: Mapping[str, Any]) -> Table:
         difference = ssim.get("difference")
         cells = ["first", ""]
         if difference is not None:
-            cells = [spread(difference, "+.3f"), f"{100 * difference['larger']:.0f} %"]
+            cells = [format_interval(difference, "+.3f"), f"{100 * difference['larger']:.0f} %"]
         others = (f"{mine[name]['mean']:{METRICS[name]}}" for name in metrics)
-        found.add_row(run, spread(ssim, ".3f"), f"{ssim['median']:.3f}", *cells, *others)
+        found.add_row(run, format_interval(ssim, ".3f"), f"{ssim['median']:.3f}", *cells, *others)
     return found
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 
-from cmed_jax.physics.density_lines import FLOOR, implied_lines, largest_s
+from cmed_jax.physics.density_lines import FLOOR, calculated_lines, largest_s
 from cmed_jax.physics.patterns import (
     BINS,
     MO_K_ALPHA,
@@ -57,11 +57,11 @@ def self_consistency(
     """
     bins = compared_bins(lattice, densities.shape[1:])
     given = pattern[:bins].astype(float)
-    implied = implied_patterns(densities, lattice, b_factor)[:, :bins].astype(float)
-    return Agreement(_cosine(given, implied), _rwp(given, implied))
+    calculated = calculated_patterns(densities, lattice, b_factor)[:, :bins].astype(float)
+    return Agreement(_cosine(given, calculated), _rwp(given, calculated))
 
 
-def implied_patterns(
+def calculated_patterns(
     densities: Float[Array | np.ndarray, "k a b c"],
     lattice: Float[np.ndarray, "3 3"],
     b_factor: float,
@@ -73,7 +73,7 @@ def implied_patterns(
         lattice: rows a, b, c in angstrom.
         b_factor: isotropic B of the densities, angstrom^2; it is divided out.
     """
-    s, intensity = implied_lines(densities, lattice)
+    s, intensity = calculated_lines(densities, lattice)
     angle = np.asarray(two_theta(s, MO_K_ALPHA))
     factor = np.asarray(lorentz_polarization(angle)) * np.exp(b_factor * s**2 / 2)
     return np.stack([stick_pattern(angle, sticks) for sticks in factor * intensity])
@@ -86,17 +86,17 @@ def compared_bins(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> 
 
 
 def _cosine(
-    given: Float[np.ndarray, " bins"], implied: Float[np.ndarray, "k bins"]
+    given: Float[np.ndarray, " bins"], calculated: Float[np.ndarray, "k bins"]
 ) -> Float[np.ndarray, " k"]:
-    lengths = np.linalg.norm(given) * np.linalg.norm(implied, axis=1)
-    return implied @ given / np.where(lengths > 0, lengths, 1)
+    lengths = np.linalg.norm(given) * np.linalg.norm(calculated, axis=1)
+    return calculated @ given / np.where(lengths > 0, lengths, 1)
 
 
 def _rwp(
-    given: Float[np.ndarray, " bins"], implied: Float[np.ndarray, "k bins"]
+    given: Float[np.ndarray, " bins"], calculated: Float[np.ndarray, "k bins"]
 ) -> Float[np.ndarray, " k"]:
     """With the best scale, 1 - (w y.y')^2 / (w y.y) (w y'.y') is left of the sum."""
     weight = 1 / np.maximum(given, FLOOR)
-    products = (weight * given**2).sum() * (weight * implied**2).sum(axis=1)
-    overlap = (implied @ (weight * given)) ** 2
+    products = (weight * given**2).sum() * (weight * calculated**2).sum(axis=1)
+    overlap = (calculated @ (weight * given)) ** 2
     return np.sqrt(np.maximum(1 - overlap / np.where(products > 0, products, 1), 0))

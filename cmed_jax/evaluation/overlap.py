@@ -1,4 +1,4 @@
-"""How near known crystals come to a material: what looking it up could have found."""
+"""Overlap of a material with known crystals: what looking it up could have found."""
 
 import enum
 from collections import defaultdict
@@ -10,45 +10,54 @@ from cmed_jax.crystal.composition import anonymous_formula, one_differs
 from cmed_jax.data.examples import Examples
 
 
-class Kinship(enum.IntEnum):
-    """The nearest kin of a material among known crystals, those of the training split or others.
+class TrainingOverlap(enum.IntEnum):
+    """The closest overlap of a material with known crystals, of the training split or others.
 
-    SIBLING: a crystal of the same anonymous formula and space group, in which one element stands in
-    the place of another and all else is equal. FORMULA: any of the same anonymous formula.
+    ONE_ELEMENT: a crystal of the same anonymous formula and space group, in which one element
+    stands in the place of another and all else is equal. SAME_FORMULA: any crystal of the same
+    anonymous formula. NONE: neither is known.
     """
 
-    SIBLING = 0
-    FORMULA = 1
+    ONE_ELEMENT = 0
+    SAME_FORMULA = 1
     NONE = 2
 
 
-def kinship(
+KEYS = {
+    TrainingOverlap.ONE_ELEMENT: "sibling",
+    TrainingOverlap.SAME_FORMULA: "formula",
+    TrainingOverlap.NONE: "none",
+}
+"""The keys of results.json, which earlier results share."""
+
+
+def training_overlap(
     examples: Examples,
     composition: Float[np.ndarray, "m 119"],
     space_group: Integer[np.ndarray, " m"],
 ) -> Integer[np.ndarray, " n"]:
-    """Return the nearest kin (`Kinship`) of each example.
+    """Return the closest overlap (`TrainingOverlap`) of each example.
 
     Args:
         examples: the materials.
         composition: atom fractions of the known crystals.
         space_group: their numbers.
     """
-    kin = defaultdict(list)
+    of_formula = defaultdict(list)
     for row, formula in enumerate(map(anonymous_formula, composition)):
-        kin[formula].append(row)
-    found = np.full(len(examples), Kinship.NONE, np.int32)
+        of_formula[formula].append(row)
+    found = np.full(len(examples), TrainingOverlap.NONE, np.int32)
     for row, formula in enumerate(map(anonymous_formula, examples.composition)):
-        rows = np.array(kin[formula], int)
+        rows = np.array(of_formula[formula], int)
         group = space_group[rows] == examples.space_group[row]
-        siblings = one_differs(composition[rows], examples.composition[row])
-        if (siblings & group).any():
-            found[row] = Kinship.SIBLING
+        substituted = one_differs(composition[rows], examples.composition[row])
+        if (substituted & group).any():
+            found[row] = TrainingOverlap.ONE_ELEMENT
         elif len(rows):
-            found[row] = Kinship.FORMULA
+            found[row] = TrainingOverlap.SAME_FORMULA
     return found
 
 
-def kin_name(kin: int) -> str:
-    """Return the name of a `Kinship` in the results."""
-    return Kinship(kin).name.lower()
+def overlap_key(overlap: int) -> str:
+    """Return the key of a `TrainingOverlap` in results.json: "sibling", "formula" or "none"."""
+    return KEYS[TrainingOverlap(overlap)]

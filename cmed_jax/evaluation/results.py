@@ -20,7 +20,7 @@ uncertainty
     `cmed_jax.evaluation.uncertainty.summary` of the model's samples (None where there are fewer
     than two), and `trust` in the agreement of the "samples" and in that of the "pattern".
 degradation
-    `cmed_jax.evaluation.robustness.degradation`: curves of the model, or None.
+    `cmed_jax.evaluation.robustness.robustness_curves`: curves of the model, or None.
 materials
     one row for each: material_id, formula, space_group, atoms, elements (their number), kin (the
     nearest among the known crystals: "sibling", "formula", "none", or None where it is not asked),
@@ -41,14 +41,14 @@ from jaxtyping import Integer
 
 import cmed_jax
 from cmed_jax.evaluation import metrics, scoring, statistics, uncertainty
-from cmed_jax.evaluation.overlap import kin_name
+from cmed_jax.evaluation.overlap import overlap_key
 from cmed_jax.evaluation.ranking import rankings
 from cmed_jax.evaluation.scoring import Scores
 from cmed_jax.evaluation.statistics import paired, summary
-from cmed_jax.evaluation.structure_metrics import AT_ATOMS, BETWEEN
+from cmed_jax.evaluation.structure_metrics import INTERSTITIAL, NEAR_ATOMS
 from cmed_jax.physics.density_lines import S_COMPARED
 
-KIN = {
+OVERLAP = {
     "sibling": "a known crystal differs in one element alone",
     "formula": "one has the same anonymous formula",
     "none": "no known crystal has it",
@@ -61,7 +61,7 @@ def results(
     baselines: Mapping[str, Scores],
     controls: Mapping[str, Scores],
     run: Mapping[str, Any],
-    kin: Integer[np.ndarray, " n"] | None = None,
+    overlap: Integer[np.ndarray, " n"] | None = None,
     degradation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Gather an evaluation in one dictionary of plain values, as the module describes it.
@@ -71,7 +71,8 @@ def results(
         baselines: scores by name.
         controls: scores by name.
         run: what is to be said of the model and the data.
-        kin: the nearest `Kinship` of each material among the known crystals, where it is asked.
+        overlap: the nearest `TrainingOverlap` of each material among the known crystals, where it
+            is asked.
         degradation: what `cmed_jax.evaluation.robustness` found, where it was asked.
 
     Raises:
@@ -83,14 +84,14 @@ def results(
         "run": dict(run),
         "protocol": _protocol(next(iter(named.values())).as_published),
         "machine": _machine(),
-        "model": None if model is None else summary(model, kin),
-        "baselines": {name: summary(scores, kin) for name, scores in baselines.items()},
-        "controls": {name: summary(scores, kin) for name, scores in controls.items()},
-        "leads": None if model is None else _leads(model, baselines, kin),
+        "model": None if model is None else summary(model, overlap),
+        "baselines": {name: summary(scores, overlap) for name, scores in baselines.items()},
+        "controls": {name: summary(scores, overlap) for name, scores in controls.items()},
+        "leads": None if model is None else _leads(model, baselines, overlap),
         "ranking": {} if model is None else rankings(model, baselines),
         "uncertainty": None if model is None else _uncertainty(model),
         "degradation": degradation,
-        "materials": _rows(named, kin),
+        "materials": _rows(named, overlap),
     }
 
 
@@ -115,21 +116,21 @@ def _protocol(as_published: bool) -> dict[str, Any]:
         "r_factor": "sum ||F| - |F'|| / sum |F| over the modes of the grid but h = 0, no scale",
         "cosine": f"of the pattern that the density implies and the true one, s < {S_COMPARED}/Å",
         "rwp": "likewise, with the weight 1 / intensity and the best scale",
-        "nmae_at_atoms": f"nmae within {AT_ATOMS} angstrom of an atom",
-        "nmae_between": f"nmae beyond {BETWEEN} angstrom of all atoms",
+        "nmae_at_atoms": f"nmae within {NEAR_ATOMS} angstrom of an atom",
+        "nmae_between": f"nmae beyond {INTERSTITIAL} angstrom of all atoms",
         "interval": f"{statistics.CONFIDENCE:.0%} percentile bootstrap of the mean",
         "resamples": statistics.RESAMPLES,
-        "kin": KIN,
+        "kin": OVERLAP,
     }
 
 
 def _leads(
-    model: Scores, baselines: Mapping[str, Scores], kin: Integer[np.ndarray, " n"] | None
+    model: Scores, baselines: Mapping[str, Scores], overlap: Integer[np.ndarray, " n"] | None
 ) -> dict[str, Any]:
     ssim = model.plain["ssim"]
     groups = {"all": np.full(len(ssim), True)}
-    if kin is not None:
-        groups |= {kin_name(kind): kin == kind for kind in np.unique(kin).tolist()}
+    if overlap is not None:
+        groups |= {overlap_key(kind): overlap == kind for kind in np.unique(overlap).tolist()}
     return {
         name: {
             group: {"materials": int(rows.sum())} | paired(ssim[rows], scores.plain["ssim"][rows])
@@ -179,7 +180,7 @@ def _check_same_materials(named: Mapping[str, Scores]) -> None:
 
 
 def _rows(
-    named: Mapping[str, Scores], kin: Integer[np.ndarray, " n"] | None
+    named: Mapping[str, Scores], overlap: Integer[np.ndarray, " n"] | None
 ) -> list[dict[str, Any]]:
     columns = {name: scores.plain for name, scores in named.items()}
     columns |= {
@@ -196,7 +197,7 @@ def _rows(
             "space_group": int(first.space_group[i]),
             "atoms": int(first.atoms[i]),
             "elements": int(first.elements[i]),
-            "kin": None if kin is None else kin_name(int(kin[i])),
+            "kin": None if overlap is None else overlap_key(int(overlap[i])),
             "spread": None if deviation is None else float(deviation[i]),
             "scores": {
                 name: {metric: float(values[i]) for metric, values in column.items()}

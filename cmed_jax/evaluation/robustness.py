@@ -18,7 +18,7 @@ from cmed_jax.data.query import Generator, Query, full_query
 from cmed_jax.evaluation.scoring import evaluate
 from cmed_jax.evaluation.statistics import bootstrap_interval
 from cmed_jax.physics.artefact_ranges import Artefacts
-from cmed_jax.physics.artefacts import Conditions, measure, middle
+from cmed_jax.physics.artefacts import Conditions, central_conditions, measure
 from cmed_jax.physics.instrument import Lines, radiation
 from cmed_jax.physics.patterns import MO_K_ALPHA
 
@@ -51,7 +51,7 @@ BEST = Artefacts(
 )
 """The measurement that the curves begin with; ranges without width."""
 
-Spoil = Callable[[Conditions, float], Conditions]
+Perturbation = Callable[[Conditions, float], Conditions]
 
 
 class Condition(NamedTuple):
@@ -63,7 +63,7 @@ class Condition(NamedTuple):
     label: str
     values: Sequence[float | int]
     log: bool
-    spoil: Spoil
+    perturb: Perturbation
 
 
 def _counts(conditions: Conditions, quanta: float) -> Conditions:
@@ -107,7 +107,7 @@ CONDITIONS = {
 """By the name of the curve. 80 degrees of Cu K-alpha is where many laboratories stop."""
 
 
-def degradation(
+def robustness_curves(
     generator: Generator,
     examples: Examples,
     lines: Lines,
@@ -134,12 +134,12 @@ def degradation(
     return {"materials": len(examples), "ideal": mean, "curves": curves}
 
 
-def spoilt_query(
+def perturbed_query(
     examples: Examples, lines: Lines, condition: Condition, value: float | int
 ) -> Query:
     """Return the query with every pattern as it is measured at one value of a condition."""
     materials = jax.tree.map(jnp.asarray, lines)
-    measured = _measured(materials, condition.spoil(middle(BEST), float(value)))
+    measured = _measured(materials, condition.perturb(central_conditions(BEST), float(value)))
     pattern, coverage = map(np.asarray, measured)
     return full_query(examples)._replace(pattern=pattern, coverage=coverage)
 
@@ -149,7 +149,7 @@ def _curve(
 ) -> dict[str, Any]:
     def ssim(value: float | int) -> Float[np.ndarray, " n"]:
         def control(split: Examples) -> Query:
-            return spoilt_query(split, lines, condition, value)
+            return perturbed_query(split, lines, condition, value)
 
         return evaluate(generator, examples, control=control).plain["ssim"]
 

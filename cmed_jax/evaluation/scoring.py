@@ -54,7 +54,7 @@ Metrics = Mapping[str, Float[np.ndarray, " n"]]
 MetricsOfEach = Mapping[str, Float[np.ndarray, "n k"]]
 
 
-Examine = Callable[[Integer[np.ndarray, " b"], Truths, Densities], MetricsOfEach]
+FurtherMetrics = Callable[[Integer[np.ndarray, " b"], Truths, Densities], MetricsOfEach]
 """Finds further metrics of every candidate for some rows of a split."""
 
 
@@ -89,7 +89,7 @@ def evaluate(
     examples: Examples,
     *,
     control: Control = full_query,
-    examine: Examine | None = None,
+    further: FurtherMetrics | None = None,
     as_published: bool = False,
     batch_size: int = DENSITIES,
     progress: Callable[[int], object] | None = None,
@@ -100,7 +100,7 @@ def evaluate(
         generator: is always asked about as many materials, so that it is compiled once.
         examples: the materials and their true densities.
         control: asks something else than all that is known.
-        examine: finds more than the voxels tell (`cmed_jax.evaluation.structure_metrics`).
+        further: finds more than the voxels tell (`cmed_jax.evaluation.structure_metrics`).
         as_published: compute as the article's code does, with a plane of zeros and rotations of the
             array; on the grid of 50^3.
         batch_size: most materials that are asked about at once; divide it by the number of
@@ -123,23 +123,23 @@ def evaluate(
         _check_shape(candidates, truths)
         scores = _score(truths, candidates, as_published=as_published)
         _check_finite(scores, examples.material_id[rows])
-        examined = {} if examine is None else examine(rows, truths, candidates)
-        parts.append(_head((*scores, examined, _calibration(truths, answers)), new))
+        found_further = {} if further is None else further(rows, truths, candidates)
+        parts.append(_head((*scores, found_further, _calibration(truths, answers)), new))
         if progress is not None:
             progress(new)
     found = jax.tree.map(lambda *values: np.concatenate(values), *parts)
-    plain, published, ssim, examined, calibration = found
+    plain, published, ssim, found_further, calibration = found
     return Scores(
         examples.material_id,
         examples.formula,
         examples.space_group,
         examples.atoms,
         np.count_nonzero(examples.composition, axis=1).astype(np.int32),
-        plain | {name: values[:, 0] for name, values in examined.items()},
+        plain | {name: values[:, 0] for name, values in found_further.items()},
         published,
         samples=candidates.shape[1] - 1,
         as_published=as_published,
-        candidates={"ssim": ssim} | examined,
+        candidates={"ssim": ssim} | found_further,
         calibration=calibration,
     )
 

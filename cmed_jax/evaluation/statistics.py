@@ -7,7 +7,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float, Integer
 
-from cmed_jax.evaluation.overlap import kin_name
+from cmed_jax.evaluation.overlap import overlap_key
 from cmed_jax.evaluation.scoring import Metrics, Scores
 
 RESAMPLES = 9_999
@@ -21,12 +21,13 @@ ATOM_BINS = (2, 4, 8, 16, 32)
 """Largest number of atoms in each group by size; the last group is all that is larger."""
 
 
-def summary(scores: Scores, kin: Integer[np.ndarray, " n"] | None = None) -> dict:
+def summary(scores: Scores, overlap: Integer[np.ndarray, " n"] | None = None) -> dict:
     """Reduce scores to what is reported, as plain numbers ready for JSON.
 
     Args:
         scores: of each material.
-        kin: the nearest `Kinship` of each material among the known crystals, where it is asked.
+        overlap: the nearest `TrainingOverlap` of each material among the known crystals, where it
+            is asked.
 
     Returns:
         materials: their number. samples: of each, besides the plain candidate.
@@ -48,7 +49,7 @@ def summary(scores: Scores, kin: Integer[np.ndarray, " n"] | None = None) -> dic
         "by_space_group": _grouped(ssim, scores.space_group, str),
         "by_atoms": _grouped(ssim, np.searchsorted(ATOM_BINS, scores.atoms), _atom_bin),
         "by_elements": _grouped(ssim, scores.elements, str),
-        "by_kin": {} if kin is None else _grouped(ssim, kin, kin_name),
+        "by_kin": {} if overlap is None else _grouped(ssim, overlap, overlap_key),
     }
 
 
@@ -89,7 +90,7 @@ def standing(difference: Mapping[str, Any]) -> str:
     return "above" if low > 0 else "below"
 
 
-def spread(figures: Mapping[str, Any], form: str) -> str:
+def format_interval(figures: Mapping[str, Any], form: str) -> str:
     """Return a mean with its interval, where it has one, as it is printed."""
     interval = figures["interval"]
     ends = "" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]"

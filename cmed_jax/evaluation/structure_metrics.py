@@ -24,7 +24,7 @@ from cmed_jax.evaluation.consistency import self_consistency
 from cmed_jax.physics.cell import reciprocal_lattice
 
 
-class Examination:
+class StructureMetrics:
     """Examines candidates for the materials of one split."""
 
     def __init__(
@@ -84,14 +84,14 @@ class Examination:
         self, row: int
     ) -> tuple[Bool[np.ndarray, "na nb nc"], Bool[np.ndarray, "na nb nc"]]:
         crystal, shape = self._crystals[row], self._examples.density.shape[1:]
-        return within(crystal, AT_ATOMS, shape), ~within(crystal, BETWEEN, shape)
+        return within(crystal, NEAR_ATOMS, shape), ~within(crystal, INTERSTITIAL, shape)
 
 
-AT_ATOMS = 0.75
+NEAR_ATOMS = 0.75
 """Voxels within this distance of an atom are at it, angstrom."""
 
 
-BETWEEN = 1.2
+INTERSTITIAL = 1.2
 """Voxels beyond this distance from every atom are between them, angstrom."""
 
 

@@ -15,25 +15,25 @@ from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import fingerprint, load_examples, load_structures, provenance
-from cmed_jax.data.examples import spread_rows
+from cmed_jax.data.examples import evenly_spaced_rows
 from cmed_jax.data.lines import load_lines
 from cmed_jax.data.query import Control, Deviating, Generator, full_query
 from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING, baselines
 from cmed_jax.evaluation.cache import cached
-from cmed_jax.evaluation.overlap import kinship
+from cmed_jax.evaluation.overlap import training_overlap
 from cmed_jax.evaluation.results import results
-from cmed_jax.evaluation.robustness import CONDITIONS, LINES, MATERIALS, degradation
+from cmed_jax.evaluation.robustness import CONDITIONS, LINES, MATERIALS, robustness_curves
 from cmed_jax.evaluation.scoring import DENSITIES, Scores, evaluate
-from cmed_jax.evaluation.structure_metrics import Examination
+from cmed_jax.evaluation.structure_metrics import StructureMetrics
 from cmed_jax.physics.patterns import MO_K_ALPHA
-from cmed_jax.solution.prototypes import Templates, canonical_crystals
+from cmed_jax.solution.prototypes import Prototypes, canonical_crystals
 
 CACHE = "baselines"
 """Folder beside the records, in which the scores of baselines are kept; it may be deleted."""
 
 
-class Bench:
+class EvaluationSuite:
     """A split that generators are scored on, beside the baselines of its dataset.
 
     Others are made from its `known` crystals, none of which is scored: model, baselines and kinship
@@ -90,7 +90,7 @@ class Bench:
                 generator,
                 self.held_out,
                 control=control,
-                examine=self.examination,
+                further=self.structure_metrics,
                 as_published=self.as_published,
                 batch_size=max(DENSITIES // candidates, 1),
                 progress=lambda n: bar.advance(task, n),
@@ -121,10 +121,10 @@ class Bench:
         """The baselines; substitution only where densities can be made as the dataset's were."""
         if not self.of_independent_atoms:
             return baselines(self.training)
-        return baselines(self.training, self.templates)
+        return baselines(self.training, self.prototypes)
 
     @cached_property
-    def templates(self) -> Templates:
+    def prototypes(self) -> Prototypes:
         """The known crystals, from which others are made.
 
         Raises:
@@ -136,8 +136,8 @@ class Bench:
                 "crystals are of independent atoms: score the network --alone"
             )
         if self.source == "training":
-            return Templates.of(self.training, self.known, self.recipe)
-        return Templates.of_crystals(self.known, self.recipe)
+            return Prototypes.of(self.training, self.known, self.recipe)
+        return Prototypes.of_crystals(self.known, self.recipe)
 
     def _known(self, source: str) -> list[Material]:
         if source == "training":
@@ -151,9 +151,9 @@ class Bench:
         ]
 
     @cached_property
-    def examination(self) -> Examination:
+    def structure_metrics(self) -> StructureMetrics:
         """What the crystals of the split tell of a candidate."""
-        return Examination(self.held_out, self.crystals, self.b_factor)
+        return StructureMetrics(self.held_out, self.crystals, self.b_factor)
 
     @property
     def of_independent_atoms(self) -> bool:
@@ -165,23 +165,23 @@ class Bench:
         """Isotropic B of the densities, angstrom^2; None unless they are of independent atoms."""
         return self.recipe.b_factor if self.of_independent_atoms else None
 
-    def degradation(self, generator: Generator) -> dict[str, Any]:
+    def robustness_curves(self, generator: Generator) -> dict[str, Any]:
         """Score a generator on worse and worse patterns of some materials."""
-        rows = spread_rows(len(self.held_out), MATERIALS)
+        rows = evenly_spaced_rows(len(self.held_out), MATERIALS)
         lines, _ = load_lines(self.data, self.split, 2 / MO_K_ALPHA, LINES)
         some = jax.tree.map(lambda values: values[rows], lines)
         shown = self.console.is_terminal
         with Progress(console=self.console, transient=True, disable=not shown) as bar:
             task = bar.add_task("degradation", total=len(CONDITIONS))
             examples = self.held_out.spread(MATERIALS)
-            return degradation(generator, examples, some, lambda name: bar.advance(task))
+            return robustness_curves(generator, examples, some, lambda name: bar.advance(task))
 
     def results(
         self,
         model: Scores | None,
         controls: Mapping[str, Scores],
         run: Mapping[str, Any],
-        degradation: Mapping[str, Any] | None = None,
+        robustness: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the results of a model, or of none, with those of the baselines."""
         where = {
@@ -192,8 +192,8 @@ class Bench:
         }
         composition = np.stack([composition_vector(each.numbers) for each in self.known])
         space_group = np.array([each.space_group for each in self.known])
-        kin = kinship(self.held_out, composition, space_group)
-        return results(model, self.baselines, controls, {**run, **where}, kin, degradation)
+        overlap = training_overlap(self.held_out, composition, space_group)
+        return results(model, self.baselines, controls, {**run, **where}, overlap, robustness)
 
 
 def _digest(crystals: Sequence[Material]) -> str:

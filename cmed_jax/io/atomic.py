@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a path to write to, which takes the place of `path` once all has been written.
 
     Raises:
@@ -29,5 +29,5 @@ def write_text(path: str | Path, text: str) -> None:
     Raises:
         FileNotFoundError: there is no such folder.
     """
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")

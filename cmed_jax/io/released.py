@@ -2,7 +2,7 @@
 
 It holds `config.json`, what the network has seen in training (`familiar.json`), the parameters as
 float16 in `weights-K-of-N.npz`, and `manifest.json`, which has the names of the network and the
-SHA-256 of each file. Those in `cmed_jax/released` come with the package (docs/released.md).
+SHA-256 of each file. Those in `cmed_jax/released` come with the package.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.lattice import cell_parameters
-from cmed_jax.io.atomic import whole
+from cmed_jax.io.atomic import atomic_write
 from cmed_jax.physics.cell import cell_volume, reciprocal_lattice
 
 BOHR = 0.529177210544
@@ -90,7 +90,7 @@ def save_volume(
     check_output(path, lattice)
     path = Path(path)
     suffix = _suffix(path)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         if lattice is not None and suffix in _VOLUMES:
             _VOLUMES[suffix](partial, density, lattice)
         elif suffix == ".npz":

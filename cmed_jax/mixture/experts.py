@@ -20,17 +20,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from cmed_jax.crystal.atomic_volumes import room
+from cmed_jax.crystal.atomic_volumes import relative_volume
 from cmed_jax.crystal.composition import Knowledge, composition_vector
 from cmed_jax.crystal.freedom import free_metrics, free_shifts
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import space_group
 from cmed_jax.data.query import Answers, Deviating, Generator, Query
 from cmed_jax.data.records import Recipe, density_of
-from cmed_jax.mixture.gate import Gate, mixed
-from cmed_jax.model.generator import network_generator, numbers
+from cmed_jax.mixture.gate import Gate, weighted_density
+from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.model.network import Network
-from cmed_jax.solution.prototypes import Templates
+from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.solve import solve
 
@@ -39,8 +39,8 @@ CRYSTALS = 6
 
 EXPERTS = 1 + CRYSTALS
 
-OF_CRYSTAL, OF_ALL, OF_QUESTION = 5, 2, len(Knowledge) + 1
-FEATURES = 1 + OF_CRYSTAL + OF_ALL + OF_QUESTION
+CRYSTAL_FEATURES, SHARED_FEATURES, QUERY_FEATURES = 5, 2, len(Knowledge) + 1
+FEATURES = 1 + CRYSTAL_FEATURES + SHARED_FEATURES + QUERY_FEATURES
 """Numbers that are told of each expert."""
 
 LEAST = 1e-4
@@ -106,14 +106,14 @@ def experts(
     features = np.zeros((EXPERTS, FEATURES), np.float32)
     features[0, 0] = 1
     for row, each in enumerate(crystals, 1):
-        features[row, 1 : 1 + OF_CRYSTAL] = _of_crystal(each, crystals[0].residual)
-    features[:, 1 + OF_CRYSTAL : -OF_QUESTION] = _resemblance(densities, present)
-    features[:, -OF_QUESTION:-1] = np.eye(len(Knowledge))[knowledge]
+        features[row, 1 : 1 + CRYSTAL_FEATURES] = _of_crystal(each, crystals[0].residual)
+    features[:, 1 + CRYSTAL_FEATURES : -QUERY_FEATURES] = _resemblance(densities, present)
+    features[:, -QUERY_FEATURES:-1] = np.eye(len(Knowledge))[knowledge]
     features[:, -1] = coverage.mean()
     return Experts(densities, features, present, crystals)
 
 
-def mix(
+def combine(
     gate: Gate,
     answers: Float[np.ndarray, "k na nb nc"],
     found: Sequence[Refined],
@@ -185,7 +185,7 @@ def mixture_and_deviation(
         network_variance: the variance of the network's samples.
     """
     weights = jnp.asarray(weights, jnp.float32)
-    mixture = mixed(densities, weights)
+    mixture = weighted_density(densities, weights)
     between = jnp.tensordot(weights, jnp.square(densities - mixture), 1, precision="highest")
     residual = weights[1:] @ (10 ** jnp.asarray(features)[1:, 1] - LEAST)
     within_crystals = residual**2 * mixture * mixture.mean()
@@ -193,10 +193,10 @@ def mixture_and_deviation(
     return mixture, jnp.sqrt(variances)
 
 
-def mixtures(
+def mixture_generator(
     network: Network,
     gate: Gate,
-    templates: Templates,
+    prototypes: Prototypes,
     shape: tuple[int, int, int],
     *,
     samples: int = 0,
@@ -207,7 +207,7 @@ def mixtures(
     Args:
         network: the first expert.
         gate: weighs the experts.
-        templates: the crystals that others are made from.
+        prototypes: the crystals that others are made from.
         shape: of the densities.
         samples: of the mixture, beside the plain candidate; without them there is no deviation.
         seed: of the samples.
@@ -216,12 +216,12 @@ def mixtures(
 
     def generate(query: Query) -> Answers:
         found = []
-        for own, number, *question in zip(alone(query), numbers(query), *query, strict=True):
+        for own, number, *question in zip(alone(query), query_seeds(query), *query, strict=True):
             pattern, composition, told, coverage = map(np.asarray, question)
             knowledge, seeds = Knowledge(int(told)), [seed, int(number)]
-            solved = solve(templates, pattern, composition, knowledge, coverage)
-            recipe = templates.recipe
-            found.append(mix(gate, np.asarray(own), solved, recipe, knowledge, coverage, seeds))
+            solved = solve(prototypes, pattern, composition, knowledge, coverage)
+            recipe = prototypes.recipe
+            found.append(combine(gate, np.asarray(own), solved, recipe, knowledge, coverage, seeds))
         deviations = [each.deviation for each in found if each.deviation is not None]
         return Answers(
             np.stack([each.densities for each in found]),
@@ -232,10 +232,10 @@ def mixtures(
 
 
 def mixture(
-    network: Network, gate: Gate, templates: Templates, shape: tuple[int, int, int]
+    network: Network, gate: Gate, prototypes: Prototypes, shape: tuple[int, int, int]
 ) -> Generator:
-    """Return a generator of the plain answers of `mixtures`."""
-    answers = mixtures(network, gate, templates, shape)
+    """Return a generator of the plain answers of `mixture_generator`."""
+    answers = mixture_generator(network, gate, prototypes, shape)
     return lambda query: answers(query).candidates
 
 
@@ -256,7 +256,7 @@ def _of_crystal(refined: Refined, best: float) -> list[float]:
     return [
         np.log10(residual + LEAST),
         np.log10((residual + LEAST) / (best + LEAST)),
-        np.log(room(crystal.volume, composition_vector(crystal.numbers), atoms)),
+        np.log(relative_volume(crystal.volume, composition_vector(crystal.numbers), atoms)),
         _closest(crystal) / np.cbrt(crystal.volume / atoms),
         np.log10(free),
     ]

@@ -11,9 +11,9 @@ from scipy import stats
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.evaluation.metrics import ssim
-from cmed_jax.mixture.experts import FEATURES, OF_QUESTION, mixture_and_deviation
-from cmed_jax.mixture.gate import Gate, mixed
-from cmed_jax.mixture.gate_data import Lessons
+from cmed_jax.mixture.experts import FEATURES, QUERY_FEATURES, mixture_and_deviation
+from cmed_jax.mixture.gate import Gate, weighted_density
+from cmed_jax.mixture.gate_data import GateExamples
 
 LEARNING_RATE = 3e-3
 
@@ -22,11 +22,11 @@ COVERED = 0.9
 """Share of the voxels that intervals of this nominal coverage hold once the spread is fitted."""
 
 
-def fitted(lessons: Lessons, *, steps: int, batch: int, seed: int) -> Gate:
+def fit_gate(examples: GateExamples, *, steps: int, batch: int, seed: int) -> Gate:
     """Return the gate whose mixtures are most like the truth.
 
     Args:
-        lessons: what it learns from.
+        examples: what it learns from.
         steps: of the training.
         batch: questions in a step.
         seed: of the first weights and of the batches.
@@ -35,32 +35,34 @@ def fitted(lessons: Lessons, *, steps: int, batch: int, seed: int) -> Gate:
     graph, parameters, *rest = nnx.split(gate, nnx.Param, ...)
     optimizer = optax.adamw(optax.cosine_decay_schedule(LEARNING_RATE, steps))
 
-    def loss(parameters: PyTree, batch: Lessons) -> Float[Array, ""]:
+    def loss(parameters: PyTree, batch: GateExamples) -> Float[Array, ""]:
         return jnp.mean(1 - similarity(nnx.merge(graph, parameters, *rest), batch))
 
     @jax.jit
-    def step(parameters: PyTree, moments: PyTree, batch: Lessons) -> tuple[PyTree, PyTree]:
+    def step(parameters: PyTree, moments: PyTree, batch: GateExamples) -> tuple[PyTree, PyTree]:
         gradient = jax.grad(loss)(parameters, batch)
         updates, moments = optimizer.update(gradient, moments, parameters)
         return optax.apply_updates(parameters, updates), moments
 
     moments = optimizer.init(parameters)
-    n, drawn = len(lessons.truth), np.random.default_rng(seed)
+    n, drawn = len(examples.truth), np.random.default_rng(seed)
     for _ in track(range(steps), "training"):
         rows = drawn.choice(n, min(batch, n), replace=False)
-        some = Lessons(*(column[rows] for column in lessons))
+        some = GateExamples(*(column[rows] for column in examples))
         parameters, moments = step(parameters, moments, some)
     return nnx.merge(graph, parameters, *rest)
 
 
-def similarity(gate: Gate, lessons: Lessons) -> Float[Array, " b"]:
+def similarity(gate: Gate, examples: GateExamples) -> Float[Array, " b"]:
     """Return the similarity of the mixtures of a batch to the truth."""
-    densities, features, present, truth = map(jnp.asarray, lessons[:4])
-    mixtures = jax.vmap(mixed)(densities.astype(jnp.float32), jax.vmap(gate)(features, present))
+    densities, features, present, truth = map(jnp.asarray, examples[:4])
+    mixtures = jax.vmap(weighted_density)(
+        densities.astype(jnp.float32), jax.vmap(gate)(features, present)
+    )
     return ssim(truth.astype(jnp.float32), mixtures)
 
 
-def spread(gate: Gate, asked: Lessons) -> float:
+def deviation_scale(gate: Gate, asked: GateExamples) -> float:
     """Return the factor of the deviations with which intervals hold the share `COVERED` of voxels.
 
     Of a Gaussian of that deviation around the mixture, over all voxels of all questions.
@@ -77,7 +79,7 @@ def spread(gate: Gate, asked: Lessons) -> float:
     return float(np.quantile(np.concatenate(errors, axis=None), COVERED) / reach)
 
 
-def of_experts(asked: Lessons) -> Float[np.ndarray, "n k"]:
+def expert_similarities(asked: GateExamples) -> Float[np.ndarray, "n k"]:
     """Return the similarity of every expert's answers to the truth; 0 where it is not present."""
     found = []
     for densities, _, present, truth, _ in zip(*asked, strict=True):
@@ -87,18 +89,20 @@ def of_experts(asked: Lessons) -> Float[np.ndarray, "n k"]:
     return np.stack(found)
 
 
-def of_network(lessons: Lessons) -> Float[np.ndarray, " m"]:
+def network_similarities(examples: GateExamples) -> Float[np.ndarray, " m"]:
     """Return the similarity of the network's answers to the truth, where it was told everything."""
-    of_question = lessons.features[:, 0, -OF_QUESTION:]
+    of_question = examples.features[:, 0, -QUERY_FEATURES:]
     everything = (of_question[:, Knowledge.FULL] == 1) & (of_question[:, -1] == 1)
-    truths, answers = lessons.truth[everything], lessons.densities[everything, 0]
+    truths, answers = examples.truth[everything], examples.densities[everything, 0]
     pairs = zip(truths[:, None], answers[:, None], strict=True)
     return np.array([float(ssim(*(x.astype(np.float32) for x in pair))[0]) for pair in pairs])
 
 
-def of_mixtures(gate: Gate, asked: Lessons) -> Float[np.ndarray, " n"]:
+def mixture_similarities(gate: Gate, asked: GateExamples) -> Float[np.ndarray, " n"]:
     """Return the similarity of the mixtures to the truth."""
-    one_by_one = (Lessons(*(column[None] for column in each)) for each in zip(*asked, strict=True))
+    one_by_one = (
+        GateExamples(*(column[None] for column in each)) for each in zip(*asked, strict=True)
+    )
     return np.array([float(similarity(gate, one)[0]) for one in one_by_one])
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from cmed_jax.io.atomic import atomic_write
+
 FILE = "gate.npz"
 NETWORK, SPREAD = "network", "spread"
 """Of the file: the checksum of the network, and what the deviation of mixtures is multiplied by."""
@@ -47,7 +49,7 @@ class Gate(nnx.Module):
         return jax.nn.softmax(scores, where=present)
 
 
-def mixed(
+def weighted_density(
     densities: Float[Array | np.ndarray, "k *grid"], weights: Float[Array | np.ndarray, " k"]
 ) -> Float[Array, "*grid"]:
     """Return the square of the weighted mean of the roots of densities, e/angstrom^3.
@@ -68,10 +70,8 @@ def save_gate(folder: Path, gate: Gate, network: int) -> None:
     """
     leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(nnx.state(gate)))
     arrays = {_name(path): np.asarray(leaf) for path, leaf in leaves}
-    partial = folder / f"{FILE}.partial"
-    with partial.open("wb") as file:
+    with atomic_write(folder / FILE) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays | {NETWORK: np.uint32(network)})
-    partial.replace(folder / FILE)
 
 
 def load_gate(folder: Path, network: int) -> Gate | None:

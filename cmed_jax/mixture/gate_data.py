@@ -31,7 +31,7 @@ from cmed_jax.mixture.experts import EXPERTS, FEATURES, experts, variance
 from cmed_jax.model.generator import network_generator
 from cmed_jax.model.network import Network
 from cmed_jax.physics.instrument import Lines
-from cmed_jax.solution.prototypes import Templates
+from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.solve import solve
 
@@ -43,7 +43,7 @@ CHUNK = 64
 """Patterns rendered at once, which bounds the memory."""
 
 
-class Lessons(NamedTuple):
+class GateExamples(NamedTuple):
     """Questions, the experts' answers to them, and the truth; densities in e/angstrom^3.
 
     variance: of the network's samples; 0 where none were drawn.
@@ -57,24 +57,24 @@ class Lessons(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class School:
+class GateDataset:
     """Where questions are put to the experts.
 
     Attributes:
         network: the first of them.
-        templates: the crystals that the others are made from.
+        prototypes: the crystals that the others are made from.
         folder: where what is solved is kept.
         identity: what else decides the answers, as JSON values.
         seed: of everything that is drawn.
     """
 
     network: Network
-    templates: Templates
+    prototypes: Prototypes
     folder: Path
     identity: Any
     seed: int = 0
 
-    def lessons(
+    def examples(
         self,
         crystals: Sequence[Material],
         told: AugmentationConfig,
@@ -82,7 +82,7 @@ class School:
         most: int,
         withhold: bool,
         samples: int = 0,
-    ) -> Lessons:
+    ) -> GateExamples:
         """Ask about some crystals.
 
         Args:
@@ -93,7 +93,7 @@ class School:
             samples: of the network, for their variance.
         """
         rows = np.random.default_rng(self.seed).permutation(len(crystals))[:most]
-        made = make_records([crystals[row] for row in rows], self.templates.recipe)
+        made = make_records([crystals[row] for row in rows], self.prototypes.recipe)
         rows = rows[[not isinstance(record, Refusal) for record in made]]
         records = [record for record in made if not isinstance(record, Refusal)]
         names = [crystals[row].material_id for row in rows]
@@ -101,23 +101,23 @@ class School:
         without = self._withheld(rows) if withhold else (np.zeros(0, int) for _ in rows)
         key = digest([self.identity, self.seed, repr(told), withhold, names])
         solved = self._solved(self.folder / f"solved-{key}.jsonl", query, without)
-        return self._heard(records, query, solved, samples)
+        return self._answered(records, query, solved, samples)
 
     def _withheld(self, rows: Integer[np.ndarray, " q"]) -> Iterator[Integer[np.ndarray, " w"]]:
         """Yield for each crystal, a template itself, the rows that it is asked about without."""
-        templates = self.templates
-        compositions = np.stack([composition_vector(each.numbers) for each in templates.crystals])
-        groups = np.array([each.space_group for each in templates.crystals])
+        prototypes = self.prototypes
+        compositions = np.stack([composition_vector(each.numbers) for each in prototypes.crystals])
+        groups = np.array([each.space_group for each in prototypes.crystals])
         drawn = np.random.default_rng([self.seed, 1]).choice(
             list(WITHHELD), len(rows), p=list(WITHHELD.values())
         )
-        for row, kin in zip(rows, drawn, strict=True):
+        for row, overlap in zip(rows, drawn, strict=True):
             out = np.arange(len(groups)) == row
-            if kin == "siblings":
+            if overlap == "siblings":
                 alike = one_differs(compositions, compositions[row])
                 out |= alike & (groups == groups[row])
-            if kin == "kind":
-                alike = templates.formulas == templates.formulas[row]
+            if overlap == "kind":
+                alike = prototypes.formulas == prototypes.formulas[row]
                 out |= alike & (groups == groups[row])
             yield np.flatnonzero(out)
 
@@ -134,24 +134,24 @@ class School:
                     np.asarray(column[number]) for column in query
                 )
                 found = solve(
-                    self.templates, pattern, composition, knowledge, coverage, passed_over
+                    self.prototypes, pattern, composition, knowledge, coverage, passed_over
                 )
                 file.write(json.dumps([_to_json(each) for each in found]) + "\n")
                 file.flush()
                 done.append(found)
         return done
 
-    def _heard(
+    def _answered(
         self,
         records: Sequence[Record],
         query: Query,
         solved: Sequence[Sequence[Refined]],
         samples: int,
-    ) -> Lessons:
+    ) -> GateExamples:
         """Put the answers of all experts beside the truth."""
         n, shape = len(records), records[0]["density"].shape
         generator = network_generator(self.network, shape, samples=samples, seed=self.seed)
-        lessons = Lessons(
+        examples = GateExamples(
             np.zeros((n, EXPERTS, *shape), np.float16),
             np.zeros((n, EXPERTS, FEATURES), np.float32),
             np.zeros((n, EXPERTS), bool),
@@ -163,15 +163,15 @@ class School:
                 part = slice(i, i + DENSITIES)
                 own = np.asarray(generator(Query(*(column[part] for column in query))))
             knowledge, coverage = Knowledge(int(query.knowledge[i])), np.asarray(query.coverage[i])
-            recipe = self.templates.recipe
+            recipe = self.prototypes.recipe
             answers = own[i % DENSITIES]
             heard = experts(answers[0], solved[i], recipe, knowledge, coverage)
             truth = decode_density(records[i]["density"], records[i]["density_scale"])
-            for column, value in zip(lessons, (*heard[:3], truth), strict=False):
+            for column, value in zip(examples, (*heard[:3], truth), strict=False):
                 column[i] = value
             if samples:
-                lessons.variance[i] = variance(answers)
-        return lessons
+                examples.variance[i] = variance(answers)
+        return examples
 
 
 def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Query:

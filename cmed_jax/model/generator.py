@@ -21,13 +21,13 @@ def network_generator(
     fold_in = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
 
     def generator(query: Query) -> Densities:
-        keys = fold_in(jax.random.key(seed), numbers(query))
+        keys = fold_in(jax.random.key(seed), query_seeds(query))
         return predict(network, *query, shape=shape, samples=samples, keys=keys)
 
     return generator
 
 
-def numbers(query: Query) -> UInt32[np.ndarray, " b"]:
+def query_seeds(query: Query) -> UInt32[np.ndarray, " b"]:
     """Return a number for each query to draw with, which what is asked decides alone."""
     columns = [np.ascontiguousarray(column, np.float32) for column in query]
     rows = zip(*columns, strict=True)

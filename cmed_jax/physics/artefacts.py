@@ -1,9 +1,9 @@
 """What a measurement does to a pattern: conditions drawn at random, and the pattern under them.
 
-`Artefacts` says from which ranges the conditions are drawn, `draw` draws those of one measurement
-from a key, `middle` gives those in the middle of every range, `expected` renders the pattern under
-them, and `measure` counts it. All of it is pure, treats one pattern, and is mapped over a batch
-with `jax.vmap`.
+`Artefacts` says from which ranges the conditions are drawn, `sample_conditions` draws those of one
+measurement from a key, `central_conditions` gives those in the middle of every range, `expected`
+renders the pattern under them, and `measure` counts it. All of it is pure, treats one pattern, and
+is mapped over a batch with `jax.vmap`.
 
 A measurement is made on the instrument's own two-theta and handed to another grid bin by bin: each
 bin keeps its s = 1/d, and its intensity changes by the ratio of the Lorentz-polarization factors,
@@ -70,7 +70,7 @@ class Conditions(NamedTuple):
     counts: Float[Array, ""]
 
 
-def draw(key: PRNGKeyArray, artefacts: Artefacts) -> Conditions:
+def sample_conditions(key: PRNGKeyArray, artefacts: Artefacts) -> Conditions:
     """Return the conditions of one measurement."""
     shares, direction = jax.random.split(key)
     axis = jax.random.normal(direction, (3,))
@@ -78,7 +78,7 @@ def draw(key: PRNGKeyArray, artefacts: Artefacts) -> Conditions:
     return _conditions(jax.random.uniform(shares, (number,)), axis, artefacts)
 
 
-def middle(artefacts: Artefacts) -> Conditions:
+def central_conditions(artefacts: Artefacts) -> Conditions:
     """Return the conditions in the middle of every range, of the first anode, without impurities.
 
     In the presets shifts, texture and errors of calibration vanish there.
@@ -148,7 +148,7 @@ def measured(
 ) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
     """Return a crystal's pattern under conditions drawn at random, and its coverage (`measure`)."""
     conditions, noise = jax.random.split(key)
-    return measure(noise, lines, draw(conditions, artefacts), grid, artefacts.reach)
+    return measure(noise, lines, sample_conditions(conditions, artefacts), grid, artefacts.reach)
 
 
 def measure(
@@ -171,7 +171,7 @@ def measure(
         The pattern, strongest bin 1 and zero where it was not measured; and its coverage, 1 or 0.
     """
     signal, coverage = expected(lines, conditions, grid, reach)
-    counted = count(key, conditions.counts * signal)
+    counted = poisson_counts(key, conditions.counts * signal)
     pattern = counted * grid.conversion(conditions.instrument.mean_wavelength)
     return pattern / _or_one(pattern.max()), coverage
 
@@ -247,7 +247,7 @@ def _calibration(conditions: Conditions, edges: Float[Array, " edges"]) -> Float
     return jnp.exp(linear * x + quadratic * x**2)
 
 
-def count(key: PRNGKeyArray, mean: Float[Array, " bins"]) -> Float[Array, " bins"]:
+def poisson_counts(key: PRNGKeyArray, mean: Float[Array, " bins"]) -> Float[Array, " bins"]:
     """Return numbers of quanta, Poisson-distributed about their mean.
 
     Up to `FEW` quanta the distribution is inverted exactly; above, by the quantiles of Cornish and

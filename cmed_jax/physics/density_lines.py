@@ -33,7 +33,7 @@ class DensityLines(NamedTuple):
     first: Integer[np.ndarray, " lines"]
 
 
-def implied_lines(
+def calculated_lines(
     densities: Float[Array | np.ndarray, "k a b c"], lattice: Float[np.ndarray, "3 3"]
 ) -> tuple[Float[np.ndarray, " lines"], Float[np.ndarray, "k lines"]]:
     """Return s, 1/angstrom, and |F|^2 with multiplicity of the lines of densities, up to the limit.

@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from pybaselines import Baseline
 
 Method = Literal["arpls", "iarpls", "airpls", "none"]
 """Names of pybaselines."""
@@ -36,6 +35,8 @@ def background(
     if method == "none":
         return np.zeros_like(intensity)
     step = (angle[-1] - angle[0]) / (len(angle) - 1)
+    from pybaselines import Baseline  # takes long to import, and lists of peaks need none
+
     fitter = Baseline(x_data=angle)
     with warnings.catch_warnings():  # of fits that end before they have converged to the last digit
         warnings.simplefilter("ignore")

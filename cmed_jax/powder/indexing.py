@@ -74,7 +74,7 @@ def quadratic_forms(axes: Axes, hkl: Num[np.ndarray, "m 3"]) -> Float[np.ndarray
     return np.stack([base, ell**2], axis=1)
 
 
-def edges_of(axes: Axes, metric: Float[np.ndarray, "*t p"]) -> Float[np.ndarray, "*t 3"]:
+def cell_edges(axes: Axes, metric: Float[np.ndarray, "*t p"]) -> Float[np.ndarray, "*t 3"]:
     """Return a, b, c, angstrom, of metrics."""
     a = np.sqrt((4 / 3 if axes == "hexagonal" else 1) / metric[..., 0])
     c = a if axes == "cubic" else 1 / np.sqrt(metric[..., 1])
@@ -105,7 +105,7 @@ def guessed_metrics(
         matrices = matrices[np.abs(np.linalg.det(matrices)) > 0.5]
         found = (np.linalg.inv(matrices)[:, None] @ squared[lines][..., None]).reshape(-1, 2)
     found = found[(found > 1e-6).all(axis=1)]
-    edges = edges_of(axes, found)
+    edges = cell_edges(axes, found)
     return found[((edges > SHORTEST) & (edges < longest)).all(axis=1)]
 
 
@@ -174,13 +174,15 @@ def nearest_forms(
     shift: Shift,
 ) -> tuple[Float[np.ndarray, "k p"], Column]:
     """Return the forms of the line next to each angle, and how far it is measured above it."""
-    angles = shown(forms @ metric, wavelength)
+    angles = two_theta_or_far(forms @ metric, wavelength)
     angles = angles + shift.at(angles)
     nearest = np.abs(angle[:, None] - angles).argmin(axis=1)
     return forms[nearest], angle - angles[nearest]
 
 
-def shown(squared: Float[np.ndarray, "*m"], wavelength: float) -> Float[np.ndarray, "*m"]:
+def two_theta_or_far(
+    squared: Float[np.ndarray, "*m"], wavelength: float
+) -> Float[np.ndarray, "*m"]:
     """Return two-theta of lines by their s^2; far off where the wavelength does not reach."""
     return np.nan_to_num(two_theta(np.sqrt(squared), wavelength), nan=1e3)
 
@@ -190,7 +192,7 @@ def _derivatives(
 ) -> Float[np.ndarray, "k q"]:
     """Return the derivatives of two-theta by the metric, the zero and the displacement, degrees."""
     squared = forms @ metric
-    theta = np.radians(shown(squared, wavelength)) / 2
+    theta = np.radians(two_theta_or_far(squared, wavelength)) / 2
     # sin(theta) = wavelength sqrt(s^2) / 2, so that d(2 theta)/d(s^2) = tan(theta) / s^2.
     by_metric = np.degrees(np.tan(theta) / squared)[:, None] * forms
     return np.column_stack([by_metric, np.ones_like(theta), -np.degrees(2 * np.cos(theta))])

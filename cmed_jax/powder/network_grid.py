@@ -1,7 +1,7 @@
 """Measured lines and profiles, brought to the network's grid."""
 
 import numpy as np
-import scipy.integrate
+import scipy  # its parts are imported on first use
 from jaxtyping import Float, Real
 
 from cmed_jax.io.pattern import MeasuredPattern, check_intensities

@@ -8,9 +8,7 @@ together, by least squares weighted with the noise of counting.
 from typing import NamedTuple
 
 import numpy as np
-import scipy.ndimage
-import scipy.optimize
-import scipy.signal
+import scipy  # its parts are imported on first use
 from jaxtyping import Float, Integer
 
 from cmed_jax.io.formats.scan import Radiation

@@ -7,7 +7,7 @@ line, what lies below its end is left out.
 from dataclasses import replace
 
 import numpy as np
-import scipy.ndimage
+import scipy  # its parts are imported on first use
 from jaxtyping import Float
 
 from cmed_jax.io.pattern import MeasuredPattern

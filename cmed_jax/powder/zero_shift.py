@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts are imported on first use
 from jaxtyping import Float
 
 from cmed_jax.physics.patterns import s_of_two_theta
@@ -22,7 +22,7 @@ from cmed_jax.powder.indexing import (
     guessed_metrics,
     quadratic_forms,
     refine,
-    shown,
+    two_theta_or_far,
 )
 
 ZEROS = (-0.2, 0.0, 0.2)
@@ -161,7 +161,7 @@ def _evidence(
     wavelength: float,
     precision: float = PRECISION,
 ) -> Float[np.ndarray, " t"]:
-    gaps = angle[:, :, None] - shown(metrics @ forms.T, wavelength)[:, None]
+    gaps = angle[:, :, None] - two_theta_or_far(metrics @ forms.T, wavelength)[:, None]
     below = np.where(gaps >= 0, gaps, np.inf).min(axis=2)
     above = np.where(gaps < 0, -gaps, np.inf).min(axis=2)
     share = np.maximum(2 * np.minimum(below, above), precision) / (below + above)

@@ -19,14 +19,14 @@ import numpy as np
 
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import PeakList
-from cmed_jax.solution.calculated import WIDTH, Implied
-from cmed_jax.solution.isostructural import Analogue
+from cmed_jax.solution.calculated import WIDTH, CalculatedPattern
+from cmed_jax.solution.isostructural import IsostructuralMatch
 
 EXPLAINED = 0.65
 """Rwp up to which a pattern counts as explained: cells without refined atoms leave much."""
 BESIDE = 0.1
 """Explanations whose Rwp is larger than the best one's by more are not considered."""
-LEAST_ROOM, MOST_ROOM = 0.72, 1.35
+SMALLEST_VOLUME, LARGEST_VOLUME = 0.72, 1.35
 """Of explanations: their volume over what such atoms usually take up."""
 SAME_ANODE = 0.05
 """Share by which usual volumes leave a wavelength open."""
@@ -51,16 +51,16 @@ class Explanation(NamedTuple):
     Attributes:
         name: of a known crystal, or "the prediction"; several crystals may have one name.
         rwp: of the pattern that it implies.
-        room: its volume over the usual one.
+        relative_volume: its volume over the usual one.
         unexplained: measured lines that it does not imply.
         crystal: the known crystal; None for the prediction.
     """
 
     name: str
     rwp: float
-    room: float
+    relative_volume: float
     unexplained: Unexplained = Unexplained()
-    crystal: Analogue | None = None
+    crystal: IsostructuralMatch | None = None
 
 
 class Assessment(NamedTuple):
@@ -78,14 +78,14 @@ class Assessment(NamedTuple):
     accepted: Explanation | None = None
 
 
-def unexplained(peaks: PeakList, implied: Implied) -> Unexplained:
+def unexplained(peaks: PeakList, calculated: CalculatedPattern) -> Unexplained:
     """Return the measured lines within whose width hardly anything is implied.
 
     Args:
         peaks: of the measured pattern.
-        implied: by a density.
+        calculated: by a density.
     """
-    angle, area = implied.lines.T
+    angle, area = calculated.lines.T
     width = np.where(np.isnan(peaks.width), WIDTH, peaks.width)
     near = np.abs(peaks.two_theta[:, None] - angle) < width[:, None]
     missed = near @ area < PRESENT * peaks.area
@@ -113,7 +113,11 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
         )
         return Assessment(False, said)
     limit = min(best.rwp + BESIDE, EXPLAINED)
-    usual = [x for x in explanations if x.rwp <= limit and LEAST_ROOM <= x.room <= MOST_ROOM]
+    usual = [
+        x
+        for x in explanations
+        if x.rwp <= limit and SMALLEST_VOLUME <= x.relative_volume <= LARGEST_VOLUME
+    ]
     whole = [each for each in usual if each.unexplained.share <= IMPURE]
     if whole:
         accepted = min(whole, key=lambda each: each.rwp)
@@ -123,13 +127,13 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
         said = "pattern, wavelength and formula may go together, but no crystal is accepted"
         return Assessment(True, f"{said}: {_but_for(min(usual, key=lambda each: each.rwp))}")
     said = f"the wavelength looks wrong, or else the formula: {_explained(best)}"
-    return Assessment(False, said + _anode(best.room, wavelength))
+    return Assessment(False, said + _anode(best.relative_volume, wavelength))
 
 
 def _explained(by: Explanation) -> str:
     return (
-        f"{by.name} explains the pattern (Rwp {by.rwp:.2f}) in {by.room:.2f} times the volume that "
-        "its atoms usually take up"
+        f"{by.name} explains the pattern (Rwp {by.rwp:.2f}) in {by.relative_volume:.2f} times the "
+        "volume that its atoms usually take up"
     )
 
 
@@ -139,9 +143,9 @@ def _but_for(by: Explanation) -> str:
     return f"{_explained(by)}, but not lines at {lines} degrees, {100 * share:.0f} % of its area"
 
 
-def _anode(room: float, wavelength: float) -> str:
+def _anode(relative_volume: float, wavelength: float) -> str:
     """Return with which other anode the volume would be usual, if there is one."""
-    usual = wavelength / room ** (1 / 3)
+    usual = wavelength / relative_volume ** (1 / 3)
     for name, other in RADIATIONS.items():
         near, differs = abs(other / usual - 1) < SAME_ANODE, abs(other / wavelength - 1) > 0.01
         if name.endswith("Ka") and near and differs:

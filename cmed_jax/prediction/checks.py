@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.cell_contents import formula_units, room
+from cmed_jax.crystal.cell_contents import formula_units, relative_cell_volume
 from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.symmetry import lattice_type_of
-from cmed_jax.data.domain import SEEN, STEP, Familiar
+from cmed_jax.data.domain import SEEN, STEP, TrainingDomain
 from cmed_jax.physics.artefact_ranges import Artefacts
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.instrument import radiation
@@ -23,14 +23,14 @@ from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, s_of_two_theta, two_thet
 from cmed_jax.physics.profiles import caglioti, microstrain, scherrer, thompson_cox_hastings
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
-from cmed_jax.solution.calculated import Implied
-from cmed_jax.solution.isostructural import Analogue
+from cmed_jax.solution.calculated import CalculatedPattern
+from cmed_jax.solution.isostructural import IsostructuralMatch
 
 WHOLE = 120.0
 """Two-theta, Mo K-alpha, up to which a network of whole patterns should be shown one, degrees."""
 MERGED = 2.0
 """Peaks as wide as this many bins of the network's grid hide their neighbours."""
-LEAST_ROOM, MOST_ROOM = 0.7, 1.4
+SMALLEST_VOLUME, LARGEST_VOLUME = 0.7, 1.4
 """What a cell that holds whole formula units may have room for, as a share of them."""
 ALIKE = 0.03
 """Volumes that differ by a smaller share are of one cell, roughly measured."""
@@ -41,18 +41,18 @@ POOR = 0.8
 
 
 def check_pattern(
-    prepared: Prepared, artefacts: Artefacts | None, familiar: Familiar | None
+    prepared: Prepared, artefacts: Artefacts | None, domain: TrainingDomain | None
 ) -> list[Diagnostic]:
     """Return what is unusual about a measured pattern.
 
     Args:
         prepared: the pattern.
         artefacts: of the network's training; None where it was trained on ideal sticks.
-        familiar: the domain of the training crystals, where it is known.
+        domain: the domain of the training crystals, where it is known.
     """
     found = _check_extent(prepared) if artefacts is None else _check_range(prepared, artefacts)
     found += _check_widths(prepared, artefacts)
-    found += [] if familiar is None else _check_lines(prepared, familiar)
+    found += [] if domain is None else _check_lines(prepared, domain)
     return [Diagnostic(code, "note", message) for code, message in found]
 
 
@@ -67,12 +67,12 @@ def check_lines(prepared: Prepared) -> list[Diagnostic]:
 
 
 def check_elements(
-    composition: Float[np.ndarray, "119"], familiar: Familiar | None
+    composition: Float[np.ndarray, "119"], domain: TrainingDomain | None
 ) -> list[Diagnostic]:
     """Return which elements of a composition the network has never seen."""
-    if familiar is None:
+    if domain is None:
         return []
-    strange = sorted(set(np.flatnonzero(composition).tolist()) - set(familiar.elements))
+    strange = sorted(set(np.flatnonzero(composition).tolist()) - set(domain.elements))
     if not strange:
         return []
     names = ", ".join(SYMBOLS[number] for number in strange)
@@ -102,7 +102,7 @@ def check_cell(
         composition: the fractions of all elements.
         severity: an alarm where the cell was given, a doubt where it was found.
     """
-    if LEAST_ROOM < room(lattice, composition) < MOST_ROOM:
+    if SMALLEST_VOLUME < relative_cell_volume(lattice, composition) < LARGEST_VOLUME:
         return []
     units = formula_units(lattice, composition)
     message = (
@@ -112,7 +112,9 @@ def check_cell(
     return [Diagnostic("cell_contents", severity, message)]
 
 
-def check_centring(given: Float[np.ndarray, "3 3"], accepted: Analogue) -> list[Diagnostic]:
+def check_centring(
+    given: Float[np.ndarray, "3 3"], accepted: IsostructuralMatch
+) -> list[Diagnostic]:
     """Return whether a cell that was given as primitive is a centred one of the crystal behind it.
 
     Args:
@@ -157,24 +159,26 @@ def check_structures(known: Sequence[Material | Refusal]) -> list[Diagnostic]:
     return [Diagnostic("structures_refused", "note", message)]
 
 
-def check_agreement(implied: Implied, known: Sequence[Analogue] = ()) -> list[Diagnostic]:
+def check_agreement(
+    calculated: CalculatedPattern, known: Sequence[IsostructuralMatch] = ()
+) -> list[Diagnostic]:
     """Return whether a prediction fails to explain the pattern that it was made from.
 
     Args:
-        implied: by the prediction.
+        calculated: by the prediction.
         known: crystals that may explain it better, the best first.
     """
-    if implied.cosine >= POOR:
+    if calculated.cosine >= POOR:
         return []
-    better = ((each.name, each.implied) for each in known if each.implied is not None)
+    better = ((each.name, each.calculated) for each in known if each.calculated is not None)
     instead = [
         f"; {name} does (cosine {its.cosine:.2f}, Rwp {its.rwp:.2f})"
         for name, its in better
         if its.cosine >= POOR
     ]
     message = (
-        f"the predicted density does not explain the pattern (cosine {implied.cosine:.2f}, Rwp "
-        f"{implied.rwp:.2f}), so it is wrong{''.join(instead[:1])}"
+        f"the predicted density does not explain the pattern (cosine {calculated.cosine:.2f}, Rwp "
+        f"{calculated.rwp:.2f}), so it is wrong{''.join(instead[:1])}"
     )
     return [Diagnostic("disagreement", "doubt", message)]
 
@@ -251,9 +255,9 @@ def _broadest(angle: float, wavelength: float, artefacts: Artefacts) -> float:
     return float(width[0])
 
 
-def _check_lines(prepared: Prepared, familiar: Familiar) -> list[tuple[str, str]]:
+def _check_lines(prepared: Prepared, domain: TrainingDomain) -> list[tuple[str, str]]:
     last = _molybdenum_angle(prepared.measured.two_theta[-1], prepared.radiation.mean)
-    known = familiar.most_lines[min(int(last // STEP), len(familiar.most_lines) - 1)]
+    known = domain.most_lines[min(int(last // STEP), len(domain.most_lines) - 1)]
     lines = int((prepared.peaks.area > SEEN * prepared.peaks.area.max()).sum())
     if lines <= known:
         return []

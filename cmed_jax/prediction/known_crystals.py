@@ -5,13 +5,13 @@ from functools import cache, lru_cache
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.records import Recipe
-from cmed_jax.solution.prototypes import Templates, templates_of
+from cmed_jax.solution.prototypes import Prototypes, prototypes_of
 
 
 @lru_cache(maxsize=4)
-def known_templates(
+def known_prototypes(
     structures: str | None, formula: str | None, recipe: Recipe
-) -> Templates | None:
+) -> Prototypes | None:
     """Return the crystals of a source as prototypes; None where there is none.
 
     Args:
@@ -19,7 +19,7 @@ def known_templates(
         formula: anonymous formula of those that are taken; None takes all.
         recipe: how densities are made from crystals.
     """
-    return templates_of(known_crystals(structures), formula, recipe)
+    return prototypes_of(known_crystals(structures), formula, recipe)
 
 
 @cache

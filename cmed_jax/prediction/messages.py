@@ -9,7 +9,7 @@ from cmed_jax.prediction.known_crystals import known_crystals
 from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.prediction.restore import Restored
 from cmed_jax.prediction.result import Answer
-from cmed_jax.solution.isostructural import Analogue
+from cmed_jax.solution.isostructural import IsostructuralMatch
 
 
 def diagnostics_of(
@@ -17,7 +17,7 @@ def diagnostics_of(
     restored: Restored,
     answer: Answer,
     assessment: Assessment | None,
-    known: Sequence[Analogue],
+    known: Sequence[IsostructuralMatch],
 ) -> tuple[Diagnostic, ...]:
     """Return everything that a user should know of a prediction, the gravest first.
 
@@ -53,7 +53,7 @@ def _doubts(
     restored: Restored,
     answer: Answer,
     assessment: Assessment | None,
-    known: Sequence[Analogue],
+    known: Sequence[IsostructuralMatch],
 ) -> list[Diagnostic]:
     """Return what is wrong with the answer, or may well be."""
     found = []
@@ -69,13 +69,13 @@ def _doubts(
         found.append(Diagnostic("no_cell", "doubt", message))
     if query.cell_is_sought and answer.lattice is not None and query.formula is not None:
         found += checks.check_cell(answer.lattice, query.formula, "doubt")
-    if answer.implied is not None:
-        found += checks.check_agreement(answer.implied, known)
-    return found + checks.check_elements(query.composition, restored.familiar)
+    if answer.calculated is not None:
+        found += checks.check_agreement(answer.calculated, known)
+    return found + checks.check_elements(query.composition, restored.domain)
 
 
 def _notes(
-    query: PredictionQuery, restored: Restored, answer: Answer, known: Sequence[Analogue]
+    query: PredictionQuery, restored: Restored, answer: Answer, known: Sequence[IsostructuralMatch]
 ) -> list[Diagnostic]:
     """Return what is unusual, and not wrong."""
     prepared, formula, options = query.prepared, query.formula, query.options
@@ -83,7 +83,7 @@ def _notes(
     if prepared is not None:
         found += [Diagnostic("preparation", "note", message) for message in prepared.warnings]
         artefacts = restored.config.step.augmentation.artefacts
-        found += checks.check_pattern(prepared, artefacts, restored.familiar)
+        found += checks.check_pattern(prepared, artefacts, restored.domain)
     if query.shared is not None:
         found.append(Diagnostic("solid_solution", "note", query.shared.sentence))
     if options.analogues and query.tells_cell and formula is not None and not known:

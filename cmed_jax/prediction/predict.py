@@ -12,20 +12,20 @@ from cmed_jax.crystal import cell_contents
 from cmed_jax.crystal.composition import Composition, anonymous_formula
 from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.crystal.symmetry import lattice_type_of
-from cmed_jax.data.domain import Familiar
+from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.data.records import Recipe
-from cmed_jax.mixture.experts import Expert, Mixture, mix
-from cmed_jax.model.generator import network_generator, numbers
+from cmed_jax.mixture.experts import Expert, Mixture, combine
+from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.model.network import Network
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.prediction.assessment import Assessment, Explanation, assess, unexplained
-from cmed_jax.prediction.known_crystals import known_crystals, known_templates
+from cmed_jax.prediction.known_crystals import known_crystals, known_prototypes
 from cmed_jax.prediction.messages import diagnostics_of
 from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
 from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
-from cmed_jax.solution.calculated import imply
+from cmed_jax.solution.calculated import calculate_pattern
 from cmed_jax.solution.cell_search import (
     LATTICE_TYPES,
     CellCandidate,
@@ -33,7 +33,7 @@ from cmed_jax.solution.cell_search import (
     find_cell,
     lattice_types_of,
 )
-from cmed_jax.solution.isostructural import Analogue, explain
+from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
 from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.solve import solve
 
@@ -95,8 +95,8 @@ def restore_and_predict(
     known = _matches(query)
     mixture = _with_refined_crystals(query, restored, own)
     progress(STEPS[3])
-    cells = _cells(query, restored.familiar, mixture.densities[0], known)
-    answer = _in_cell(query, restored.familiar, mixture, cells)
+    cells = _cells(query, restored.domain, mixture.densities[0], known)
+    answer = _in_cell(query, restored.domain, mixture, cells)
     assessment = _assessment(query, answer, known)
     accepted = _accepted_crystal(assessment)
     if accepted is not None and restored.gate is not None and query.admits(accepted.crystal):
@@ -114,7 +114,7 @@ def restore_and_predict(
         lattice=answer.lattice,
         conventional=answer.conventional,
         cells=cells,
-        implied=answer.implied,
+        calculated=answer.calculated,
         analogues=known,
         assessment=assessment,
         electrons=_electrons(query, answer, known),
@@ -148,21 +148,21 @@ def _network_answer(network: Network, query: PredictionQuery) -> Mixture:
 
 def _with_refined_crystals(query: PredictionQuery, restored: Restored, own: Mixture) -> Mixture:
     """Return the network's answer to a pattern on its grid, combined with refined crystals'."""
-    gate, familiar, options = restored.gate, restored.familiar, query.options
+    gate, domain, options = restored.gate, restored.domain, query.options
     if not options.analogues or query.prepared is not None:
         return own
-    if gate is None or familiar is None or familiar.b_factor is None:
+    if gate is None or domain is None or domain.b_factor is None:
         return own
-    recipe, formula = Recipe(b_factor=familiar.b_factor), query.formula
+    recipe, formula = Recipe(b_factor=domain.b_factor), query.formula
     kind = None if formula is None else anonymous_formula(formula)
-    templates = known_templates(options.structures, kind, recipe)
+    prototypes = known_prototypes(options.structures, kind, recipe)
     asked = (query.pattern, query.composition, query.knowledge, query.coverage)
-    found = [] if templates is None else solve(templates, *asked)
-    seeds = [options.seed, int(numbers(query.batch)[0])]
-    return mix(gate, own.densities, found, recipe, *asked[2:], seeds)
+    found = [] if prototypes is None else solve(prototypes, *asked)
+    seeds = [options.seed, int(query_seeds(query.batch)[0])]
+    return combine(gate, own.densities, found, recipe, *asked[2:], seeds)
 
 
-def _matches(query: PredictionQuery) -> tuple[Analogue, ...]:
+def _matches(query: PredictionQuery) -> tuple[IsostructuralMatch, ...]:
     """Return known crystals that explain a pattern, where it and the composition tell enough."""
     options = query.options
     if not options.analogues or query.prepared is None or query.formula is None:
@@ -171,31 +171,32 @@ def _matches(query: PredictionQuery) -> tuple[Analogue, ...]:
         return ()
     crystals = known_crystals(options.structures)
     shares = UNSHARED if query.shared is None else query.shared.shares
-    return explain(query.prepared, query.formula, crystals, options.analogues, shares)
+    return match_pattern(query.prepared, query.formula, crystals, options.analogues, shares)
 
 
 def _cells(
     query: PredictionQuery,
-    familiar: Familiar | None,
+    domain: TrainingDomain | None,
     density: Float[np.ndarray, "a b c"],
-    known: tuple[Analogue, ...],
+    known: tuple[IsostructuralMatch, ...],
 ) -> tuple[CellCandidate, ...]:
     """Return the cells in which the density, or a known crystal, shows the lines, if asked for."""
     if query.prepared is None or not query.cell_is_sought or not query.tells_cell:
         return ()
     lines, formula = MeasuredLines.of(query.prepared), query.formula
-    types = LATTICE_TYPES if familiar is None else lattice_types_of(familiar.space_groups)
+    types = LATTICE_TYPES if domain is None else lattice_types_of(domain.space_groups)
     found = find_cell(density, lines, types)
     if formula is not None:
         found = tuple(
-            each._replace(room=cell_contents.room(each.lattice, formula)) for each in found
+            each._replace(relative_volume=cell_contents.relative_cell_volume(each.lattice, formula))
+            for each in found
         )
     return best_cells_first([*found, *(each.cell(lines) for each in known)])
 
 
 def _in_cell(
     query: PredictionQuery,
-    familiar: Familiar | None,
+    domain: TrainingDomain | None,
     mixture: Mixture,
     cells: tuple[CellCandidate, ...],
 ) -> Answer:
@@ -207,51 +208,55 @@ def _in_cell(
     if cells:
         lattice, shift = cells[0].lattice, cells[0].shift
         conventional = ConventionalCell(cells[0].parameters, cells[0].lattice_type[-1])
-    valence = familiar is not None and familiar.b_factor is None
+    valence = domain is not None and domain.b_factor is None
     if lattice is None or query.prepared is None or valence:
         return Answer(mixture, lattice, conventional, None)
-    implied = imply(mixture.densities[0], lattice, query.prepared, shift)
-    return Answer(mixture, lattice, conventional, implied)
+    calculated = calculate_pattern(mixture.densities[0], lattice, query.prepared, shift)
+    return Answer(mixture, lattice, conventional, calculated)
 
 
-def _crystal_answer(accepted: Analogue, grid: tuple[int, int, int]) -> Answer:
+def _crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) -> Answer:
     """Return the answer of a known crystal alone."""
     crystal, group = accepted.crystal, accepted.crystal.space_group
     conventional = ConventionalCell(accepted.parameters, lattice_type_of(group)[-1], group)
     expert = Expert(1.0, Refined(crystal, accepted.rwp))
     mixture = Mixture(accepted.density(grid)[None], None, (expert,))
-    return Answer(mixture, crystal.lattice, conventional, accepted.implied)
+    return Answer(mixture, crystal.lattice, conventional, accepted.calculated)
 
 
 def _assessment(
-    query: PredictionQuery, answer: Answer, known: tuple[Analogue, ...]
+    query: PredictionQuery, answer: Answer, known: tuple[IsostructuralMatch, ...]
 ) -> Assessment | None:
     """Return whether the question is consistent; None without known crystals to compare it with."""
     prepared, formula = query.prepared, query.formula
     if prepared is None or formula is None or not known:
         return None
     considered = [
-        Explanation(each.name, its.rwp, each.room, unexplained(prepared.peaks, its), each)
+        Explanation(
+            each.name, its.rwp, each.relative_volume, unexplained(prepared.peaks, its), each
+        )
         for each in known
-        if (its := each.implied) is not None
+        if (its := each.calculated) is not None
     ]
-    if answer.lattice is not None and (its := answer.implied) is not None:
-        room, lacking = (
-            cell_contents.room(answer.lattice, formula),
+    if answer.lattice is not None and (its := answer.calculated) is not None:
+        relative_volume, lacking = (
+            cell_contents.relative_cell_volume(answer.lattice, formula),
             unexplained(prepared.peaks, its),
         )
-        considered.append(Explanation("the prediction", its.rwp, room, lacking))
+        considered.append(Explanation("the prediction", its.rwp, relative_volume, lacking))
     return assess(considered, prepared.radiation.mean, anonymous_formula(formula))
 
 
-def _accepted_crystal(assessment: Assessment | None) -> Analogue | None:
+def _accepted_crystal(assessment: Assessment | None) -> IsostructuralMatch | None:
     """Return the known crystal that the assessment accepts."""
     if assessment is None or assessment.accepted is None:
         return None
     return assessment.accepted.crystal
 
 
-def _electrons(query: PredictionQuery, answer: Answer, known: Sequence[Analogue]) -> float | None:
+def _electrons(
+    query: PredictionQuery, answer: Answer, known: Sequence[IsostructuralMatch]
+) -> float | None:
     """Return the electrons of the whole formula units in the cell, where they are known."""
     if answer.lattice is None or query.formula is None:
         return None

@@ -15,7 +15,7 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.query import Query
 from cmed_jax.data.records import Recipe, Record, make_record
-from cmed_jax.mixture.experts import Mixture, mix
+from cmed_jax.mixture.experts import Mixture, combine
 from cmed_jax.mixture.gate import Gate
 from cmed_jax.model.generator import network_generator
 from cmed_jax.model.network import Network
@@ -23,7 +23,7 @@ from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.density import GRID
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import Restored
-from cmed_jax.solution.prototypes import Templates, canonical_crystals
+from cmed_jax.solution.prototypes import Prototypes, canonical_crystals
 from cmed_jax.solution.solve import solve
 
 RECIPES: tuple[dict[str, Any], ...] = (
@@ -89,15 +89,15 @@ def _difference(found: dict[str, Any], before: dict[str, Any]) -> float:
     return max(float(change), float(weights), abs(found["electrons"] / before["electrons"] - 1))
 
 
-def _mixture(network: Network, gate: Gate, record: Record, templates: Sequence[str]) -> Mixture:
+def _mixture(network: Network, gate: Gate, record: Record, prototypes: Sequence[str]) -> Mixture:
     """Return the answer to all that is known of a record, from the network and some crystals."""
     recipe, everything = Recipe(), np.ones_like(record["pattern"][0])
-    known = Templates.of_crystals(list(canonical_crystals(_embedded(templates))), recipe)
+    known = Prototypes.of_crystals(list(canonical_crystals(_embedded(prototypes))), recipe)
     told = record["pattern"][0], record["composition"], Knowledge.FULL, everything
     query = Query(*(np.asarray(each)[None] for each in told))
     own = np.asarray(network_generator(network, GRID)(query))[0]
     found = solve(known, *told)
-    return mix(gate, own, found, recipe, Knowledge.FULL, everything, [0])
+    return combine(gate, own, found, recipe, Knowledge.FULL, everything, [0])
 
 
 def _embedded(material_ids: Sequence[str]) -> list[Material]:

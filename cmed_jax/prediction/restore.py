@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import jax
 from flax import nnx
+from jaxtyping import PyTree
 
 from cmed_jax.config import Config
-from cmed_jax.data.domain import Familiar, load_familiar
+from cmed_jax.data.domain import TrainingDomain, load_domain
 from cmed_jax.io import released
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
 from cmed_jax.mixture.gate import Gate, load_gate
 from cmed_jax.model.network import Network
-from cmed_jax.training.parallel import DataParallel
 
 
 class Restored(NamedTuple):
@@ -25,7 +25,7 @@ class Restored(NamedTuple):
 
     config: Config
     network: Network
-    familiar: Familiar | None = None
+    domain: TrainingDomain | None = None
     gate: Gate | None = None
 
 
@@ -59,7 +59,12 @@ def restore(model: str | Path, *, alone: bool = False) -> Restored:
     config = Config.from_json(values)
     abstract = nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0)))
     graph, *trees = nnx.split(abstract, nnx.Param, ...)
-    one_device = DataParallel(devices=jax.devices()[:1])
-    network = nnx.merge(graph, *load(*one_device.abstract(tuple(trees))))
+    network = nnx.merge(graph, *load(*map(_on_one_device, trees)))
     gate = None if alone else load_gate(folder, int(checksum(nnx.state(network))))
-    return Restored(config, network, load_familiar(folder), gate)
+    return Restored(config, network, load_domain(folder), gate)
+
+
+def _on_one_device(tree: PyTree) -> PyTree:
+    """Return the shapes of a tree, to be loaded onto the first device."""
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

@@ -15,9 +15,9 @@ from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
 from cmed_jax.prediction.query import ConventionalCell
-from cmed_jax.solution.calculated import Implied
+from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.cell_search import CellCandidate
-from cmed_jax.solution.isostructural import Analogue
+from cmed_jax.solution.isostructural import IsostructuralMatch
 
 
 class Answer(NamedTuple):
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
     mixture: Mixture
     lattice: Float[np.ndarray, "3 3"] | None
     conventional: ConventionalCell | None
-    implied: Implied | None
+    calculated: CalculatedPattern | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +56,8 @@ class Prediction:
         conventional: the conventional cell of that lattice; None likewise.
         cells: cells that the search found through the density and through known crystals, the best
             first; empty where there was none.
-        implied: the calculated pattern of the density in that cell, beside the measured one; None
-            without a cell.
+        calculated: the calculated pattern of the density in that cell, beside the measured one;
+            None without a cell.
         analogues: known crystals with the elements of the composition that explain the measured
             pattern, the best first; empty where they were not sought.
         assessment: whether pattern, wavelength and formula go together; None where nothing tells.
@@ -79,8 +79,8 @@ class Prediction:
     lattice: Float[np.ndarray, "3 3"] | None = None
     conventional: ConventionalCell | None = None
     cells: tuple[CellCandidate, ...] = ()
-    implied: Implied | None = None
-    analogues: tuple[Analogue, ...] = ()
+    calculated: CalculatedPattern | None = None
+    analogues: tuple[IsostructuralMatch, ...] = ()
     assessment: Assessment | None = None
     electrons: float | None = None
     experts: tuple[Expert, ...] = ()

@@ -66,20 +66,22 @@ from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.query import ConventionalCell
 from cmed_jax.prediction.result import Prediction
 from cmed_jax.solution.cell_search import CellCandidate
-from cmed_jax.solution.isostructural import Analogue
+from cmed_jax.solution.isostructural import IsostructuralMatch
 
 
 def results(prediction: Prediction) -> dict[str, Any]:
     """Return the figures of a prediction, as the module describes them."""
-    config, implied = prediction.config, prediction.implied
+    config, calculated = prediction.config, prediction.calculated
     return {
         "composition": format_composition(prediction.composition),
         "density": _density(prediction),
         "cell": _cell(prediction),
         "cells": [_candidate(cell) for cell in prediction.cells],
         "measured": None if prediction.prepared is None else _measured(prediction.prepared),
-        "implied": None if implied is None else {"cosine": implied.cosine, "rwp": implied.rwp},
-        "analogues": [_analogue(analogue) for analogue in prediction.analogues],
+        "implied": None
+        if calculated is None
+        else {"cosine": calculated.cosine, "rwp": calculated.rwp},
+        "analogues": [_match(analogue) for analogue in prediction.analogues],
         "verdict": _assessment(prediction.assessment),
         "experts": [_expert(expert) for expert in prediction.experts],
         "alarms": list(prediction.alarms),
@@ -164,7 +166,7 @@ def _candidate(cell: CellCandidate) -> dict[str, Any]:
         "parameters": _rounded(cell.parameters),
         "merit": float(cell.merit),
         "origin": cell.origin,
-        "room": cell.room,
+        "room": cell.relative_volume,
     }
 
 
@@ -179,18 +181,18 @@ def _assessment(assessment: Assessment | None) -> dict[str, Any] | None:
     }
 
 
-def _analogue(analogue: Analogue) -> dict[str, Any]:
-    crystal, implied = analogue.crystal, analogue.implied
+def _match(analogue: IsostructuralMatch) -> dict[str, Any]:
+    crystal, calculated = analogue.crystal, analogue.calculated
     return {
         "id": crystal.material_id,
-        "formula": analogue.template,
+        "formula": analogue.prototype,
         "space_group": crystal.space_group,
         "parameters": _rounded(analogue.parameters),
         "volume": round(crystal.volume, 4),
         "merit": analogue.merit,
-        "room": analogue.room,
-        "cosine": None if implied is None else implied.cosine,
-        "rwp": None if implied is None else implied.rwp,
+        "room": analogue.relative_volume,
+        "cosine": None if calculated is None else calculated.cosine,
+        "rwp": None if calculated is None else calculated.rwp,
     }
 
 

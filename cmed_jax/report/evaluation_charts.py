@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.symmetry import space_group_name
-from cmed_jax.evaluation.results import KIN, best_baseline
+from cmed_jax.evaluation.results import OVERLAP, best_baseline
 from cmed_jax.report.charts import BOTTOM, TOP, Axis, Chart
 
 Results = Mapping[str, Any]
@@ -67,10 +67,10 @@ def space_groups(results: Results) -> str:
     return _strips(results, {space_group_name(group): rows for group, rows in largest})
 
 
-def kin(results: Results) -> str:
+def overlap(results: Results) -> str:
     """Return the SSIM of the materials by their nearest kin, and by their number of elements."""
     rows = results["materials"]
-    names = dict(zip(KIN, ("sibling", "same formula", "neither"), strict=True))
+    names = dict(zip(OVERLAP, ("sibling", "same formula", "neither"), strict=True))
     groups = {name: [row for row in rows if row["kin"] == kind] for kind, name in names.items()}
     for number in sorted({row["elements"] for row in rows}):
         name = f"{number} element{'s' if number > 1 else ''}"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cmed_jax.evaluation.results import best_baseline
-from cmed_jax.evaluation.statistics import spread, standing
+from cmed_jax.evaluation.statistics import format_interval, standing
 from cmed_jax.report import evaluation_charts
 from cmed_jax.report.evaluation_charts import Results
 
@@ -76,7 +76,7 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
     for name in ("nearest in both", "substitution", "refined substitution"):
         if name in results["baselines"]:
             lead = results["leads"][name]["all"]
-            where, by = standing(lead), spread(lead, "+.3f")
+            where, by = standing(lead), format_interval(lead, "+.3f")
             sentence = f"Beside the baseline “{name}” it is {where}: {by}, in pairs."
             said.append((where == "above", sentence))
     for name, what in (("wrong pattern", "pattern"), ("wrong composition", "composition")):
@@ -87,7 +87,7 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
     if results["ranking"]:
         ranking = results["ranking"]["samples and baselines"]
         lead = ranking["leads"][best_baseline(results)]
-        where, by = standing(lead), spread(lead, "+.3f")
+        where, by = standing(lead), format_interval(lead, "+.3f")
         sentence = (
             f"Of {ranking['candidates']} candidates, its own and the baselines’, the one that "
             "explains the pattern best in the true cell scores "

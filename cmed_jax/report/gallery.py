@@ -23,7 +23,7 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import space_group_name
 from cmed_jax.data.examples import Examples
 from cmed_jax.data.query import Generator
-from cmed_jax.evaluation.consistency import compared_bins, implied_patterns
+from cmed_jax.evaluation.consistency import calculated_patterns, compared_bins
 from cmed_jax.physics.patterns import BINS
 from cmed_jax.report.slices import Colours, Plane, plain_density, planes, shared_colours
 
@@ -210,8 +210,8 @@ def _sticks(
     bins = BINS if b_factor is None else compared_bins(lattice, prediction.shape)
     patterns = {"given": pattern[:bins]}
     if b_factor is not None:
-        implied = implied_patterns(prediction[None], lattice, b_factor)[0, :bins]
-        patterns["implied"] = implied / max(implied.max(), 1e-30)
+        calculated = calculated_patterns(prediction[None], lattice, b_factor)[0, :bins]
+        patterns["implied"] = calculated / max(calculated.max(), 1e-30)
     return {"stop": bins * 180 / BINS} | {
         name: [
             [round((i + 0.5) * 180 / BINS, 3), round(float(values[i]), 4)]

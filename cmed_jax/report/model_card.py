@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cmed_jax.config import Config
 from cmed_jax.crystal.composition import SYMBOLS
-from cmed_jax.data.domain import Familiar
+from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.mixture.gate import FILE as GATE
 from cmed_jax.physics.artefact_ranges import PRESETS
 from cmed_jax.prediction.reference import TOLERANCE
@@ -48,7 +48,7 @@ FILES = {
 def card(
     manifest: Mapping[str, Any],
     config: Config,
-    familiar: Familiar | None,
+    domain: TrainingDomain | None,
     results: Sequence[Mapping[str, Any]],
 ) -> str:
     """Return the card, in Markdown.
@@ -56,7 +56,7 @@ def card(
     Args:
         manifest: of the released folder.
         config: of the training.
-        familiar: what it has seen, where that is known.
+        domain: what it has seen, where that is known.
         results: of evaluations of this network (`cmed_jax.evaluation.results.results`).
     """
     text = (resources.files("cmed_jax.released") / "card.md").read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def card(
         name=manifest["names"][0],
         alias=manifest["names"][-1],
         company=GATED if GATE in manifest["files"] else "",
-        facts=_table(_facts(manifest, config, familiar)),
+        facts=_table(_facts(manifest, config, domain)),
         figures="\n\n".join(_figures(each, manifest["weights"]) for each in results)
         or "It has not been evaluated.",
         bonding=BONDING[manifest["dataset"]["identity"]["density"]],
@@ -79,7 +79,7 @@ def card(
 
 
 def _facts(
-    manifest: Mapping[str, Any], config: Config, familiar: Familiar | None
+    manifest: Mapping[str, Any], config: Config, domain: TrainingDomain | None
 ) -> dict[str, str]:
     dataset, training, rounding = (manifest[x] for x in ("dataset", "training", "rounding"))
     identity, records = dataset["identity"], dataset["records"]
@@ -98,9 +98,9 @@ def _facts(
         f"crystals by at most {rounding['largest_change']:.2%} on average over the cell; SSIM with "
         f"those before at least {rounding['lowest_ssim']:.6f}",
     }
-    if familiar is not None:
-        facts["elements seen"] = " ".join(SYMBOLS[number] for number in familiar.elements)
-        facts["space groups seen"] = ", ".join(map(str, familiar.space_groups))
+    if domain is not None:
+        facts["elements seen"] = " ".join(SYMBOLS[number] for number in domain.elements)
+        facts["space groups seen"] = ", ".join(map(str, domain.space_groups))
     if training["seconds"] is not None:
         facts["training"] += f", {training['seconds'] / 60:.0f} minutes in steps"
     if training["machine"]:

@@ -11,7 +11,7 @@ from cmed_jax.prediction.result import Prediction
 from cmed_jax.report.prediction_density import marked_values, volumes
 from cmed_jax.report.slices import Colours, Plane, planes
 from cmed_jax.report.strips import round_values
-from cmed_jax.solution.calculated import Implied
+from cmed_jax.solution.calculated import CalculatedPattern
 
 COLOURS = {"measured": "#1f2933", "background": "#b8862b", "implied": "#3b6ea5", "peaks": "#b5493a"}
 
@@ -53,19 +53,19 @@ def _draw_plane(ax: Axes, plane: Plane, colours: Colours, name: str) -> None:
 
 
 def _draw_patterns(ax: Axes, prediction: Prediction) -> None:
-    prepared, implied = prediction.prepared, prediction.implied
+    prepared, calculated = prediction.prepared, prediction.calculated
     if prepared is None:
         angle = (np.arange(BINS) + 0.5) * 180 / BINS
         ax.vlines(angle, 0, prediction.pattern, COLOURS["measured"], linewidth=0.8)
         ax.set(xlabel="2θ / degrees (Mo Kα)", ylabel="intensity", xlim=(0, 180))
     elif prepared.measured.is_profile:
-        _draw_profile(ax, prepared, implied)
+        _draw_profile(ax, prepared, calculated)
     else:
-        _draw_list(ax, prepared, implied)
+        _draw_list(ax, prepared, calculated)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_profile(ax: Axes, prepared: Prepared, implied: Implied | None) -> None:
+def _draw_profile(ax: Axes, prepared: Prepared, calculated: CalculatedPattern | None) -> None:
     angle, intensity = prepared.measured.two_theta, prepared.measured.intensity
     ax.plot(angle, intensity, COLOURS["measured"], linewidth=0.8, label="measured")
     ax.plot(angle, prepared.background, COLOURS["background"], linewidth=0.8, label="background")
@@ -73,10 +73,10 @@ def _draw_profile(ax: Axes, prepared: Prepared, implied: Implied | None) -> None
     ax.vlines(
         prepared.peaks.two_theta, low, low / 3, COLOURS["peaks"], linewidth=1, label="peaks found"
     )
-    if implied is not None:
-        label = f"implied, Rwp {implied.rwp:.2f}"
-        ax.plot(angle, implied.intensity, COLOURS["implied"], linewidth=1, label=label)
-        difference = intensity - implied.intensity
+    if calculated is not None:
+        label = f"implied, Rwp {calculated.rwp:.2f}"
+        ax.plot(angle, calculated.intensity, COLOURS["implied"], linewidth=1, label=label)
+        difference = intensity - calculated.intensity
         offset = 1.5 * low - difference.max()
         ax.plot(angle, difference + offset, "#7d8894", linewidth=0.8, label="difference")
     ax.set(xlabel="2θ / degrees", ylabel="intensity", xlim=(angle[0], angle[-1]))
@@ -84,13 +84,13 @@ def _draw_profile(ax: Axes, prepared: Prepared, implied: Implied | None) -> None
     ax.legend(frameon=False)
 
 
-def _draw_list(ax: Axes, prepared: Prepared, implied: Implied | None) -> None:
+def _draw_list(ax: Axes, prepared: Prepared, calculated: CalculatedPattern | None) -> None:
     """Measured lines upwards, implied ones downwards."""
     angle, intensity = prepared.measured.two_theta, prepared.measured.intensity
     ax.vlines(angle, 0, intensity, COLOURS["measured"], linewidth=1, label="measured")
-    if implied is not None:
-        angle, area = implied.lines.T
-        label = f"implied, Rwp {implied.rwp:.2f}"
+    if calculated is not None:
+        angle, area = calculated.lines.T
+        label = f"implied, Rwp {calculated.rwp:.2f}"
         ax.vlines(angle, -area, 0, COLOURS["implied"], linewidth=1, label=label)
     ax.axhline(0, color="#e3e1da", linewidth=0.8)
     ax.set(xlabel="2θ / degrees", ylabel="intensity")

@@ -138,11 +138,11 @@ def _measurement(measured: Results | None) -> str:
 
 def _facts(found: Results) -> list[tuple[str, str, str]]:
     """Figure, label and remark of each tile."""
-    cell, density, implied = found["cell"], found["density"], found["implied"]
+    cell, density, calculated = found["cell"], found["density"], found["implied"]
     facts = []
-    if implied is not None:
-        remark = f"cosine {implied['cosine']:.3f}"
-        facts.append((f"{implied['rwp']:.2f}", "Rwp of implied and measured pattern", remark))
+    if calculated is not None:
+        remark = f"cosine {calculated['cosine']:.3f}"
+        facts.append((f"{calculated['rwp']:.2f}", "Rwp of implied and measured pattern", remark))
     if cell is not None:
         remark = _edges(cell) + _conventional(cell["conventional"])
         facts.append((f"{cell['volume']:.2f}", "volume of the primitive cell, Å³", remark))
@@ -242,18 +242,18 @@ def _bar(colours: Colours) -> str:
 def _patterns(prediction: Prediction, found: Results) -> dict[str, str]:
     parts = {"shown": shown_pattern(prediction), "agreement": "", "patterns": ""}
     if prediction.prepared is not None:
-        parts["patterns"] = measured_patterns(prediction.prepared, prediction.implied)
+        parts["patterns"] = measured_patterns(prediction.prepared, prediction.calculated)
         parts["agreement"] = _agreement(found["implied"])
     return parts
 
 
-def _agreement(implied: Results | None) -> str:
-    if implied is None:
+def _agreement(calculated: Results | None) -> str:
+    if calculated is None:
         return "Without a cell the density implies no pattern that could be set beside this one."
     return (
         "Below the measured pattern, the one that the density implies in its cell; its scale and "
-        f"one isotropic B are fitted. R<sub>wp</sub> {implied['rwp']:.3f}, cosine "
-        f"{implied['cosine']:.3f}, of the intensities without background."
+        f"one isotropic B are fitted. R<sub>wp</sub> {calculated['rwp']:.3f}, cosine "
+        f"{calculated['cosine']:.3f}, of the intensities without background."
     )
 
 
@@ -296,14 +296,14 @@ def _six(row: Results) -> list[str]:
     return [f"{x:g}" for x in row["parameters"]]
 
 
-def _against(implied: Results | None, known: Sequence[Results]) -> str:
+def _against(calculated: Results | None, known: Sequence[Results]) -> str:
     """Which explains the pattern better, the best of the known crystals or the prediction."""
-    if implied is None or not known:
+    if calculated is None or not known:
         return ""
     best = min(row["rwp"] for row in known)
-    better = "The prediction" if implied["rwp"] < best else "One of them"
+    better = "The prediction" if calculated["rwp"] < best else "One of them"
     return (
-        f"{better} explains the pattern better: R<sub>wp</sub> {implied['rwp']:.3f} of the "
+        f"{better} explains the pattern better: R<sub>wp</sub> {calculated['rwp']:.3f} of the "
         f"prediction, {best:.3f} of the best of them."
     )
 

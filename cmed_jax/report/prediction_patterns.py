@@ -11,7 +11,7 @@ from cmed_jax.prediction.result import Prediction
 from cmed_jax.report.charts import Axis
 from cmed_jax.report.evaluation_charts import key
 from cmed_jax.report.strips import Strip, angle_axis, round_values, stack
-from cmed_jax.solution.calculated import Implied
+from cmed_jax.solution.calculated import CalculatedPattern
 
 HEIGHT, LOWEST_HEIGHT = 210, 60
 """Of strips, pixels."""
@@ -22,7 +22,7 @@ MOST_POINTS = 6_000
 EDGE = 0.03
 """Kept free at both ends, as a share of the range."""
 
-ROOM = 0.05
+MARGIN = 0.05
 """Kept free above and below, as a share of the highest value."""
 
 ROOTS = {"intensity": "√intensity", "difference": "Δ√intensity"}
@@ -38,14 +38,14 @@ _SCALES = (
 Column = Float[np.ndarray, " n"]
 
 
-def measured_patterns(prepared: Prepared, implied: Implied | None) -> str:
+def measured_patterns(prepared: Prepared, calculated: CalculatedPattern | None) -> str:
     """Return what was measured and found in it, and what the density implies, over two-theta.
 
     It is drawn twice: as it is, and by square roots, under which weak lines are seen, and the noise
     of counting is equally high everywhere.
     """
-    strips, names = _strips(prepared, implied)
-    roots, _ = _strips(*_rooted(prepared, implied))
+    strips, names = _strips(prepared, calculated)
+    roots, _ = _strips(*_rooted(prepared, calculated))
     for strip in roots.values():
         strip.y = strip.y._replace(label=ROOTS[strip.y.label])
     return _SCALES.format(linear=stack("linear", strips), root=stack("root", roots)) + key(names)
@@ -56,7 +56,7 @@ def shown_pattern(prediction: Prediction) -> str:
     angle = (np.arange(BINS) + 0.5) * 180 / BINS
     strip = Strip(
         angle_axis(-EDGE * 180, (1 + EDGE) * 180, "2θ / degrees, Mo Kα"),
-        Axis("intensity", 0, 1 + ROOM, [0, 0.5, 1]),
+        Axis("intensity", 0, 1 + MARGIN, [0, 0.5, 1]),
         LOWEST_HEIGHT + 60,
     )
     for start, stop in _stretches(prediction.coverage == 0):
@@ -78,34 +78,38 @@ def thinned(x: Column, y: Column) -> tuple[Float[np.ndarray, " m"], Float[np.nda
     return x[kept], y[kept]
 
 
-def _rooted(prepared: Prepared, implied: Implied | None) -> tuple[Prepared, Implied | None]:
+def _rooted(
+    prepared: Prepared, calculated: CalculatedPattern | None
+) -> tuple[Prepared, CalculatedPattern | None]:
     """What is drawn, with the square roots of intensities; negative ones keep their sign."""
     measured = replace(prepared.measured, intensity=_root(prepared.measured.intensity))
-    if implied is not None:
-        angle, area = implied.lines.T
+    if calculated is not None:
+        angle, area = calculated.lines.T
         lines = np.stack([angle, _root(area)], axis=1)
-        implied = replace(implied, intensity=_root(implied.intensity), lines=lines)
-    return replace(prepared, measured=measured, background=_root(prepared.background)), implied
+        calculated = replace(calculated, intensity=_root(calculated.intensity), lines=lines)
+    return replace(prepared, measured=measured, background=_root(prepared.background)), calculated
 
 
 def _root(values: Column) -> Column:
     return np.sign(values) * np.sqrt(np.abs(values))
 
 
-def _strips(prepared: Prepared, implied: Implied | None) -> tuple[dict[str, Strip], dict[str, str]]:
+def _strips(
+    prepared: Prepared, calculated: CalculatedPattern | None
+) -> tuple[dict[str, Strip], dict[str, str]]:
     """Strips by their titles, and a legend."""
     angle = prepared.measured.two_theta
     edge = EDGE * float(np.ptp(angle))
     axis = angle_axis(float(angle[0]) - edge, float(angle[-1]) + edge, "2θ / degrees, as measured")
     draw = _profiles if prepared.measured.is_profile else _lists
-    return draw(prepared, implied, axis)
+    return draw(prepared, calculated, axis)
 
 
 def _profiles(
-    prepared: Prepared, implied: Implied | None, axis: Axis
+    prepared: Prepared, calculated: CalculatedPattern | None, axis: Axis
 ) -> tuple[dict[str, Strip], dict[str, str]]:
     measured, peaks = prepared.measured, prepared.peaks
-    found = Strip(axis, _with_room_below(measured.intensity), HEIGHT)
+    found = Strip(axis, _with_margin_below(measured.intensity), HEIGHT)
     found.line(*thinned(measured.two_theta, measured.intensity), "given")
     names = {"measured": "given"}
     if prepared.background.any():
@@ -114,23 +118,25 @@ def _profiles(
     _marks(found, peaks.two_theta, "peak")
     strips = {"the measured pattern, its background and its peaks": found}
     names["peaks found"] = "peak"
-    if implied is not None:
-        strips |= _beside(prepared, implied, axis)
+    if calculated is not None:
+        strips |= _beside(prepared, calculated, axis)
         names |= {"implied by the prediction": "implied", "difference": "difference"}
     return strips, names
 
 
-def _beside(prepared: Prepared, implied: Implied, axis: Axis) -> dict[str, Strip]:
+def _beside(prepared: Prepared, calculated: CalculatedPattern, axis: Axis) -> dict[str, Strip]:
     """The implied pattern on the measured one, and their difference on the same scale."""
     angle, intensity = prepared.measured.two_theta, prepared.measured.intensity
-    both = Strip(axis, _with_room_below(np.concatenate([intensity, implied.intensity])), HEIGHT)
+    both = Strip(
+        axis, _with_margin_below(np.concatenate([intensity, calculated.intensity])), HEIGHT
+    )
     both.line(*thinned(angle, intensity), "given")
-    both.line(*thinned(angle, implied.intensity), "implied")
-    _marks(both, implied.lines[:, 0], "implied")
-    difference = intensity - implied.intensity
+    both.line(*thinned(angle, calculated.intensity), "implied")
+    _marks(both, calculated.lines[:, 0], "implied")
+    difference = intensity - calculated.intensity
     low, high = min(0.0, float(difference.min())), max(0.0, float(difference.max()))
-    room = ROOM * (high - low or 1.0)
-    scale = Axis("difference", low - room, high + room, round_values(low, high, 3))
+    margin = MARGIN * (high - low or 1.0)
+    scale = Axis("difference", low - margin, high + margin, round_values(low, high, 3))
     share = (scale.high - scale.low) / (both.y.high - both.y.low)
     below = Strip(axis, scale, int(np.clip(HEIGHT * share, LOWEST_HEIGHT, HEIGHT)))
     below.line(*thinned(angle, difference), "difference")
@@ -141,13 +147,13 @@ def _beside(prepared: Prepared, implied: Implied, axis: Axis) -> dict[str, Strip
 
 
 def _lists(
-    prepared: Prepared, implied: Implied | None, axis: Axis
+    prepared: Prepared, calculated: CalculatedPattern | None, axis: Axis
 ) -> tuple[dict[str, Strip], dict[str, str]]:
     """Lists of peaks as upright lines, on one scale."""
     lists = {"measured": (prepared.measured.two_theta, prepared.measured.intensity, "given")}
-    if implied is not None:
-        lists["implied by the prediction"] = (*implied.lines.T, "implied")
-    scale = _with_room(np.concatenate([area for _, area, _ in lists.values()]))
+    if calculated is not None:
+        lists["implied by the prediction"] = (*calculated.lines.T, "implied")
+    scale = _with_margin(np.concatenate([area for _, area, _ in lists.values()]))
     strips = {
         name: Strip(axis, scale, HEIGHT).sticks(angle, np.zeros(len(area)), area, kind)
         for name, (angle, area, kind) in lists.items()
@@ -155,23 +161,23 @@ def _lists(
     return strips, {name: kind for name, (*_, kind) in lists.items()}
 
 
-def _with_room(values: Column) -> Axis:
+def _with_margin(values: Column) -> Axis:
     """An axis of intensities from zero."""
     top = float(values.max()) or 1.0
     low = min(0.0, float(values.min()))
-    return Axis("intensity", low, (1 + ROOM) * top, round_values(0.0, top, 4))
+    return Axis("intensity", low, (1 + MARGIN) * top, round_values(0.0, top, 4))
 
 
-def _with_room_below(values: Column) -> Axis:
+def _with_margin_below(values: Column) -> Axis:
     """Likewise, with room below zero for marks."""
-    axis = _with_room(values)
-    return axis._replace(low=axis.low - 2 * ROOM * axis.high)
+    axis = _with_margin(values)
+    return axis._replace(low=axis.low - 2 * MARGIN * axis.high)
 
 
 def _marks(strip: Strip, angle: Column, name: str) -> None:
     """Short lines in the room below zero."""
     inside = angle[(angle >= strip.x.low) & (angle <= strip.x.high)]
-    low, height = strip.y.low, ROOM * strip.y.high
+    low, height = strip.y.low, MARGIN * strip.y.high
     ends = np.full(len(inside), low + 0.4 * height), np.full(len(inside), low + 1.4 * height)
     strip.sticks(inside, *ends, name)
 

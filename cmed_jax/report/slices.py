@@ -12,7 +12,7 @@ from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 
 from cmed_jax.crystal.symmetry import space_group_name
-from cmed_jax.data.examples import Examples, spread_rows
+from cmed_jax.data.examples import Examples, evenly_spaced_rows
 from cmed_jax.data.query import Generator, Query, full_query
 from cmed_jax.evaluation import metrics
 
@@ -57,7 +57,7 @@ def plot_materials(
     """
     folder.mkdir(parents=True, exist_ok=True)
     ranked = np.argsort(-ssim, kind="stable")
-    ranks = spread_rows(len(ranked), pictures).tolist() if pictures else []
+    ranks = evenly_spaced_rows(len(ranked), pictures).tolist() if pictures else []
     for rank in ranks:
         row = int(ranked[rank])
         name = f"{rank + 1:04d}_{examples.material_id[row]}_{examples.formula[row]}.png"

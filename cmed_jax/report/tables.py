@@ -9,8 +9,8 @@ from rich.table import Table
 
 from cmed_jax.crystal.symmetry import space_group_name
 from cmed_jax.evaluation import metrics
-from cmed_jax.evaluation.results import KIN, best_baseline
-from cmed_jax.evaluation.statistics import spread, standing
+from cmed_jax.evaluation.results import OVERLAP, best_baseline
+from cmed_jax.evaluation.statistics import format_interval, standing
 
 TABLE_WIDTH = 110
 """Columns that the table needs; a narrower terminal breaks its lines, and a file has them whole."""
@@ -61,7 +61,7 @@ def _headline(results: Mapping[str, Any]) -> Table:
         table.add_section()
         for name, figures in results[kind].items():
             table.add_row(name, *_cells(figures["plain"]))
-    if strangers := _without_template(results):
+    if strangers := _without_prototype(results):
         notes.append(f"substitution: no template for {strangers}, where nearest in both answers")
     notes.append(f"PSNR: {metrics.PSNR_CEILING:.1f} of a material whose answer is the truth itself")
     table.caption = "\n".join(notes)
@@ -94,7 +94,7 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _without_template(results: Mapping[str, Any]) -> int:
+def _without_prototype(results: Mapping[str, Any]) -> int:
     """How many materials are of an anonymous formula that no known crystal has."""
     groups = results["baselines"].get("substitution", {}).get("by_kin", {})
     return groups.get("none", {"materials": 0})["materials"]
@@ -105,7 +105,7 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
     ssim = figures["ssim"]
     others = {"psnr": ".1f", "nmae": ".3f", "cosine": ".3f"}
     return [
-        spread(ssim, ".3f"),
+        format_interval(ssim, ".3f"),
         f"{ssim['median']:.3f}",
         *(f"{100 * ssim[share]:.1f} %" for share in ("above_0.9", "above_0.95", "below_0.7")),
         *(f"{figures[x]['mean']:{form}}" if x in figures else "" for x, form in others.items()),
@@ -142,7 +142,7 @@ def _by_group(results: Mapping[str, Any]) -> Table:
         add("by_elements", key, f"{key} element{'s' if key != '1' else ''}")
     table.add_section()
     for key in first["by_kin"]:
-        add("by_kin", key, KIN[key])
+        add("by_kin", key, OVERLAP[key])
     if len(by_size) > GROUPS_SHOWN:
         table.caption = f"and {len(by_size) - GROUPS_SHOWN} smaller space groups"
     return table
@@ -156,7 +156,7 @@ def _lead(results: Mapping[str, Any]) -> Table:
     for heading in ("", "mean [95 %]", "better in", "model is"):
         table.add_column(heading, justify="right", no_wrap=True)
     for group, lead in results["leads"][best].items():
-        figures = spread(lead, "+.3f"), f"{lead['larger']:.0%}"
-        name = KIN.get(group, "all materials")
+        figures = format_interval(lead, "+.3f"), f"{lead['larger']:.0%}"
+        name = OVERLAP.get(group, "all materials")
         table.add_row(name, str(lead["materials"]), *figures, standing(lead))
     return table

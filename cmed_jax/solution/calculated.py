@@ -13,7 +13,7 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import UNSHARED, Shares, shared_crystal
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.density import B_FACTOR
-from cmed_jax.physics.density_lines import FLOOR, S_COMPARED, implied_lines
+from cmed_jax.physics.density_lines import FLOOR, S_COMPARED, calculated_lines
 from cmed_jax.physics.patterns import lorentz_polarization, two_theta
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.powder.indexing import UNSHIFTED, Shift
@@ -33,7 +33,7 @@ Column = Float[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, eq=False)
-class Implied:
+class CalculatedPattern:
     """The pattern that a density or a crystal implies, beside the measured one.
 
     Attributes:
@@ -53,13 +53,13 @@ class Implied:
     rwp: float
 
 
-def imply(
+def calculate_pattern(
     density: Float[Array | np.ndarray, "a b c"],
     lattice: Float[np.ndarray, "3 3"],
     prepared: Prepared,
     shift: Shift | None = None,
     b_factor: float = B_FACTOR,
-) -> Implied:
+) -> CalculatedPattern:
     """Return the pattern of a density in its cell, as it would have been measured.
 
     It lacks the anomalous dispersion, which belongs to elements at sites.
@@ -71,11 +71,13 @@ def imply(
         shift: of its lines; None takes what was found in preparation.
         b_factor: isotropic B of the density, angstrom^2; it is divided out.
     """
-    s, (intensity,) = implied_lines(np.asarray(density)[None], lattice)
+    s, (intensity,) = calculated_lines(np.asarray(density)[None], lattice)
     return _drawn(s, intensity * np.exp(b_factor * s**2 / 2), prepared, shift)
 
 
-def imply_crystal(crystal: Material, prepared: Prepared, shares: Shares = UNSHARED) -> Implied:
+def calculate_crystal_pattern(
+    crystal: Material, prepared: Prepared, shares: Shares = UNSHARED
+) -> CalculatedPattern:
     """Return the pattern of a known crystal, with the anomalous dispersion of its elements.
 
     Args:
@@ -94,7 +96,7 @@ def _drawn(
     squared: Float[np.ndarray, " m"],
     prepared: Prepared,
     shift: Shift | None,
-) -> Implied:
+) -> CalculatedPattern:
     """Return lines, of atoms at rest, as they would have been measured.
 
     Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that makes it
@@ -126,7 +128,7 @@ def _drawn(
         at_points = prepared.background + fitted
     else:
         at_points = (np.abs(shown[:, None] - moved) < WIDTH) @ areas
-    return Implied(shown, at_points, np.stack([moved, areas], axis=1), cosine, rwp)
+    return CalculatedPattern(shown, at_points, np.stack([moved, areas], axis=1), cosine, rwp)
 
 
 def _compared(prepared: Prepared) -> tuple[Column, Column, Column]:

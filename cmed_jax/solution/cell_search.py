@@ -25,12 +25,12 @@ from cmed_jax.powder.indexing import (
     Axes,
     Indexed,
     Shift,
+    cell_edges,
     distinct,
-    edges_of,
     guessed_metrics,
     quadratic_forms,
     refine,
-    shown,
+    two_theta_or_far,
 )
 from cmed_jax.powder.lines import MeasuredLines
 
@@ -96,8 +96,8 @@ class CellCandidate(NamedTuple):
             the density has the symmetry of the lattice type.
         shift: zero shift, with which they do.
         origin: what implies the lines: the density, or a known crystal.
-        room: its volume over what the atoms in it usually take up, of a density those of whole
-            formula units (`cmed_jax.crystal.atomic_volumes`); 1 where that is not known.
+        relative_volume: its volume over what the atoms in it usually take up, of a density those of
+            whole formula units (`cmed_jax.crystal.atomic_volumes`); 1 where that is not known.
     """
 
     lattice_type: str
@@ -106,7 +106,7 @@ class CellCandidate(NamedTuple):
     merit: float
     shift: Shift
     origin: str = "the predicted density"
-    room: float = 1.0
+    relative_volume: float = 1.0
 
 
 class Reflections(NamedTuple):
@@ -147,18 +147,23 @@ def best_cells_first(cells: Iterable[CellCandidate]) -> tuple[CellCandidate, ...
     equally many electrons, as in KCl, look like a lattice of half the edge, which has no room.
     """
     return tuple(
-        sorted(cells, key=lambda cell: handicap(cell.lattice_type, cell.room) - cell.merit)
+        sorted(
+            cells,
+            key=lambda cell: ranking_penalty(cell.lattice_type, cell.relative_volume) - cell.merit,
+        )
     )
 
 
-def handicap(lattice_type: str, room: float) -> float:
+def ranking_penalty(lattice_type: str, relative_volume: float) -> float:
     """Return by how much the merit of a cell has to be above that of another to go before it.
 
     Args:
         lattice_type: of the cell.
-        room: its volume over the usual.
+        relative_volume: its volume over the usual.
     """
-    return FREEDOM * FREE_NUMBERS[lattice_type.split()[0]] + UNUSUAL * abs(float(np.log(room)))
+    return FREEDOM * FREE_NUMBERS[lattice_type.split()[0]] + UNUSUAL * abs(
+        float(np.log(relative_volume))
+    )
 
 
 def lattice_types_of(space_groups: Iterable[int]) -> tuple[LatticeType, ...]:
@@ -219,9 +224,9 @@ def _cells(
     b_factor: float,
 ) -> list[CellCandidate]:
     axes, centring = _axes_and_centring(lattice_type)
-    implied = density_reflections(density, lattice_type)
-    metrics, shifts = _guesses(axes, implied, lines)
-    strong = implied.strongest(JUDGED)
+    calculated = density_reflections(density, lattice_type)
+    metrics, shifts = _guesses(axes, calculated, lines)
+    strong = calculated.strongest(JUDGED)
     symmetry = symmetry_of(density, lattice_type)
     if not len(metrics):
         return []
@@ -235,11 +240,13 @@ def _cells(
     )
     cells = []
     for row in distinct(metrics, merits, ALIKE)[:REFINED]:
-        fit = _refined(metrics[row], shifts[row], implied, lines, b_factor)
+        fit = _refined(metrics[row], shifts[row], calculated, lines, b_factor)
         shift = np.array([fit.shift])
-        merit = symmetry * agreement(fit.metric[None], shift, implied, lines, b_factor, FINE).item()
+        merit = (
+            symmetry * agreement(fit.metric[None], shift, calculated, lines, b_factor, FINE).item()
+        )
         angles = [90, 90, 90 if axes == "cubic" else 120]
-        parameters = np.concatenate([edges_of(axes, fit.metric), angles])
+        parameters = np.concatenate([cell_edges(axes, fit.metric), angles])
         lattice = primitive_lattice(parameters, centring)
         cells.append(
             (fit.metric, CellCandidate(lattice_type, parameters, lattice, merit, fit.shift))
@@ -250,11 +257,11 @@ def _cells(
 
 
 def _guesses(
-    axes: Axes, implied: Reflections, lines: MeasuredLines
+    axes: Axes, calculated: Reflections, lines: MeasuredLines
 ) -> tuple[Float[np.ndarray, "t p"], Float[np.ndarray, "t 2"]]:
     """Return metrics under which some strong lines are some low reflections, and their shifts."""
-    present = implied.squared > WEAK * implied.squared.max()
-    forms = implied.forms[present]
+    present = calculated.squared > WEAK * calculated.squared.max()
+    forms = calculated.forms[present]
     low = forms[np.argsort(forms.sum(axis=1), kind="stable")[: FORMS[axes]]]
     strongest = np.argsort(-lines.area, kind="stable")[:GUESSED]
     metrics, shifts = [], []
@@ -270,13 +277,13 @@ def _guesses(
 def agreement(
     metrics: Float[np.ndarray, "t p"],
     shifts: Float[np.ndarray, "t 2"],
-    implied: Reflections,
+    calculated: Reflections,
     lines: MeasuredLines,
     b_factor: float,
     width: float,
 ) -> Float[np.ndarray, " t"]:
     """Return the cosine between implied and measured lines as Gaussians of the area sqrt(I)."""
-    angle, height = _implied_lines(metrics, shifts, implied, lines, b_factor)
+    angle, height = _calculated_lines(metrics, shifts, calculated, lines, b_factor)
     measured = np.sqrt(lines.area)
     grid = np.arange(lines.start - 1, lines.stop + 1, width / 4)
     own = _overlap(lines.angle[:, None] - lines.angle, width)
@@ -293,20 +300,20 @@ def agreement(
     return across / np.sqrt(np.maximum(length, 1e-30) * (measured @ own @ measured))
 
 
-def _implied_lines(
+def _calculated_lines(
     metrics: Float[np.ndarray, "t p"],
     shifts: Float[np.ndarray, "t 2"],
-    implied: Reflections,
+    calculated: Reflections,
     lines: MeasuredLines,
     b_factor: float,
 ) -> tuple[Float[np.ndarray, "t m"], Float[np.ndarray, "t m"]]:
     """Return two-theta as it would be measured, and the root of the intensity, of all lines."""
-    squared = metrics @ implied.forms.T
-    angle = shown(squared, lines.wavelength)
+    squared = metrics @ calculated.forms.T
+    angle = two_theta_or_far(squared, lines.wavelength)
     inside = angle < 179
     factor = lorentz_polarization(np.where(inside, angle, 90.0), lines.monochromator)
     intensity = (
-        implied.squared * factor * np.exp((b_factor - THERMAL) * np.minimum(squared, 2.0) / 2)
+        calculated.squared * factor * np.exp((b_factor - THERMAL) * np.minimum(squared, 2.0) / 2)
     )
     zero, displacement = shifts[:, :1], shifts[:, 1:]
     moved = angle + zero - np.degrees(2 * displacement) * np.cos(np.radians(angle) / 2)
@@ -322,11 +329,11 @@ def _overlap(gap: Float[np.ndarray, "*k"], width: float) -> Float[np.ndarray, "*
 def _refined(
     metric: Float[np.ndarray, " p"],
     shift: Float[np.ndarray, "2"],
-    implied: Reflections,
+    calculated: Reflections,
     lines: MeasuredLines,
     b_factor: float,
 ) -> Indexed:
     """Return the metric and the zero shift that fit best, by the lines that count there."""
-    _, height = _implied_lines(metric[None], shift[None], implied, lines, b_factor)
+    _, height = _calculated_lines(metric[None], shift[None], calculated, lines, b_factor)
     counting = height[0] > 0.05 * height[0].max()
-    return refine(metric, implied.forms[counting], lines.angle, lines.wavelength, Shift(*shift))
+    return refine(metric, calculated.forms[counting], lines.angle, lines.wavelength, Shift(*shift))

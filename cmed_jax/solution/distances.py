@@ -10,9 +10,8 @@ pattern
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # its parts are imported on first use  # its parts are imported on first use
 from jaxtyping import ArrayLike, Float
-from scipy.ndimage import gaussian_filter1d
-from scipy.spatial.distance import cdist
 
 BROADENING = 2.5
 """Standard deviation of the Gaussian that patterns are compared under, in bins."""
@@ -27,7 +26,9 @@ def composition_distance(known: Float[np.ndarray, "n 119"]) -> Distance:
     (zeros) is at the same distance from all.
     """
     fractions = _fractions(known)
-    return lambda composition: cdist(_fractions(composition), fractions, "cityblock") / 2
+    return lambda composition: (
+        scipy.spatial.distance.cdist(_fractions(composition), fractions, "cityblock") / 2
+    )
 
 
 def pattern_distance(known: Float[np.ndarray, "n 1024"]) -> Distance:
@@ -44,6 +45,8 @@ def _fractions(composition: ArrayLike) -> Float[np.ndarray, "n 119"]:
 
 def _broadened(pattern: ArrayLike) -> Float[np.ndarray, "n 1024"]:
     """Patterns with peaks as wide as a match may be off, each of unit length."""
-    smooth = gaussian_filter1d(np.asarray(pattern, np.float32), BROADENING, mode="constant")
+    smooth = scipy.ndimage.gaussian_filter1d(
+        np.asarray(pattern, np.float32), BROADENING, mode="constant"
+    )
     length = np.linalg.norm(smooth, axis=1, keepdims=True)
     return smooth / np.where(length > 0, length, 1)

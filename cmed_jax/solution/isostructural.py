@@ -22,10 +22,10 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported on first use
 from jaxtyping import Float, Integer
-from scipy.ndimage import gaussian_filter1d
 
-from cmed_jax.crystal.atomic_volumes import room
+from cmed_jax.crystal.atomic_volumes import relative_volume
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula, composition_vector
 from cmed_jax.crystal.freedom import free_metrics
@@ -40,11 +40,17 @@ from cmed_jax.physics.reflections import reflections_of, unique_reflections
 from cmed_jax.powder.indexing import UNSHIFTED
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
-from cmed_jax.solution.calculated import Implied, imply_crystal
-from cmed_jax.solution.cell_search import FINE, CellCandidate, Reflections, agreement, handicap
+from cmed_jax.solution.calculated import CalculatedPattern, calculate_crystal_pattern
+from cmed_jax.solution.cell_search import (
+    FINE,
+    CellCandidate,
+    Reflections,
+    agreement,
+    ranking_penalty,
+)
 from cmed_jax.solution.profiles import REACH, Profile, fit_scales, profile_of_lines, profile_steps
 from cmed_jax.solution.prototypes import canonical_crystals, crystal_identity, crystal_kind
-from cmed_jax.solution.site_assignments import assignments
+from cmed_jax.solution.site_assignments import site_assignments
 
 NO_AXIS = np.zeros((1, 3))
 MAIN_AXIS = np.arange(-6, 7)[:, None] / 100 * [-0.5, -0.5, 1]
@@ -66,21 +72,21 @@ FARTHEST = 1.3
 """Lines beyond this s, 1/angstrom, are not compared: hard radiation shows more than is needed."""
 
 
-class Analogue(NamedTuple):
+class IsostructuralMatch(NamedTuple):
     """A known crystal with other elements, in a cell that fits.
 
     Attributes:
         crystal: in its canonical cell; its id is the known crystal's.
-        template: formula of the known crystal.
+        prototype: formula of the known crystal.
         merit: cosine of the angle between the amplitudes of its lines and the measured ones, 0-1.
-        implied: its pattern, drawn as that of a predicted density is; None until it is compared.
+        calculated: its pattern, drawn as that of a predicted density is; None until it is compared.
         shares: the elements that share its sites, of a solid solution.
     """
 
     crystal: Material
-    template: str
+    prototype: str
     merit: float
-    implied: Implied | None = None
+    calculated: CalculatedPattern | None = None
     shares: Shares = UNSHARED
 
     @property
@@ -92,24 +98,24 @@ class Analogue(NamedTuple):
     @property
     def name(self) -> str:
         """What it is called, such as "NaCl like KBr"."""
-        return f"{self.crystal.formula} like {self.template}"
+        return f"{self.crystal.formula} like {self.prototype}"
 
     @property
-    def room(self) -> float:
+    def relative_volume(self) -> float:
         """Its volume over what its atoms usually take up; 1 where that is not known."""
         numbers = self.crystal.numbers
-        return room(self.crystal.volume, composition_vector(numbers), len(numbers))
+        return relative_volume(self.crystal.volume, composition_vector(numbers), len(numbers))
 
     @property
     def rwp(self) -> float:
         """Of the pattern that it implies; infinite before it is compared."""
-        return np.inf if self.implied is None else self.implied.rwp
+        return np.inf if self.calculated is None else self.calculated.rwp
 
     def cell(self, lines: MeasuredLines) -> CellCandidate:
         """Return its cell, judged by its lines as `find_cell` judges by those of a density."""
         lines = lines.up_to(FARTHEST)
-        (implied,) = _lines([self.crystal], _Observed.of(lines).span[1], lines.wavelength)
-        reflections = Reflections(implied[:, :1] ** 2, implied[:, 1])
+        (calculated,) = _lines([self.crystal], _Observed.of(lines).span[1], lines.wavelength)
+        reflections = Reflections(calculated[:, :1] ** 2, calculated[:, 1])
         shift = lines.shift or UNSHIFTED
         merit = agreement(np.ones((1, 1)), np.array([shift]), reflections, lines, 0.0, FINE)
         return CellCandidate(
@@ -119,7 +125,7 @@ class Analogue(NamedTuple):
             merit.item(),
             shift,
             self.name,
-            self.room,
+            self.relative_volume,
         )
 
     def density(self, shape: tuple[int, int, int] = GRID) -> Float[np.ndarray, "a b c"]:
@@ -138,13 +144,13 @@ class Analogue(NamedTuple):
         return str(CifWriter(structure, symprec=SYMPREC))
 
 
-def explain(
+def match_pattern(
     prepared: Prepared,
     composition: Float[np.ndarray, "119"],
     known: Iterable[Material | Refusal],
     most: int = 5,
     shares: Shares = UNSHARED,
-) -> tuple[Analogue, ...]:
+) -> tuple[IsostructuralMatch, ...]:
     """Return the known crystals that explain a measured pattern best, beside the pattern.
 
     Args:
@@ -154,9 +160,11 @@ def explain(
         most: how many to return.
         shares: the elements that share the sites of a solid solution, whose parent is sought.
     """
-    found = find_analogues(MeasuredLines.of(prepared), composition, known, most)
+    found = find_isostructural(MeasuredLines.of(prepared), composition, known, most)
     return tuple(
-        each._replace(implied=imply_crystal(each.crystal, prepared, shares), shares=shares)
+        each._replace(
+            calculated=calculate_crystal_pattern(each.crystal, prepared, shares), shares=shares
+        )
         for each in found
     )
 
@@ -178,12 +186,12 @@ class _Observed(NamedTuple):
         return cls(s, squared, (float(start), float(stop)), lines.wavelength)
 
 
-def find_analogues(
+def find_isostructural(
     lines: MeasuredLines,
     composition: Float[np.ndarray, "119"],
     known: Iterable[Material | Refusal],
     most: int = 5,
-) -> list[Analogue]:
+) -> list[IsostructuralMatch]:
     """Return the known crystals that explain measured lines best, the best first.
 
     Args:
@@ -197,9 +205,11 @@ def find_analogues(
         return []
     observed = _Observed.of(lines)
     trials = [
-        Analogue(_with_usual_room(replace(template, numbers=numbers)), template.formula, 0.0)
-        for template in _templates(known, anonymous_formula(composition))
-        for numbers in assignments(template.numbers, composition)
+        IsostructuralMatch(
+            _with_usual_volume(replace(prototype, numbers=numbers)), prototype.formula, 0.0
+        )
+        for prototype in _prototypes(known, anonymous_formula(composition))
+        for numbers in site_assignments(prototype.numbers, composition)
     ]
     fixed, main, free = (
         [trial for trial in trials if _free_axes(trial.crystal) == count] for count in (1, 2, 3)
@@ -214,11 +224,12 @@ def find_analogues(
     return list(islice(_canonical(_best_first(_judged(refined, observed))), most))
 
 
-def _best_first(analogues: Iterable[Analogue]) -> list[Analogue]:
+def _best_first(analogues: Iterable[IsostructuralMatch]) -> list[IsostructuralMatch]:
     return sorted(
         analogues,
         key=lambda each: (
-            handicap(lattice_type_of(each.crystal.space_group), each.room) - each.merit
+            ranking_penalty(lattice_type_of(each.crystal.space_group), each.relative_volume)
+            - each.merit
         ),
     )
 
@@ -229,7 +240,7 @@ def _free_axes(crystal: Material) -> int:
     return {"cubic": 1, "tetragonal": 2, "trigonal": 2, "hexagonal": 2}.get(system, 3)
 
 
-def _templates(known: Iterable[Material | Refusal], formula: str) -> Iterator[Material]:
+def _prototypes(known: Iterable[Material | Refusal], formula: str) -> Iterator[Material]:
     """Yield the crystals of an anonymous formula that differ in more than elements and size."""
     alike = (
         material
@@ -244,15 +255,17 @@ def _templates(known: Iterable[Material | Refusal], formula: str) -> Iterator[Ma
             yield crystal
 
 
-def _with_usual_room(crystal: Material) -> Material:
+def _with_usual_volume(crystal: Material) -> Material:
     """Return a crystal in a cell as large as its atoms usually need, from which it is scaled."""
-    spare = room(crystal.volume, composition_vector(crystal.numbers), len(crystal.numbers))
+    spare = relative_volume(
+        crystal.volume, composition_vector(crystal.numbers), len(crystal.numbers)
+    )
     return replace(crystal, lattice=crystal.lattice / np.cbrt(spare))
 
 
 def _fitted(
-    trials: Sequence[Analogue], changes: Float[np.ndarray, "c 3"], observed: _Observed
-) -> list[Analogue]:
+    trials: Sequence[IsostructuralMatch], changes: Float[np.ndarray, "c 3"], observed: _Observed
+) -> list[IsostructuralMatch]:
     """Return crystals of the shape and size that agree best with the lines, the best first.
 
     Args:
@@ -276,16 +289,16 @@ def _fitted(
     first = np.arange(0, len(variants), len(changes))
     best = first + agreement.reshape(-1, len(changes)).argmax(axis=1)
     return _best_first(
-        Analogue(
+        IsostructuralMatch(
             replace(variants[i], lattice=variants[i].lattice * scales[i]),
-            trial.template,
+            trial.prototype,
             float(agreement[i]),
         )
         for i, trial in zip(best, trials, strict=True)
     )
 
 
-def _refined(analogue: Analogue, observed: _Observed) -> Analogue:
+def _refined(analogue: IsostructuralMatch, observed: _Observed) -> IsostructuralMatch:
     """Return a crystal in the cell of its space group that puts its lines next to the measured."""
     crystal = analogue.crystal
     group = space_group(crystal.space_group)
@@ -322,7 +335,9 @@ def _strong_reflections(
     return orbits.hkl[np.abs(orbits.s[:, None] - s).min(axis=1, initial=np.inf) < 1e-6]
 
 
-def _judged(analogues: Sequence[Analogue], observed: _Observed) -> list[Analogue]:
+def _judged(
+    analogues: Sequence[IsostructuralMatch], observed: _Observed
+) -> list[IsostructuralMatch]:
     """Return analogues with their merit."""
     target = _over_two_theta(observed.s, observed.squared, observed)
     lines = _lines([each.crystal for each in analogues], observed.span[1], observed.wavelength)
@@ -341,13 +356,13 @@ def _over_two_theta(
     steps = np.rint((two_theta(s[inside], observed.wavelength) - first) / STEP).astype(int)
     # |F| / s, as in profiles over ln s: neither the strongest lines decide alone nor the crowd.
     height = np.sqrt(squared[inside]) / s[inside]
-    smooth = gaussian_filter1d(
+    smooth = scipy.ndimage.gaussian_filter1d(
         np.bincount(steps, height, round((last - first) / STEP) + 2), WIDTH, mode="constant"
     )
     return smooth / max(np.linalg.norm(smooth), 1e-30)
 
 
-def _canonical(analogues: Iterable[Analogue]) -> Iterator[Analogue]:
+def _canonical(analogues: Iterable[IsostructuralMatch]) -> Iterator[IsostructuralMatch]:
     """Yield analogues in the description that their elements ask for, each crystal once."""
     seen = set()
     for each in analogues:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy  # its parts are imported on first use
 from jaxtyping import Float, Integer
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import gaussian_filter1d
 
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import space_group
@@ -91,7 +91,7 @@ def profile_of_lines(s: Float[np.ndarray, " k"], intensity: Float[np.ndarray, " 
     steps = profile_steps(s)
     inside = (steps >= 0) & (steps < STEPS)
     sticks = np.bincount(steps[inside], (np.sqrt(intensity) / s)[inside], STEPS)
-    smooth = gaussian_filter1d(sticks, WIDTH, mode="constant")
+    smooth = scipy.ndimage.gaussian_filter1d(sticks, WIDTH, mode="constant")
     return (smooth / max(np.linalg.norm(smooth), 1e-30)).astype(np.float32)
 
 

@@ -20,9 +20,9 @@ from cmed_jax.solution.profiles import (
     profile_of_lines,
     profile_of_pattern,
 )
-from cmed_jax.solution.site_assignments import placings
+from cmed_jax.solution.site_assignments import partial_site_assignments
 
-OF_KIND = 3
+TRIED_OF_KIND = 3
 """Most templates that are tried of those that differ in elements and size alone."""
 
 
@@ -39,7 +39,7 @@ NONE = np.zeros(0, int)
 
 
 @dataclass(frozen=True, eq=False)
-class Templates:
+class Prototypes:
     """Training crystals, and what choosing among them takes.
 
     Attributes:
@@ -115,12 +115,12 @@ class Templates:
         tried: Counter[Hashable] = Counter()
         for i in np.argsort(-agreements, kind="stable"):
             kind = self.kinds[rows[i]]
-            if tried[kind] == OF_KIND:
+            if tried[kind] == TRIED_OF_KIND:
                 continue
             tried[kind] += 1
             crystal = self.crystals[rows[i]]
             scaled = replace(crystal, lattice=crystal.lattice * scales[i])
-            ways = placings(crystal.numbers, composition, knowledge)
+            ways = partial_site_assignments(crystal.numbers, composition, knowledge)
             yield from _distinct(replace(scaled, numbers=numbers) for numbers in ways)
 
     def _rows(
@@ -177,9 +177,9 @@ def _multiples(values: Float[np.ndarray, "n 3"]) -> Integer[np.ndarray, "n 3"]:
     return np.floor(values / ALIKE + _BIAS).astype(int)
 
 
-def templates_of(
+def prototypes_of(
     known: Iterable[Material | Refusal], formula: str | None, recipe: Recipe
-) -> Templates | None:
+) -> Prototypes | None:
     """Return the crystals as templates; None where there is none.
 
     Args:
@@ -194,4 +194,4 @@ def templates_of(
         if formula in (None, anonymous_formula(composition_vector(material.numbers)))
     )
     crystals = list(canonical_crystals(alike))
-    return Templates.of_crystals(crystals, recipe) if crystals else None
+    return Prototypes.of_crystals(crystals, recipe) if crystals else None

@@ -17,8 +17,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported on first use
 from jaxtyping import Float, Float32, Integer
-from scipy.sparse import csr_array
 
 from cmed_jax.crystal.freedom import free_metrics, free_shifts
 from cmed_jax.crystal.material import Material
@@ -39,7 +39,7 @@ S_REFINED = 1.8
 BEYOND = 1.5 * S_REFINED
 """Lines that a trial moves out of sight stand here, 1/angstrom, below two-theta = 180 degrees."""
 
-ROOM = 1.02
+VOLUMES = 1.02
 """Lines so much beyond `S_REFINED` can come into reach while the cell changes."""
 
 SCHEDULE = ((6.0, 4.0, 8), (2.0, 2.0, 6), (1.0, 1.2, 8))
@@ -193,7 +193,7 @@ class _Model(NamedTuple):
     def of(cls, crystal: Material) -> "_Model":
         group = space_group(crystal.space_group)
         metric = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
-        orbits = unique_reflections(crystal.lattice, S_REFINED * ROOM, group.laue)
+        orbits = unique_reflections(crystal.lattice, S_REFINED * VOLUMES, group.laue)
         species = np.unique(crystal.numbers)
         return cls(
             crystal,
@@ -248,7 +248,9 @@ class _Model(NamedTuple):
     ) -> Float[np.ndarray, "bins f"]:
         """Return the derivatives of the broadened pattern by the free numbers."""
         s, weight, factors, real, imaginary, squared, place, kept = lines
-        sticks = csr_array((np.ones(len(kept)), (place[kept], kept)), shape=(_USED, len(s)))
+        sticks = scipy.sparse.csr_array(
+            (np.ones(len(kept)), (place[kept], kept)), shape=(_USED, len(s))
+        )
         slopes = real[:, None] * waves.sine - imaginary[:, None] * waves.cosine
         slopes *= (-4 * np.pi * weight)[:, None] * (factors @ self.of_species.T)
         of_shifts = sum(

@@ -13,7 +13,7 @@ LIKELY = 2
 """In so many ways at most the elements of a template are replaced where ratios are not known."""
 
 
-def assignments(
+def site_assignments(
     numbers: Integer[np.ndarray, " n"], composition: Float[np.ndarray, "119"]
 ) -> Iterator[Integer[np.ndarray, " n"]]:
     """Yield the atomic numbers with other elements in their place, in every way.
@@ -31,12 +31,12 @@ def assignments(
             yield np.array(elements)[place]
 
 
-def placings(
+def partial_site_assignments(
     numbers: Integer[np.ndarray, " n"], composition: Float[np.ndarray, "119"], knowledge: Knowledge
 ) -> Iterator[Integer[np.ndarray, " n"]]:
     """Yield the atomic numbers with the elements of a composition in their place.
 
-    In every way where the composition is known in full (`assignments`). Else what is not known
+    In every way where the composition is known in full (`site_assignments`). Else what is not known
     stays: of the elements that are known each takes the place of one of the crystal's, in the few
     ways (`LIKELY`) in which they are most alike in electronegativity.
 
@@ -46,7 +46,7 @@ def placings(
         knowledge: how much that is.
     """
     if knowledge == Knowledge.FULL:
-        yield from assignments(numbers, composition)
+        yield from site_assignments(numbers, composition)
         return
     old, place = np.unique(numbers, return_inverse=True)
     elements = np.flatnonzero(composition)

@@ -19,9 +19,9 @@ from jaxtyping import Float, Integer
 
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.solution.prototypes import NONE, Templates, crystal_identity
+from cmed_jax.solution.prototypes import NONE, Prototypes, crystal_identity
 from cmed_jax.solution.refinement import Refined, refine
-from cmed_jax.solution.substitution import ranked
+from cmed_jax.solution.substitution import substituted_candidates
 
 REFINED = 8
 """Most crystals that are refined for one query."""
@@ -31,7 +31,7 @@ EXPLAINED = 0.003
 
 
 def solve(
-    templates: Templates,
+    prototypes: Prototypes,
     pattern: Float[np.ndarray, "1024"],
     composition: Float[np.ndarray, "119"],
     knowledge: Knowledge | Integer[np.ndarray, ""] = Knowledge.FULL,
@@ -41,7 +41,7 @@ def solve(
     """Return refined crystals, each once and the smallest residual first, as far as there are any.
 
     Args:
-        templates: the crystals to begin from.
+        prototypes: the crystals to begin from.
         pattern: as the record holds it.
         composition: what is known of it.
         knowledge: how much that is.
@@ -52,7 +52,9 @@ def solve(
     if not pattern.any():
         return found
     known = Knowledge(int(knowledge))
-    for crystal in ranked(templates, pattern, composition, known, without)[:REFINED]:
+    for crystal in substituted_candidates(prototypes, pattern, composition, known, without)[
+        :REFINED
+    ]:
         with suppress(ValueError):  # the pattern has no line in reach
             found.append(refine(crystal, pattern, coverage))
             if found[-1].residual < EXPLAINED:

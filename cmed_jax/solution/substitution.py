@@ -37,7 +37,7 @@ from cmed_jax.physics.patterns import (
 )
 from cmed_jax.solution.distances import pattern_distance
 from cmed_jax.solution.profiles import fit_scales, lines_of, profile_of_lines, profile_of_pattern
-from cmed_jax.solution.prototypes import NONE, Templates
+from cmed_jax.solution.prototypes import NONE, Prototypes
 
 TRIALS = 24
 """Most substituted crystals that are simulated for one query."""
@@ -53,8 +53,8 @@ def first_density(
     return None
 
 
-def ranked(
-    templates: Templates,
+def substituted_candidates(
+    prototypes: Prototypes,
     pattern: Float[np.ndarray, "1024"],
     composition: Float[np.ndarray, "119"],
     knowledge: Knowledge = Knowledge.FULL,
@@ -65,7 +65,7 @@ def ranked(
     They are in their canonical cells. From different templates one and the same may come.
     """
     target = profile_of_pattern(pattern)
-    answers = templates.substituted(composition, target, knowledge, without)
+    answers = prototypes.substituted(composition, target, knowledge, without)
     trials = list(islice(answers, TRIALS))
     crystals, patterns = [], []
     for crystal, lines in zip(trials, lines_of(trials), strict=True):

@@ -20,8 +20,14 @@ from orbax.checkpoint.multihost import get_barrier_sync_fn
 
 from cmed_jax.io.integrity import Damaged, checksum, set_aside
 from cmed_jax.io.run import CHECKPOINTS
-from cmed_jax.training.hosts import Elsewhere, agreed, leads, said_by_all
-from cmed_jax.training.integrity import last_finished, others_named, reason, unsaved, warn
+from cmed_jax.training.hosts import Elsewhere, allgather_text, is_primary, raise_together
+from cmed_jax.training.integrity import (
+    last_finished,
+    others_named,
+    reason,
+    save_failures_named,
+    warn,
+)
 from cmed_jax.training.step import TrainState
 
 SCORE = "ssim"
@@ -47,8 +53,8 @@ class Checkpoints:
         )
         self._config = config
         self._folder = (run / CHECKPOINTS).absolute()
-        with agreed():
-            for score in _unreadable_scores(self._folder) if leads() else ():
+        with raise_together():
+            for score in _unreadable_scores(self._folder) if is_primary() else ():
                 warn(f"{score} is damaged: its checkpoint counts as one that was not validated")
                 set_aside(score)
         self._checkpointer = ocp.training.Checkpointer(
@@ -69,7 +75,7 @@ class Checkpoints:
         items = _items(state)
         sums = {name: int(checksum(item)) for name, item in items.items()}
         self.wait()
-        with unsaved(self._folder):
+        with save_failures_named(self._folder):
             self._saving = self._checkpointer.save_checkpointables_async(
                 step,
                 items,
@@ -90,13 +96,13 @@ class Checkpoints:
         for saved in reversed(self._checkpointer.checkpoints):
             path = self._folder / str(saved.step)
             try:
-                with agreed():
+                with raise_together():
                     items = _load(path, _items(abstract))
             except ValueError as fault:
                 faults[path] = fault
                 continue
-            with agreed():
-                for damaged, why in faults.items() if leads() else ():
+            with raise_together():
+                for damaged, why in faults.items() if is_primary() else ():
                     warn(f"{why}; the run continues from step {saved.step}")
                     set_aside(damaged)
             self._checkpointer.reload()
@@ -114,9 +120,9 @@ class Checkpoints:
         """
         waiting = True
         while waiting:
-            with agreed(), unsaved(self._folder):
+            with raise_together(), save_failures_named(self._folder):
                 waiting = not self._written()
-            waiting = any(said_by_all("waiting" if waiting else ""))
+            waiting = any(allgather_text("waiting" if waiting else ""))
 
     def _written(self) -> bool:
         """Wait a moment for the last save, and return whether it is done."""

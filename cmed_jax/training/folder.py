@@ -1,8 +1,6 @@
 """A run's folder: who may write to it, and what it was started with."""
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,10 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cmed_jax.data.dataset import differences
+from cmed_jax.io.atomic import write_text
+from cmed_jax.io.lock import held
 from cmed_jax.io.run import CONFIG
-from cmed_jax.training.hosts import agreed, as_first_says, leads
+from cmed_jax.training.hosts import broadcast_from_primary, is_primary, raise_together
 
 LOCK = ".lock"
+HOLDER = ".holder"
+"""A file with a word of the process that holds the lock, by which others see the same folder."""
 
 
 @contextmanager
@@ -26,12 +28,12 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: another run holds the folder, or not all processes of this one see it.
     """
-    word = as_first_says({"word": token_hex()})["word"]
+    word = broadcast_from_primary({"word": token_hex()})["word"]
     with ExitStack() as held:
-        with agreed():
-            if leads():
+        with raise_together():
+            if is_primary():
                 held.enter_context(_lock(folder, word))
-        with agreed():
+        with raise_together():
             _check_shared(folder, word)
         yield
 
@@ -39,23 +41,15 @@ def locked(folder: Path) -> Iterator[None]:
 @contextmanager
 def _lock(folder: Path, word: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"another process is training in {folder}: wait for it or choose another folder"
-            ) from None
-        file.truncate(0)
-        file.write(word)
-        file.flush()
-        os.fsync(file.fileno())  # other machines read it
+    busy = f"another process is training in {folder}: wait for it or choose another folder"
+    with held(folder / LOCK, busy):
+        write_text(folder / HOLDER, word)
         yield
 
 
 def _check_shared(folder: Path, word: str) -> None:
-    lock = folder / LOCK
-    if not lock.exists() or lock.read_text() != word:
+    holder = folder / HOLDER
+    if not holder.exists() or holder.read_text() != word:
         raise ValueError(
             f"{folder} is not the folder that process 0 sees: give one on a disk that all share"
         )
@@ -64,7 +58,7 @@ def _check_shared(folder: Path, word: str) -> None:
 @contextmanager
 def written_once(folder: Path) -> Iterator[Path]:
     """Give the folder to the first process of the run; to others one that is thrown away."""
-    if leads():
+    if is_primary():
         yield folder
         return
     with TemporaryDirectory() as aside:
@@ -85,9 +79,7 @@ def keep_identity(folder: Path, config: Mapping[str, Any], identity: Mapping[str
     path = folder / CONFIG
     if not path.exists():
         text = json.dumps({"config": config, "identity": identity}, indent=2)
-        partial = path.with_suffix(".partial")
-        partial.write_text(text + "\n")
-        partial.replace(path)  # a kill leaves the whole file or none
+        write_text(path, text + "\n")
         return
     try:
         begun = _flat(json.loads(path.read_text())["identity"])

@@ -54,7 +54,7 @@ def joined(config: HostsConfig) -> Iterator[None]:
             shutdown_timeout_seconds=config.timeout,
         )
         with contextlib.ExitStack() as muted:
-            if not leads():
+            if not is_primary():
                 nowhere = muted.enter_context(open(os.devnull, "w"))  # noqa: PTH123
                 muted.enter_context(contextlib.redirect_stdout(nowhere))
             try:
@@ -76,13 +76,13 @@ def leave(code: int) -> NoReturn:
     if jax.distributed.is_initialized():
         sys.stdout.flush()
         sys.stderr.flush()
-        if leads():
+        if is_primary():
             time.sleep(LINGER)
         os._exit(code)
     sys.exit(code)
 
 
-def leads() -> bool:
+def is_primary() -> bool:
     """Return whether this process is the first, which writes what is written once."""
     return jax.process_index() == 0
 
@@ -92,7 +92,7 @@ class Elsewhere(ValueError):
 
 
 @contextmanager
-def agreed() -> Iterator[None]:
+def raise_together() -> Iterator[None]:
     """Let an error of one process, ValueError or OSError, be one of all, so that none waits.
 
     Raises:
@@ -103,7 +103,7 @@ def agreed() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         fault = error
-    said = said_by_all(str(fault or ""))
+    said = allgather_text(str(fault or ""))
     if fault:
         raise fault
     for process, sentence in enumerate(said):
@@ -111,7 +111,7 @@ def agreed() -> Iterator[None]:
             raise Elsewhere(f"process {process} of {len(said)} cannot go on: {sentence}")
 
 
-def said_by_all(sentence: str) -> list[str]:
+def allgather_text(sentence: str) -> list[str]:
     """Return what each process says; all have to ask."""
     if jax.process_count() == 1:
         return [sentence]
@@ -122,15 +122,15 @@ def said_by_all(sentence: str) -> list[str]:
     return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in heard]
 
 
-def as_first_says(values: dict[str, Any]) -> dict[str, Any]:
+def broadcast_from_primary(values: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON values that process 0 gives; all have to ask."""
-    return json.loads(said_by_all(json.dumps(values))[0])
+    return json.loads(allgather_text(json.dumps(values))[0])
 
 
 def check_alike(begun_with: dict[str, Any]) -> None:
     """Raise ValueError where processes were started with different JSON values."""
     digest = hashlib.sha256(json.dumps(begun_with, sort_keys=True).encode()).hexdigest()
-    said = said_by_all(digest)
+    said = allgather_text(digest)
     if different := [str(process) for process, one in enumerate(said) if one != said[0]]:
         raise ValueError(
             f"process {', '.join(different)} of {len(said)} has other options, another dataset or, "

@@ -14,7 +14,7 @@ from cmed_jax.io.integrity import Damaged
 from cmed_jax.io.run import CHECKPOINTS
 
 
-class Unsaved(OSError):
+class SaveFailed(OSError):
     """A checkpoint cannot be written."""
 
 
@@ -43,14 +43,14 @@ def others_named(checkpoint: Path) -> Iterator[None]:
 
 
 @contextmanager
-def unsaved(folder: Path) -> Iterator[None]:
+def save_failures_named(folder: Path) -> Iterator[None]:
     """Say of what Orbax raises, of whatever type, that a checkpoint cannot be written."""
     try:
         yield
     except jax.errors.JaxRuntimeError:  # no fault of the disk
         raise
     except Exception as error:
-        raise Unsaved(
+        raise SaveFailed(
             f"cannot write a checkpoint in {folder} ({reason(error)}): "
             "see to it and start the same command again"
         ) from error

@@ -21,20 +21,19 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
+from cmed_jax.io.atomic import write_text
 from cmed_jax.io.run import METRICS
-from cmed_jax.training.speed import Speed
+from cmed_jax.training.speed import Throughput
 
 
 class Log:
     """The metrics of one run; a run that continues goes on where its checkpoint stands."""
 
-    def __init__(self, folder: Path, first: int, steps: int, speed: Speed):
+    def __init__(self, folder: Path, first: int, steps: int, speed: Throughput):
         """Begin after step `first` of `steps`; later lines of an earlier process are dropped."""
         path = folder / METRICS
         kept = _lines_until(path, first)
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(kept))
-        partial.replace(path)
+        write_text(path, "".join(kept))
         self._folder, self._file = folder, path.open("a")
         self._board = _Board(folder / "tensorboard", first + 1)
         self.speed = speed

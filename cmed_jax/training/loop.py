@@ -15,7 +15,7 @@ from cmed_jax.training.inputs import Inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.parallel import Compiled
 from cmed_jax.training.step import TrainState
-from cmed_jax.training.stop import Stop
+from cmed_jax.training.stop import StopRequest
 
 Validate = Callable[[TrainState], dict[str, float]]
 
@@ -54,7 +54,7 @@ def fit(
     log: Log,
     checkpoints: Checkpoints,
     validate: Validate,
-    stop: Stop,
+    stop: StopRequest,
 ) -> int:
     """Train from step `first` to step `steps` and return the step that was reached.
 
@@ -76,7 +76,7 @@ def fit(
         pending = (span, metrics)
 
         to_validate = done % config.validate_every == 0 or done == steps
-        stopping = stop.asked()  # once: the signal may come at any moment
+        stopping = stop.requested()  # once: the signal may come at any moment
         if to_validate or done % config.checkpoint_every == 0 or stopping:
             _report(*pending, config, log)  # first: a state that has diverged is not saved
             pending = None

@@ -8,7 +8,7 @@ from typing import TypeVar
 Input = TypeVar("Input")
 
 
-class Speed:
+class Throughput:
     """A clock of laps: it stands still while a run does something else than training."""
 
     def __init__(self, first: int, queries: int, flops: float, peak: float | None):

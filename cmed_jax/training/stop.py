@@ -9,17 +9,17 @@ import jax
 from jax.experimental import multihost_utils
 
 
-class Stop:
+class StopRequest:
     """Whether the process was asked to end, and by which signal."""
 
     signal: int | None = None
 
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Return whether the run is to end here; the loop asks once after its steps."""
         return self.signal is not None
 
 
-class StopTogether(Stop):
+class StopTogether(StopRequest):
     """A stop of all processes after the same step, for a signal to any of them.
 
     JAX listens for SIGTERM as soon as it knows of several processes, and agrees on the step.
@@ -28,23 +28,23 @@ class StopTogether(Stop):
     def __init__(self) -> None:
         self._times = 0
 
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Return whether all are to end here; each has to ask as often as the others."""
         self._times += 1
         if multihost_utils.reached_preemption_sync_point(self._times):
             self.signal = signal.SIGTERM
-        return super().asked()
+        return super().requested()
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
+def stop_on_signals() -> Iterator[StopRequest]:
     """Turn SIGTERM and SIGINT into a request that the loop answers after its step.
 
     A second one of the same kind does what it does without us: some steps wait for a compilation.
     (Of several processes only SIGINT does, for SIGTERM is in the hands of JAX.)
     """
     several = jax.process_count() > 1
-    stop = StopTogether() if several else Stop()
+    stop = StopTogether() if several else StopRequest()
 
     def ask(number: int, frame: object) -> None:
         signal.signal(number, before[signal.Signals(number)])

@@ -75,10 +75,10 @@ def test_it_serves_this_machine_until_it_is_told_to_end(
         seen.append((httpx.get(address), list(tmp_path.iterdir())))
         os.kill(os.getpid(), number)
 
-    def serve(desk, listening, serve=command.serve):
+    def serve(queue, listening, serve=command.serve):
         host, port = listening.getsockname()
         threading.Thread(target=visit, args=[f"http://{host}:{port}/"]).start()
-        serve(desk, listening)
+        serve(queue, listening)
 
     monkeypatch.setattr(command, "serve", serve)
     code, printed, _ = answer(command.main, finished, "--port", 0)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from cmed_jax.app import queue as desk_module
-from cmed_jax.app.queue import Desk, safe_name
+from cmed_jax.app.queue import PredictionQueue, safe_name
 from cmed_jax.app.server import application
 from cmed_jax.io.formats.markup import MOST_BYTES
 from cmed_jax.prediction.batch import JOB_STEPS
@@ -44,7 +44,7 @@ def oracle():
 
 @pytest.fixture
 def desk(oracle, tmp_path):
-    desk = Desk(oracle, tmp_path)
+    desk = PredictionQueue(oracle, tmp_path)
     yield desk
     oracle.go.set()
     desk.close()

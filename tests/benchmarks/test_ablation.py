@@ -14,7 +14,7 @@ from flax import nnx
 
 from benchmarks.ablation import __main__ as study
 from benchmarks.ablation import decoders, encoders, substituted, targets
-from cmed_jax.crystal.atomic_volumes import room
+from cmed_jax.crystal.atomic_volumes import relative_volume
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
@@ -264,7 +264,7 @@ def test_substituted_crystals_have_the_sites_of_a_training_crystal_and_room(cubi
     def sites_and_room(m):
         places = np.unique(m.numbers, return_inverse=True)[1]
         sites = {m.frac_coords[places == i].tobytes() for i in np.unique(places)}
-        share = room(m.volume, composition_vector(m.numbers), len(m.numbers))
+        share = relative_volume(m.volume, composition_vector(m.numbers), len(m.numbers))
         return m.space_group, frozenset(sites), round(share, 6)
 
     assert {sites_and_room(m) for m in made} <= {sites_and_room(m) for m in training}

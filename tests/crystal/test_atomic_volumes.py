@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmed_jax.crystal.atomic_volumes import room, volume_of_atom
+from cmed_jax.crystal.atomic_volumes import relative_volume, volume_of_atom
 from cmed_jax.crystal.composition import composition_vector, parse_composition
 
 LITERATURE = {
@@ -27,7 +27,7 @@ LITERATURE = {
 def test_atoms_take_up_what_they_do_in_crystals_of_the_literature(formula):
     composition, _ = parse_composition(formula)
     assert volume_of_atom(composition) == pytest.approx(LITERATURE[formula], rel=0.25)
-    assert room(30 * LITERATURE[formula], composition, 30) == pytest.approx(1, rel=0.25)
+    assert relative_volume(30 * LITERATURE[formula], composition, 30) == pytest.approx(1, rel=0.25)
 
 
 def test_a_cation_takes_up_less_than_the_atom_of_a_metal():
@@ -48,4 +48,4 @@ def test_the_volume_is_that_of_the_mixture():
 def test_what_is_not_known_has_no_volume_and_the_usual_room(composition):
     told, _ = parse_composition(composition)
     assert volume_of_atom(told) is None
-    assert room(100.0, told, 2) == 1
+    assert relative_volume(100.0, told, 2) == 1

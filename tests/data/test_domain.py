@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from cmed_jax.data.dataset import load_examples, load_structures
-from cmed_jax.data.domain import FILE, Familiar, keep_familiar, load_familiar
+from cmed_jax.data.domain import FILE, TrainingDomain, keep_domain, load_domain
 
 
 @pytest.fixture(scope="module")
 def kept(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    keep_familiar(folder, dataset)
+    keep_domain(folder, dataset)
     return folder
 
 
 def test_it_is_what_the_training_split_holds(kept, dataset):
-    found = load_familiar(kept)
+    found = load_domain(kept)
     examples, crystals = load_examples(dataset, "train"), load_structures(dataset, "train")
     assert set(found.elements) == {int(z) for crystal in crystals for z in crystal.numbers}
     assert set(found.space_groups) == set(examples.space_group.tolist())
@@ -30,18 +30,18 @@ def test_it_is_what_the_training_split_holds(kept, dataset):
 def test_what_older_runs_kept_beside_is_left_alone(kept, tmp_path):
     more = json.loads((kept / FILE).read_text()) | {"volumes": [1.0]}
     (tmp_path / FILE).write_text(json.dumps(more))
-    assert load_familiar(tmp_path) == load_familiar(kept)
+    assert load_domain(tmp_path) == load_domain(kept)
 
 
 def test_it_is_read_once(kept, tmp_path):
     (tmp_path / FILE).write_text(json.dumps({"elements": [1]}))
-    keep_familiar(tmp_path, "nowhere")  # which is not asked
+    keep_domain(tmp_path, "nowhere")  # which is not asked
     with pytest.raises(ValueError, match=r"familiar\.json is damaged"):
-        load_familiar(tmp_path)
+        load_domain(tmp_path)
 
 
 def test_a_run_that_kept_nothing_says_so(tmp_path):
-    assert load_familiar(tmp_path) is None
+    assert load_domain(tmp_path) is None
 
 
 def test_records_alone_suffice():
@@ -51,6 +51,6 @@ def test_records_alone_suffice():
         "pattern": np.eye(1, 1024, 100),
         "lattice": 3.0 * np.eye(3),
     }
-    found = Familiar.of([record], None)
+    found = TrainingDomain.of([record], None)
     assert found.elements == (3,)
     assert found.most_lines == (0, *[1] * 17)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cmed_jax.data.dataset import load_examples, load_structures
-from cmed_jax.evaluation.consistency import compared_bins, implied_patterns, self_consistency
+from cmed_jax.evaluation.consistency import calculated_patterns, compared_bins, self_consistency
 from cmed_jax.physics.density import B_FACTOR
 from cmed_jax.physics.density_lines import S_COMPARED, carried_lines
 
@@ -53,11 +53,11 @@ def direct_sticks(crystal, s_max):
 @pytest.mark.parametrize("row", range(6))
 def test_it_is_the_pattern_of_the_atoms_behind_the_density(examples, crystals, row):
     crystal = crystals[row]
-    implied = implied_patterns(examples.densities([row]), crystal.lattice, B_FACTOR)[0]
+    calculated = calculated_patterns(examples.densities([row]), crystal.lattice, B_FACTOR)[0]
     bins = compared_bins(crystal.lattice, SHAPE)
     expected = direct_sticks(crystal, S_COMPARED)
     # Densities are stored in float16, whose rounding is raised with the amplitudes.
-    np.testing.assert_allclose(implied[:bins], expected[:bins], atol=5e-3)
+    np.testing.assert_allclose(calculated[:bins], expected[:bins], atol=5e-3)
 
 
 def test_true_densities_imply_their_patterns(examples, crystals):
@@ -72,7 +72,7 @@ def test_what_a_pattern_cannot_tell_makes_no_difference(examples, crystals):
     """The size of the density, its origin, and its mirror image."""
     truth, lattice = examples.densities([0])[0], crystals[0].lattice
     alike = [truth, 3 * truth, np.roll(truth, (5, 11, 2), (0, 1, 2)), truth[::-1, ::-1, ::-1]]
-    patterns = implied_patterns(np.stack(alike), lattice, B_FACTOR)
+    patterns = calculated_patterns(np.stack(alike), lattice, B_FACTOR)
     np.testing.assert_allclose(patterns[1:], patterns[[0] * 3], atol=1e-4)
 
 
@@ -87,10 +87,10 @@ def test_rwp_is_least_over_all_scales(examples, crystals):
     truth, pattern, lattice = examples.densities([1]), examples.pattern[0], crystals[0].lattice
     bins = compared_bins(lattice, SHAPE)
     given = pattern[:bins].astype(float)
-    implied = implied_patterns(truth, lattice, B_FACTOR)[0, :bins]
+    calculated = calculated_patterns(truth, lattice, B_FACTOR)[0, :bins]
     weight = 1 / np.maximum(given, 0.01)
     scales = np.linspace(0, 3, 3001)
-    misfits = [(weight * (given - scale * implied) ** 2).sum() for scale in scales]
+    misfits = [(weight * (given - scale * calculated) ** 2).sum() for scale in scales]
     expected = np.sqrt(min(misfits) / (weight * given**2).sum())
     _, rwp = self_consistency(truth, pattern, lattice, B_FACTOR)
     assert rwp[0] == pytest.approx(expected, abs=1e-4)

@@ -11,7 +11,7 @@ from cmed_jax.evaluation.controls import wrong_pattern
 from cmed_jax.evaluation.metrics import PSNR_CEILING, psnr, ssim
 from cmed_jax.evaluation.results import results
 from cmed_jax.evaluation.scoring import evaluate
-from cmed_jax.evaluation.structure_metrics import Examination
+from cmed_jax.evaluation.structure_metrics import StructureMetrics
 from cmed_jax.physics.density import B_FACTOR
 
 
@@ -26,8 +26,8 @@ def training(dataset):
 
 
 @pytest.fixture(scope="module")
-def examination(examples, dataset):
-    return Examination(examples, load_structures(dataset, "test"), B_FACTOR)
+def structure_metrics(examples, dataset):
+    return StructureMetrics(examples, load_structures(dataset, "test"), B_FACTOR)
 
 
 def perfect(examples, samples=0):
@@ -65,10 +65,11 @@ def test_similarity_and_noise_ratio_are_those_of_scikit_image():
     np.testing.assert_allclose(psnr(truths, others), ratio, rtol=1e-5)
 
 
-def test_a_perfect_predictor_scores_one_everywhere(examples, training, examination):
-    model = evaluate(perfect(examples, samples=3), examples, examine=examination)
+def test_a_perfect_predictor_scores_one_everywhere(examples, training, structure_metrics):
+    model = evaluate(perfect(examples, samples=3), examples, further=structure_metrics)
     known = {
-        name: evaluate(b, examples, examine=examination) for name, b in baselines(training).items()
+        name: evaluate(b, examples, further=structure_metrics)
+        for name, b in baselines(training).items()
     }
     found = results(model, known, {}, run={})
     for figures in (found["model"]["plain"], found["model"]["published"]):
@@ -87,9 +88,11 @@ def test_a_perfect_predictor_scores_one_everywhere(examples, training, examinati
     assert set(found["uncertainty"]["coverage"]) == {1}
 
 
-def test_a_shuffled_predictor_falls_to_the_control(examples, examination):
+def test_a_shuffled_predictor_falls_to_the_control(examples, structure_metrics):
     """What reads the pattern alone answers a wrong one with the density that belongs to it."""
-    control = evaluate(perfect(examples), examples, control=wrong_pattern, examine=examination)
+    control = evaluate(
+        perfect(examples), examples, control=wrong_pattern, further=structure_metrics
+    )
     given = wrong_pattern(examples).pattern
     partner = [int(np.flatnonzero((examples.pattern == p).all(axis=1))[0]) for p in given]
     truths = examples.densities(slice(None))
@@ -98,14 +101,14 @@ def test_a_shuffled_predictor_falls_to_the_control(examples, examination):
     assert (control.plain["cosine"] < 0.99).all()
 
 
-def test_a_constant_predictor_is_the_constant_map(examples, training, examination):
+def test_a_constant_predictor_is_the_constant_map(examples, training, structure_metrics):
     mean = np.float32(training.densities(slice(None)).mean(dtype=float))
 
     def constant(query):
         return np.full((len(query.pattern), 1, 50, 50, 50), mean)
 
-    model = evaluate(constant, examples, examine=examination)
-    known = evaluate(baselines(training)["constant map"], examples, examine=examination)
+    model = evaluate(constant, examples, further=structure_metrics)
+    known = evaluate(baselines(training)["constant map"], examples, further=structure_metrics)
     for name, values in known.plain.items():
         np.testing.assert_allclose(model.plain[name], values, rtol=1e-4, atol=1e-6)
     for name, value in {"pearson": 0, "r_factor": 1, "cosine": 0, "rwp": 1}.items():

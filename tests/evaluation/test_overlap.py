@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cmed_jax.crystal.composition import parse_composition
-from cmed_jax.evaluation.overlap import Kinship, kinship
+from cmed_jax.evaluation.overlap import TrainingOverlap, training_overlap
 
 
 @pytest.fixture
@@ -39,32 +39,42 @@ def known(crystals):
 @pytest.mark.parametrize(
     ("formula", "group", "expected"),
     [
-        ("KCl", 225, Kinship.SIBLING),
-        ("NaF", 225, Kinship.SIBLING),
-        ("NaCl", 225, Kinship.FORMULA),  # itself: no element differs
-        ("KBr", 225, Kinship.FORMULA),  # two elements differ
-        ("KCl", 221, Kinship.FORMULA),  # another space group
-        ("Na2O", 225, Kinship.NONE),
-        ("Cu", 225, Kinship.NONE),
-        ("PtNi3", 221, Kinship.SIBLING),
-        ("AlPt3", 221, Kinship.SIBLING),
-        ("Al3Ni", 221, Kinship.FORMULA),  # the elements trade places: none is new
-        ("PtAl3", 221, Kinship.FORMULA),  # one goes and one comes, but the amounts trade places
-        ("Ni2MnGa", 225, Kinship.SIBLING),
-        ("NaKCl2", 225, Kinship.FORMULA),
+        ("KCl", 225, TrainingOverlap.ONE_ELEMENT),
+        ("NaF", 225, TrainingOverlap.ONE_ELEMENT),
+        ("NaCl", 225, TrainingOverlap.SAME_FORMULA),  # itself: no element differs
+        ("KBr", 225, TrainingOverlap.SAME_FORMULA),  # two elements differ
+        ("KCl", 221, TrainingOverlap.SAME_FORMULA),  # another space group
+        ("Na2O", 225, TrainingOverlap.NONE),
+        ("Cu", 225, TrainingOverlap.NONE),
+        ("PtNi3", 221, TrainingOverlap.ONE_ELEMENT),
+        ("AlPt3", 221, TrainingOverlap.ONE_ELEMENT),
+        ("Al3Ni", 221, TrainingOverlap.SAME_FORMULA),  # the elements trade places: none is new
+        (
+            "PtAl3",
+            221,
+            TrainingOverlap.SAME_FORMULA,
+        ),  # one goes and one comes, but the amounts trade places
+        ("Ni2MnGa", 225, TrainingOverlap.ONE_ELEMENT),
+        ("NaKCl2", 225, TrainingOverlap.SAME_FORMULA),
     ],
 )
 def test_kinship(crystals, known, formula, group, expected):
     training = known(("NaCl", 225), ("AlNi3", 221), ("Ni2MnAl", 225))
-    assert kinship(crystals((formula, group)), *training).tolist() == [expected]
+    assert training_overlap(crystals((formula, group)), *training).tolist() == [expected]
 
 
 def test_the_nearest_kin_counts(crystals, known):
     training = known(("CaF2", 221), ("CaF2", 225))
-    assert kinship(crystals(("BaF2", 225)), *training).tolist() == [Kinship.SIBLING]
+    assert training_overlap(crystals(("BaF2", 225)), *training).tolist() == [
+        TrainingOverlap.ONE_ELEMENT
+    ]
 
 
 def test_each_material_has_its_own(crystals, known):
     training = known(("NaCl", 225), ("CaF2", 225))
-    found = kinship(crystals(("W", 229), ("BaF2", 225), ("MgS", 225)), *training)
-    assert found.tolist() == [Kinship.NONE, Kinship.SIBLING, Kinship.FORMULA]
+    found = training_overlap(crystals(("W", 229), ("BaF2", 225), ("MgS", 225)), *training)
+    assert found.tolist() == [
+        TrainingOverlap.NONE,
+        TrainingOverlap.ONE_ELEMENT,
+        TrainingOverlap.SAME_FORMULA,
+    ]

@@ -9,7 +9,7 @@ from cmed_jax.data.dataset import load_examples, load_structures
 from cmed_jax.evaluation.ranking import choose, rankings
 from cmed_jax.evaluation.scoring import Scores, evaluate
 from cmed_jax.evaluation.statistics import standing
-from cmed_jax.evaluation.structure_metrics import Examination
+from cmed_jax.evaluation.structure_metrics import StructureMetrics
 from cmed_jax.physics.density import B_FACTOR
 
 
@@ -19,8 +19,8 @@ def examples(dataset):
 
 
 @pytest.fixture(scope="module")
-def examination(examples, dataset):
-    return Examination(examples, load_structures(dataset, "test"), B_FACTOR)
+def structure_metrics(examples, dataset):
+    return StructureMetrics(examples, load_structures(dataset, "test"), B_FACTOR)
 
 
 def candidates(examples, *strengths):
@@ -60,27 +60,27 @@ def test_hits_count_the_materials_whose_best_candidate_was_chosen():
     assert rankings(scores, {})["samples"]["hits"] == 0.5
 
 
-def test_the_pattern_finds_the_true_density_among_others(examples, examination):
-    model = evaluate(candidates(examples, 0.5, 1, 0, 0.7), examples, examine=examination)
+def test_the_pattern_finds_the_true_density_among_others(examples, structure_metrics):
+    model = evaluate(candidates(examples, 0.5, 1, 0, 0.7), examples, further=structure_metrics)
     found = rankings(model, {})["samples"]
     assert found["candidates"] == 4
     assert found["chosen"]["mean"] == found["oracle"]["mean"] == found["hits"] == 1
     assert found["mean"]["mean"] < 1
 
 
-def test_baselines_join_the_list(examples, examination):
-    model = evaluate(candidates(examples, 0.5, 0.9), examples, examine=examination)
-    truth = evaluate(candidates(examples, 0), examples, examine=examination)
+def test_baselines_join_the_list(examples, structure_metrics):
+    model = evaluate(candidates(examples, 0.5, 0.9), examples, further=structure_metrics)
+    truth = evaluate(candidates(examples, 0), examples, further=structure_metrics)
     found = rankings(model, {"substitution": truth})
     assert found["samples"]["chosen"]["mean"] < 1
     assert found["samples and baselines"]["candidates"] == 3
     assert found["samples and baselines"]["chosen"]["mean"] == 1
 
 
-def test_the_chosen_one_is_set_beside_each_baseline(examples, examination):
-    model = evaluate(candidates(examples, 0.5), examples, examine=examination)
-    truth = evaluate(candidates(examples, 0), examples, examine=examination)
-    worse = evaluate(candidates(examples, 0.9), examples, examine=examination)
+def test_the_chosen_one_is_set_beside_each_baseline(examples, structure_metrics):
+    model = evaluate(candidates(examples, 0.5), examples, further=structure_metrics)
+    truth = evaluate(candidates(examples, 0), examples, further=structure_metrics)
+    worse = evaluate(candidates(examples, 0.9), examples, further=structure_metrics)
     leads = rankings(model, {"truth": truth, "worse": worse})["samples and baselines"]["leads"]
     assert leads["truth"]["interval"] == pytest.approx([0, 0], abs=1e-6)
     assert standing(leads["worse"]) == "above"
@@ -88,15 +88,15 @@ def test_the_chosen_one_is_set_beside_each_baseline(examples, examination):
 
 
 def test_without_patterns_of_densities_there_is_no_ranking(examples, dataset):
-    valence = Examination(examples, load_structures(dataset, "test"))
-    model = evaluate(candidates(examples, 0, 1), examples, examine=valence)
+    valence = StructureMetrics(examples, load_structures(dataset, "test"))
+    model = evaluate(candidates(examples, 0, 1), examples, further=valence)
     assert rankings(model, {}) == {}
     assert "cosine" not in model.plain
     assert model.plain["nmae_at_atoms"].max() == 0
 
 
-def test_every_candidate_is_examined_and_the_first_is_the_plain_one(examples, examination):
-    scores = evaluate(candidates(examples, 0.4, 0, 1), examples, examine=examination)
+def test_every_candidate_is_examined_and_the_first_is_the_plain_one(examples, structure_metrics):
+    scores = evaluate(candidates(examples, 0.4, 0, 1), examples, further=structure_metrics)
     for name in ("cosine", "rwp", "nmae_at_atoms", "nmae_between"):
         assert scores.candidates[name].shape == (6, 3)
         np.testing.assert_array_equal(scores.candidates[name][:, 0], scores.plain[name])
@@ -108,7 +108,7 @@ def test_every_candidate_is_examined_and_the_first_is_the_plain_one(examples, ex
 
 def test_crystals_of_another_split_are_refused(examples, dataset):
     with pytest.raises(ValueError, match="4 structures are not those of the 6 examples"):
-        Examination(examples, load_structures(dataset, "validation"))
+        StructureMetrics(examples, load_structures(dataset, "validation"))
     shuffled = dataclasses.replace(examples, material_id=examples.material_id[::-1])
     with pytest.raises(ValueError, match="6 structures are not those"):
-        Examination(shuffled, load_structures(dataset, "test"))
+        StructureMetrics(shuffled, load_structures(dataset, "test"))

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from cmed_jax.crystal.symmetry import space_group_name
 from cmed_jax.evaluation.baselines import baselines
 from cmed_jax.evaluation.controls import CONTROLS
-from cmed_jax.evaluation.overlap import Kinship, kinship
+from cmed_jax.evaluation.overlap import TrainingOverlap, training_overlap
 from cmed_jax.evaluation.results import results
 from cmed_jax.evaluation.scoring import evaluate
 from cmed_jax.report.tables import TABLE_WIDTH, print_report
@@ -46,7 +46,7 @@ def scores(test_split, training_split):
 def report(scores, test_split, training_split):
     run = {"checkpoint": "runs/demo", "split": "test"}
     known = training_split.composition, training_split.space_group
-    return results(*scores, run=run, kin=kinship(test_split, *known))
+    return results(*scores, run=run, overlap=training_overlap(test_split, *known))
 
 
 def printed(report):
@@ -177,12 +177,12 @@ def test_the_table_says_that_it_is_computed_as_published(scores, report):
 
 
 def test_the_table_counts_what_substitution_could_not_answer(scores):
-    kin = np.array([Kinship.NONE] * 4 + [Kinship.SIBLING] * 7, np.int32)
+    overlap = np.array([TrainingOverlap.NONE] * 4 + [TrainingOverlap.ONE_ELEMENT] * 7, np.int32)
     named = {"substitution": scores[1]["nearest in both"]}
-    text = printed(results(None, named, {}, run={}, kin=kin))
+    text = printed(results(None, named, {}, run={}, overlap=overlap))
     assert "no template for 4, where nearest in both answers" in text
     assert "no template" not in printed(
-        results(None, named, {}, run={}, kin=kin[4:].repeat(2)[:11])
+        results(None, named, {}, run={}, overlap=overlap[4:].repeat(2)[:11])
     )
 
 

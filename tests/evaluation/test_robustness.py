@@ -6,7 +6,7 @@ import pytest
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.data.lines import load_lines
 from cmed_jax.data.query import full_query
-from cmed_jax.evaluation.robustness import CONDITIONS, LINES, degradation, spoilt_query
+from cmed_jax.evaluation.robustness import CONDITIONS, LINES, perturbed_query, robustness_curves
 from cmed_jax.physics.patterns import MO_K_ALPHA
 
 
@@ -20,8 +20,8 @@ def lines(dataset):
     return load_lines(dataset, "test", 2 / MO_K_ALPHA, LINES)[0]
 
 
-def spoilt(examples, lines, name, value):
-    return spoilt_query(examples, lines, CONDITIONS[name], value)
+def perturbed(examples, lines, name, value):
+    return perturbed_query(examples, lines, CONDITIONS[name], value)
 
 
 def cosines(one, other):
@@ -31,7 +31,7 @@ def cosines(one, other):
 
 @pytest.mark.parametrize("name", ["Noise", "Zero shift", "Background", "Texture"])
 def test_a_harmless_measurement_is_nearly_the_pattern_of_the_record(examples, lines, name):
-    query = spoilt(examples, lines, name, CONDITIONS[name].values[0])
+    query = perturbed(examples, lines, name, CONDITIONS[name].values[0])
     assert (cosines(query.pattern, examples.pattern) > 0.9).all()
     assert query.coverage.all()
     full = full_query(examples)
@@ -41,7 +41,7 @@ def test_a_harmless_measurement_is_nearly_the_pattern_of_the_record(examples, li
 
 def test_small_crystallites_have_wide_lines(examples, lines):
     peaks = [
-        (spoilt(examples, lines, "Crystallite size", size).pattern > 0.5).sum()
+        (perturbed(examples, lines, "Crystallite size", size).pattern > 0.5).sum()
         for size in CONDITIONS["Crystallite size"].values
     ]
     assert (np.diff(peaks) >= 0).all()
@@ -49,23 +49,23 @@ def test_small_crystallites_have_wide_lines(examples, lines):
 
 
 def test_fewer_quanta_are_noisier(examples, lines):
-    clean = spoilt(examples, lines, "Background", 0).pattern
+    clean = perturbed(examples, lines, "Background", 0).pattern
     off = [
-        np.abs(spoilt(examples, lines, "Noise", quanta).pattern - clean).mean()
+        np.abs(perturbed(examples, lines, "Noise", quanta).pattern - clean).mean()
         for quanta in CONDITIONS["Noise"].values
     ]
     assert (np.diff(off) > 0).all()
 
 
 def test_a_shift_moves_the_lines(examples, lines):
-    still, moved = (spoilt(examples, lines, "Zero shift", x).pattern for x in (0, 0.4))
+    still, moved = (perturbed(examples, lines, "Zero shift", x).pattern for x in (0, 0.4))
     # 0.4 degrees are 2.3 bins.
     correlation = [(still[:, 10:-10] * np.roll(moved, -k)[:, 10:-10]).sum() for k in range(6)]
     assert np.argmax(correlation) in (2, 3)
 
 
 def test_what_was_not_measured_is_zero_and_said_so(examples, lines):
-    query = spoilt(examples, lines, "Measured range", 80)
+    query = perturbed(examples, lines, "Measured range", 80)
     assert not query.pattern[query.coverage == 0].any()
     # Copper's 10 and 80 degrees, at molybdenum's wavelength.
     first, last = (
@@ -78,9 +78,9 @@ def test_what_was_not_measured_is_zero_and_said_so(examples, lines):
 
 def test_background_and_texture_change_intensities(examples, lines):
     for name, worst in (("Background", 0.2), ("Texture", 0.4)):
-        query = spoilt(examples, lines, name, worst)
+        query = perturbed(examples, lines, name, worst)
         assert (cosines(query.pattern, examples.pattern) < 0.98).any()
-    assert (np.median(spoilt(examples, lines, "Background", 0.2).pattern, axis=1) > 0.02).all()
+    assert (np.median(perturbed(examples, lines, "Background", 0.2).pattern, axis=1) > 0.02).all()
 
 
 def test_curves_hold_the_scores_of_what_was_asked(examples, lines, monkeypatch):
@@ -93,7 +93,7 @@ def test_curves_hold_the_scores_of_what_was_asked(examples, lines, monkeypatch):
         return (examples.densities(slice(None)) * share)[:, None]
 
     done = []
-    found = degradation(generate, examples, lines, done.append)
+    found = robustness_curves(generate, examples, lines, done.append)
     assert done == list(found["curves"]) == list(kept)
     assert found["materials"] == len(examples)
     assert found["ideal"] == pytest.approx(1)

@@ -8,10 +8,16 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.controls import wrong_pattern
 from cmed_jax.evaluation.metrics import PSNR_CEILING, pearson, r_factor, ssim
-from cmed_jax.evaluation.overlap import Kinship
+from cmed_jax.evaluation.overlap import TrainingOverlap
 from cmed_jax.evaluation.rotations import ROTATIONS, rotate
 from cmed_jax.evaluation.scoring import Scores, evaluate, missing_planes
-from cmed_jax.evaluation.statistics import bootstrap_interval, paired, spread, standing, summary
+from cmed_jax.evaluation.statistics import (
+    bootstrap_interval,
+    format_interval,
+    paired,
+    standing,
+    summary,
+)
 
 
 def reader(examples):
@@ -254,7 +260,7 @@ def test_pairs_are_resampled_together():
 )
 def test_what_a_difference_shows_hangs_on_its_interval(change, where, printed):
     found = paired(np.array(change), np.zeros(len(change)))
-    assert (standing(found), spread(found, "+.3f")) == (where, printed)
+    assert (standing(found), format_interval(found, "+.3f")) == (where, printed)
 
 
 def test_summary_by_hand():
@@ -281,9 +287,11 @@ def test_summary_groups_by_space_group_and_atoms():
 
 
 def test_summary_groups_by_elements_and_kin():
-    kin = np.array([Kinship.NONE, Kinship.SIBLING, Kinship.SIBLING], np.int32)
+    overlap = np.array(
+        [TrainingOverlap.NONE, TrainingOverlap.ONE_ELEMENT, TrainingOverlap.ONE_ELEMENT], np.int32
+    )
     scores = made_scores([0.5, 0.7, 0.9], elements=[3, 1, 3])
-    groups = summary(scores, kin)
+    groups = summary(scores, overlap)
     elements = {key: group["materials"] for key, group in groups["by_elements"].items()}
     assert elements == {"1": 1, "3": 2}
     assert list(groups["by_kin"]) == ["sibling", "none"]

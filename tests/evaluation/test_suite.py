@@ -12,14 +12,14 @@ from cmed_jax.crystal import sources
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import load_structures
 from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING
-from cmed_jax.evaluation.suite import Bench
+from cmed_jax.evaluation.suite import EvaluationSuite
 
 EMBEDDED = Path(sources.__file__).parent / "embedded" / "oc20_bulks.jsonl.gz"
 
 
 @pytest.fixture(scope="module")
-def bench(dataset):
-    return Bench(dataset, "test")
+def suite(dataset):
+    return EvaluationSuite(dataset, "test")
 
 
 def reduced(row):
@@ -44,19 +44,19 @@ def source(embedded, tmp_path):
     return path
 
 
-def test_training_crystals_are_known_unless_others_are_named(bench, dataset):
+def test_training_crystals_are_known_unless_others_are_named(suite, dataset):
     names = [crystal.material_id for crystal in load_structures(dataset, "train")]
-    assert [crystal.material_id for crystal in bench.templates.crystals] == names
+    assert [crystal.material_id for crystal in suite.prototypes.crystals] == names
 
 
 @pytest.fixture
 def informed(dataset, source):
     """The bench with other known crystals."""
-    return Bench(dataset, "test", known=str(source))
+    return EvaluationSuite(dataset, "test", known=str(source))
 
 
 def test_of_another_source_no_scored_crystal_is_known(informed, embedded):
-    known = {crystal.material_id for crystal in informed.templates.crystals}
+    known = {crystal.material_id for crystal in informed.prototypes.crystals}
     scored = set(informed.held_out.material_id)
     kinds = {reduced(row) for row in embedded if row["material_id"] in scored}
     assert len(kinds) == 6
@@ -76,34 +76,36 @@ def test_embedded_means_the_embedded_crystals(dataset, informed, source, monkeyp
         return open_source(str(source))
 
     monkeypatch.setattr("cmed_jax.evaluation.suite.open_source", few)
-    found = [crystal.material_id for crystal in Bench(dataset, "test", known="embedded").known]
+    found = [
+        crystal.material_id for crystal in EvaluationSuite(dataset, "test", known="embedded").known
+    ]
     assert names == [None]  # which stands for them
     assert found == [crystal.material_id for crystal in informed.known]
 
 
-def test_substitution_and_kinship_go_by_the_known_crystals(bench, informed):
+def test_substitution_and_kinship_go_by_the_known_crystals(suite, informed):
     for name in OF_CRYSTALS:
         assert not np.array_equal(
-            informed.baselines[name].plain["ssim"], bench.baselines[name].plain["ssim"]
+            informed.baselines[name].plain["ssim"], suite.baselines[name].plain["ssim"]
         )
     for name in OF_TRAINING:
         np.testing.assert_array_equal(
-            informed.baselines[name].plain["ssim"], bench.baselines[name].plain["ssim"]
+            informed.baselines[name].plain["ssim"], suite.baselines[name].plain["ssim"]
         )
-    kin = {
+    overlap = {
         each.source: [row["kin"] for row in each.results(None, {}, {})["materials"]]
-        for each in (bench, informed)
+        for each in (suite, informed)
     }
-    assert kin["training"] != kin[informed.source]
+    assert overlap["training"] != overlap[informed.source]
 
 
 def test_there_is_no_such_source(dataset):
     with pytest.raises(ValueError, match="no materials at nowhere: give"):
-        Bench(dataset, "test", known="nowhere")
+        EvaluationSuite(dataset, "test", known="nowhere")
 
 
 def test_crystals_do_not_answer_for_valence_densities(valence):
-    bench = Bench(valence, "test")
+    suite = EvaluationSuite(valence, "test")
     with pytest.raises(ValueError, match=r"densities in .* are chgcar, .*: score the network --al"):
-        _ = bench.templates
-    assert set(bench.generators) == set(OF_TRAINING)
+        _ = suite.prototypes
+    assert set(suite.generators) == set(OF_TRAINING)

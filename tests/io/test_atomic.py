@@ -2,11 +2,11 @@
 
 import pytest
 
-from cmed_jax.io.atomic import whole, write_text
+from cmed_jax.io.atomic import atomic_write, write_text
 
 
 def test_a_file_is_there_once_it_is_whole(tmp_path):
-    with whole(tmp_path / "a.txt") as partial:
+    with atomic_write(tmp_path / "a.txt") as partial:
         partial.write_text("new")
         assert not (tmp_path / "a.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
@@ -14,7 +14,7 @@ def test_a_file_is_there_once_it_is_whole(tmp_path):
 
 
 def write_half(path):
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("half")
         raise OSError("the disk is full")
 

@@ -16,18 +16,18 @@ from cmed_jax.mixture.experts import (
     CRYSTALS,
     EXPERTS,
     FEATURES,
+    combine,
     experts,
-    mix,
     mixture,
     mixture_and_deviation,
-    mixtures,
+    mixture_generator,
 )
 from cmed_jax.mixture.gate import Gate
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.generator import network_generator
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import density_at
-from cmed_jax.solution.prototypes import Templates
+from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.refinement import Refined
 from tests.structures import CENTRE, ORIGIN, QUARTER, cubic, hexagonal, pyrite, split
 
@@ -157,7 +157,7 @@ def test_who_resembles_the_network_is_told(found):
 
 
 def asked(gate, answers, found, seed=0):
-    return mix(gate, answers, found, Recipe(), Knowledge.FULL, WHOLE, [seed])
+    return combine(gate, answers, found, Recipe(), Knowledge.FULL, WHOLE, [seed])
 
 
 def test_weights_name_who_answered_and_sum_to_one(gate, own, found):
@@ -209,9 +209,9 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def templates():
+def prototypes():
     _, crystals = split([STRUCTURES[0], STRUCTURES[1], STRUCTURES[4]])
-    return Templates.of_crystals(crystals, Recipe())
+    return Prototypes.of_crystals(crystals, Recipe())
 
 
 def unsure(network):
@@ -224,10 +224,10 @@ def unsure(network):
     return network
 
 
-def test_a_mixture_answers_each_query_for_itself(network, gate, templates):
+def test_a_mixture_answers_each_query_for_itself(network, gate, prototypes):
     held_out, _ = split([cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE), pyrite(5.7, "Ni", "S", 0.39)])
     query = full_query(held_out)
-    answering = mixtures(unsure(network), gate, templates, GRID, samples=2, seed=1)
+    answering = mixture_generator(unsure(network), gate, prototypes, GRID, samples=2, seed=1)
     together, again = answering(query), answering(query)
     assert together.candidates.shape == (2, 3, *GRID)
     assert together.deviation.shape == (2, *GRID)
@@ -238,7 +238,7 @@ def test_a_mixture_answers_each_query_for_itself(network, gate, templates):
             np.testing.assert_allclose(found[0], expected[row], rtol=1e-3, atol=1e-4)
 
 
-def test_a_gate_that_believes_the_best_crystal_answers_with_it(network, templates):
+def test_a_gate_that_believes_the_best_crystal_answers_with_it(network, prototypes):
     """Its score is a bias of the first feature, which only the network has."""
     gate = Gate(FEATURES, nnx.Rngs(0))
     for layer in (gate.inner, gate.joint, gate.score):
@@ -246,22 +246,22 @@ def test_a_gate_that_believes_the_best_crystal_answers_with_it(network, template
     gate.inner.kernel[0, 0] = gate.joint.kernel[0, 0] = 3.0
     gate.score.kernel[0, 0] = -100.0
     held_out, _ = split([cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE)])
-    (answer,) = mixture(network, gate, templates, (50, 50, 50))(full_query(held_out))[:, 0]
+    (answer,) = mixture(network, gate, prototypes, (50, 50, 50))(full_query(held_out))[:, 0]
     np.testing.assert_allclose(answer, held_out.densities([0])[0], atol=0.03 * answer.max())
 
 
-def test_without_a_pattern_the_network_answers_alone(network, gate, templates):
+def test_without_a_pattern_the_network_answers_alone(network, gate, prototypes):
     held_out, _ = split([cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE)])
     query = without_pattern(held_out)
     alone = network_generator(network, GRID, samples=2, seed=1)(query)
-    found = mixtures(network, gate, templates, GRID, samples=2, seed=1)(query)
+    found = mixture_generator(network, gate, prototypes, GRID, samples=2, seed=1)(query)
     np.testing.assert_allclose(found.candidates, alone, rtol=1e-5, atol=1e-6)
 
 
-def test_different_questions_are_drawn_for_differently(network, gate, templates):
+def test_different_questions_are_drawn_for_differently(network, gate, prototypes):
     """Of equally good experts not all questions are answered by the same ones."""
     held_out, _ = split([cubic("Fm-3m", 5.64 + 0.1 * i, Na=ORIGIN, Cl=CENTRE) for i in range(6)])
-    found = mixtures(unsure(network), gate, templates, GRID, samples=6, seed=1)(
+    found = mixture_generator(unsure(network), gate, prototypes, GRID, samples=6, seed=1)(
         full_query(held_out)
     )
     gaps = np.abs(np.diff(found.candidates[:, 1:], axis=1)).max(axis=(2, 3, 4))

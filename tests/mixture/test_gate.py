@@ -8,7 +8,7 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmed_jax.mixture.gate import FILE, Gate, load_gate, mixed, save_gate
+from cmed_jax.mixture.gate import FILE, Gate, load_gate, save_gate, weighted_density
 
 FEATURES, EXPERTS = 5, 4
 NETWORK = 2**32 - 5
@@ -95,13 +95,13 @@ def densities():
 @pytest.mark.parametrize("expert", range(EXPERTS))
 def test_the_mixture_of_one_expert_is_its_density(densities, expert):
     weights = np.eye(EXPERTS, dtype=np.float32)[expert]
-    np.testing.assert_allclose(mixed(densities, weights), densities[expert], rtol=1e-6)
+    np.testing.assert_allclose(weighted_density(densities, weights), densities[expert], rtol=1e-6)
 
 
 @given(st.lists(st.floats(0, 1), min_size=EXPERTS, max_size=EXPERTS).filter(any))
 def test_a_mixture_lies_between_its_experts(densities, weights):
     share = np.array(weights) / sum(weights)
-    found = np.asarray(mixed(densities, share.astype(np.float32)))
+    found = np.asarray(weighted_density(densities, share.astype(np.float32)))
     heard = densities[share > 0]
     assert (found >= heard.min(axis=0) * (1 - 1e-5) - 1e-6).all()
     assert (found <= heard.max(axis=0) * (1 + 1e-5)).all()
@@ -115,7 +115,7 @@ def test_below_zero_a_density_counts_as_zero(densities):
     below = np.where(densities < 1, -densities, densities)
     weights = np.full(EXPERTS, 1 / EXPERTS, np.float32)
     expected = np.mean(np.sqrt(np.maximum(below, 0)), axis=0) ** 2
-    np.testing.assert_allclose(mixed(below, weights), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(weighted_density(below, weights), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_a_gate_comes_back_from_its_folder(gate, tmp_path):

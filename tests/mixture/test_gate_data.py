@@ -15,9 +15,9 @@ from cmed_jax.data.encoding import decode_density
 from cmed_jax.data.records import Recipe, make_records
 from cmed_jax.mixture import gate_data as module
 from cmed_jax.mixture.experts import EXPERTS, FEATURES
-from cmed_jax.mixture.gate_data import WITHHELD, School
+from cmed_jax.mixture.gate_data import WITHHELD, GateDataset
 from cmed_jax.model.base import BaseConfig
-from cmed_jax.solution.prototypes import Templates
+from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.solve import solve
 from tests.structures import CENTRE, ORIGIN, QUARTER, cubic, hexagonal, pyrite, split
 
@@ -78,11 +78,11 @@ def _network():
 def school(crystals, tmp_path_factory):
     """A school in a folder, an empty one where none is given."""
     network = nnx.eval_shape(lambda: BaseConfig().build(nnx.Rngs(0)))
-    templates = Templates.of_crystals(crystals, Recipe())
+    prototypes = Prototypes.of_crystals(crystals, Recipe())
 
     def school(folder=None, seed=0):
         folder = folder or tmp_path_factory.mktemp("school")
-        return School(network, templates, folder, "these crystals", seed)
+        return GateDataset(network, prototypes, folder, "these crystals", seed)
 
     return school
 
@@ -92,7 +92,7 @@ def asked(monkeypatch):
     """What is solved, in the place of solving it."""
     questions = []
 
-    def record(templates, *question):
+    def record(prototypes, *question):
         questions.append(question)
         return []
 
@@ -100,7 +100,7 @@ def asked(monkeypatch):
     return questions
 
 
-def kin(crystal, others):
+def overlap(crystal, others):
     """Return the rows that each kind of withholding takes, by pymatgen's formulas."""
 
     def formula(other):
@@ -128,11 +128,11 @@ def test_a_question_is_asked_without_its_crystal_and_some_of_its_kin(
 ):
     taken = Counter()
     for seed in range(2):
-        school(seed=seed).lessons(crystals, FULL, most=12, withhold=True)
+        school(seed=seed).examples(crystals, FULL, most=12, withhold=True)
         rows = [about(question[0]) for question in asked[-12:]]
         assert sorted(rows) == list(range(12))
     for pattern, *_, without in asked:
-        kinds = kin(crystals[about(pattern)], crystals)
+        kinds = overlap(crystals[about(pattern)], crystals)
         names = [name for name, rows in kinds.items() if rows == set(without)]
         assert names, without
         taken.update(names if len(names) == 1 else [])
@@ -140,13 +140,13 @@ def test_a_question_is_asked_without_its_crystal_and_some_of_its_kin(
 
 
 def test_nothing_is_withheld_from_questions_about_others(school, crystals, asked):
-    school().lessons(crystals[:6], FULL, most=9, withhold=False)
+    school().examples(crystals[:6], FULL, most=9, withhold=False)
     assert [len(question[-1]) for question in asked] == [0] * 6
 
 
 def test_patterns_are_asked_about_without_noise(school, crystals, records, asked, about):
     told = AugmentationConfig(shift=3, noise=0.1)
-    school().lessons(crystals, told, most=6, withhold=True)
+    school().examples(crystals, told, most=6, withhold=True)
     for pattern, composition, knowledge, coverage, _ in asked:
         record = records[about(pattern)]
         np.testing.assert_allclose(pattern, record["pattern"][0], atol=1e-6)
@@ -157,7 +157,7 @@ def test_patterns_are_asked_about_without_noise(school, crystals, records, asked
 
 def test_compositions_are_told_as_in_training(school, crystals, asked):
     partly = AugmentationConfig(full=0.25, no_ratios=0.25, missing_element=0.25, none=0.25)
-    school().lessons(crystals, partly, most=12, withhold=True)
+    school().examples(crystals, partly, most=12, withhold=True)
     for kind in Knowledge:
         told = [composition for _, composition, knowledge, *_ in asked if knowledge == kind]
         assert told
@@ -171,7 +171,7 @@ def test_compositions_are_told_as_in_training(school, crystals, asked):
 def test_a_crystal_that_cannot_be_a_record_is_not_asked_about(school, crystals, asked):
     coinciding = split([STRUCTURES[0]])[1][0]
     coinciding.frac_coords[:] = 0.0
-    found = school().lessons([coinciding, *crystals[:6]], FULL, most=7, withhold=False)
+    found = school().examples([coinciding, *crystals[:6]], FULL, most=7, withhold=False)
     assert len(asked) == len(found.truth) == 6
 
 
@@ -179,18 +179,18 @@ def test_a_crystal_that_cannot_be_a_record_is_not_asked_about(school, crystals, 
 def taught(school, crystals, tmp_path_factory):
     """Lessons about half of the crystals, and the folder where they were solved."""
     folder = tmp_path_factory.mktemp("taught")
-    return school(folder).lessons(crystals, PARTIAL, most=6, withhold=True), folder
+    return school(folder).examples(crystals, PARTIAL, most=6, withhold=True), folder
 
 
 def test_the_truth_stands_beside_the_answers(taught, about):
-    lessons, _ = taught
-    assert lessons.densities.shape == (6, EXPERTS, 50, 50, 50)
-    assert lessons.features.shape == (6, EXPERTS, FEATURES)
-    assert np.isfinite(lessons.features).all()
-    assert lessons.present[:, 0].all()
-    assert lessons.present[:, 1:].any(axis=1).sum() >= 4
-    assert not lessons.densities[~lessons.present].any()
-    assert len({about(truth.astype(np.float32)) for truth in lessons.truth}) == 6
+    examples, _ = taught
+    assert examples.densities.shape == (6, EXPERTS, 50, 50, 50)
+    assert examples.features.shape == (6, EXPERTS, FEATURES)
+    assert np.isfinite(examples.features).all()
+    assert examples.present[:, 0].all()
+    assert examples.present[:, 1:].any(axis=1).sum() >= 4
+    assert not examples.densities[~examples.present].any()
+    assert len({about(truth.astype(np.float32)) for truth in examples.truth}) == 6
 
 
 def solved(folder):
@@ -199,9 +199,9 @@ def solved(folder):
 
 
 def test_no_answer_comes_from_the_crystal_itself(taught, crystals, about):
-    lessons, folder = taught
+    examples, folder = taught
     _, answers = solved(folder)
-    for truth, found in zip(lessons.truth, answers, strict=True):
+    for truth, found in zip(examples.truth, answers, strict=True):
         crystal = crystals[about(truth.astype(np.float32))]
         assert crystal.material_id not in {each["material_id"] for each in found}
     assert sum(map(len, answers)) >= 6
@@ -227,21 +227,21 @@ def same(one, other):
 
 @pytest.mark.parametrize("cut", [1, 40, None], ids=["its end", "a part", "two and a half"])
 def test_what_a_kill_cut_off_is_solved_again(school, taught, crystals, counted, tmp_path, cut):
-    lessons, folder = taught
+    examples, folder = taught
     path, _ = solved(folder)
     content = path.read_bytes()
     lines = content.splitlines(keepends=True)
     kept = content[:-cut] if cut else b"".join(lines[:2]) + lines[2][: len(lines[2]) // 2]
     (tmp_path / path.name).write_bytes(kept)
-    again = school(tmp_path).lessons(crystals, PARTIAL, most=6, withhold=True)
+    again = school(tmp_path).examples(crystals, PARTIAL, most=6, withhold=True)
     assert len(counted) == 6 - kept.count(b"\n")
-    same(again, lessons)
+    same(again, examples)
     assert (tmp_path / path.name).read_bytes() == content
 
 
 def test_what_is_solved_is_not_solved_again(school, taught, crystals, counted):
-    lessons, folder = taught
-    same(school(folder).lessons(crystals, PARTIAL, most=6, withhold=True), lessons)
+    examples, folder = taught
+    same(school(folder).examples(crystals, PARTIAL, most=6, withhold=True), examples)
     assert not counted
 
 
@@ -254,7 +254,7 @@ def test_other_questions_have_a_file_of_their_own(
 ):
     _, folder = taught
     path, _ = solved(folder)
-    school(folder, seed).lessons(crystals, told, most=most, withhold=withhold)
+    school(folder, seed).examples(crystals, told, most=most, withhold=withhold)
     assert len(asked) == most
     for other in set(folder.glob("*.jsonl")) - {path}:
         other.unlink()

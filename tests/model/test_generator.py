@@ -8,7 +8,7 @@ from flax import nnx
 from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.scoring import evaluate
 from cmed_jax.model.base import BaseConfig
-from cmed_jax.model.generator import network_generator, numbers
+from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.model.network import density_on_grid
 
 SHAPE = (6, 5, 4)
@@ -51,10 +51,10 @@ def test_samples_belong_to_the_query_whatever_is_asked_beside_it(network, test_s
 @pytest.mark.parametrize("column", range(4))
 def test_another_query_has_another_number(test_split, column):
     query = full_query(test_split)
-    assert len(set(numbers(query).tolist())) == len(test_split)
+    assert len(set(query_seeds(query).tolist())) == len(test_split)
     parts = [np.array(part) for part in query]
     parts[column][3] += 1
-    changed = numbers(query) != numbers(type(query)(*parts))
+    changed = query_seeds(query) != query_seeds(type(query)(*parts))
     np.testing.assert_array_equal(changed, np.arange(len(test_split)) == 3)
 
 

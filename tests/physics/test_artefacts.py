@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmed_jax.physics.artefact_ranges import LABORATORY, LOGARITHMIC, PRESETS, Artefacts
-from cmed_jax.physics.artefacts import FEW, count, draw, expected, measure, measured, middle
+from cmed_jax.physics.artefacts import (
+    FEW,
+    central_conditions,
+    expected,
+    measure,
+    measured,
+    poisson_counts,
+    sample_conditions,
+)
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.physics.rendering import render
@@ -31,7 +39,7 @@ def lines():
 def test_conditions_lie_in_their_ranges(name):
     artefacts = PRESETS[name]
     keys = jax.random.split(jax.random.key(0), 500)
-    drawn = jax.vmap(lambda key: draw(key, artefacts))(keys)
+    drawn = jax.vmap(lambda key: sample_conditions(key, artefacts))(keys)
     found = drawn._asdict() | drawn.instrument._asdict() | drawn.sample._asdict()
     names = "start stop march counts zero displacement u v w size strain b_factor calibration"
     for condition in names.split():
@@ -53,7 +61,9 @@ def test_conditions_lie_in_their_ranges(name):
 def test_every_anode_is_drawn_with_its_doublet():
     artefacts = Artefacts(anodes=("Cu", "Mo", "Cu"))
     keys = jax.random.split(jax.random.key(1), 600)
-    found = np.asarray(jax.vmap(lambda key: draw(key, artefacts).instrument.wavelengths)(keys))
+    found = np.asarray(
+        jax.vmap(lambda key: sample_conditions(key, artefacts).instrument.wavelengths)(keys)
+    )
     copper, molybdenum = (
         np.isclose(found, pair).all(axis=1)
         for pair in ((1.5405929, 1.5444274), (0.7093172, 0.713607))
@@ -64,7 +74,7 @@ def test_every_anode_is_drawn_with_its_doublet():
 
 @pytest.mark.parametrize("mean", [0.0, 0.01, 0.5, 3.0, 7.9, 8.1, 30.0, 1000.0])
 def test_counts_are_those_of_poisson(mean):
-    found = np.asarray(count(jax.random.key(0), jnp.full(40_000, mean)))
+    found = np.asarray(poisson_counts(jax.random.key(0), jnp.full(40_000, mean)))
     assert mean > FEW or (found == np.round(found)).all()
     assert found.min() >= 0
     if mean == 0:
@@ -86,7 +96,9 @@ def clean(**changes):
         background=(0.0, 0.0), slope=(0.0, 0.0), hump=(0.0, 0.0), impurity=(0.0, 0.0),
         counts=(1e9, 1e9),
     )  # fmt: skip
-    return middle(dataclasses.replace(nothing, **{k: (v, v) for k, v in changes.items()}))
+    return central_conditions(
+        dataclasses.replace(nothing, **{k: (v, v) for k, v in changes.items()})
+    )
 
 
 KEY = jax.random.key(0)
@@ -137,7 +149,7 @@ def test_a_background_and_a_hump_have_their_height(lines):
 
 
 def test_impurities_are_lines_of_their_own(lines):
-    foreign = middle(dataclasses.replace(LABORATORY, impurity=(0.0, 0.0)))
+    foreign = central_conditions(dataclasses.replace(LABORATORY, impurity=(0.0, 0.0)))
     foreign = foreign._replace(impurity=jnp.array([[40.0, 50.0], [0.2, 0.1]]))
     with_them, _ = measure(KEY, lines, foreign._replace(counts=jnp.array(1e9)))
     without, _ = measure(
@@ -180,7 +192,7 @@ def test_patterns_are_finite_even_of_nothing(name, lines):
 def test_gradients_are_finite_even_of_nothing(name, lines):
     """With padding, zero intensity, and lines at 90 degrees, at backscattering and beyond reach."""
     s = jnp.array([0.31, 2**0.5 / 1.5405929, 0.0, 2 / 1.5405929, 3.0, 0.7, 0.5])
-    conditions = draw(KEY, PRESETS[name])
+    conditions = sample_conditions(KEY, PRESETS[name])
     gradient = jax.jit(jax.grad(lambda *x: expected(*x)[0].sum(), argnums=(0, 1)))
     for intensity in (lines.intensity.at[5].set(0), jnp.zeros(7)):
         found = gradient(lines._replace(s=s, intensity=intensity), conditions)
@@ -226,5 +238,5 @@ def test_any_range_is_refused_or_can_be_drawn_from(name, ends):
         artefacts = dataclasses.replace(LABORATORY, **{name: ends})
     except ValueError:
         return
-    conditions = middle(artefacts)
+    conditions = central_conditions(artefacts)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(conditions))

@@ -153,6 +153,7 @@ def test_gradients_are_finite_and_those_of_finite_differences():
         intensity = jnp.array([1.0, 2.0, 0.0, 1.0, 1.0, 0.0])
         weight = jnp.cos(jnp.arange(300.0))
 
+        @jax.jit
         def score(s, intensity, parameters):
             size, strain, b, w, zero, displacement, wavelength = parameters
             device = Instrument(wavelength[None], jnp.ones(1), 0.01, -0.01, w, zero, displacement)

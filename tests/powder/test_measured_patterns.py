@@ -14,7 +14,7 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.data.records import make_record
 from cmed_jax.io.pattern import is_profile, load_pattern, pattern_of_columns
 from cmed_jax.physics.artefact_ranges import LABORATORY
-from cmed_jax.physics.artefacts import expected, measure, middle
+from cmed_jax.physics.artefacts import central_conditions, expected, measure
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.powder.network_grid import (
@@ -209,7 +209,7 @@ def test_a_pattern_that_is_not_on_the_grid_is_an_error(pattern, message):
 def test_a_profile_is_rebinned_as_training_renders_it():
     """A file of evenly spaced points, and the same conditions rendered on the network's grid."""
     lines = Lines(jnp.array([0.31, 0.355, 0.502, 0.614]), jnp.array([20.0, 90.0, 60.0, 17.0]))
-    conditions = middle(dataclasses.replace(LABORATORY, counts=(1e9, 1e9)))
+    conditions = central_conditions(dataclasses.replace(LABORATORY, counts=(1e9, 1e9)))
     start, stop = float(conditions.start), float(conditions.stop)
     points = Grid(start, stop, 8000, wavelength=CU)
     counts, _ = expected(lines, conditions, points)

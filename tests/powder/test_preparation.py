@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from cmed_jax.io.pattern import pattern_of_columns
 from cmed_jax.physics.artefact_ranges import LABORATORY
-from cmed_jax.physics.artefacts import background, expected, measure, middle
+from cmed_jax.physics.artefacts import background, central_conditions, expected, measure
 from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.physics.patterns import powder_lines, published_pattern
@@ -34,7 +34,9 @@ def lines():
 @pytest.fixture(scope="module")
 def simulated(lines):
     """Angles, counts, and the background under them, of a laboratory diffractometer."""
-    conditions = middle(dataclasses.replace(LABORATORY, zero=(ZERO, ZERO), b_factor=(0.0, 0.0)))
+    conditions = central_conditions(
+        dataclasses.replace(LABORATORY, zero=(ZERO, ZERO), b_factor=(0.0, 0.0))
+    )
     conditions = conditions._replace(start=jnp.array(15.0), stop=jnp.array(130.0))
     grid = Grid(15.0, 130.0, 5750, wavelength=CU)
     both = Lines(*map(jnp.asarray, lines.T))
@@ -121,7 +123,9 @@ def test_the_doublet_is_modelled_where_one_wavelength_is_given(simulated, wavele
 
 
 def test_one_wavelength_stays_one_where_the_lines_show_no_second(lines):
-    only = middle(dataclasses.replace(LABORATORY, anodes=(), wavelength=(1.54056, 1.54056)))
+    only = central_conditions(
+        dataclasses.replace(LABORATORY, anodes=(), wavelength=(1.54056, 1.54056))
+    )
     grid = Grid(15.0, 130.0, 5750, wavelength=1.54056)
     total, _ = expected(Lines(*map(jnp.asarray, lines.T)), only, grid)
     counts = np.random.default_rng(0).poisson(1e6 * np.asarray(total, float)).astype(float)

@@ -5,7 +5,7 @@ import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
-from cmed_jax.powder.indexing import Shift, edges_of, quadratic_forms, refine
+from cmed_jax.powder.indexing import Shift, cell_edges, quadratic_forms, refine
 from cmed_jax.powder.zero_shift import FORMS, estimate_shift
 
 CU = 1.54184
@@ -87,13 +87,13 @@ def test_forms_and_metric_are_those_of_the_lattice(axes, lattice):
     forms = quadratic_forms(axes, hkl)
     metric = np.linalg.lstsq(forms, squared)[0]
     np.testing.assert_allclose(forms @ metric, squared, rtol=1e-9)
-    np.testing.assert_allclose(edges_of(axes, metric), lattice.abc, rtol=1e-9)
+    np.testing.assert_allclose(cell_edges(axes, metric), lattice.abc, rtol=1e-9)
 
 
 def test_a_metric_is_refined_with_its_shift():
     angle, _ = lines_of("salt")
     rough = np.array([1 / 5.645**2])
     found = refine(rough, FORMS["cubic"], angle + 0.04, CU)
-    assert edges_of("cubic", found.metric)[0] == pytest.approx(5.64, rel=1e-5)
+    assert cell_edges("cubic", found.metric)[0] == pytest.approx(5.64, rel=1e-5)
     assert found.shift.zero == pytest.approx(0.04, abs=1e-4)
     assert found.matched.all()

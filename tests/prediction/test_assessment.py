@@ -13,15 +13,15 @@ from cmed_jax.powder.preparation import PeakList, prepare
 from cmed_jax.prediction.assessment import (
     EXPLAINED,
     IMPURE,
-    LEAST_ROOM,
-    MOST_ROOM,
+    LARGEST_VOLUME,
+    SMALLEST_VOLUME,
     Explanation,
     Unexplained,
     assess,
     unexplained,
 )
-from cmed_jax.solution.calculated import Implied
-from cmed_jax.solution.isostructural import Analogue, explain
+from cmed_jax.solution.calculated import CalculatedPattern
+from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
 
 NAME = "NaCl like KBr"
 CU = RADIATIONS["CuKa"]
@@ -36,8 +36,8 @@ def test_what_is_explained_in_a_usual_volume_goes_together():
 @pytest.mark.parametrize("anode", ["CrKa", "FeKa", "CoKa", "MoKa", "AgKa"])
 def test_a_volume_tells_of_which_anode_the_radiation_was(anode):
     """Lines keep their angles: a cell is too large by as much as the wavelength is too long."""
-    room = (RADIATIONS[anode] / CU) ** 3
-    assessment = assess([Explanation(NAME, 0.12, room)], RADIATIONS[anode], "AB")
+    relative_volume = (RADIATIONS[anode] / CU) ** 3
+    assessment = assess([Explanation(NAME, 0.12, relative_volume)], RADIATIONS[anode], "AB")
     assert not assessment.consistent
     assert "the wavelength looks wrong" in assessment.sentence
     assert "with CuKa, 1.5419 angstrom" in assessment.sentence
@@ -67,7 +67,7 @@ def test_where_nothing_explains_the_pattern_the_formula_is_to_be_checked():
 
 
 def test_the_limits_leave_no_room_for_the_next_anode():
-    assert LEAST_ROOM < 1 < MOST_ROOM < (RADIATIONS["CoKa"] / CU) ** 3
+    assert SMALLEST_VOLUME < 1 < LARGEST_VOLUME < (RADIATIONS["CoKa"] / CU) ** 3
 
 
 def test_without_any_explanation_nothing_is_said():
@@ -81,7 +81,7 @@ def lines_of(angles, areas, widths):
 
 def implied_of(*lines):
     columns = np.array(lines, float).reshape(-1, 2)
-    return Implied(np.zeros(1), np.zeros(1), columns, 1.0, 0.1)
+    return CalculatedPattern(np.zeros(1), np.zeros(1), columns, 1.0, 0.1)
 
 
 def test_a_line_is_explained_by_a_tenth_of_it_within_its_width():
@@ -119,9 +119,9 @@ def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
         crystal = Structure.from_spacegroup(group, Lattice.cubic(edge), ["K", "Br"], sites)
         numbers = np.array([site.specie.Z for site in crystal])
         known = Material(name, crystal.lattice.matrix, numbers, crystal.frac_coords)
-        (found,) = explain(measured, parse_composition("NaCl")[0], [known], 1)
-        left = unexplained(measured.peaks, found.implied)
-        heard[name] = Explanation(found.name, found.rwp, found.room, left)
+        (found,) = match_pattern(measured, parse_composition("NaCl")[0], [known], 1)
+        left = unexplained(measured.peaks, found.calculated)
+        heard[name] = Explanation(found.name, found.rwp, found.relative_volume, left)
     odd = {x for x, (each, *_) in zip(lines.x, lines.hkls, strict=True) if each["hkl"][0] % 2}
     assert heard["MgO"].unexplained == Unexplained()
     assert heard["CsCl"].unexplained.share > IMPURE
@@ -131,12 +131,14 @@ def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
 
 
 @pytest.mark.parametrize(
-    "fault", [{"unexplained": Unexplained(2 * IMPURE)}, {"room": 2 * MOST_ROOM}]
+    "fault", [{"unexplained": Unexplained(2 * IMPURE)}, {"relative_volume": 2 * LARGEST_VOLUME}]
 )
 def test_a_rejected_crystal_does_not_answer_for_one_of_the_same_name(fault):
     """Structure types share formulas; here the rejected crystal fits better than the accepted."""
     crystals = [
-        Analogue(Material(name, np.eye(3), np.array([22]), np.zeros((1, 3)), 1), "SnO2", 0.9)
+        IsostructuralMatch(
+            Material(name, np.eye(3), np.array([22]), np.zeros((1, 3)), 1), "SnO2", 0.9
+        )
         for name in ("rutile", "brookite")
     ]
     accepted, rejected = (

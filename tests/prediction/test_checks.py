@@ -9,15 +9,15 @@ from cmed_jax.crystal import cell_contents
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.data.domain import Familiar
+from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.io.pattern import pattern_of_columns
 from cmed_jax.physics.artefact_ranges import LABORATORY, SYNCHROTRON
 from cmed_jax.powder.preparation import Preparation, prepare
-from cmed_jax.prediction.predict import checks
-from cmed_jax.solution.calculated import Implied
-from cmed_jax.solution.isostructural import Analogue
+from cmed_jax.prediction import checks
+from cmed_jax.solution.calculated import CalculatedPattern
+from cmed_jax.solution.isostructural import IsostructuralMatch
 
-FAMILIAR = Familiar((11, 17), (225,), (0, 9, *[20] * 16), 4.0)
+DOMAIN = TrainingDomain((11, 17), (225,), (0, 9, *[20] * 16), 4.0)
 PLAIN = Preparation(shift=False)
 SALT = primitive_lattice((5.64, 5.64, 5.64, 90, 90, 90), "F")
 
@@ -32,7 +32,7 @@ def pattern(stop=90.0, width=0.15, start=12.0, lines=6):
 
 
 def test_a_usual_pattern_is_passed_in_silence():
-    assert checks.check_pattern(pattern(), LABORATORY, FAMILIAR) == []
+    assert checks.check_pattern(pattern(), LABORATORY, DOMAIN) == []
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_usual_pattern_is_passed_in_silence():
     ],
 )
 def test_what_is_unusual_about_a_pattern_is_said(unusual, artefacts, said):
-    found = checks.check_pattern(pattern(**unusual), artefacts, FAMILIAR)
+    found = checks.check_pattern(pattern(**unusual), artefacts, DOMAIN)
     assert {each.severity for each in found} == {"note"}
     sentences = [each.message for each in found]
     assert any(said in sentence for sentence in sentences), sentences
@@ -67,10 +67,10 @@ def test_a_list_of_peaks_is_new_to_a_network_of_profiles():
 
 def test_elements_that_were_never_seen_are_named():
     told, _ = parse_composition("NaClO3")
-    ((code, _, sentence),) = checks.check_elements(told, FAMILIAR)
+    ((code, _, sentence),) = checks.check_elements(told, DOMAIN)
     assert code == "unknown_element"
     assert "no training crystal holds O:" in sentence
-    assert checks.check_elements(parse_composition("NaCl")[0], FAMILIAR) == []
+    assert checks.check_elements(parse_composition("NaCl")[0], DOMAIN) == []
     assert checks.check_elements(told, None) == []
 
 
@@ -99,7 +99,7 @@ def test_a_cell_has_room_for_whole_formula_units(formula, cell, centring, units,
 def test_many_units_are_not_counted_by_their_volume():
     told, _ = parse_composition("NaCl")
     assert cell_contents.electrons(2 * SALT, told) is None  # eight of them, or seven, or nine
-    assert cell_contents.room(2 * SALT, told) == pytest.approx(1, abs=0.1)
+    assert cell_contents.relative_cell_volume(2 * SALT, told) == pytest.approx(1, abs=0.1)
     eight = np.repeat([11, 17], 8)
     large = Material("salt", 2 * SALT, eight, np.random.default_rng(0).random((16, 3)), 225)
     assert cell_contents.electrons(2.005 * SALT, told, [large]) == 8 * 28
@@ -109,22 +109,23 @@ def test_many_units_are_not_counted_by_their_volume():
 def test_nothing_is_said_of_elements_that_no_known_crystal_holds():
     told, _ = parse_composition("NaAt")
     assert checks.check_cell(0.1 * SALT, told) == []
-    assert cell_contents.room(SALT, told) == 1
+    assert cell_contents.relative_cell_volume(SALT, told) == 1
     assert cell_contents.electrons(SALT, told) is None
 
 
 def test_a_prediction_that_does_not_explain_its_pattern_is_doubted():
     nothing = np.zeros(3)
-    poor = Implied(nothing, nothing, np.zeros((1, 2)), 0.41, 0.93)
+    poor = CalculatedPattern(nothing, nothing, np.zeros((1, 2)), 0.41, 0.93)
     good = dataclasses.replace(poor, cosine=0.95, rwp=0.2)
     ((*_, sentence),) = checks.check_agreement(poor)
     assert "cosine 0.41, Rwp 0.93" in sentence
     assert checks.check_agreement(good) == []
     salt = Material("salt", SALT, np.array([11, 17]), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), 225)
-    ((*_, sentence),) = checks.check_agreement(poor, [Analogue(salt, "KBr", 0.9, good)])
+    ((*_, sentence),) = checks.check_agreement(poor, [IsostructuralMatch(salt, "KBr", 0.9, good)])
     assert "; NaCl like KBr does (cosine 0.95, Rwp 0.20)" in sentence
     assert (
-        "does (" not in checks.check_agreement(poor, [Analogue(salt, "KBr", 0.9, poor)])[0].message
+        "does ("
+        not in checks.check_agreement(poor, [IsostructuralMatch(salt, "KBr", 0.9, poor)])[0].message
     )
 
 
@@ -137,7 +138,7 @@ def test_a_centred_cell_that_is_given_as_primitive_names_its_centring(group, edg
     centring = {225: "F", 229: "I", 166: "R"}[group]
     lattice = primitive_lattice(cell, centring)
     crystal = Material("x", lattice, np.array([11]), np.zeros((1, 3)), group)
-    believed = Analogue(crystal, "Na", 1.0)
+    believed = IsostructuralMatch(crystal, "Na", 1.0)
     ((*_, said),) = checks.check_centring(1.003 * primitive_lattice(cell), believed)
     assert f"holds {number} primitive cells of Na like Na" in said
     assert f"give centring {centring}" in said

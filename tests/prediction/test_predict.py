@@ -119,8 +119,8 @@ def test_a_prediction_knows_its_run_and_its_limits(ask, dataset):
 def test_a_cell_that_is_given_is_filled_and_implies_a_pattern(ask):
     found = ask(cell=(5.64, 5.64, 5.64, 90, 90, 90), centring="F", grid=(12, 12, 12))
     assert np.linalg.det(found.lattice) == pytest.approx(5.64**3 / 4)
-    assert 0 <= found.implied.cosine <= 1
-    assert 0 <= found.implied.rwp <= 1
+    assert 0 <= found.calculated.cosine <= 1
+    assert 0 <= found.calculated.rwp <= 1
     assert found.cells == ()
 
 
@@ -130,7 +130,7 @@ def test_a_cell_is_sought_among_lattices_of_the_training_crystals(ask):
     assert all(cell.lattice_type.startswith("cubic") for cell in found.cells)
     assert {cell.origin for cell in found.cells} == {"the predicted density"}
     np.testing.assert_array_equal(found.lattice, found.cells[0].lattice)
-    assert found.implied is not None
+    assert found.calculated is not None
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_known_crystals_explain_a_pattern_beside_the_network(ask, known):
     (analogue,) = ask(analogues=3, structures=known).analogues
     assert analogue.crystal.material_id == "salt"
     assert analogue.parameters[:3] == pytest.approx(5.64, rel=1e-3)
-    assert analogue.implied.cosine > 0.99
+    assert analogue.calculated.cosine > 0.99
 
 
 def test_the_cell_of_a_known_crystal_is_a_candidate_with_its_origin(ask, known):
@@ -400,7 +400,7 @@ def test_a_measured_pattern_is_answered_by_the_crystal_that_is_believed(ask, ope
     np.testing.assert_allclose(found.density, expected, atol=0.01 * expected.max())
     np.testing.assert_array_equal(found.lattice, expert.refined.crystal.lattice)
     assert found.density.mean() * np.linalg.det(found.lattice) == pytest.approx(28, rel=1e-3)
-    assert found.implied.cosine > 0.99
+    assert found.calculated.cosine > 0.99
 
 
 @pytest.mark.parametrize(

@@ -120,11 +120,11 @@ def test_the_card_says_data_licence_and_use(said):
 
 def test_the_card_says_how_measurements_spoil_it_and_of_what_figures_are(made, results):
     curve = {"label": "nm", "values": [100, 1], "log": True, "ssim": [0.91, 0.42], "interval": []}
-    spoilt = {"materials": 6, "ideal": 0.93, "curves": {"Size": curve}}
-    config, _, familiar, _ = restore(made)
-    found = json.loads(results.read_text()) | {"degradation": spoilt}
+    perturbed = {"materials": 6, "ideal": 0.93, "curves": {"Size": curve}}
+    config, _, domain, _ = restore(made)
+    found = json.loads(results.read_text()) | {"degradation": perturbed}
     found["run"]["weights"] ^= 1
-    text = card(released.read_manifest(made), config, familiar, [found, found])
+    text = card(released.read_manifest(made), config, domain, [found, found])
     assert text.count("### cubic, test: 6 crystals") == 2
     assert "| Size, nm | 100: 0.910, 1: 0.420 |" in text
     assert "0.930 on ideal patterns" in text
@@ -145,10 +145,10 @@ def test_a_gate_is_released_with_its_network(release, gated, tmp_path, made, sai
 
 
 def test_the_card_says_who_answered(made, results):
-    config, _, familiar, _ = restore(made)
+    config, _, domain, _ = restore(made)
     found = json.loads(results.read_text())
     found["run"]["known"] = "training"
-    text = card(released.read_manifest(made), config, familiar, [found])
+    text = card(released.read_manifest(made), config, domain, [found])
     assert "the network with crystals refined from known ones (training)\n" in text
 
 

@@ -16,7 +16,7 @@ from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.query import ConventionalCell
 from cmed_jax.prediction.result import Prediction
-from cmed_jax.solution.calculated import Implied
+from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.cell_search import CellCandidate
 
 ANGLES = np.array([27.37, 31.70, 45.44, 56.47])
@@ -70,7 +70,7 @@ def profile(bins):
     angle = np.arange(20.0, 60.0, 0.05)
     background = 200 * np.exp(-angle / 30)
     lines = np.exp(-(((angle - ANGLES[:, None]) / 0.1) ** 2))
-    implied = background + 10 * lines.sum(axis=0)
+    calculated = background + 10 * lines.sum(axis=0)
     return dataclasses.replace(
         bins,
         std=0.1 * bins.density,
@@ -85,7 +85,9 @@ def profile(bins):
         lattice=PRIMITIVE,
         conventional=ConventionalCell(CONVENTIONAL, "F", 225),
         cells=(CellCandidate("cubic F", CONVENTIONAL, PRIMITIVE, 0.9, UNSHIFTED),),
-        implied=Implied(angle, implied, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4321),
+        calculated=CalculatedPattern(
+            angle, calculated, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4321
+        ),
         assessment=Assessment(False, "check the <wavelength>"),
         electrons=28.0,
     )
@@ -95,5 +97,7 @@ def profile(bins):
 def peaks(profile):
     """From a list of peaks that came as columns."""
     listed = prepared(ANGLES, AREAS, np.zeros(4), None, "peaks")
-    implied = Implied(ANGLES, AREAS, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4)
-    return dataclasses.replace(profile, std=None, prepared=listed, implied=implied, cells=())
+    calculated = CalculatedPattern(
+        ANGLES, AREAS, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4
+    )
+    return dataclasses.replace(profile, std=None, prepared=listed, calculated=calculated, cells=())

@@ -52,9 +52,9 @@ DEGRADATION = {"materials": 5, "ideal": 0.85, "curves": {"Crystallite size": CUR
 def report():
     baselines = {"nearest in both": scores(0.9, 1, 0), "substitution": scores(0.6, 2, 0)}
     controls = {"wrong pattern": scores(0.5, 3, 0), "wrong composition": scores(0.8, 4, 0)}
-    kin = np.resize([0, 1], N).astype(np.int32)
+    overlap = np.resize([0, 1], N).astype(np.int32)
     run = {"checkpoint": "runs/<demo>", "split": "test", "config": {"steps": 3}}
-    return results(scores(0.8, 0), baselines, controls, run, kin, DEGRADATION)
+    return results(scores(0.8, 0), baselines, controls, run, overlap, DEGRADATION)
 
 
 def test_it_asks_for_nothing_from_outside(report):

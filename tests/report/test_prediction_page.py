@@ -64,7 +64,7 @@ def test_the_figures_of_the_agreement_are_shown(profile, peaks):
     text = page(profile)
     assert "0.432" in text
     assert "cosine 0.870" in text
-    assert "implies no pattern" in page(dataclasses.replace(profile, implied=None))
+    assert "implies no pattern" in page(dataclasses.replace(profile, calculated=None))
     assert "difference" in Outline(text).classes
     assert "difference" not in Outline(page(peaks)).classes
 
@@ -151,7 +151,7 @@ def test_a_long_profile_is_thinned_without_losing_its_peaks(profile):
     long = dataclasses.replace(
         profile.prepared, measured=measured, background=0 * angle, net=intensity
     )
-    text = page(dataclasses.replace(profile, prepared=long, implied=None))
+    text = page(dataclasses.replace(profile, prepared=long, calculated=None))
     line, _ = (x for x in re.findall(r'<path class="given" d="M([^V"]*)"', text) if "L" in x)
     numbers = np.array(re.findall(r"\d+", line), int).reshape(-1, 2)
     assert len(numbers) < 7000

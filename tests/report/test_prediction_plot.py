@@ -24,6 +24,6 @@ def test_the_measured_and_the_implied_pattern_are_drawn_as_they_are(profile):
     drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
     np.testing.assert_array_equal(drawn["measured"], profile.prepared.measured.intensity)
     np.testing.assert_array_equal(drawn["background"], profile.prepared.background)
-    np.testing.assert_array_equal(drawn["implied, Rwp 0.43"], profile.implied.intensity)
-    difference = profile.prepared.measured.intensity - profile.implied.intensity
+    np.testing.assert_array_equal(drawn["implied, Rwp 0.43"], profile.calculated.intensity)
+    difference = profile.prepared.measured.intensity - profile.calculated.intensity
     np.testing.assert_allclose(np.diff(drawn["difference"]), np.diff(difference), atol=1e-9)

@@ -14,7 +14,7 @@ from cmed_jax.physics.density import electron_density
 from cmed_jax.physics.simulation import crystal_of
 from cmed_jax.powder.indexing import Shift
 from cmed_jax.powder.preparation import Preparation, prepare
-from cmed_jax.solution.calculated import imply, imply_crystal
+from cmed_jax.solution.calculated import calculate_crystal_pattern, calculate_pattern
 
 SITES = [[0, 0, 0], [0.25, 0.25, 0.25]]
 FLUORITE = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.463), ["Ca", "F"], SITES)
@@ -36,17 +36,17 @@ def density(structure):
 
 
 def test_the_density_of_the_crystal_implies_its_pattern(prepared):
-    implied = imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
-    assert implied.cosine > 0.995
-    assert implied.rwp < 0.25
-    np.testing.assert_array_equal(implied.two_theta, prepared.measured.two_theta)
+    calculated = calculate_pattern(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
+    assert calculated.cosine > 0.995
+    assert calculated.rwp < 0.25
+    np.testing.assert_array_equal(calculated.two_theta, prepared.measured.two_theta)
     measured = prepared.measured.intensity
-    assert np.abs(implied.intensity - measured).max() < 0.1 * measured.max()
+    assert np.abs(calculated.intensity - measured).max() < 0.1 * measured.max()
 
 
 def test_its_lines_have_the_measured_areas(prepared):
-    implied = imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
-    angle, area = implied.lines.T
+    calculated = calculate_pattern(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
+    angle, area = calculated.lines.T
     for position, known in zip(prepared.peaks.two_theta, prepared.peaks.area, strict=True):
         together = area[np.abs(angle - position) < 0.1].sum()
         assert together == pytest.approx(known, rel=0.1, abs=0.02 * area.max())
@@ -57,7 +57,9 @@ def test_a_polarised_beam_is_implied_as_it_is_measured():
     drawn = simulate_pattern(FLUORITE, start=5.0, stop=60.0, instrument=device)
     measured = pattern_of_columns(drawn.lines[:, 1], drawn.lines[:, 2], 0.8)
     plain, told = (
-        imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepare(measured, options)).rwp
+        calculate_pattern(
+            density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepare(measured, options)
+        ).rwp
         for options in (Preparation(), Preparation(monochromator=90.0))
     )
     assert told < 1e-3 < 0.1 < plain
@@ -70,10 +72,10 @@ def test_a_crystal_implies_what_its_density_does_and_its_dispersion(wavelength):
     cell = blende.get_primitive_structure()
     truth = lines_of_gemmi(blende, wavelength)
     prepared = prepare(pattern_of_columns(*truth, wavelength), Preparation(shift=False))
-    without = imply(density(cell), cell.lattice.matrix, prepared)
+    without = calculate_pattern(density(cell), cell.lattice.matrix, prepared)
     numbers = np.array(cell.atomic_numbers)
     crystal = Material("blende", cell.lattice.matrix, numbers, cell.frac_coords)
-    found = imply_crystal(crystal, prepared)
+    found = calculate_crystal_pattern(crystal, prepared)
     assert found.rwp < 0.01 < without.rwp
     np.testing.assert_allclose(found.intensity, truth[1], atol=0.01 * truth[1].max())
 
@@ -106,14 +108,17 @@ def test_points_weigh_by_the_standard_deviations_of_the_file(prepared):
     time = np.where(measured.two_theta < 60, 0.1, 4.0)
     sigma = np.sqrt(np.maximum(measured.intensity, 1) / time)
     merged = replace(prepared, measured=replace(measured, sigma=sigma))
-    implied = imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, merged)
-    left = measured.intensity - implied.intensity
+    calculated = calculate_pattern(density(PRIMITIVE), PRIMITIVE.lattice.matrix, merged)
+    left = measured.intensity - calculated.intensity
     weight = 1 / np.maximum(sigma**2, 0.01 * sigma[measured.intensity.argmax()] ** 2)
     expected = np.sqrt((weight @ left**2) / (weight @ prepared.net**2))
-    assert implied.rwp == pytest.approx(expected, rel=1e-9)
-    assert implied.rwp != imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared).rwp
+    assert calculated.rwp == pytest.approx(expected, rel=1e-9)
+    assert (
+        calculated.rwp
+        != calculate_pattern(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared).rwp
+    )
     unknown = replace(prepared, measured=replace(measured, sigma=np.zeros_like(sigma)))
-    assert imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, unknown).rwp < 0.25
+    assert calculate_pattern(density(PRIMITIVE), PRIMITIVE.lattice.matrix, unknown).rwp < 0.25
 
 
 @pytest.mark.parametrize("wrong", ["density", "cell", "shift"])
@@ -124,14 +129,14 @@ def test_what_is_wrong_shows(prepared, wrong):
         lattice = 1.01 * lattice
     if wrong == "shift":
         shift = Shift(0.3)
-    implied = imply(density(structure), lattice, prepared, shift)
-    assert implied.cosine < 0.8
-    assert 0.6 < implied.rwp <= 1
+    calculated = calculate_pattern(density(structure), lattice, prepared, shift)
+    assert calculated.cosine < 0.8
+    assert 0.6 < calculated.rwp <= 1
 
 
 def test_a_list_of_peaks_is_compared_as_well():
     drawn = simulate_pattern(FLUORITE, 1.54184, start=15.0, stop=110.0)
     prepared = prepare(pattern_of_columns(drawn.lines[:, 1], drawn.lines[:, 2], 1.54184))
-    implied = imply(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
-    assert implied.cosine > 0.99
-    np.testing.assert_allclose(implied.intensity, drawn.lines[:, 2], atol=3)
+    calculated = calculate_pattern(density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepared)
+    assert calculated.cosine > 0.99
+    np.testing.assert_allclose(calculated.intensity, drawn.lines[:, 2], atol=3)

@@ -9,7 +9,7 @@ from cmed_jax.crystal.composition import Knowledge, anonymous_formula, parse_com
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.records import Recipe
 from cmed_jax.physics.patterns import BINS, MO_K_ALPHA
-from cmed_jax.solution.prototypes import templates_of
+from cmed_jax.solution.prototypes import prototypes_of
 from cmed_jax.solution.solve import solve
 
 WHOLE = np.ones(BINS, np.float32)
@@ -51,8 +51,8 @@ def solved(pattern):
     def solved(told, knowledge, known=KNOWN):
         composition, _ = parse_composition(told)
         formula = anonymous_formula(composition) if knowledge == Knowledge.FULL else None
-        templates = templates_of(known, formula, Recipe())
-        return solve(templates, pattern, composition, knowledge, WHOLE)
+        prototypes = prototypes_of(known, formula, Recipe())
+        return solve(prototypes, pattern, composition, knowledge, WHOLE)
 
     return solved
 
@@ -97,10 +97,10 @@ def test_cells_of_the_source_do_not_matter(solved):
 
 @pytest.mark.parametrize("known", [[], KNOWN[:2], KNOWN[3:]], ids=["none", "unusable", "others"])
 def test_where_no_crystal_is_of_the_type_there_are_no_templates(known):
-    assert templates_of(known, "AB", Recipe()) is None
+    assert prototypes_of(known, "AB", Recipe()) is None
 
 
 def test_without_a_pattern_there_is_no_answer():
     composition, knowledge = parse_composition("NaCl")
-    templates = templates_of(KNOWN, "AB", Recipe())
-    assert solve(templates, np.zeros(BINS, np.float32), composition, knowledge, WHOLE) == []
+    prototypes = prototypes_of(KNOWN, "AB", Recipe())
+    assert solve(prototypes, np.zeros(BINS, np.float32), composition, knowledge, WHOLE) == []

@@ -16,9 +16,9 @@ from cmed_jax.evaluation.baselines import baselines, substitution
 from cmed_jax.evaluation.controls import without_composition, without_pattern
 from cmed_jax.evaluation.metrics import pearson, ssim
 from cmed_jax.solution.profiles import REACH, STEP, fit_scales
-from cmed_jax.solution.prototypes import Templates, canonical_crystals, crystal_kind
-from cmed_jax.solution.site_assignments import assignments
-from cmed_jax.solution.substitution import ranked
+from cmed_jax.solution.prototypes import Prototypes, canonical_crystals, crystal_kind
+from cmed_jax.solution.site_assignments import site_assignments
+from cmed_jax.solution.substitution import substituted_candidates
 from tests.structures import (
     CENTRE,
     ORIGIN,
@@ -45,13 +45,13 @@ TRAINING = [
 
 
 @pytest.fixture(scope="module")
-def templates():
-    return Templates.of(*split(TRAINING), Recipe())
+def prototypes():
+    return Prototypes.of(*split(TRAINING), Recipe())
 
 
 @pytest.fixture(scope="module")
-def generator(templates):
-    return substitution(templates, otherwise=nothing)
+def generator(prototypes):
+    return substitution(prototypes, otherwise=nothing)
 
 
 FOUND = {
@@ -94,10 +94,10 @@ def test_it_has_no_answer_where_nothing_tells(generator):
         assert not generator(unknown).any()
 
 
-def test_nearest_in_both_answers_instead(templates):
+def test_nearest_in_both_answers_instead(prototypes):
     training, _ = split(TRAINING)
     held_out, _ = split([cubic("Fm-3m", 6.0, Al=ORIGIN, Mn=CENTRE, Cu=QUARTER)])
-    found = baselines(training, templates)
+    found = baselines(training, prototypes)
     query = full_query(held_out)
     np.testing.assert_array_equal(found["substitution"](query), found["nearest in both"](query))
     assert "substitution" not in baselines(training)
@@ -111,36 +111,43 @@ def test_each_query_is_answered_for_itself(generator):
         np.testing.assert_array_equal(generator(full_query(one))[0], together[row])
 
 
-def test_few_crystals_of_one_type_are_tried(templates, monkeypatch):
-    potassium_fluoride, magnesia, caesium_chloride = templates.kinds[:3]
+def test_few_crystals_of_one_type_are_tried(prototypes, monkeypatch):
+    potassium_fluoride, magnesia, caesium_chloride = prototypes.kinds[:3]
     assert potassium_fluoride == magnesia
     assert potassium_fluoride != caesium_chloride
     held_out, _ = split([FOUND["other elements and another size"]])
-    crystals = ranked(templates, held_out.pattern[0], held_out.composition[0])
+    crystals = substituted_candidates(prototypes, held_out.pattern[0], held_out.composition[0])
     # Sodium and chlorine may trade places in rock salt, caesium chloride and zinc blende alike.
     assert sorted(crystal.space_group for crystal in crystals) == [216, 221, 225, 225]
     assert all(set(crystal.numbers) == {11, 17} for crystal in crystals)
     assert crystals[0].space_group == 225
-    monkeypatch.setattr("cmed_jax.solution.prototypes.OF_KIND", 1)
-    crystals = ranked(templates, held_out.pattern[0], held_out.composition[0])
+    monkeypatch.setattr("cmed_jax.solution.prototypes.TRIED_OF_KIND", 1)
+    crystals = substituted_candidates(prototypes, held_out.pattern[0], held_out.composition[0])
     assert sorted(crystal.space_group for crystal in crystals) == [216, 221, 225]
 
 
-def test_places_that_symmetry_does_not_exchange_are_tried_apart(templates):
+def test_places_that_symmetry_does_not_exchange_are_tried_apart(prototypes):
     half_heusler = FOUND["the one order of three"]
     held_out, _ = split([half_heusler])
-    crystals = ranked(templates, held_out.pattern[0], held_out.composition[0])
+    crystals = substituted_candidates(prototypes, held_out.pattern[0], held_out.composition[0])
     assert len(crystals) == 3  # of six ways: the origin and the centre are alike
 
 
 @settings(deadline=None)
+@pytest.fixture(scope="module")
+def heusler():
+    """A crystal whose atoms lie at quarters, and its kind."""
+    structure = cubic("Fm-3m", 6.0, Al=ORIGIN, Mn=CENTRE, Cu=QUARTER)
+    (crystal,) = canonical_crystals([material("heusler", structure)])
+    return crystal, crystal_kind(crystal)
+
+
 @given(moved=arrays(float, (4, 3), elements=st.floats(-1e-9, 1e-9)))
-def test_rounding_errors_do_not_change_the_kind_of_a_crystal(moved):
-    """Atoms at quarters, as in a Heusler compound, lie on no boundary of the rounding."""
-    heusler = cubic("Fm-3m", 6.0, Al=ORIGIN, Mn=CENTRE, Cu=QUARTER)
-    (crystal,) = canonical_crystals([material("heusler", heusler)])
+def test_rounding_errors_do_not_change_the_kind_of_a_crystal(heusler, moved):
+    """Atoms at quarters lie on no boundary of the rounding."""
+    crystal, kind = heusler
     nearly = replace(crystal, frac_coords=crystal.frac_coords + moved)
-    assert crystal_kind(nearly) == crystal_kind(crystal)
+    assert crystal_kind(nearly) == kind
 
 
 def test_no_special_place_lies_on_a_boundary_between_kinds():
@@ -170,48 +177,48 @@ def test_no_special_place_lies_on_a_boundary_between_kinds():
 def test_elements_are_assigned_in_every_way_that_keeps_the_amounts(numbers, composition, expected):
     vector = np.zeros(119, np.float32)
     vector[list(composition)] = list(composition.values())
-    found = [tuple(assigned.tolist()) for assigned in assignments(np.array(numbers), vector)]
+    found = [tuple(assigned.tolist()) for assigned in site_assignments(np.array(numbers), vector)]
     assert len(found) == len(set(found))
     assert set(found) == expected
 
 
 @pytest.mark.parametrize("scale", [0.8, 0.97, 1.0, 1.05, 1.25])
-def test_the_scale_of_a_cell_is_found_by_its_lines(templates, scale):
+def test_the_scale_of_a_cell_is_found_by_its_lines(prototypes, scale):
     grown = TRAINING[7].copy()
     grown.scale_lattice(TRAINING[7].volume * scale**3)
-    (profile,) = Templates.of(*split([grown]), Recipe()).profiles
-    scales, agreements = fit_scales(templates.profiles[[7]], profile)
+    (profile,) = Prototypes.of(*split([grown]), Recipe()).profiles
+    scales, agreements = fit_scales(prototypes.profiles[[7]], profile)
     np.testing.assert_allclose(np.log(scales), np.log(scale), atol=STEP)
     assert agreements[0] > 0.8
 
 
-def test_scales_stay_within_reach(templates):
-    moved = np.roll(templates.profiles[0], 300)
-    scales, _ = fit_scales(templates.profiles, moved)
+def test_scales_stay_within_reach(prototypes):
+    moved = np.roll(prototypes.profiles[0], 300)
+    scales, _ = fit_scales(prototypes.profiles, moved)
     assert (np.abs(np.log(scales)) <= REACH + 1e-9).all()
 
 
 def test_crystals_of_another_split_are_refused():
     examples, crystals = split(TRAINING[:2])
     with pytest.raises(ValueError, match="1 structures are not those of the 2 training examples"):
-        Templates.of(examples, crystals[1:], Recipe())
+        Prototypes.of(examples, crystals[1:], Recipe())
 
 
-def test_templates_of_crystals_are_those_of_their_records(templates):
+def test_templates_of_crystals_are_those_of_their_records(prototypes):
     """Their lines are exact, and not in the bins of a pattern, whose strongest alone are kept."""
     _, crystals = split(TRAINING)
-    simulated = Templates.of_crystals(crystals, Recipe())
-    assert simulated.kinds == templates.kinds
-    np.testing.assert_array_equal(simulated.formulas, templates.formulas)
-    np.testing.assert_array_equal(simulated.elements, templates.elements)
-    alike = np.sum(simulated.profiles * templates.profiles, axis=1)
+    simulated = Prototypes.of_crystals(crystals, Recipe())
+    assert simulated.kinds == prototypes.kinds
+    np.testing.assert_array_equal(simulated.formulas, prototypes.formulas)
+    np.testing.assert_array_equal(simulated.elements, prototypes.elements)
+    alike = np.sum(simulated.profiles * prototypes.profiles, axis=1)
     assert alike.min() > 0.85
-    np.testing.assert_array_equal((simulated.profiles @ templates.profiles.T).argmax(1), range(9))
+    np.testing.assert_array_equal((simulated.profiles @ prototypes.profiles.T).argmax(1), range(9))
 
 
 def test_crystals_need_no_records_to_be_found(generator):
     _, crystals = split(TRAINING)
-    simulated = substitution(Templates.of_crystals(crystals, Recipe()), otherwise=nothing)
+    simulated = substitution(Prototypes.of_crystals(crystals, Recipe()), otherwise=nothing)
     held_out, _ = split([FOUND["a type among three"], FOUND["a free coordinate"]])
     answers = simulated(full_query(held_out))[:, 0]
     np.testing.assert_array_less(0.99, ssim(held_out.densities([0, 1]), answers))
@@ -219,7 +226,7 @@ def test_crystals_need_no_records_to_be_found(generator):
 
 def test_no_crystals_are_refused():
     with pytest.raises(ValueError, match="there are no crystals to begin from"):
-        Templates.of_crystals([], Recipe())
+        Prototypes.of_crystals([], Recipe())
 
 
 def test_crystals_of_any_source_are_brought_to_their_primitive_cells():

@@ -13,7 +13,7 @@ import pytest
 
 from cmed_jax.io.integrity import Damaged, checksum
 from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint, load_model, read_config
-from cmed_jax.training.integrity import Unsaved
+from cmed_jax.training.integrity import SaveFailed
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import TrainState
 
@@ -267,7 +267,7 @@ def test_what_cannot_be_written_is_said_with_what_is_left(tmp_path):
         folder.rename(tmp_path / "elsewhere")
         folder.touch()
         message = rf"cannot write a checkpoint in {folder} \(.*Not a directory.*same command again"
-        with pytest.raises(Unsaved, match=message):
+        with pytest.raises(SaveFailed, match=message):
             checkpoints.save(5, at(5), None)
         folder.unlink()
         (tmp_path / "elsewhere").rename(folder)

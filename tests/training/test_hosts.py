@@ -16,17 +16,24 @@ import jax
 import pytest
 
 from cmed_jax.config import HostsConfig
-from cmed_jax.training.hosts import agreed, as_first_says, check_alike, joined, leads, said_by_all
+from cmed_jax.training.hosts import (
+    allgather_text,
+    broadcast_from_primary,
+    check_alike,
+    is_primary,
+    joined,
+    raise_together,
+)
 from cmed_jax.training.stop import stop_on_signals
 
 ROOT = Path(__file__).parents[2]
 
 
 def speak():
-    print(leads())  # of process 0 alone
-    print(said_by_all(f"I am {jax.process_index()}"), file=sys.stderr)
+    print(is_primary())  # of process 0 alone
+    print(allgather_text(f"I am {jax.process_index()}"), file=sys.stderr)
     check_alike({"seed": 1})
-    print(as_first_says({"score": jax.process_index() + 0.1}), file=sys.stderr)
+    print(broadcast_from_primary({"score": jax.process_index() + 0.1}), file=sys.stderr)
 
 
 def disagree():
@@ -34,7 +41,7 @@ def disagree():
 
 
 def fail():
-    with agreed():
+    with raise_together():
         if jax.process_index():
             raise OSError("no such data")
 
@@ -47,7 +54,7 @@ def stop():
             if stop.asked():
                 print(f"signal {stop.signal} after step {step}", file=sys.stderr)
                 return
-            said_by_all("")  # as the steps of a training do
+            allgather_text("")  # as the steps of a training do
             time.sleep(0.01)
 
 
@@ -152,11 +159,11 @@ def test_impossible_options_are_named(options, message):
 def test_one_process_is_alone(monkeypatch):
     for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
         monkeypatch.setenv(name, "1")  # in a larger allocation, perhaps
-    with joined(HostsConfig()), agreed():
-        assert leads()
-        assert said_by_all("alone") == ["alone"]
+    with joined(HostsConfig()), raise_together():
+        assert is_primary()
+        assert allgather_text("alone") == ["alone"]
         check_alike({"any": 1})
-    with pytest.raises(OSError, match="full"), agreed():
+    with pytest.raises(OSError, match="full"), raise_together():
         raise OSError("full")
 
 

@@ -113,12 +113,12 @@ def test_a_record_that_is_not_finite_ends_a_stream_with_its_name(dataset, monkey
     inputs = opened(dataset, "streaming")
     read = module.Records.read
 
-    def spoilt(self, rows):
+    def perturbed(self, rows):
         examples = read(self, rows)
         examples.pattern[2] = np.nan
         return examples
 
-    monkeypatch.setattr(module.Records, "read", spoilt)
+    monkeypatch.setattr(module.Records, "read", perturbed)
     name = inputs.material_id[inputs.rows[0][2]]
     with pytest.raises(ValueError, match=f"the records of {name} hold numbers that are not finite"):
         next(inputs.batches(every(1)))

@@ -12,11 +12,11 @@ import pytest
 
 from cmed_jax.training import speed as module
 from cmed_jax.training.log import Log, timed
-from cmed_jax.training.speed import Speed
+from cmed_jax.training.speed import Throughput
 
 
 def speed(first=0):
-    return Speed(first, queries=1000, flops=1e9, peak=None)
+    return Throughput(first, queries=1000, flops=1e9, peak=None)
 
 
 def lines(folder):

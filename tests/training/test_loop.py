@@ -19,9 +19,9 @@ from cmed_jax.training.inputs import Inputs, open_inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.loop import Diverged, dispatches, fit
 from cmed_jax.training.parallel import DataParallel
-from cmed_jax.training.speed import Speed
+from cmed_jax.training.speed import Throughput
 from cmed_jax.training.step import TrainState, initial_state, make_step
-from cmed_jax.training.stop import Stop
+from cmed_jax.training.stop import StopRequest
 
 EVERY = LoopConfig(log_every=2, validate_every=4, checkpoint_every=3)
 
@@ -47,7 +47,7 @@ def run(tmp_path):
     """Run the loop over a state that counts its steps."""
 
     def run(*, first=0, steps=10, config=EVERY, stop=None, then=lambda number, metrics: metrics):
-        speed = Speed(first, queries=1, flops=1.0, peak=None)
+        speed = Throughput(first, queries=1, flops=1.0, peak=None)
         checkpoints, log = Recorder(), Log(tmp_path, first, steps, speed)
 
         def step(state, table, batches, number):
@@ -71,7 +71,7 @@ def run(tmp_path):
                 log=log,
                 checkpoints=checkpoints,
                 validate=lambda state: {"ssim": state.parameters / 10},
-                stop=stop or Stop(),
+                stop=stop or StopRequest(),
             )
         return reached, checkpoints.saved
 
@@ -121,7 +121,7 @@ def test_a_run_that_is_done_does_nothing(run):
 
 
 def test_asked_to_stop_it_saves_the_step_that_it_is_in(run):
-    stop = Stop()
+    stop = StopRequest()
 
     def ask(number, metrics):
         stop.signal = signal.SIGTERM if number == 4 else None
@@ -175,7 +175,7 @@ def test_a_steady_loop_moves_nothing_but_batches_and_metrics(dataset, tmp_path, 
     def run(first, state):
         """Six steps in three dispatches; the last one is validated, and gives the state away."""
         reached = []
-        with Log(tmp_path, first, first + 6, Speed(first, 1, 1.0, None)) as log:
+        with Log(tmp_path, first, first + 6, Throughput(first, 1, 1.0, None)) as log:
             fit(
                 step,
                 state,
@@ -186,7 +186,7 @@ def test_a_steady_loop_moves_nothing_but_batches_and_metrics(dataset, tmp_path, 
                 log=log,
                 checkpoints=Recorder(),
                 validate=lambda state: reached.append(state) or {"ssim": 1.0},
-                stop=Stop(),
+                stop=StopRequest(),
             )
         return reached[0]
 

@@ -140,7 +140,7 @@ def test_four_devices_train_as_one_does():
         "--xla_backend_optimization_level=0"  # it compiles more than it computes
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", __file__],
+        [sys.executable, "-W", "error", "-W", os.environ["PYTHONWARNINGS"], __file__],
         env=os.environ | settings,
         capture_output=True,
         text=True,

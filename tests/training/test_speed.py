@@ -3,7 +3,7 @@
 import pytest
 
 from cmed_jax.training import speed as module
-from cmed_jax.training.speed import Speed
+from cmed_jax.training.speed import Throughput
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def clock(monkeypatch):
 
 
 def test_a_lap_counts_what_was_done_in_it_and_leaves_pauses_out(clock):
-    speed = Speed(100, queries=1000, flops=2e9, peak=1e10)
+    speed = Throughput(100, queries=1000, flops=2e9, peak=1e10)
     clock.now += 6
     with speed.paused():
         clock.now += 4
@@ -35,11 +35,11 @@ def test_a_lap_counts_what_was_done_in_it_and_leaves_pauses_out(clock):
 
 
 def test_an_unknown_peak_is_not_guessed(clock):
-    assert "share_of_peak" not in Speed(0, 1, 1.0, peak=None).lap(1)
+    assert "share_of_peak" not in Throughput(0, 1, 1.0, peak=None).lap(1)
 
 
 def test_waiting_is_the_time_between_asking_and_getting(clock):
-    speed = Speed(0, queries=1, flops=1.0, peak=None)
+    speed = Throughput(0, queries=1, flops=1.0, peak=None)
 
     def slow():
         for number in range(3):

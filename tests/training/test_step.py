@@ -138,10 +138,14 @@ def test_fresh_patterns_depend_on_seed_step_and_place(table):
     measured = table._replace(lines=Lines(s, intensity))
     graph, state = initial_state(BASE.build(nnx.Rngs(0)), optax.sgd(RATE))
 
-    def loss(seed=0, number=0, place=0):
+    @cache
+    def compiled(seed):
         config = StepConfig(AugmentationConfig(artefacts=LABORATORY, noise=0.0))
-        step = jax.jit(make_step(graph, optax.sgd(RATE), config, seed))
-        return float(step(state, measured, *batch([1, 4], first=place), number)[1]["loss"])
+        return jax.jit(make_step(graph, optax.sgd(RATE), config, seed))
+
+    def loss(seed=0, number=0, place=0):
+        drawn = compiled(seed)(state, measured, *batch([1, 4], first=place), number)
+        return float(drawn[1]["loss"])
 
     assert loss() == loss()
     assert len({loss(), loss(seed=1), loss(number=1), loss(place=1)}) == 4
@@ -191,11 +195,11 @@ def test_densities_are_asked_for_where_they_were_stored(shared):
 @pytest.mark.parametrize("column", ["pattern", "composition", "density", "density_scale"])
 def test_records_that_are_not_finite_are_named(dataset, column):
     examples = load_examples(dataset, "train")
-    spoilt = getattr(examples, column).copy()
-    spoilt[[3, 5]] = np.nan
+    perturbed = getattr(examples, column).copy()
+    perturbed[[3, 5]] = np.nan
     first, second = examples.material_id[[3, 5]]
     with pytest.raises(ValueError, match=f"the records of {first}, {second} hold numbers that are"):
-        Table.of(dataclasses.replace(examples, **{column: spoilt}))
+        Table.of(dataclasses.replace(examples, **{column: perturbed}))
 
 
 def gradient_after(table, network, steps=3, **how):

@@ -1,7 +1,6 @@
 """The builder: materials of a source become records of pattern and density."""
 
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
@@ -23,8 +22,10 @@ from cmed_jax.crystal.splits import DROPPED, assign_splits
 from cmed_jax.data import schema
 from cmed_jax.data.dataset import PROVENANCE, REFUSED, differences, part_name
 from cmed_jax.data.records import Recipe
+from cmed_jax.io.lock import held
 from tfds_builders.cmed.workers import Pool, Shard, Writer, worker_pool, write_shard
 
+LOCK = ".lock"
 SHARD = 128
 """Materials of a shard, whose physics a worker computes at once: about a second of its time."""
 
@@ -268,15 +269,12 @@ def _read(source: Source) -> tuple[dict[str, Material], list[Refusal]]:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold a directory against other builds; the lock goes with the process, however it ends."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ValueError(f"another job is building {directory}: wait for it") from None
-    finally:
-        os.close(descriptor)
+    """Hold a directory against other builds, and leave no file of the lock in it."""
+    with held(directory / LOCK, f"another job is building {directory}: wait for it"):
+        try:
+            yield
+        finally:
+            (directory / LOCK).unlink(missing_ok=True)
 
 
 def _remove_leftovers(directory: Path) -> None:
