@@ -1,14 +1,14 @@
-"""How exactly powder lines agree with pymatgen's: `python benchmarks/agreement.py`.
+"""Agreement of powder lines with pymatgen's: `python benchmarks/agreement.py`.
 
-Embedded materials of all seven crystal systems, Mo and Cu K-alpha up to two-theta = 180 degrees, in
-double and in single precision.
+The benchmark compares embedded materials of all seven crystal systems, for Mo and Cu K-alpha up to
+two-theta = 180 degrees, in double and in single precision.
 
-pymatgen joins what falls into one of its bins of 1e-5 degrees and drops what is weaker than 1e-5 of
-the strongest. To compare arithmetic and not habits, its bins are made narrower and its cut taken
-away, and lines of both closer than 3e-7 1/angstrom count as one. It stands at their centroid in s,
-weighted by |F|^2 times multiplicity: towards 180 degrees neither two-theta nor the
-Lorentz-polarization factor is linear over even so short a way. A line that one of the two lacks is
-a difference in intensity.
+pymatgen joins lines that fall into one of its bins of 1e-5 degrees, and drops lines weaker than
+1e-5 of the strongest. To compare only the arithmetic, its bins are made narrower and its cut is
+removed, and lines of both packages closer than 3e-7 1/angstrom count as one. That line is placed at
+their centroid in s, weighted by |F|^2 times multiplicity: towards 180 degrees neither two-theta nor
+the Lorentz-polarization factor is linear even over so short a distance. A line that one package
+lacks counts as a difference in intensity.
 """
 
 import multiprocessing
@@ -42,9 +42,9 @@ from cmed_jax.physics.patterns import (
 RADIATION = ("MoKa", "CuKa")
 PRECISION = {"float64": np.float64, "float32": np.float32}
 TOGETHER = 3e-7
-"""Lines of the two packages that are closer count as one, 1/angstrom."""
+"""The distance below which lines of the two packages count as one, 1/angstrom."""
 STRONG = 1e-5
-"""Share of the strongest line above which positions are compared."""
+"""The share of the strongest line above which positions are compared."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Options:
     """Compare powder lines with pymatgen's.
 
     Attributes:
-        materials: how many.
-        largest: volume of the cells, angstrom^3: pymatgen needs minutes for the largest ones.
+        materials: number of materials.
+        largest: largest volume of a cell, angstrom^3; pymatgen needs minutes for the largest ones.
     """
 
     materials: int = 500
@@ -61,7 +61,7 @@ class Options:
 
 
 def chosen(options: Options) -> list[Material]:
-    """Return materials of the crystal systems in turn."""
+    """Return materials, taken from the crystal systems in turn."""
     systems = defaultdict(list)
     for item in open_source(None):
         if not isinstance(item, Refusal) and item.volume < options.largest:
@@ -75,7 +75,7 @@ def chosen(options: Options) -> list[Material]:
 
 
 def theirs(material: Material, wavelength: float) -> Float[np.ndarray, "2 m"]:
-    """Return two-theta and intensity of pymatgen's lines, without what it joins and drops."""
+    """Return two-theta and intensity of pymatgen's lines, without its joining and its cut."""
     AbstractDiffractionPatternCalculator.TWO_THETA_TOL = 1e-9
     AbstractDiffractionPatternCalculator.SCALED_INTENSITY_TOL = 0
     structure = Structure(material.lattice, material.numbers.tolist(), material.frac_coords)

@@ -1,11 +1,11 @@
-"""Crystals found again through others, from measurements: `python benchmarks/analogues.py`.
+"""Recovery of crystals through isostructural ones: `python benchmarks/analogues.py`.
 
 Embedded materials of all crystal systems are measured under conditions drawn from the `laboratory`
-preset with a copper tube: background, noise, zero shift and displacement, texture, an impurity, a
-range that begins and ends somewhere. The pattern is prepared as one from a file, and the known
-crystals are the embedded ones without any of the same formula: as if the compound were new.
+preset with a copper tube: background, noise, zero shift and displacement, texture, an impurity, and
+a random range of angles. The pattern is prepared like one from a file. The known crystals are the
+embedded ones without any of the same formula, as if the compound were new.
 
-Printed is, by crystal system, how often the first analogue, and any of five, is the material's
+The output, by crystal system, is how often the first match, and any of five, has the material's
 structure (pymatgen's StructureMatcher, without scaling), how often the first has its volume per
 atom within 1 %, and the SSIM of the first one's density with the material's own, 0 where none was
 found.
@@ -45,18 +45,18 @@ from cmed_jax.solution.isostructural import find_isostructural
 
 COPPER = replace(LABORATORY, anodes=("Cu",))
 GRID = Grid(5.0, 120.0, 5750, wavelength=RADIATIONS["CuKa"])
-"""Steps of 0.02 degrees."""
+"""The measured grid, in steps of 0.02 degrees."""
 MATCHER = StructureMatcher(ltol=0.02, scale=False)
 LISTED = 5
 
 
 @dataclass(frozen=True)
 class Options:
-    """Find crystals again through others.
+    """Find crystals again through isostructural ones.
 
     Attributes:
-        materials: how many.
-        largest: volume of their cells, angstrom^3.
+        materials: number of materials.
+        largest: largest volume of their cells, angstrom^3.
         seed: of the choice and of the measurements.
     """
 
@@ -66,7 +66,7 @@ class Options:
 
 
 class Found(NamedTuple):
-    """What became of one material."""
+    """The result of the search for one material."""
 
     first: bool
     among: bool
@@ -76,7 +76,7 @@ class Found(NamedTuple):
 
 
 def chosen(known: Sequence[Material], options: Options) -> list[Material]:
-    """Return materials of the crystal systems in turn, in their canonical cells."""
+    """Return materials, taken from the crystal systems in turn, in their canonical cells."""
     rng = np.random.default_rng(options.seed)
     systems = defaultdict(list)
     for row in rng.permutation(len(known)):
@@ -99,7 +99,7 @@ def measured(crystal: Crystal, key: jax.Array) -> MeasuredPattern:
 
 
 def search(material: Material, known: Sequence[Material], key: jax.Array) -> Found:
-    """Measure a material, and look for it among known crystals of other formulas."""
+    """Measure a material, and search for it among known crystals of other formulas."""
     crystal = Crystal.of(material.lattice, material.numbers, material.frac_coords)
     pattern = measured(crystal, key)
     others = [each for each in known if each.formula != material.formula]

@@ -1,12 +1,13 @@
-"""What an atom takes up: `python benchmarks/atomic_volumes.py [--materials FILES] [--write]`.
+"""Fit of atomic volumes: `python benchmarks/atomic_volumes.py [--materials FILES] [--write]`.
 
 Two volumes of each element, in ionic and in other compounds (`cmed_jax.crystal.atomic_volumes`),
-are fitted to the volumes per atom of known crystals. The errors count relatively, and large ones
-less (an approximation of their absolute value), for some crystals have large pores. Where few
-crystals tell, an element has the other kind's volume. Printed are percentiles of ln of the true
-volume over the fitted one. The table in the package is of the embedded materials and of
-CrystalNet's cubic and trigonal ones together, those of their training splits alone: it is a feature
-of the gate's, and the held-out materials decide nothing that they are to test.
+are fitted to the volumes per atom of known crystals. The errors are relative. Large ones count less
+(an approximation of their absolute value), because some crystals have large pores. An element with
+few crystals of one kind has the volume of the other kind. The output is percentiles of ln of the
+true volume over the fitted one. The table in the package was fitted to the embedded materials
+together with the training splits of CrystalNet's cubic and trigonal materials. Held-out materials
+are not used, because the table is a feature of the gate and must not depend on the materials that
+test it.
 """
 
 import csv
@@ -27,9 +28,9 @@ from cmed_jax.crystal.splits import assign_splits
 
 PATH = Path(__file__).parents[1] / "cmed_jax" / "crystal" / "embedded" / TABLE
 FEW = 10
-"""Crystals of a kind by which the volume of an element is told."""
+"""The number of crystals of a kind below which the volume of an element is not fitted."""
 SMALL = 0.1
-"""Relative errors above this count less."""
+"""The relative error above which errors count less."""
 ROUNDS = 6
 PERCENTILES = (1, 5, 16, 50, 84, 95, 99)
 
@@ -40,7 +41,7 @@ class Options:
 
     Attributes:
         materials: sources beside the embedded crystals, such as files of JSON lines.
-        write: the table into the package.
+        write: write the table into the package.
     """
 
     materials: tuple[str, ...] = ()
@@ -50,7 +51,7 @@ class Options:
 def fit(
     fractions: Float[np.ndarray, "n 119"], volumes: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "119"]:
-    """Return what an atom of each element takes up, angstrom^3; 0 where too few crystals tell."""
+    """Return the volume of an atom of each element, angstrom^3; 0 with too few crystals."""
     weights = 1 / volumes
     for _ in range(ROUNDS):
         each, _ = scipy.optimize.nnls(fractions * weights[:, None], volumes * weights)
@@ -69,7 +70,7 @@ def fractions_and_volumes(
 
 
 def of_training(sources: Iterable[Iterable[Material | Refusal]]) -> list[Material]:
-    """Return the materials that no source holds out, its splits being those of a dataset."""
+    """Return the materials that no source holds out, with splits as in a dataset."""
     every = [[each for each in source if isinstance(each, Material)] for source in sources]
     splits = [assign_splits(materials) for materials in every]
     held_out = {name for split in splits for name, part in split.items() if part != "train"}

@@ -1,8 +1,8 @@
-"""What fresh patterns cost a step of training: `python benchmarks/augmentation.py --data DIR`.
+"""Cost of fresh patterns in a step of training: `python benchmarks/augmentation.py --data DIR`.
 
-Steps of the preset `demo` on stored patterns and on patterns measured afresh take turns, so that
-whatever else the machine does hits all of them alike. Printed are medians of the wall time and of
-the processor time of all threads, and the quotient by that of stored patterns.
+Steps of the preset `demo` on stored patterns alternate with steps on patterns measured afresh, so
+that other load on the machine affects both alike. The output is the median wall time, the median
+processor time of all threads, and their ratios to those of stored patterns.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ class Options:
 
     Attributes:
         data: directory of a dataset, such as data/cmed/cubic/2.0.0.
-        steps: of each kind.
-        lines: of each material.
+        steps: number of steps of each kind.
+        lines: number of lines of each material.
     """
 
     data: str
@@ -41,7 +41,7 @@ class Options:
 
 
 def compiled_step(config: Config, parallel: DataParallel) -> tuple[Compiled, TrainState]:
-    """Return the step of a configuration, and the state of a run that has not begun."""
+    """Return the step of a configuration, and the state at the start of a run."""
     optimizer = make_optimizer(config.optimizer, config.steps)
 
     def begin() -> tuple[nnx.GraphDef, TrainState]:

@@ -1,8 +1,9 @@
-"""Which B factor the densities of records need: `python benchmarks/b_factor.py`.
+"""The effect of the B factor on the densities of records: `python benchmarks/b_factor.py`.
 
-A density on 50 x 50 x 50 points carries 24 modes on each axis. A small B leaves structure factors
-that go on beyond them: in large cells the density then ripples about zero, and its maxima are too
-low. A large B wastes what small cells could show: the height of the maxima over all between.
+A density on 50 x 50 x 50 points carries 24 modes on each axis. With a small B the structure factors
+continue beyond them. In large cells the density then ripples about zero, and its maxima are too
+low. A large B loses detail that small cells could show, such as the height of the maxima above the
+space between them.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ from cmed_jax.physics.density import truncation
 
 B_FACTORS = (0.5, 1.0, 2.0, 4.0, 6.0, 8.0)
 EACH = 12
-"""Materials at either end."""
+"""The number of materials of each size."""
 
 
 def ends() -> dict[str, list[Crystal]]:

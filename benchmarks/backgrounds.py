@@ -1,9 +1,9 @@
-"""How well methods find a background that is known: `python -m benchmarks.backgrounds`.
+"""Accuracy of methods that find the background: `python -m benchmarks.backgrounds`.
 
-Embedded materials are simulated under conditions of the `laboratory` preset, drawn at random, Cu
-K-alpha, on 5,000 points, and counted. The area between the background that is found and
-the true one, and their difference, are printed as shares of the area of all peaks. By `--patterns`
-(a folder with `manifest.csv`, columns file, wavelength_A and cell) measured files follow: the net
+Embedded materials are simulated under random conditions of the `laboratory` preset, Cu K-alpha, on
+5,000 points, with counting noise. The area between the found and the true background, and their
+difference, are printed as shares of the area of all peaks. With `--patterns` (a folder with
+`manifest.csv`, columns file, wavelength_A and cell) measured files follow. Their figure is the net
 intensity more than a degree away from all lines of the known cell, where there should be none, in
 standard deviations of the counting.
 """
@@ -36,17 +36,17 @@ from cmed_jax.powder.background import Method, background
 from cmed_jax.powder.peaks import counting_noise
 
 POINTS = 5000
-"""Of the simulated patterns: one number for all, for which one program is compiled."""
+"""The number of points of every simulated pattern, fixed so that one program is compiled."""
 FAR = 1.0
-"""From all lines, degrees: there is background alone."""
+"""The distance from all lines beyond which only background is expected, degrees."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Compare methods of finding the background.
+    """Compare methods that find the background.
 
     Attributes:
-        materials: how many are simulated.
+        materials: number of simulated materials.
         stiffness: periods of the waves that a background follows to a half, degrees.
         patterns: a folder of measured files.
         seed: of the conditions.
@@ -60,7 +60,7 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """Counts, and what they are made of."""
+    """A simulated pattern: counts, and the parts that they consist of."""
 
     angle: Float[np.ndarray, " n"]
     counts: Float[np.ndarray, " n"]
@@ -87,7 +87,7 @@ def simulate(material: Material, seed: int) -> Simulated:
 
 
 def errors(one: Simulated, method: Method, stiffness: float) -> tuple[float, float]:
-    """Return the area between found and true background, and the excess, over that of the peaks."""
+    """Return the area between found and true background, and the excess, as shares of the peaks."""
     off = background(one.angle, one.counts, method, stiffness) - one.background
     return np.abs(off).sum() / one.peaks.sum(), off.sum() / one.peaks.sum()
 

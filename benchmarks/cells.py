@@ -1,10 +1,11 @@
-"""How often `find_cell` finds a cell that is known: `python -m benchmarks.cells --system trigonal`.
+"""Success rate of `find_cell` for known cells: `python -m benchmarks.cells --system trigonal`.
 
-Of embedded materials of a crystal system, exact densities, and their lines from 10 to 80 degrees of
-Cu K-alpha: without those under 1 % of the strongest, neighbours within 0.12 degrees as one, with a
-zero shift of up to 0.08 degrees that is not told, errors of 0.01 degrees in position and of 20 % in
-intensity, and a B factor of 0.3 to 1.5 angstrom^2. Every lattice type is tried. A cell that is
-wrong by more than 0.5 % in an edge, or of another lattice type, is not found.
+The benchmark uses exact densities of embedded materials of a crystal system, and their lines from
+10 to 80 degrees of Cu K-alpha. Lines under 1 % of the strongest are left out, and neighbours within
+0.12 degrees are joined. The lines have an unknown zero shift of up to 0.08 degrees, errors of 0.01
+degrees in position and of 20 % in intensity, and a B factor of 0.3 to 1.5 angstrom^2. Every lattice
+type is tried. A cell that is wrong by more than 0.5 % in an edge, or has another lattice type,
+counts as not found.
 """
 
 from dataclasses import dataclass
@@ -32,11 +33,11 @@ RIGHT = 0.005
 
 @dataclass(frozen=True)
 class Options:
-    """Seek the cells of exact densities.
+    """Search for the cells of exact densities.
 
     Attributes:
         system: of the crystals.
-        materials: how many, drawn at random.
+        materials: number of materials, drawn at random.
         seed: of the draw and of the errors.
     """
 
@@ -46,7 +47,7 @@ class Options:
 
 
 def measured_lines(crystal: Crystal, rng: np.random.Generator) -> MeasuredLines:
-    """Return lines as a measurement might give them."""
+    """Return simulated lines with the errors of a measurement."""
     s_max = 2 * np.sin(np.radians(STOP) / 2) / WAVELENGTH
     angle, strength = powder_lines(
         reflections(crystal, s_max=s_max, b_factor=rng.uniform(0.3, 1.5)), WAVELENGTH

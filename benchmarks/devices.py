@@ -1,8 +1,8 @@
-"""How nearly several devices end as one does: `python -m benchmarks.devices --data DIR`.
+"""Agreement of training on several devices with one: `python -m benchmarks.devices --data DIR`.
 
-Trains a preset for some steps on one device, on four with jit and with pmap (fake ones of the
-processor), and in two processes that each read their share, and prints by how much the parameters
-differ from those of the one device.
+The benchmark trains a preset for some steps in several ways: on one device, on four with jit and
+with pmap (emulated ones of the CPU), and in two processes that each read their share. It prints
+the differences of the parameters from those of the one device.
 """
 
 import os
@@ -32,16 +32,16 @@ WAYS = {
     "four devices, pmap": (TRAIN, 4, ("--parallel", "pmap")),
     "two processes": (PROCESSES, 1, ("--input", "streaming")),
 }
-"""How training is started, the devices of each process, and the options."""
+"""The ways of training: the launcher, the number of devices of each process, and the options."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Train in each way, and compare.
+    """Train in each way, and compare the results.
 
     Attributes:
         data: directory of a dataset, such as data/cmed/cubic/2.0.0.
-        preset: the network and how it is trained.
+        preset: the network and its training.
         steps: length of the training.
     """
 
@@ -51,7 +51,7 @@ class Options:
 
 
 def trained(way: str, options: Options, run: Path) -> Float[np.ndarray, " n"]:
-    """Return the parameters that a way of training ends with."""
+    """Return the parameters at the end of one way of training."""
     command, devices, more = WAYS[way]
     steps = str(options.steps)
     ending = ("--steps", steps, "--loop.validate-every", steps)

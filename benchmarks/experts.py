@@ -1,9 +1,9 @@
-"""What the gate learns, part by part: `python -m benchmarks.experts RUN`.
+"""Ablation of the gate, part by part: `python -m benchmarks.experts RUN`.
 
-Gates are trained on the same questions about training crystals, with a part left out in turn, and
-asked about all validation crystals (`cmed_jax.train_gate`, whose options this command takes).
-Beside them stand rules that learn nothing. Intervals are of the difference to the whole gate over
-materials. What is solved is kept in the run's folder; the run's own gate stays as it is.
+Gates are trained on the same queries about training crystals, each with one part left out, and
+scored on all validation crystals (with the options of `cmed_jax.train_gate`). Fixed rules without
+training are scored as well. Intervals are of the difference from the whole gate over materials.
+Solved queries are kept in the run's folder; the run's own gate is not changed.
 """
 
 from collections.abc import Iterator
@@ -27,25 +27,25 @@ from cmed_jax.mixture.gate_data import GateExamples
 from cmed_jax.train_gate import Options, gathered
 
 WHOLE = "gate"
-"""What the others are compared with."""
+"""The arm that the others are compared with."""
 
 
 def without_network(examples: GateExamples) -> GateExamples:
-    """Let the network answer only where no crystal does."""
+    """Return examples in which the network takes part only where there is no crystal."""
     present = examples.present.copy()
     present[:, 0] = ~present[:, 1:].any(axis=1)
     return examples._replace(present=present)
 
 
 def without_features(examples: GateExamples, columns: slice) -> GateExamples:
-    """Tell the gate nothing of some features."""
+    """Return examples in which some features are zero."""
     features = examples.features.copy()
     features[:, :, columns] = 0
     return examples._replace(features=features)
 
 
 def arms(options: Options) -> Iterator[tuple[str, Float[np.ndarray, " n"]]]:
-    """Yield each arm's name, and the similarity of its answers to the truth."""
+    """Yield each arm's name, and the similarity of its densities to the truth."""
     examples, asked = gathered(options)
     each = expert_similarities(asked)
     training = {"steps": options.steps, "batch": options.batch, "seed": options.seed}

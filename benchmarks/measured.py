@@ -1,12 +1,12 @@
 """Measured patterns beside the `laboratory` preset: `python benchmarks/measured.py FILE.csv ...`.
 
 Each pattern is rendered from a structure of the literature in the measured cell, under the
-conditions in the middle of every range of the preset, Cu K-alpha 1 and 2, on the file's own grid;
-nothing is fitted but the zero shift (and, by taking the cosine, the scale). Printed is the cosine
-between the two as they are, and with the preset's background left out, as it suits a file from
-which the background was taken off.
+conditions in the middle of every range of the preset, for Cu K-alpha 1 and 2, on the file's own
+grid. Only the zero shift (and, through the cosine, the scale) is fitted. The output is the cosine
+between the two patterns with the preset's background, and without it, which suits a file whose
+background was subtracted.
 
-The files are of two columns, two-theta in degrees and intensity. A `manifest.csv` beside them names
+The files have two columns, two-theta in degrees and intensity. A `manifest.csv` beside them gives
 formula, space group and cell (columns file, formula, spacegroup, cell).
 """
 
@@ -45,10 +45,10 @@ STRUCTURES = {
     "Al2O3": CORUNDUM,
     "MnO2": ("P4_2/mnm", [[0, 0, 0], [0.3046, 0.3046, 0]]),
 }
-"""Space group and sites of each element, in the order of the formula."""
+"""The space group and the sites of each element, in the order of the formula."""
 CLEAN = replace(LABORATORY, background=(0.0, 0.0), hump=(0.0, 0.0))
 SHIFTS = np.arange(-0.3, 0.3005, 0.005)
-"""Zero shifts that are tried, degrees."""
+"""The zero shifts that are tried, degrees."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Options:
 
     Attributes:
         patterns: the files.
-        out: draws them, where it is given.
+        out: a picture of the patterns to write.
     """
 
     patterns: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -83,7 +83,7 @@ def compare(path: Path) -> Comparison:
     Raises:
         ValueError: the manifest does not name the file, or its formula has no structure here.
     """
-    pattern = load_pattern(path, "CuKa")  # as all files of the manifest are
+    pattern = load_pattern(path, "CuKa")  # all files of the manifest are measured with it
     angle, intensity = pattern.two_theta, pattern.intensity
     lines = crystal_lines(path)
     cosine, shift, rendered = best_shift(lines, angle, intensity, LABORATORY)
@@ -100,7 +100,7 @@ def compare(path: Path) -> Comparison:
 
 
 def crystal_lines(path: Path) -> Lines:
-    """Return the lines of the material that the manifest names for a file."""
+    """Return the lines of the material that the manifest gives for a file."""
     with (path.parent / "manifest.csv").open() as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     if path.name not in rows:
@@ -124,7 +124,7 @@ def best_shift(
     intensity: Float[np.ndarray, " n"],
     artefacts: Artefacts,
 ) -> tuple[float, float, Float[np.ndarray, " n"]]:
-    """Return the cosine, the zero shift and the rendered pattern that agree best."""
+    """Return the cosine, the zero shift and the rendered pattern at the best agreement."""
     half = (angle[-1] - angle[0]) / (len(angle) - 1) / 2
     copper = RADIATIONS["CuKa"]
     grid = Grid(angle[0] - half, angle[-1] + half, len(angle), wavelength=copper)

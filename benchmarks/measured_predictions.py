@@ -1,18 +1,18 @@
-"""Measured files to densities: `python -m benchmarks.measured_predictions RUN --patterns FOLDER`.
+"""Predictions from measured files: `python -m benchmarks.measured_predictions RUN --patterns DIR`.
 
 Every file of a folder's `manifest.csv` (columns file, formula, spacegroup, wavelength_A, cell and
-mp_id) goes through `restore_and_predict` as a user's file does. Printed for each: the known cell;
-the cell that was found (one that is wrong by more than 0.5 % is not found); cosine and Rwp of the
-pattern that the prediction implies in it; and SSIM beside the independent-atom density of the known
-structure, which `--materials` (JSON lines, by mp_id) hold. What that density itself would reach
-stands beside it, in the cell that `find_cell` finds for it: no prediction can be expected to do
-better. Below stand by what the cell was found, how many electrons the density has in it and how
-many it should have, SSIM of the density that is scaled to these, what the best of the known
-crystals makes of the pattern (`cmed_jax.files.find_isostructural`), and what is said.
+mp_id) goes through `restore_and_predict` as a user's file does. The output for each file is the
+known cell, and the cell that was found (one that is wrong by more than 0.5 % counts as not found).
+Cosine and Rwp of the pattern calculated from the prediction in that cell follow. SSIM compares it
+with the independent-atom density of the known structure, which `--materials` holds (JSON lines, by
+mp_id). The same figures are given for that density itself, in the cell that `find_cell` finds for
+it: no prediction can be expected to do better. The lines below give the method that found the cell,
+the number of electrons of the density in it, the expected number, and SSIM of the density scaled to
+that number. They also give the explanation of the pattern by the best known crystal
+(`cmed_jax.solution.isostructural`), and the messages of the prediction.
 
-`--wrong` asks thrice more, with the wavelengths of other anodes and with the formula of the next
-file. Counted are the questions about which there are alarms: that pattern, wavelength and formula
-do not go together.
+`--wrong` repeats the queries with the wavelengths of other anodes and with the formula of the next
+file. It counts the queries that raise an alarm: that pattern, wavelength and formula do not agree.
 """
 
 import csv
@@ -43,21 +43,21 @@ from cmed_jax.solution.calculated import CalculatedPattern, calculate_pattern
 from cmed_jax.solution.cell_search import CellCandidate, find_cell, lattice_types_of
 
 RIGHT = 0.005
-"""Largest error of a cell that counts as found."""
+"""The largest error of a cell that counts as found."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Predict densities from measured files, and hold them against what is known.
+    """Predict densities from measured files, and compare them with known structures.
 
     Attributes:
         run: a run's folder, a checkpoint inside it, or a released model.
         patterns: a folder with `manifest.csv` and the files that it names.
         materials: files of JSON lines with the known structures.
-        wrong: ask with a wrong wavelength and a wrong formula as well.
+        wrong: repeat the queries with a wrong wavelength and a wrong formula as well.
         wavelengths: the wrong ones.
-        alone: ask the network alone, where known crystals answer beside it.
-        structures: known crystals to explain the patterns with; the embedded ones by default.
+        alone: use the network alone, without refined crystals.
+        structures: known crystals to explain the patterns with; by default the embedded ones.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -71,7 +71,7 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of a file."""
+    """The known facts about a file."""
 
     file: Path
     formula: str
@@ -92,7 +92,7 @@ def centring(space_group: int) -> str:
 
 
 def manifest(folder: Path) -> list[Known]:
-    """Read what is known of the files of a folder."""
+    """Read the known facts about the files of a folder."""
     with (folder / "manifest.csv").open() as file:
         return [
             Known(
@@ -118,12 +118,12 @@ def structures(paths: tuple[Path, ...], wanted: set[str]) -> dict[str, Material]
 
 
 def independent_atoms(crystal: Material) -> Float[np.ndarray, "a b c"]:
-    """Return the density that the dataset would hold of a crystal."""
+    """Return the density of a crystal, made as in the dataset."""
     return electron_density(Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords))
 
 
 def error_of_cell(lattice: Float[np.ndarray, "3 3"] | None, known: Known) -> float:
-    """Return the largest error of the primitive cell's edges and cosines; infinite for none."""
+    """Return the largest error of the primitive cell's edges and cosines; infinite for no cell."""
     if lattice is None:
         return np.inf
     ours, theirs = (cell_parameters(each) for each in (lattice, known.lattice))
@@ -147,7 +147,7 @@ def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
 
 
 def electrons_row(found: Prediction, truth: Material | None) -> str:
-    """Return by what the cell was found, and the electrons that the density has in it."""
+    """Return the method that found the cell, and the electrons of the density in it."""
     if found.lattice is None:
         return "    no cell"
     predicted = found.density.mean() * cell_volume(found.lattice)
@@ -159,7 +159,7 @@ def electrons_row(found: Prediction, truth: Material | None) -> str:
 
 
 def analogue_row(found: Prediction, known: Known) -> str:
-    """Return what the best of the known crystals makes of the pattern."""
+    """Return the explanation of the pattern by the best of the known crystals."""
     if not found.analogues:
         return "    no known crystal of the formula's type"
     best = found.analogues[0]
@@ -187,13 +187,13 @@ def _agreement(calculated: CalculatedPattern | None) -> str:
 def predict(
     restored: Restored, structures: str | None, file: Path, formula: str, wavelength: str
 ) -> Prediction:
-    """Predict from a file, its cell sought."""
+    """Predict from a file without its cell."""
     options: Any = {"wavelength": wavelength, "cell": "auto", "structures": structures}
     return restore_and_predict(restored, file, formula, **options)
 
 
 def told(answers: Sequence[Prediction]) -> str:
-    """Return about how many questions there are alarms, and about how many answers doubts."""
+    """Return the number of queries with alarms, and of predictions with doubts."""
     alarms, doubts = (
         sum(bool(getattr(found, kind)) for found in answers) for kind in ("alarms", "doubts")
     )

@@ -1,17 +1,17 @@
-"""How fast patterns and densities are computed: `python -m benchmarks.physics`.
+"""Speed of patterns and densities: `python -m benchmarks.physics`.
 
-Every contestant computes the powder lines of Mo K-alpha up to two-theta = 180 degrees of the same
-embedded materials, and bins them as the published pattern, in as many processes as there are cores
-(ours in one, whose compiler uses them all). Starting up and reading the structures are not counted;
-our compilation is. braggcalculator takes part where it is installed (it needs Python 3.12). The
-density is that of the records, 50 x 50 x 50 points.
+Every package computes the powder lines of Mo K-alpha up to two-theta = 180 degrees of the same
+embedded materials, and bins them as the published pattern. The others run in as many processes as
+there are cores; ours runs in one, whose compiler uses all cores. Start-up and reading the
+structures are not counted, but our compilation is. braggcalculator takes part where it is installed
+(it needs Python 3.12). The density is that of the records, 50 x 50 x 50 points.
 
-Where the time goes, on two cores: a quarter on the host, which lists and sorts the reflections of
+On two cores a quarter of the time is spent on the host, which lists and sorts the reflections of
 the sphere (6,300 pairs for the mean cubic material), mostly in a radix sort and in passes over the
-box that holds the sphere; three quarters in the sum over atoms, 40 multiplications and additions
-for the sine and cosine of every reflection and site, in 2 to 5 ns of a core, and four exponentials
-for every reflection and species. That is a third of what the vector units could do at best: the
-chain of additions in each series, and not the memory, is what holds it up.
+box that holds the sphere. Three quarters are spent in the sum over atoms: 40 multiplications and
+additions for the sine and cosine of every reflection and site, in 2 to 5 ns of a core, and four
+exponentials for every reflection and species. That is a third of the peak of the vector units. The
+limit is the chain of additions in each series, and not the memory.
 """
 
 import multiprocessing
@@ -38,12 +38,12 @@ SYSTEMS = ("cubic", "trigonal")
 
 @dataclass(frozen=True)
 class Options:
-    """Measure the physics engine beside others.
+    """Measure the physics engine beside other packages.
 
     Attributes:
-        materials: of each system, the first ones.
-        peers: of these, at even distances, for the others, which take longer.
-        processes: for the others.
+        materials: number of materials of each system, the first ones.
+        peers: number of these, evenly spaced, for the other packages, which take longer.
+        processes: number of processes for the other packages.
     """
 
     materials: int = 2000
@@ -75,7 +75,7 @@ def densities(materials: Sequence[Material]) -> float:
 
 
 def pymatgen(material: Material) -> Callable[[], object]:
-    """Return what is timed of pymatgen's powder calculator."""
+    """Return the timed function of pymatgen's powder calculator."""
     from pymatgen.analysis.diffraction.xrd import XRDCalculator
 
     calculator = XRDCalculator(MO_K_ALPHA)
@@ -89,7 +89,7 @@ def pymatgen(material: Material) -> Callable[[], object]:
 
 
 def braggcalculator(material: Material) -> Callable[[], object]:
-    """Return what is timed of braggcalculator."""
+    """Return the timed function of braggcalculator."""
     from braggcalculator import BraggCalculator
 
     structure = _structure(material)
@@ -112,7 +112,7 @@ def _structure(material: Material) -> object:
 
 
 def timed(make: Callable[[Material], Callable[[], object]], material: Material) -> float:
-    """Return the seconds that a contestant takes for one material."""
+    """Return the seconds that a package takes for one material."""
     pattern = make(material)
     start = time.perf_counter()
     pattern()
@@ -120,7 +120,7 @@ def timed(make: Callable[[Material], Callable[[], object]], material: Material) 
 
 
 def peer_rate(name: str, materials: Sequence[Material], processes: int) -> float:
-    """Return materials a second of another package, with every process at work."""
+    """Return the materials per second of another package, with all processes busy."""
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         pool.map(partial(timed, PEERS[name]), materials[:1] * 4 * processes, 1)  # imports
         seconds = pool.map(partial(timed, PEERS[name]), materials, 1)
@@ -130,13 +130,13 @@ def peer_rate(name: str, materials: Sequence[Material], processes: int) -> float
 def our_rate(
     measure: Callable[[Sequence[Material]], float], materials: Sequence[Material]
 ) -> float:
-    """Return materials a second, in a new process: its compilation counts."""
+    """Return our materials per second, in a new process: its compilation counts."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return len(materials) / pool.apply(measure, (materials,))
 
 
 def contestants(options: Options, materials: Sequence[Material]) -> Iterator[tuple[str, float]]:
-    """Yield who computes the patterns, and at which rate."""
+    """Yield the name and the rate of each package."""
     spread = np.unique(np.linspace(0, len(materials) - 1, options.peers).astype(int))
     for name in PEERS:
         if find_spec(name):

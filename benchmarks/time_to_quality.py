@@ -1,9 +1,10 @@
-"""What minutes of training are worth: `python -m benchmarks.time_to_quality --data D --run R`.
+"""Quality against training time: `python -m benchmarks.time_to_quality --data D --run R`.
 
-Trains a preset from scratch, or goes on with a run that was stopped, and prints for each validation
-the minutes of training that led to it, without those spent on validation and checkpoints, and the
-plain scores of all validation materials. The schedule of the learning rate ends with the last step,
-so the figures before it are of a run that is still under way: choose the steps by the minutes.
+The benchmark trains a preset from scratch, or continues a run that was stopped. For each validation
+it prints the minutes of training up to it, without those spent on validation and checkpoints, and
+the plain scores of all validation materials. The schedule of the learning rate ends with the last
+step. Earlier figures are therefore those of an unfinished run: choose the number of steps by the
+minutes.
 """
 
 import dataclasses
@@ -28,12 +29,12 @@ SCORES = ("ssim", "psnr", "nmae", "pearson")
 
 @dataclass(frozen=True)
 class Options:
-    """Train a preset, and print what is reached after how many minutes.
+    """Train a preset, and print its quality over the minutes of training.
 
     Attributes:
         data: directory of a dataset, such as data/cmed/cubic/2.0.0.
         run: folder of the run.
-        preset: the network and how it is trained.
+        preset: the network and its training.
         steps: length of the training.
         validate_every: steps between two validations.
     """
@@ -46,7 +47,7 @@ class Options:
 
 
 def configured(options: Options) -> Config:
-    """Return the preset's configuration; every validation material is scored each time."""
+    """Return the preset's configuration, in which every validation scores all materials."""
     loop = LoopConfig(
         validate_every=options.validate_every,
         validation_materials=len(load_examples(options.data, "validation")),
@@ -58,7 +59,7 @@ def configured(options: Options) -> Config:
 
 
 def curve(config: Config) -> list[dict[str, float]]:
-    """Return step, minutes and scores of each validation of a run that has ended."""
+    """Return step, minutes and scores of each validation of a finished run."""
     return [
         {"step": row["step"], "minutes": row["seconds"] / 60}
         | {name: row[f"validation/{name}"] for name in SCORES}

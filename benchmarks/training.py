@@ -1,11 +1,12 @@
-"""How fast training is, and where its time goes: `python -m benchmarks.training --data DIR`.
+"""Speed of training and its parts: `python -m benchmarks.training --data DIR`.
 
-For each preset, in batches of 128 crystals with 1,000 voxel queries each: steps and voxel queries a
+Each preset is measured in batches of 128 crystals with 1,000 voxel queries each, with the training
+split on the devices and streamed from the disk. The output is the steps and voxel queries per
 second, the floating-point operations of a step, the share of the devices' peak, and the share of
-the time that the loop waits for input, with the training split on the devices and streamed from the
-disk. Then the time of a step is divided: reading pattern and composition (encoder), answering the
-queries and comparing (decoder), the way back, and the rest (augmentation, gathering, optimizer).
-The parts are differences of programs that do more and more of a step.
+the time that the loop waits for input. The time of a step is then divided: reading pattern and
+composition (encoder), decoding the queries and comparing (decoder), the backward pass, and the rest
+(augmentation, gathering, optimizer). The parts are differences between programs that compute more
+and more of a step.
 """
 
 import dataclasses
@@ -42,14 +43,14 @@ class Options:
 
     Attributes:
         data: directory of a dataset, such as data/cmed/cubic/2.0.0.
-        presets: which networks.
-        inputs: where the training split lies.
+        presets: the networks.
+        inputs: where the training split is held.
         steps: measured steps of each.
         batch: crystals in a step.
         steps_per_dispatch: steps that the devices take without the host.
         precision: of the arithmetic.
-        remat: compute the insides of blocks again on the way back.
-        parts: divide the time of a step, in so many repetitions; 0 does not.
+        remat: recompute the activations inside blocks in the backward pass.
+        parts: repetitions for dividing the time of a step; 0 skips this.
     """
 
     data: str
@@ -87,9 +88,9 @@ def pace(config: Config, inputs: Inputs, options: Options, peak: float | None) -
     pending: PyTree = None
     for span, batches in zip(spans, speed.waiting(inputs.batches(spans)), strict=True):
         state, metrics = compiled(state, inputs.table, batches, span.start)
-        jax.device_get(pending)  # one dispatch late, as in training
+        jax.device_get(pending)  # one dispatch behind, as in training
         pending = metrics
-        if span.start == 0:  # it compiled
+        if span.start == 0:  # the first dispatch compiles
             jax.block_until_ready(state)
             speed.lap(each)
     jax.block_until_ready(state)

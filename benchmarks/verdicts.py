@@ -1,11 +1,11 @@
-"""How far the verdict on a question can be trusted: `python -m benchmarks.verdicts`.
+"""Reliability of the assessment of a query: `python -m benchmarks.verdicts`.
 
-Embedded materials are measured as in `benchmarks/analogues.py`, and asked about rightly, with the
-wavelength of other anodes, and with the formula of the next material; crystals of the formula that
-is asked about, and of the true one, are taken out of the known ones, as if the compound were new.
-Known crystals alone are heard, no network. Printed is how often the verdict is that the question is
-consistent, that it is not, or that nothing tells; and the same of other limits of Rwp and of the
-volume than those of `cmed_jax.prediction.assessment`, which were set so.
+Embedded materials are measured as in `benchmarks/analogues.py`. The queries are posed correctly,
+with the wavelengths of other anodes, and with the formula of the next material. Crystals of the
+queried and of the true formula are removed from the known ones, as if the compound were new. Only
+known crystals are considered, without a network. The output is how often the assessment is that the
+query is consistent, that it is not, or that it is open. The same follows for limits of Rwp and
+volume other than those of `cmed_jax.prediction.assessment`, which were chosen in this way.
 """
 
 from collections import defaultdict
@@ -35,21 +35,21 @@ from cmed_jax.prediction.assessment import Explanation, assess
 from cmed_jax.solution.isostructural import match_pattern
 
 HEARD = 3
-"""Analogues, as many as a prediction has by default."""
+"""The number of isostructural crystals, the default of a prediction."""
 LIMITS = (0.5, 0.6, 0.65, 0.7, 0.8)
-"""Of Rwp."""
+"""The limits of Rwp."""
 ROOMS = ((0.8, 1.25), (0.72, 1.35), (0.6, 1.6))
 
 Answers = dict[str, list[list[Explanation]]]
-"""Of each kind of question, what may explain the pattern, material by material."""
+"""The possible explanations of the pattern for each kind of query and each material."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Ask about simulated measurements, rightly and wrongly.
+    """Assess queries about simulated measurements, posed correctly and wrongly.
 
     Attributes:
-        materials: how many.
+        materials: number of materials.
         wavelengths: the wrong ones; the measurements are of copper.
         seed: of the choice and of the measurements.
     """
@@ -77,7 +77,7 @@ def heard(
 
 
 def ask(options: Options) -> Answers:
-    """Return what explains the measurements under each kind of question."""
+    """Return the explanations of the measurements for each kind of query."""
     known = [each for each in open_source(None) if not isinstance(each, Refusal)]
     materials = chosen(known, Drawn(materials=options.materials, seed=options.seed))
     keys = jax.random.split(jax.random.key(options.seed), len(materials))
@@ -97,7 +97,7 @@ def ask(options: Options) -> Answers:
 
 
 def counts(answers: Answers) -> dict[str, tuple[int, int, int]]:
-    """Return how often each kind of question is consistent, inconsistent, and open."""
+    """Return how often each kind of query is consistent, inconsistent, and open."""
     found = {}
     for kind, each in answers.items():
         used = RADIATIONS.get(kind, RADIATIONS["CuKa"])

@@ -1,4 +1,4 @@
-"""The command line: presets of a run, how commands read options, and how they answer mistakes."""
+"""The command line: presets of a run, parsing of options, and reporting of errors."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from cmed_jax.training.hosts import leave
 PARTIAL = AugmentationConfig(
     shift=0, noise=1e-3, full=0.7, no_ratios=0.1, missing_element=0.1, none=0.1
 )
-"""Every kind of knowledge; the positions of the lines are left alone, for they tell the cell."""
+"""An augmentation with every kind of knowledge; lines keep their places, which define the cell."""
 
 PRESETS: dict[str, tuple[str, Config]] = {
     "demo": (
@@ -56,9 +56,8 @@ PRESETS: dict[str, tuple[str, Config]] = {
     ),
 }
 
-
 ARTEFACTS: dict[str, Artefacts | None] = {"published": None, **ARTEFACT_PRESETS}
-"""Names of artefacts on the command line; Python and config.json state every range."""
+"""The names of artefacts on the command line; Python and config.json hold the full ranges."""
 
 REGISTRY = tyro.constructors.ConstructorRegistry()
 
@@ -67,7 +66,7 @@ REGISTRY = tyro.constructors.ConstructorRegistry()
 def _artefacts_by_name(
     kind: tyro.constructors.PrimitiveTypeInfo,
 ) -> tyro.constructors.PrimitiveConstructorSpec | None:
-    """Read an option of artefacts as one of their names."""
+    """Return the rule that reads an option of artefacts as one of their names."""
     if kind.type not in (Artefacts, Artefacts | None):
         return None
 
@@ -85,7 +84,7 @@ def _artefacts_by_name(
 
 
 def parse(args: list[str] | None = None) -> Config:
-    """Read a configuration from the command line: a preset, then what differs from it."""
+    """Read a configuration from the command line: a preset, then options that change it."""
     return tyro.extras.overridable_config_cli(
         PRESETS,
         prog="python -m cmed_jax.train",
@@ -96,11 +95,11 @@ def parse(args: list[str] | None = None) -> Config:
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Run a command and leave the process; a mistake or a fault is one sentence.
+    """Run a command and exit the process; an error is printed as one sentence.
 
-    Notes that an error was given on its way follow it. The exit code is 2, or 75 (EX_TEMPFAIL)
-    where the same command may succeed when it is started again: a device failed, or another process
-    is out of reach.
+    Notes attached to the error follow it. The exit code of an error is 2, or 75 (EX_TEMPFAIL) where
+    the same command may succeed when it is started again, because a device failed or another
+    process is out of reach.
     """
     try:
         code = command() or 0

@@ -1,4 +1,4 @@
-"""Set runs side by side: `python -m cmed_jax.compare RUN RUN ...`, after each was evaluated."""
+"""Compare evaluated runs: `python -m cmed_jax.compare RUN RUN ...`."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Options:
 
     Attributes:
         runs: folders of runs or of reports, or results.json files; differences are from the first.
-        split: which evaluation of a run to read.
+        split: the split of the evaluation that is read.
         out: a JSON file to write the comparison to.
     """
 

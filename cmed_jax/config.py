@@ -1,6 +1,6 @@
-"""The configuration of a run: what decides its weights, and how it is carried out.
+"""The configuration of a run: the options that decide its weights, and those of its execution.
 
-It imports nothing that trains, so that a prediction reads it without Grain and Orbax.
+This module imports no training code, so that predictions can read it without Grain and Orbax.
 """
 
 import dataclasses
@@ -17,18 +17,19 @@ Mode = Literal["jit", "pmap"]
 
 @dataclass(frozen=True)
 class StepConfig:
-    """What a step draws, and how it computes.
+    """The random choices and the arithmetic of a training step.
 
     Attributes:
         augmentation: artefacts and hidden knowledge.
-        shared_voxels: all crystals of a batch are asked at the same voxels, so that what depends
-            on the coordinate alone is computed once; else each draws its own (published).
-        precision: of the arithmetic; parameters are float32 in every case. tf32 rounds the factors
-            of matrix products where the device can, bfloat16 all that the layers compute.
-        remat: compute the insides of blocks again on the way back, in less memory and more time.
-        accumulate: parts of a batch that are taken one after the other, in the memory of one part.
-            The step is that of the whole batch, to rounding; but batch statistics (published) are
-            those of a part.
+        shared_voxels: use the same voxels for all crystals of a batch, so that terms of the
+            coordinate alone are computed once; otherwise each crystal draws its own (published).
+        precision: precision of the arithmetic; parameters are float32 in every case. tf32 rounds
+            the factors of matrix products on devices that support it, bfloat16 all computations of
+            the layers.
+        remat: recompute the insides of blocks in the backward pass, in less memory and more time.
+        accumulate: number of parts of a batch that are processed one after the other, in the memory
+            of one part. The step equals that of the whole batch, to rounding, except for batch
+            statistics (published), which are those of a part.
     """
 
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -44,18 +45,18 @@ class StepConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW (Adam where the weight decay is zero) and the course of its learning rate.
+    """AdamW (Adam where the weight decay is zero) and the schedule of its learning rate.
 
     Attributes:
-        learning_rate: the highest rate.
-        final_rate: the rate at the end of a cosine.
-        epsilon: size of a gradient below which a weight is no longer moved by whole steps. Adam
-            divides gradients by their sizes, and so the rounding of those that nearly vanish.
-        weight_decay: decoupled from the gradient (AdamW).
-        clip: largest norm of the gradient; 0 leaves it as it is.
+        learning_rate: highest rate.
+        final_rate: rate at the end of a cosine.
+        epsilon: size of a gradient below which a weight no longer moves by whole steps. Adam
+            divides gradients by their sizes, which amplifies the rounding errors of tiny ones.
+        weight_decay: weight decay, decoupled from the gradient (AdamW).
+        clip: largest norm of the gradient; 0 means no clipping.
         schedule: one cosine over the whole run, or the article's warm restarts.
-        warmup: steps of linear rise before one cosine.
-        first_cycle: steps of the first of the restarted cosines; each next one is twice as long.
+        warmup: number of steps of linear rise before the single cosine.
+        first_cycle: number of steps of the first restarted cosine; each next one is twice as long.
     """
 
     learning_rate: float = 1e-3
@@ -77,15 +78,15 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How often the loop does what; none of it changes the weights.
+    """The intervals of the training loop; they do not change the weights.
 
     Attributes:
-        log_every: steps between two lines of metrics.
-        validate_every: steps between two validations on full grids.
-        validation_materials: how many materials of the validation split these take.
-        checkpoint_every: steps between two checkpoints; a validation is always saved.
-        steps_per_dispatch: steps that the device takes without the host; more than one where a step
-            takes the device less than some milliseconds.
+        log_every: number of steps between two lines of metrics.
+        validate_every: number of steps between two validations on full grids.
+        validation_materials: number of materials of the validation split in a validation.
+        checkpoint_every: number of steps between two checkpoints; each validation is also saved.
+        steps_per_dispatch: number of steps of the device without the host. Use more than one where
+            a step takes less than a few milliseconds on the device.
     """
 
     log_every: int = 50
@@ -102,16 +103,16 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class HostsConfig:
-    """How the processes of a run find each other, where there are several.
+    """The addresses and time limits of the processes of a run with several processes.
 
     Tasks of SLURM and of Open MPI and the machines of a TPU pod find each other by themselves.
-    Elsewhere each process is told; what is not given here is taken from the environment:
-    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID.
+    Elsewhere each process needs these options. Options that are not given are read from the
+    environment variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
     Attributes:
-        coordinator: HOST:PORT of process 0, a port that is free there.
-        processes: how many there are.
-        process: which of them this one is, counted from 0.
+        coordinator: HOST:PORT of process 0, with a port that is free on its machine.
+        processes: number of processes.
+        process: number of this process, counted from 0.
         patience: seconds that processes wait for each other at the start.
         timeout: seconds of silence after which a process counts as dead, and the others end.
     """
@@ -137,23 +138,25 @@ class HostsConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that a run is made of.
+    """The complete configuration of a run.
 
     Attributes:
         data: directory of the dataset, such as data/cmed/cubic/2.0.0.
-        run: folder of the run; started again with the same options, it continues.
-        network: the architecture.
-        optimizer: the optimizer and its schedule.
-        step: what a step draws, and how it computes.
-        loop: how often to log, validate and save.
-        steps: length of the training.
-        batch: crystals in a step, over all devices.
-        seed: of everything that is random.
-        parallel: how several devices share the batch.
-        hosts: how several processes find each other.
-        input: resident puts the training split on the devices once, streaming reads it from the
-            disk all along; auto is resident where it takes at most half of a device's memory.
-        profile: write a trace of so many steps into the run's folder, for TensorBoard and Perfetto.
+        run: folder of the run; a run that is started again with the same options continues.
+        network: architecture of the network.
+        optimizer: optimizer and its schedule.
+        step: random choices and arithmetic of a training step.
+        loop: intervals of logging, validation and checkpoints.
+        steps: number of training steps.
+        batch: number of crystals in a step, over all devices.
+        seed: seed of all random numbers.
+        parallel: method by which several devices share the batch.
+        hosts: addresses and time limits of several processes.
+        input: place of the training split. resident puts it on the devices once, streaming reads it
+            from the disk throughout; auto is resident where it takes at most half of a device's
+            memory.
+        profile: number of steps in a trace, written into the run's folder for TensorBoard and
+            Perfetto; 0 for no trace.
     """
 
     data: str
@@ -189,10 +192,11 @@ class Config:
         return dataclasses.asdict(self) | {"kind": kind}
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the weights but for rounding; a run continues where it is the same.
+        """Return the options that decide the weights, up to rounding.
 
-        What fits a step into memory may change on the way, as devices may; but batch statistics
-        (published) are those of the parts in which a batch is taken.
+        A run continues only with the same identity. Options that save memory may change during a
+        run, as devices may. With batch statistics (published), `accumulate` is part of the
+        identity, because the statistics are those of a part of the batch.
         """
         operational = ("data", "run", "loop", "parallel", "hosts", "input", "profile")
         parts = {name: part for name, part in self.to_json().items() if name not in operational}
@@ -202,10 +206,10 @@ class Config:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
-        """Return the configuration that `to_json` wrote.
+        """Return the configuration from the values of `to_json`.
 
         Raises:
-            ValueError: another version of the package wrote it, in which it meant something else.
+            ValueError: another version of the package wrote the values, with other options.
         """
         parts = {name: part for name, part in values.items() if name != "kind"}
         try:

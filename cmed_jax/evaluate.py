@@ -1,7 +1,7 @@
 """Evaluate a run by the protocol: `python -m cmed_jax.evaluate RUN --split test`.
 
-`--report DIR` adds degradation curves and one page to look at. Without a run,
-`python -m cmed_jax.evaluate --data DIR` shows what needs no model.
+`--report DIR` adds robustness curves and a page for the browser. Without a run,
+`python -m cmed_jax.evaluate --data DIR` evaluates the baselines alone.
 """
 
 import json
@@ -40,24 +40,25 @@ class Options:
     Attributes:
         run: a run's folder, a checkpoint inside it, or the name or folder of a released network;
             without it the baselines alone are scored.
-        split: the materials to score.
-        data: directory of the dataset; without it the one that the run was trained on. A released
-            network does not know where that is.
+        split: the split that is scored.
+        data: directory of the dataset; by default the one that the run was trained on. It is
+            needed for a released network.
         samples: densities drawn for the published protocol (best of samples x 24 rotations).
-        pictures: materials to draw, from the best to the worst at even distances.
-        out: folder to write to; without it evaluation/SPLIT in the run's folder, and without a run
-            nothing is written. A released network needs it.
-        report: folder for the whole report, results.json with degradation curves, and one page,
-            index.html, that opens without a network; takes minutes more, and the place of `out`
-            and of the pictures.
+        pictures: number of materials to draw, evenly spaced from the best to the worst.
+        out: folder to write to; by default evaluation/SPLIT in the run's folder. Without a run, and
+            without this option, nothing is written. It is needed for a released network.
+        report: folder for the whole report: results.json with robustness curves, and index.html,
+            one page that opens offline. It takes some minutes more, and replaces `out` and the
+            pictures.
         seed: of the samples.
-        controls: ask differently about the same materials as well, which takes most of the time.
+        controls: also score the controls, which change the inputs for the same materials. This
+            takes most of the time.
         alone: score the network without its gate, and so without refined crystals.
-        known: the crystals that substitution and the gate's experts are made from, and kinship is
-            of: training, those of the dataset's training split; embedded, or another source of
-            materials, without what is scored.
+        known: the source of the known crystals for substitution, for the gate's experts, and for
+            the overlap of each material: training (the dataset's training split), embedded, or
+            another source of materials. The scored materials are left out.
         as_published: compute as the article's code does, with a plane of zeros in every density and
-            rotations beside the lattice; to set the two side by side, not to report.
+            rotations off the lattice; for comparison with the article only.
     """
 
     run: Annotated[Path | None, tyro.conf.Positional] = None
@@ -77,7 +78,8 @@ class Options:
 def evaluate_run(options: Options, console: Console | None = None) -> dict[str, Any]:
     """Return, print and write the results of the protocol for one run.
 
-    Writes `results.json`, and `pictures/*.png` or the page, into the folder that the options name.
+    `results.json`, and `pictures/*.png` or the page, are written into the folder that the options
+    name.
 
     Raises:
         FileNotFoundError: there is no checkpoint, or no dataset.
@@ -125,7 +127,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
 
 
 def evaluate_baselines(options: Options, console: Console | None = None) -> dict[str, Any]:
-    """Return and print the results of the baselines alone, and write them where `out` is given.
+    """Return and print the results of the baselines alone; write them if `out` is given.
 
     Raises:
         FileNotFoundError: there is no dataset.
@@ -144,7 +146,7 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
 
 
 def _own_folder(run: Path, split: str) -> Path:
-    """Return the folder of a run for the results of a split."""
+    """Return the folder within a run for the results of a split."""
     if released.find(run) is not None:
         raise ValueError(f"{run} is a released network, which keeps no results: give --out FOLDER")
     return run_folder(run) / "evaluation" / split

@@ -24,7 +24,7 @@ from cmed_jax.report.tables import STYLE, TABLE_WIDTH
 Outcome = Mapping[str, Any]
 
 ALONE: Outcome = {"name": "the network", "weight": 1.0}
-"""The contributing expert where only the network was asked."""
+"""The contributing expert where the network predicts alone."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Options:
     Attributes:
         patterns: files of measured patterns, or folders of them: columns of two-theta and intensity
             (.xy, .csv, ...), .cif, .xrdml, .ras, .rasx, .brml, .raw, .uxd, .fxye, .gsas.
-        output: the network, and what is written.
-        options: of every pattern.
+        output: the network, and the form of the output.
+        options: the options of every pattern.
         manifest: a CSV file with a pattern in each row: file, and any of composition, elements,
             wavelength, cell, centring.
-        out: the folder to write to: of halite.xy the densities, such as halite.npz, the page
-            halite.html, and structures that explain the pattern as well, halite.analogue-1.cif; and
-            results.json, of all.
+        out: the folder to write to. For halite.xy it receives the densities, such as halite.npz,
+            the page halite.html, and structures that also explain the pattern, such as
+            halite.analogue-1.cif. One results.json holds the figures of all patterns.
     """
 
     patterns: tyro.conf.Positional[tuple[Path, ...]]
@@ -50,12 +50,12 @@ class Options:
     out: Path = Path("predictions")
 
     def jobs(self) -> list[Job]:
-        """Return what is asked.
+        """Return the jobs of the command.
 
         Raises:
-            FileNotFoundError: a folder or the manifest is missing or empty.
-            ValueError: nothing is asked, the options of all patterns are unusable, the manifest
-                cannot be read, or two patterns have the same name.
+            FileNotFoundError: if a folder or the manifest is missing or empty.
+            ValueError: if there is no pattern, the options of all patterns are unusable, the
+                manifest cannot be read, or two patterns have the same name.
         """
         self.options.check()
         jobs = [Job(file, self.options) for file in pattern_files(self.patterns)]
@@ -86,7 +86,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _check_out(out: Path) -> None:
-    """What was once a file to write is now said by --formats."""
+    """Refuse an --out that looks like a file, as in earlier versions; --formats replaces it."""
     form = out.suffix.removeprefix(".")
     if form in get_args(Format):
         raise ValueError(
@@ -109,7 +109,7 @@ def _attempt(job: Job, output: Output, restored: Restored, out: Path) -> Outcome
 
 
 def _say(outcome: Outcome) -> None:
-    """Say what the user should know, a sentence a line."""
+    """Print the diagnostics and the error of a pattern, one sentence a line."""
     name = Path(outcome["file"]).name
     for each in outcome.get("diagnostics", ()):
         print(f"{each['severity']}: {name}: {each['message']}", file=sys.stderr)
@@ -119,12 +119,12 @@ def _say(outcome: Outcome) -> None:
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(**STYLE)
-    for heading in ("file", "told", "question"):
+    for heading in ("file", "known", "question"):
         table.add_column(heading, no_wrap=True)
     for heading in ("cell / Å", "Rwp", "doubts", "notes"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("density of")
-    table.add_column("best analogue")
+    table.add_column("best match")
     for outcome in outcomes:
         table.add_row(Path(outcome["file"]).name, *_row(outcome))
     return table
@@ -146,7 +146,7 @@ def _row(outcome: Outcome) -> list[str]:
 
 
 def _conventional(cell: Mapping[str, Any]) -> str:
-    """Centring and edges of the conventional cell."""
+    """Return the centring and the edges of the conventional cell."""
     conventional = cell["conventional"]
     return " ".join(
         [conventional["centring"], *(f"{x:.4g}" for x in conventional["parameters"][:3])]
@@ -154,7 +154,7 @@ def _conventional(cell: Mapping[str, Any]) -> str:
 
 
 def _question(outcome: Outcome) -> str:
-    """Return whether pattern, wavelength and formula go together."""
+    """Return the assessment of pattern, wavelength and formula in a word."""
     if outcome["alarms"]:
         return "[bold red]check it[/]"
     accepted = outcome["verdict"] is not None and outcome["verdict"]["by"] is not None

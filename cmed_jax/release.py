@@ -40,7 +40,7 @@ CARD = "MODEL_CARD.md"
 MATERIALS = "materials.txt.gz"
 PREDICTIONS = "predictions.json"
 COMPARED = 16
-"""Validation crystals whose predictions are compared before and after rounding."""
+"""The number of validation crystals whose predictions are compared before and after rounding."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Options:
     """Release the network of a run: a folder that predicts wherever cmed_jax is installed.
 
     Attributes:
-        run: a run's folder, whose best checkpoint is taken, or a checkpoint inside it.
-        out: the folder to make, such as cmed_jax/released/cubic; its name is that of the network.
-        aliases: further names by which the network is found where it comes with the package.
-        results: what `python -m cmed_jax.evaluate` wrote of it, results.json or their folders, for
-            the model card.
-        data: directory of the dataset that it was trained on, where that lies elsewhere now.
-        origin: where the training crystals come from and under which licence, for the card.
+        run: a run's folder, whose best checkpoint is used, or a checkpoint inside it.
+        out: the folder to create, such as cmed_jax/released/cubic; its name is that of the network.
+        aliases: further names by which the network is found if it is part of the package.
+        results: results of `python -m cmed_jax.evaluate` for the model card: results.json files or
+            their folders.
+        data: directory of the dataset that it was trained on, if it has moved since.
+        origin: source and licence of the training crystals, for the model card.
         licence: of the weights.
-        machine: what it was trained on, for the card.
+        machine: the machine that it was trained on, for the model card.
     """
 
     run: tyro.conf.Positional[Path]
@@ -74,7 +74,7 @@ def release(options: Options) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no checkpoint, no dataset, or no results.
-        ValueError: the folder is there already, the dataset or the results are not the network's, a
+        ValueError: the folder exists already, the dataset or the results are not the network's, a
             parameter is too large for float16, or the network is too large to be released.
     """
     checkpoint = find_checkpoint(options.run)
@@ -122,7 +122,7 @@ def _check_dataset(run: Path, data: Path) -> None:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """Give a folder to write to, which becomes `out` once all has been written."""
+    """Yield a temporary folder, which is renamed to `out` once all has been written."""
     if out.exists():
         raise ValueError(f"{out} is there already: remove it, or give another --out")
     partial = out.with_name(out.name + ".partial")
@@ -136,14 +136,14 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 
 def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Restored:
-    """Write configuration, parameters, gate and what was seen; return all as it is read."""
+    """Write configuration, parameters, gate and training domain; return them as read back."""
     graph, *trees = nnx.split(before.network, nnx.Param, ...)
     released.write_weights(folder, *trees)
     identity = provenance(data)["identity"]
     dataset = f"cmed/{identity['config']}/{identity['version']}"
-    config = replace(before.config, data=dataset, run=run.name)  # where they lay tells nobody
+    config = replace(before.config, data=dataset, run=run.name)  # no local paths
     _write_json(folder / CONFIG, config.to_json())
-    keep_domain(run, data)  # runs of old did not
+    keep_domain(run, data)  # earlier runs have no such file
     shutil.copyfile(run / DOMAIN, folder / DOMAIN)
     network = nnx.merge(graph, *released.load_weights(folder, *trees))
     weights = int(checksum(nnx.state(network)))
@@ -153,7 +153,7 @@ def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Res
 
 
 def _write_materials(path: Path, data: Path) -> None:
-    """Write the ids of the training crystals, a line each."""
+    """Write the ids of the training crystals, one on each line."""
     names = sorted(record["material_id"].decode() for record in read_records(data, "train"))
     text = "".join(f"{name}\n" for name in names)
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -164,9 +164,9 @@ def _write_json(path: Path, values: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def _training(run: Path, config: Config, step: int) -> dict[str, float | None]:
-    """Return what the metrics tell until a step: seconds in steps, and SSIM in validation there.
+    """Return the seconds spent in steps up to a step, and the SSIM of the validation at that step.
 
-    None is what they do not tell.
+    Values that are missing in the metrics are None.
     """
     path = run / METRICS
     written = timed(path, config.batch * QUERIES) if path.exists() else []

@@ -44,13 +44,13 @@ def train(config: Config) -> tuple[int, StopRequest]:
     """Train, or continue, the run of a configuration.
 
     Returns:
-        The step that was reached, and whether a signal asked to stop there.
+        The step that was reached, and the request to stop, which holds the signal if there was one.
 
     Raises:
         ValueError: an option does not fit the data or the devices, the folder holds another run or
             is in use, no checkpoint of it can be read, or the loss diverged.
-        OSError: something cannot be written.
-        FileNotFoundError: there is no dataset where `config.data` says.
+        OSError: a file cannot be written.
+        FileNotFoundError: there is no dataset at `config.data`.
     """
     with joined(config.hosts):
         return _train(config)
@@ -58,7 +58,7 @@ def train(config: Config) -> tuple[int, StopRequest]:
 
 def _train(config: Config) -> tuple[int, StopRequest]:
     folder = Path(config.run)
-    with raise_together():  # no process waits for one that cannot begin
+    with raise_together():  # no process waits for one that cannot start
         parallel = DataParallel(config.parallel)
         parallel.check_batch(config.batch, config.step.accumulate)
         identity = config.identity() | {"dataset": fingerprint(config.data)}
@@ -72,7 +72,7 @@ def _train(config: Config) -> tuple[int, StopRequest]:
             )
             held_out = load_examples(config.data, "validation")
             held_out = held_out.spread(config.loop.validation_materials)
-            if is_primary():  # last: options that do not fit the data do not begin a run
+            if is_primary():  # last: a run with invalid options leaves no folder behind
                 keep_identity(folder, config.to_json(), identity)
                 keep_domain(folder, config.data)
         check_alike({"resident": inputs.table is not None})
@@ -122,7 +122,7 @@ def _train(config: Config) -> tuple[int, StopRequest]:
 
 
 def _measurements(config: Config) -> tuple[Lines | None, Control]:
-    """The lines to measure in training, and what validation asks: patterns of the same kind."""
+    """Return the lines to measure in training, and a control with patterns of the same kind."""
     artefacts = config.step.augmentation.artefacts
     if artefacts is None:
         return None, full_query
@@ -143,7 +143,8 @@ def _validation(
 ) -> Validate:
     """Return the mean plain scores of the held-out materials as a function of the state.
 
-    The query is made once for all validations: a control would measure its patterns each time anew.
+    The query is made once for all validations, because a control would measure its patterns again
+    each time.
     """
 
     def validate(state: TrainState) -> dict[str, float]:
@@ -158,7 +159,7 @@ def _validation(
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the command; 128 + the signal's number is the exit code where a signal ended it."""
+    """Run the command; the exit code is 128 + the signal's number where a signal ended it."""
     config = parse(args)
     reached, stop = train(config)
     if is_primary():

@@ -1,8 +1,8 @@
 """Train the gate of a run: `python -m cmed_jax.train_gate RUN`.
 
-A run that has one answers with a mixture of its network and refined crystals
-(`cmed_jax.mixture.experts`). Most of the time goes into solving the questions that the gate
-learns from; a command that was stopped is started again and goes on.
+A run with a gate predicts a mixture of its network and refined crystals
+(`cmed_jax.mixture.experts`). Most of the time is spent on solving the training queries of the gate.
+A command that was stopped continues when it is started again.
 """
 
 from dataclasses import dataclass, replace
@@ -36,12 +36,14 @@ from cmed_jax.training.checkpoint import find_checkpoint
 from cmed_jax.training.folder import locked
 
 SAMPLES = 5
-"""Of the network, by which it tells how sure it is of a validation crystal."""
+"""The number of samples of the network, whose variance gives its uncertainty in validation."""
 
 
 IDEAL = 0.85
-"""Least share of the questions that are put with ideal lines. Where a network is asked with a
-measured profile no crystal can follow, and there is little to learn from that."""
+"""The least share of queries with ideal lines.
+
+No crystal can match a measured profile exactly, so the gate learns little from such queries.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class Options:
 
     Attributes:
         run: a run's folder.
-        data: directory of the dataset; without it the one that the run was trained on.
-        questions: about training crystals, each about another one.
-        validation: crystals of the validation split that are asked about at the end.
-        steps: of the training.
-        batch: questions in a step.
+        data: directory of the dataset; by default the one that the run was trained on.
+        questions: number of training queries, each about another training crystal.
+        validation: number of crystals of the validation split that are predicted at the end.
+        steps: number of training steps.
+        batch: queries in a step.
         seed: of everything that is random.
     """
 
@@ -75,14 +77,14 @@ class Options:
 def train_gate(options: Options, console: Console | None = None) -> Gate:
     """Train the gate of a run, fit its spread, and write it into the run's folder.
 
-    Training crystals teach it, and the network has seen them: where it answers them better than
-    others, the gate believes it too much; both SSIMs are printed. Validation crystals decide the
-    spread.
+    The gate learns from training crystals, which the network was trained on too. Where the network
+    predicts them better than other crystals, the gate trusts it too much; both SSIMs are printed.
+    The spread is fitted on validation crystals.
 
     Raises:
         FileNotFoundError: there is no checkpoint, or no dataset.
-        ValueError: densities of the dataset are not of independent atoms, or another process is at
-            work in the run's folder.
+        ValueError: densities of the dataset are not of independent atoms, or another process uses
+            the run's folder.
     """
     checkpoint = find_checkpoint(options.run)
     folder = run_folder(checkpoint)
@@ -98,7 +100,7 @@ def train_gate(options: Options, console: Console | None = None) -> Gate:
 
 
 def gathered(options: Options) -> tuple[GateExamples, GateExamples]:
-    """Return the lessons of training, and all that is asked of validation crystals."""
+    """Return the training examples of the gate, and those of validation crystals."""
     checkpoint = find_checkpoint(options.run)
     config, network, *_ = restore(checkpoint, alone=True)
     data = options.data or Path(config.data)
@@ -128,7 +130,7 @@ def _recipe(data: Path) -> Recipe:
 
 
 def _summary(gate: Gate, examples: GateExamples, asked: GateExamples) -> str:
-    """Say how good the mixtures are, and the experts themselves."""
+    """Return a sentence on the similarity of the mixtures, and of the experts, to the truth."""
     each, seen = expert_similarities(asked), network_similarities(examples)
     mixture = mixture_similarities(gate, asked)
     of_seen = ""

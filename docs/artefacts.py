@@ -37,7 +37,7 @@ NOTHING = replace(
 
 
 def corundum() -> Lines:
-    """Return its lines, Newnham & de Haan 1962."""
+    """Return the lines of corundum, Newnham & de Haan 1962."""
     cell = Lattice.hexagonal(4.7587, 12.9929)
     oxide = Structure.from_spacegroup(
         "R-3c", cell, ["Al", "O"], [[0, 0, 0.3522], [0.3064, 0, 0.25]]
@@ -48,7 +48,7 @@ def corundum() -> Lines:
 
 
 def at_the_ends(**ranges: tuple[float, float]) -> list[Conditions]:
-    """Return clean conditions but for some at the lower, and at the upper end of their range."""
+    """Return clean conditions with some ranges set to their lower, and to their upper end."""
     ends = [{name: (pair[i], pair[i]) for name, pair in ranges.items()} for i in (0, 1)]
     return [central_conditions(replace(NOTHING, **end)) for end in ends]
 
@@ -64,7 +64,7 @@ def with_fields(**fields: object) -> list[Conditions]:
 
 
 def panels() -> dict[str, tuple[list[Conditions], bool]]:
-    """Return by title what is drawn, and whether in detail."""
+    """Return the conditions to draw by title, and whether to draw them in detail."""
     axis = jnp.array([0.0, 0.0, 1.0])
     foreign = jnp.array([[22.0, 31.0, 48.0, 72.0], [0.03, 0.02, 0.03, 0.01]])
     one = central_conditions(NOTHING).instrument
@@ -128,7 +128,7 @@ def plot_nanocrystals(ax: Axes, lines: Lines) -> None:
 
 
 def plot_noise(ax: Axes, lines: Lines, counts: tuple[float, float]) -> None:
-    """Draw what is counted where the strongest line has so many quanta."""
+    """Draw counted patterns for several numbers of quanta of the strongest line."""
     hazy, _ = expected(lines, at_the_ends(background=(0.05, 0.05))[0], GRID)
     plot_lifted(ax, {f"{n:,.0f}": (GRID, poisson_counts(KEY, n * hazy)) for n in counts})
 
@@ -146,7 +146,7 @@ def plot_wavelengths(ax: Axes, lines: Lines) -> None:
 
 
 def plot_drawn(ax: Axes, lines: Lines, artefacts: Artefacts) -> None:
-    """Draw three random measurements on the network's grid, and what of it was not measured."""
+    """Draw three random measurements on the network's grid, and mark the unmeasured bins."""
     for lift, key in enumerate(jax.random.split(KEY, 3)):
         pattern, coverage = measure(
             key, lines, sample_conditions(key, artefacts), reach=artefacts.reach
@@ -156,7 +156,7 @@ def plot_drawn(ax: Axes, lines: Lines, artefacts: Artefacts) -> None:
 
 
 def main() -> None:
-    """Draw all of them."""
+    """Draw all panels."""
     lines = corundum()
     single: dict[str, Callable[[Axes], None]] = {
         title: (lambda ax, one=what: plot(ax, lines, *one)) for title, what in panels().items()

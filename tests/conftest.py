@@ -11,17 +11,17 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Before jax is imported; the processes that tests start, and those of xdist, inherit it.
+# Set before jax is imported; the processes that tests start, and those of xdist, inherit it.
 # The all-reduce of several CPU devices needs more threads than cores.
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Tests compile more than they compute. `make coverage` computes as users do.
+# Tests compile more than they compute. `make coverage` uses the settings of users.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-# Every program is kept (`pytest_configure` says where), however small.
+# Every program is kept (`pytest_configure` sets the folder), however small.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-# One that another process is just writing is compiled once more. pyproject.toml lets that pass in
-# the processes of pytest, and this in those that tests start.
+# A program that another process is writing at the same time is compiled again. pyproject.toml
+# ignores that warning in the processes of pytest, and this line in those that tests start.
 os.environ.setdefault("PYTHONWARNINGS", "ignore:Error reading persistent compilation cache entry")
 
 import pytest
@@ -30,7 +30,7 @@ from hypothesis import settings
 
 spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are from spglib 3 on
 
-# The same examples each time, however slow the machine is.
+# The same examples are drawn each time, however slow the machine is.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", settings.get_profile("suite"), max_examples=10_000)
 settings.load_profile("suite")
@@ -44,7 +44,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Let all processes of the suite share what they compile, which else takes most of its time.
+    """Let all processes of the suite share compiled programs, which saves most of its time.
 
     A folder that JAX_COMPILATION_CACHE_DIR names is kept from one call of pytest to the next.
     """
@@ -55,14 +55,14 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Put first what is slow and waits for processes, so that at the end nobody waits."""
+    """Put slow tests that wait for processes first, so that the suite does not end with waiting."""
     first = ["test_kills.py", "test_train_processes.py", "test_train.py", "test_parallel.py"]
     items.sort(key=lambda item: item.path.name not in first)
 
 
 @contextlib.contextmanager
 def one_thread(workers):
-    """In the place of the pool of processes, whose start takes seconds."""
+    """A stand-in for the pool of processes, which takes seconds to start."""
     with ThreadPoolExecutor(1) as pool:
         yield pool
 
@@ -94,7 +94,7 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def test_split():
-    """Eleven synthetic examples to score on."""
+    """Eleven synthetic examples to score."""
     from tests.synthetic import synthetic_examples
 
     return synthetic_examples(11, seed=0)
@@ -102,7 +102,7 @@ def test_split():
 
 @pytest.fixture(scope="session")
 def training_split():
-    """Thirty synthetic examples to look answers up in."""
+    """Thirty synthetic examples for baselines."""
     from tests.synthetic import synthetic_examples
 
     return synthetic_examples(30, seed=1)
@@ -131,7 +131,7 @@ def finished(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def gated(finished, tmp_path_factory):
-    """The tiny run with a new gate, which finds all experts equally good."""
+    """The tiny run with a new gate, which gives all experts equal weights."""
     from flax import nnx
 
     from cmed_jax.io.integrity import checksum
@@ -147,7 +147,7 @@ def gated(finished, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def valence(dataset, tmp_path_factory):
-    """The dataset as if its densities had been taken over from VASP."""
+    """The dataset, marked as if its densities had been read from VASP."""
     folder = shutil.copytree(dataset, tmp_path_factory.mktemp("valence") / dataset.name)
     provenance = json.loads((folder / "provenance.json").read_text())
     provenance["identity"]["density"] = "chgcar"
@@ -157,7 +157,7 @@ def valence(dataset, tmp_path_factory):
 
 @pytest.fixture
 def programs_of_its_own():
-    """Leave JAX without the cache of the suite, as it is where the user keeps no programs."""
+    """Disable the compilation cache of the suite, as for a user without a cache."""
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
@@ -189,7 +189,7 @@ def small_disk(tmp_path):
 
 @pytest.fixture
 def answer(capsys):
-    """Run a command in this process and return its exit code, what it printed, and its errors."""
+    """Run a command in this process and return its exit code, its output, and its errors."""
     from cmed_jax.cli import run_command
 
     def answer(main, *arguments):

@@ -1,17 +1,17 @@
-"""What a page consists of, as the standard library's parser sees it."""
+"""The contents of a page, read by the standard library's parser."""
 
 from html.parser import HTMLParser
 
 
 class Outline(HTMLParser):
-    """Sections, addresses, classes and texts of a page; its tags are closed as they were opened.
+    """The sections, addresses, classes and texts of a page; its tags are checked to be balanced.
 
     Attributes:
-        open: tags that were left open.
-        sections: their ids.
-        addresses: of all that is linked or loaded.
-        classes: of all elements.
-        texts: by the tag that they stand in.
+        open: the tags that were left open.
+        sections: the ids of the sections.
+        addresses: the addresses of all links and loaded files.
+        classes: the classes of all elements.
+        texts: the texts by the tag that contains them.
     """
 
     VOID = ("meta", "link", "br", "input", "image")

@@ -1,4 +1,4 @@
-"""Processes that tests start and wait for, and what the runs that they train have saved."""
+"""Processes that tests start and wait for, and the files of the runs that they train."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PYTHON = (sys.executable, "-m")
 
 
 def start(*command, **settings):
-    """Start a command in the repository, with settings of the environment beside our own."""
+    """Start a command in the repository, with additional environment variables."""
     return subprocess.Popen(
         [*map(str, command)],
         cwd=ROOT,
@@ -38,13 +38,13 @@ def wait_for(condition, process, may_end=False, seconds=300):
             assert may_end, process.communicate()
             return
         if time.monotonic() > deadline:
-            process.send_signal(signal.SIGABRT)  # Python then says where it stands, if it is asked
+            process.send_signal(signal.SIGABRT)  # faulthandler prints the stack
             raise AssertionError(process.communicate()[1])
         time.sleep(0.001)
 
 
 def lines_logged(folder):
-    """The whole lines of a run's log, as far as they are written."""
+    """The complete lines of a run's log, as far as they are written."""
     path = folder / "metrics.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("}")]

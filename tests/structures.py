@@ -35,7 +35,7 @@ def material(name, structure):
 
 
 def split(structures):
-    """Return the examples and the crystals of a split, by way of their records."""
+    """Return the examples and the crystals of a split, made through their records."""
     records = [make_record(material(f"m{i:02d}", s)) for i, s in enumerate(structures)]
 
     def column(name, dtype=None):
@@ -60,5 +60,5 @@ def split(structures):
 
 
 def nothing(query):
-    """Zeros, to tell that substitution had no answer."""
+    """A generator of zeros, which shows where substitution found nothing."""
     return np.zeros((len(query.pattern), 1, 50, 50, 50), np.float32)

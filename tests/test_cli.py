@@ -102,7 +102,7 @@ def test_a_mistake_of_the_user_is_one_line(capsys, error, message):
     ],
 )
 def test_a_fault_that_may_pass_is_told_from_a_mistake(capsys, error, message):
-    """Launchers start such a run again."""
+    """A launcher starts such a run again."""
 
     def command():
         raise error

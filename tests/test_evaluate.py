@@ -1,4 +1,4 @@
-"""The command that evaluates a run: what it prints and writes, and when it refuses."""
+"""The command that evaluates a run: its output, its files, and its errors."""
 
 import json
 
@@ -29,7 +29,7 @@ def found(evaluated):
 
 @pytest.fixture(scope="module")
 def of_gated(gated, tmp_path_factory):
-    """Evaluate the run that has a gate, with two of the controls, and return the results."""
+    """Evaluate the run with a gate, with two of the controls, and return the results."""
     few = {name: CONTROLS[name] for name in ("wrong pattern", "without pattern")}
 
     def of_gated(*options):
@@ -159,7 +159,7 @@ def test_a_run_with_a_gate_is_scored_with_the_training_crystals(of_mixture, foun
     assert of_mixture["run"]["known"] == "training"
     assert found["run"]["known"] is None
     mixed, wrong = of_mixture["model"], of_mixture["controls"]["wrong pattern"]
-    for worse in (found["model"], wrong):  # a network of sixteen steps knows nothing
+    for worse in (found["model"], wrong):  # a network trained for sixteen steps is useless
         assert means(mixed)["ssim"] > means(worse)["ssim"]
 
 

@@ -1,4 +1,4 @@
-"""The notebook: executed, small, and of code that runs on whatever network it is given."""
+"""The notebook: executed, small, and with code that runs on any network."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Killed again and again at random moments, a run and a dataset job end as if nothing had been.
+"""A run and a dataset job that are killed at random moments end as if never interrupted.
 
 `pytest --kills 20 tests/test_kills.py` kills more often than the suite has time for.
 """
@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from cmed_jax.train import main
 from tests.processes import PYTHON, lines_logged, start, wait_for, weights
 
-# A process that is killed leaves no half a program to the others. What it compiles they have.
+# The processes add no programs to the cache, so that a kill leaves no incomplete one there.
 SETTINGS = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9", "PYTHONFAULTHANDLER": "1"}
 
 
@@ -32,7 +32,7 @@ def being_saved(folder):
 
 
 def learned(folder):
-    """The metrics without those that tell of the machine's speed."""
+    """The metrics without those of the machine's speed."""
     names = ("step", "loss", "gradient_norm", "validation/ssim")
     return [{name: line[name] for name in names if name in line} for line in lines_logged(folder)]
 
@@ -56,7 +56,7 @@ def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(tiny, tmp_
         process = start(*PYTHON, "cmed_jax.train", *options, "--run", harried, **SETTINGS)
         moment = done % 3
         if moment == 0:
-            time.sleep(moments.uniform(0, 5))  # while it starts, as a rule
+            time.sleep(moments.uniform(0, 5))  # usually while it starts
         else:
             wait_for(
                 lambda before=before: len(lines_logged(harried)) > before, process, may_end=True
@@ -68,7 +68,7 @@ def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(tiny, tmp_
         if kill(process):
             done += 1
             in_a_save += moment != 0 and bool(being_saved(harried))
-        else:  # it was faster
+        else:  # the process ended first
             shutil.rmtree(harried)
     assert in_a_save > 0
 
@@ -79,7 +79,7 @@ def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(tiny, tmp_
     )
     assert learned(harried) == learned(calm)
     folders = ((run, run / "checkpoints") for run in (harried, calm))
-    assert names(*next(folders)) == names(*next(folders))  # nothing half written is left
+    assert names(*next(folders)) == names(*next(folders))  # no incomplete file is left
 
 
 def records(directory):
@@ -109,7 +109,7 @@ def test_a_dataset_job_ends_with_the_same_records_however_often_it_was_killed(
                 process,
                 may_end=True,
             )
-        if not kill(process):  # it was faster
+        if not kill(process):  # the process ended first
             shutil.rmtree(harried)
         assert not harried.exists()
     for directory in (harried, calm):

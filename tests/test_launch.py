@@ -1,4 +1,4 @@
-"""The scripts of launch/, run with stand-ins for what only a cluster has."""
+"""The scripts of launch/, run with stand-ins for the commands of a cluster."""
 
 import os
 import re
@@ -15,7 +15,7 @@ LAUNCH = Path(__file__).parents[1] / "launch"
 
 @pytest.fixture
 def stand_ins(tmp_path):
-    """A folder at the head of PATH whose commands write down how they were called."""
+    """A folder at the head of PATH whose commands record their calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
 
@@ -179,7 +179,7 @@ def test_processes_are_told_where_to_meet(stand_ins):
     "start", [["train.sh"], ["train_processes.sh", "1"], ["slurm_train.sbatch"]]
 )
 def test_on_a_gpu_a_run_repeats_itself_unless_told_otherwise(stand_ins, start, given):
-    """Of two settings XLA goes by the last."""
+    """XLA uses the last of two settings."""
     stand_ins("nvidia-smi")
     stand_ins("python", f'echo "$XLA_FLAGS" >> {stand_ins.file}')
     stand_ins("srun", 'shift 2; exec "$@"')

@@ -1,4 +1,4 @@
-"""The command that predicts: what it writes, what it says, and what it refuses."""
+"""The command that predicts: its files, its output, and its errors."""
 
 import html
 import json
@@ -20,7 +20,7 @@ GRID = (6, 5, 4)
 
 
 LINES = [[27.37, 9], [31.70, 100], [45.44, 65], [56.47, 20], [66.22, 8], [75.29, 13]]
-"""Of rock salt: two-theta (degrees, copper K-alpha) and intensity."""
+"""The lines of rock salt: two-theta (degrees, copper K-alpha) and intensity."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def predict(finished, file, tmp_path, answer):
-    """Run the command for files, by default for that of rock salt, with what differs."""
+    """A function that runs the command, by default on rock salt, with changed options."""
 
     def predict(*files, out=tmp_path / "out", **options):
         files = files or ([] if "manifest" in options else [file])
@@ -139,7 +139,7 @@ def test_a_manifest_says_what_is_known_of_each(predict, file, tmp_path):
     assert code == 0
     first, second = results(tmp_path / "out")
     assert [row["composition"] for row in (first, second)] == ["NaCl", "KCl"]
-    assert first["cells"]  # which were sought
+    assert first["cells"]  # which were searched for
     assert second["cells"] == []
     assert second["cell"]["volume"] == pytest.approx(125)
     assert second["cell"]["conventional"]["parameters"] == [5, 5, 5, 90, 90, 90]
@@ -230,7 +230,7 @@ def test_what_does_not_fit_into_memory_costs_a_line(predict, file, tmp_path, mon
 
 
 def test_a_question_that_goes_together_is_told_from_one_that_does_not(known, predict, tmp_path):
-    """Cobalt in the place of copper makes the cell half as large again."""
+    """With cobalt instead of copper the cell is half as large again."""
     asked = {"analogues": 2, "structures": known, "cell": "auto"}
     code, printed, errors = predict(**asked)
     assert (code, "consistent" in printed) == (0, True)

@@ -1,4 +1,4 @@
-"""The command that trains: a run that was stopped ends as one that was not, bit for bit."""
+"""The command that trains: a stopped run ends bit for bit like an uninterrupted one."""
 
 import gc
 import json
@@ -33,13 +33,13 @@ from tests.processes import (
     weights,
 )
 
-# Orbax leaves its coroutines behind where a file is damaged.
+# Orbax leaves coroutines behind where a file is damaged.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(autouse=True)
 def swept():
-    """What Orbax left behind is complained of here, where it is ignored, and not later."""
+    """Collect the coroutines that Orbax left behind here, where their warnings are ignored."""
     yield
     gc.collect()
 
@@ -97,9 +97,9 @@ def test_a_run_logs_every_step_and_validates(finished):
 def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
     tiny, answer, tmp_path, monkeypatch
 ):
-    """Two-theta and counts of a profile are shown as they are, with the range they cover.
+    """The plot of a profile shows the measured angles, counts and range.
 
-    All validations ask the same query, whose patterns are measured once.
+    All validations use the same query, and its patterns are measured once.
     """
     rendered = []
 
@@ -149,7 +149,7 @@ def test_the_folder_says_what_it_was_begun_with(finished, dataset):
 
 @pytest.mark.usefixtures("programs_of_its_own")
 def test_programs_are_kept_with_the_run(finished, tiny, answer, tmp_path):
-    """Those of the step after the last checkpoint, in a copy of a run that has lost it."""
+    """The programs are those of the step after the last checkpoint, which a copy has lost."""
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "checkpoints" / str(STEPS))
     assert answer(main, "demo", *tiny, "--run", tmp_path)[0] == 0
@@ -252,7 +252,7 @@ def test_an_impossible_option_is_named(tiny, answer, tmp_path, options, message)
 
 
 def test_a_mistake_does_not_begin_a_run(tiny, answer, tmp_path):
-    """The right batch is not refused because a wrong one was tried before."""
+    """The right batch is not rejected because a wrong one was tried before."""
     assert answer(main, "demo", *tiny, "--run", tmp_path, "--batch", "21")[0] == 2
     assert not (tmp_path / "config.json").exists()
 
@@ -294,7 +294,7 @@ def largest(folder, pattern):
 
 
 def no_room(folder):
-    """Files may not grow as large as a checkpoint's: what a full disk does, without filling one."""
+    """Limit the size of files below that of a checkpoint, with the effect of a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
 
 
@@ -303,7 +303,7 @@ def room_again(folder):
 
 
 def fill(folder):
-    """Leave room for a line of the log on a small disk, and none for a checkpoint."""
+    """Leave space for a line of the log on a small disk, but not for a checkpoint."""
     with (folder / "filler").open("wb") as file:
         file.write(bytes(shutil.disk_usage(folder).free - 100_000))
 
@@ -313,7 +313,7 @@ def clear(folder):
 
 
 def put_away(folder):
-    """A file takes the folder's place: not even the superuser can write there."""
+    """Replace the folder by a file, where even the superuser cannot write."""
     (folder / "checkpoints").rename(folder / "elsewhere")
     (folder / "checkpoints").touch()
 

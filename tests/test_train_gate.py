@@ -1,4 +1,4 @@
-"""The command that trains a gate: it goes on where it was stopped, and says what it cannot do."""
+"""The command that trains a gate: it continues after a stop, and reports its limits."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ OPTIONS = ("--questions", 4, "--validation", 3, "--steps", 3, "--batch", 2)
 
 @pytest.fixture
 def solving(monkeypatch):
-    """How often a question is solved from now on."""
+    """A counter of the queries that are solved from now on."""
     solve, calls = gate_data.solve, []
     monkeypatch.setattr(
         gate_data, "solve", lambda *question: calls.append(question) or solve(*question)
@@ -34,7 +34,7 @@ def solving(monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(finished, tmp_path_factory):
-    """A copy of the tiny run, which other tests find without a gate."""
+    """A copy of the tiny run, so that other tests find the run without a gate."""
     return shutil.copytree(finished, tmp_path_factory.mktemp("runs") / "taught")
 
 
@@ -52,7 +52,7 @@ def gate_of(run):
 
 
 def weights(gate):
-    """What it makes of a question to four experts."""
+    """The weights of a gate for a query to four experts."""
     features = np.random.default_rng(0).normal(size=(4, gate.inner.kernel.shape[0]))
     return np.asarray(gate(jnp.asarray(features), jnp.asarray(np.ones(4, bool))))
 
@@ -62,7 +62,7 @@ def test_a_run_has_a_gate_once_it_was_trained(taught, finished):
     gate = restore(taught).gate
     for same in (gate_of(taught), restore(find_checkpoint(taught)).gate):
         np.testing.assert_array_equal(weights(same), weights(gate))
-    assert np.ptp(weights(gate)) > 0  # it has learned: a new one finds all equally good
+    assert np.ptp(weights(gate)) > 0  # it was trained: a new one gives equal weights
     assert restore(finished).gate is None
     assert {path.name for path in taught.iterdir()} - {
         path.name for path in finished.iterdir()
@@ -162,7 +162,7 @@ def test_a_gate_of_old_is_refused_until_it_is_trained_again(taught, answer, tmp_
 
 
 def drawn_lessons(n, deviation):
-    """Lessons whose truth lies around the answer of one crystal as the residual says."""
+    """Examples in which the truth scatters about one crystal's density as the residual predicts."""
     rng, shape = np.random.default_rng(0), (8, 8, 8)
     own = rng.uniform(1, 2, (n, *shape)).astype(np.float16)
     densities, features = np.stack([own, own], axis=1), np.zeros((n, 2, FEATURES), np.float32)
@@ -177,6 +177,6 @@ def drawn_lessons(n, deviation):
 
 @pytest.mark.parametrize("deviation", [1, 6])
 def test_the_spread_is_that_of_errors_that_are_drawn(deviation):
-    """Two equal answers with half of the weight on the crystal."""
+    """The two experts have equal densities, with half of the weight on the crystal."""
     gate = Gate(FEATURES, nnx.Rngs(0))
     assert deviation_scale(gate, drawn_lessons(20, deviation)) == pytest.approx(deviation, rel=0.05)

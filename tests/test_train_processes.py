@@ -1,4 +1,4 @@
-"""The command in several processes and on several devices: the weights of one, and one end."""
+"""The command in several processes and on several devices: equal weights, and a common end."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ ON_A_FULL_DISK = ("bash", "-c", 'ulimit -f 10; exec "$@"', "-")
 
 @pytest.fixture
 def train(tiny):
-    """Start the command, or a script that starts it, on some devices for each process."""
+    """A function that starts the command, or a script for it, on some devices for each process."""
 
     def train(folder, *options, by=ALONE, devices=1, **settings):
         command = (*by, "demo", *tiny, "--run", folder, *options)
@@ -93,7 +93,7 @@ def test_where_one_process_is_killed_the_other_ends_with_a_sentence(pair, tmp_pa
     wait_for(lambda: step_logged(tmp_path) > 2, processes[0])
     processes[1].kill()
     (err, code), _ = ended(processes)
-    assert code in (os.EX_TEMPFAIL, -signal.SIGABRT)  # it is worth starting again
+    assert code in (os.EX_TEMPFAIL, -signal.SIGABRT)  # the run may be started again
     assert "another" in err
     assert "start all of them again, and the run continues from its last checkpoint" in err
 

@@ -1,1 +1,1 @@
-"""Dataset builders laid out as TensorFlow Datasets lays out its own."""
+"""Dataset builders, in the layout of those of TensorFlow Datasets."""

@@ -1,15 +1,15 @@
-"""Parts of `base` beside others at equal time: `python -m benchmarks.ablation --data D --out R`.
+"""Ablation of `base` at equal training time: `python -m benchmarks.ablation --data D --out R`.
 
-An arm puts another part, or several, into `base` in the size of `demo`: a decoder, a target, a
-loss, an encoder, or substituted crystals to train on. Every arm trains from scratch with the
-batches, voxels, optimizer and augmentation of `demo` at its learning rate, and answers for all
-validation materials from the latent's mean. The budget is processor time, which on a quiet core is
-wall time, of training alone: neither compilation nor scoring counts. The fastest of a few steps
-says how many fit into the budget, and the schedule ends with the last of them. Pin the command to
-one core, such as with `taskset -c 1`.
+An arm replaces one or several parts of `base` in the size of `demo`: a decoder, a target, a loss,
+an encoder, or substituted crystals to train on. Every arm trains from scratch with the batches,
+voxels, optimizer and augmentation of `demo` at its learning rate. It predicts all validation
+materials from the latent's mean. The budget is the processor time of training alone, which on a
+quiet core is wall time: neither compilation nor scoring counts. The fastest of a few steps gives
+the number of steps within the budget, and the schedule ends with the last of them. Pin the command
+to one core, for example with `taskset -c 1`.
 
-Arms are added to R/results.jsonl as they end and left out when the command is started again,
-so that a kill costs the arm under way; processes may share a folder and divide the arms.
+Finished arms are added to R/results.jsonl and skipped when the command is started again, so that a
+kill costs only the arm under way. Several processes may share a folder and divide the arms.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ from cmed_jax.training.step import TrainState, initial_state, make_step
 DEMO = PRESETS["demo"][1]
 SIZE = DEMO.network
 TIMED = 20
-"""Steps by which the pace of an arm is told."""
+"""The number of steps by which the pace of an arm is measured."""
 OURS = "base"
 """The arm that the others are compared with."""
 SCORES = ("ssim", "nmae", "pearson")
@@ -54,13 +54,13 @@ SCORES = ("ssim", "nmae", "pearson")
 
 @dataclass(frozen=True)
 class Arm:
-    """What is compared.
+    """An arm of the comparison.
 
     Attributes:
-        parts: classes in the place of those of `Base`, the ones before changing the ones after.
+        parts: classes that replace those of `Base`; earlier ones override later ones.
         config: the network's size.
-        seed: of everything that is random.
-        substituted: trains on substituted crystals as well.
+        seed: the seed of everything that is random.
+        substituted: whether to train on substituted crystals as well.
     """
 
     parts: tuple[type[Base], ...] = ()
@@ -70,7 +70,7 @@ class Arm:
 
     @property
     def network(self) -> type[Base]:
-        """The class of the network, all parts put together."""
+        """The class of the network, assembled from all parts."""
         return types.new_class("Network", (*self.parts, Base))
 
 
@@ -115,11 +115,11 @@ class Options:
         data: directory of a dataset, such as data/cmed/cubic/2.0.0.
         out: folder of results.jsonl.
         minutes: processor time of each arm.
-        arms: which of them; none names all.
+        arms: the arms to run; by default all.
         substituted: directory of a dataset whose training split holds substituted crystals as well
             (`python -m benchmarks.ablation.substituted`).
-        held_out: directory of another dataset, of whose validation materials those are asked whose
-            reduced formula and space group no training split holds.
+        held_out: directory of another dataset. Its validation materials are used if no training
+            split holds their reduced formula and space group.
     """
 
     data: str
@@ -141,7 +141,7 @@ class Options:
 
 
 def asked(options: Options) -> tuple[Examples, np.ndarray]:
-    """Return the validation materials, and their kinship to the training crystals of the source."""
+    """Return the validation materials, and their overlap with the source's training crystals."""
     training = load_examples(options.data, "train")
     held_out = unseen(load_examples(options.held_out or options.data, "validation"), training)
     if options.substituted:
@@ -150,19 +150,19 @@ def asked(options: Options) -> tuple[Examples, np.ndarray]:
 
 
 def unseen(examples: Examples, training: Examples) -> Examples:
-    """Return the examples whose reduced formula and space group a training split does not hold."""
+    """Return the examples whose reduced formula and space group are not in a training split."""
     seen = set(kinds(training))
     rows = [row for row, kind in enumerate(kinds(examples)) if kind not in seen]
     return Examples(**{name: column[rows] for name, column in vars(examples).items()})
 
 
 def kinds(examples: Examples) -> list[tuple[str, int]]:
-    """Return what materials must not share with those they are predicted from."""
+    """Return formula and space group, which held-out and training materials may not share."""
     return list(zip(examples.formula.tolist(), examples.space_group.tolist(), strict=True))
 
 
 def run_arm(arm: Arm, data: str, held_out: Examples, minutes: float) -> dict[str, Any]:
-    """Return what an arm is and how it scores."""
+    """Train an arm within its budget, and return its description and its scores."""
     inputs = open_inputs(data, "resident", None, DataParallel(), DEMO.batch, DEMO.seed)
     pace = min(train(arm, TIMED, inputs).seconds)
     steps = max(2, int(60 * minutes / pace))
@@ -178,7 +178,7 @@ def run_arm(arm: Arm, data: str, held_out: Examples, minutes: float) -> dict[str
 
 
 class Run(NamedTuple):
-    """A trained network, and the processor time of each step but the first, which compiles."""
+    """A trained network, and the processor time of each step after the first, which compiles."""
 
     network: Network
     seconds: list[float]
@@ -211,18 +211,18 @@ def score(network: Network, held_out: Examples) -> dict[str, np.ndarray]:
 
 
 def add_result(path: Path, result: dict[str, Any]) -> None:
-    """Add an arm that has ended, on a line of its own."""
+    """Add a finished arm on a line of its own."""
     with path.open("a") as file:
         file.write(json.dumps(result) + "\n")
 
 
 def read_results(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the arms that have ended."""
+    """Yield the finished arms."""
     yield from map(json.loads, path.read_text().splitlines() if path.exists() else ())
 
 
 def table_of(results: list[dict[str, Any]]) -> Table:
-    """Return the arms, the best first, each beside ours on the same materials."""
+    """Return the table of arms, best first, each compared with ours on the same materials."""
     ours = next((np.array(row["ssim"]) for row in results if row["arm"] == OURS), None)
     overlap = np.array(results[0]["kinship"])
     groups = [
@@ -254,7 +254,7 @@ def table_of(results: list[dict[str, Any]]) -> Table:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the arms that have not ended, and print the table."""
+    """Run the unfinished arms, and print the table."""
     options = tyro.cli(Options, prog="python -m benchmarks.ablation", args=args)
     path = options.out / "results.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)

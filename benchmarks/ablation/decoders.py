@@ -1,7 +1,7 @@
-"""Decoders: what the conditioning vector holds (`coefficients`), and what it means at a coordinate.
+"""Decoders, which define the conditioning vector (`coefficients`) and its value at a coordinate.
 
-`Base` sums a Fourier series. What a decoder computes from the coordinate alone is computed once for
-all crystals, because `values` maps it over crystals last, and they share their voxels.
+`Base` sums a Fourier series. Quantities that depend on the coordinate alone are computed once for
+all crystals, because `values` maps over crystals last, and they share their voxels.
 """
 
 from functools import lru_cache
@@ -17,17 +17,19 @@ from cmed_jax.model.base import Base, BaseConfig, harmonics
 from cmed_jax.physics.scattering import cos_sin
 
 FILM = 64
-"""Width of the perceptron of FiLM, whose cost is per crystal and voxel."""
+"""The width of the perceptron of FiLM, whose cost is per crystal and voxel."""
 BASIS = 1024
-"""Functions that all crystals share."""
+"""The number of functions that all crystals share."""
 BAND = 27
-"""Largest |h|^2 of the harmonics that perceptrons read: the mean of the random frequencies'."""
+"""The largest |h|^2 of the harmonics read by perceptrons: the mean of the random frequencies'."""
 
 
 class LargeSteps(Base):
-    """Coefficients are sums over hidden features by the root of their number, instead of means.
+    """A decoder whose coefficients are sums over features, divided by the root of their number.
 
-    A step of Adam changes them by so much more. All arms were so at first.
+    The features are hidden ones, and `Base` takes their mean instead. A step of Adam changes these
+    sums more by the root of the number. All arms
+    were built like this at first.
     """
 
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
@@ -37,7 +39,7 @@ class LargeSteps(Base):
 
 
 class Straight(Base):
-    """Coefficients are linear in the latent: no hidden features lie between."""
+    """A decoder whose coefficients are linear in the latent, without hidden features."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)
@@ -52,9 +54,9 @@ class Straight(Base):
 class Film(LargeSteps):
     """The published decoder's idea: random Fourier features, FiLM, a perceptron; not periodic.
 
-    FiLM scales and shifts the encoded position by what the latent gives, and the perceptron reads
-    the result at its beginning and again in its middle. Narrower than the published one, of which
-    a step takes a minute on two cores, and without batch statistics.
+    FiLM scales and shifts the encoded position by functions of the latent. The perceptron reads the
+    result at its beginning and again in its middle. It is narrower than the published one, of which
+    a step takes a minute on two cores, and has no batch statistics.
     """
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
@@ -66,7 +68,7 @@ class Film(LargeSteps):
         self.second = Perceptron((2 * FILM, FILM, 1), rngs)
 
     def features(self, coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
-        """Return the coordinate as the perceptron is told it."""
+        """Return the features of the coordinate that the perceptron reads."""
         return jnp.concatenate(cos_sin(jnp.asarray(random_frequencies()) @ (coordinate - 0.5)))
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
@@ -77,15 +79,15 @@ class Film(LargeSteps):
 
 
 class PeriodicFilm(Film):
-    """The same from integer harmonics of about the same band, so that it is periodic."""
+    """The same decoder with integer harmonics of about the same band, so that it is periodic."""
 
     def features(self, coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
-        """Return the coordinate as the perceptron is told it."""
+        """Return the features of the coordinate that the perceptron reads."""
         return waves(coordinate)
 
 
 class SharedBasis(LargeSteps):
-    """A perceptron gives functions of the coordinate for all crystals; the latent weighs them."""
+    """A decoder whose perceptron gives functions of the coordinate, weighted by the latent."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)
@@ -98,7 +100,7 @@ class SharedBasis(LargeSteps):
 
 
 class Threefold(LargeSteps):
-    """Of cubic crystals only: the series of functions with a threefold axis along [111].
+    """A decoder for cubic crystals only: a series of functions with a threefold axis along [111].
 
     In the standard primitive cell of a cubic crystal the density at x, y, z is that at y, z, x.
     """
@@ -129,7 +131,7 @@ class Perceptron(nnx.Module):
 
 
 def weights(features: int, terms: int, rngs: nnx.Rngs) -> nnx.Linear:
-    """Return the layer that gives the coefficients of some terms, begun as that of `Base`."""
+    """Return the layer of the coefficients of some terms, initialised like that of `Base`."""
     small = nnx.initializers.variance_scaling(1.0, "fan_out", "normal")
     return nnx.Linear(features, terms, kernel_init=small, rngs=rngs)
 
@@ -141,13 +143,13 @@ def waves(coordinate: Float[Array, "3"]) -> Float[Array, " f"]:
 
 @lru_cache
 def random_frequencies() -> Float[np.ndarray, "128 3"]:
-    """Return the published kind of frequencies: normal, of deviation 3."""
+    """Return random frequencies like the published ones: normal, of deviation 3."""
     return np.random.default_rng(0).normal(0.0, 3.0, (128, 3)).astype(np.float32)
 
 
 @lru_cache
 def turned(limit: int) -> Float[np.ndarray, "h 3"]:
-    """Return one harmonic of all that cyclic permutations and inversion make of it, as float32."""
+    """Return one harmonic of each orbit under cyclic permutations and inversion, as float32."""
     found: dict[tuple[int, ...], tuple[int, ...]] = {}
     for h in harmonics(limit).astype(int):
         images = [tuple(int(x) for x in sign * np.roll(h, s)) for s in range(3) for sign in (1, -1)]

@@ -1,4 +1,4 @@
-"""Encoders: how the pattern is read, and what becomes of the latent.
+"""Encoders, which read the pattern, and the treatment of the latent.
 
 `Base` reads the roots of the 1,024 intensities with one linear layer, and its latent is random in
 training.
@@ -14,17 +14,17 @@ from cmed_jax.model.network import Latent
 from cmed_jax.physics.scattering import cos_sin
 
 DECADES = 4
-"""The logarithm of intensities tells apart those above 10^-DECADES of the strongest."""
+"""The range of the logarithms: intensities above 10^-DECADES of the strongest are distinct."""
 PEAKS = 64
-"""Strongest peaks of a pattern that are read as a set."""
+"""The number of the strongest peaks of a pattern that are read as a set."""
 TOKEN = 128
-"""Features of a peak."""
+"""The number of features of a peak."""
 WAVES = 32
-"""Wavelengths by which a peak's place is told: 2, 4, 6, ... bins to many hundreds."""
+"""The number of wavelengths that encode a peak's place: 2, 4, 6, ... bins to many hundreds."""
 
 
 class Intensities(Base):
-    """Reads the intensities as they are."""
+    """An encoder that reads the intensities unchanged."""
 
     def encode(
         self,
@@ -38,7 +38,7 @@ class Intensities(Base):
 
 
 class Logarithms(Base):
-    """Reads the logarithms of the intensities, 0 for none and 1 for the strongest."""
+    """An encoder that reads the logarithms of intensities, 0 for none and 1 for the strongest."""
 
     def encode(
         self,
@@ -54,7 +54,7 @@ class Logarithms(Base):
 
 
 class Deterministic(Base):
-    """Adds nothing random to the latent; meant for a `kl_weight` of 0."""
+    """An encoder that adds nothing random to the latent; meant for a `kl_weight` of 0."""
 
     def encode(
         self,
@@ -69,7 +69,7 @@ class Deterministic(Base):
 
 
 class Convolutional(Base):
-    """Reads the profile by two convolutions before the linear layer."""
+    """An encoder that reads the profile by two convolutions before the linear layer."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)
@@ -77,7 +77,7 @@ class Convolutional(Base):
 
 
 class WithPeaks(Base):
-    """Reads the strongest peaks as a set, beside the profile."""
+    """An encoder that reads the strongest peaks as a set, in addition to the profile."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)
@@ -85,7 +85,7 @@ class WithPeaks(Base):
 
 
 class Convolutions(nnx.Module):
-    """Roots of intensities to features: 1,024 bins to 256 and 64 places, then one linear layer."""
+    """Convolutions from the roots of 1,024 intensities to 256 and 64 places, then a layer."""
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.first = nnx.Conv(1, 32, kernel_size=9, strides=4, rngs=rngs)
@@ -99,7 +99,7 @@ class Convolutions(nnx.Module):
 
 
 class ProfileAndPeaks(nnx.Module):
-    """The linear layer of the profile, and a mean over peaks that have attended to each other."""
+    """The linear layer of the profile, plus a mean over peaks after attention between them."""
 
     def __init__(self, profile: nnx.Linear, width: int, rngs: nnx.Rngs):
         self.profile = profile
@@ -123,7 +123,7 @@ class ProfileAndPeaks(nnx.Module):
 def strongest_peaks(
     pattern: Float[Array, "b n"],
 ) -> tuple[Float[Array, "b k"], Integer[Array, "b k"]]:
-    """Return heights and bins of the strongest local maxima, the highest first; 0 for no more."""
+    """Return heights and bins of the strongest local maxima, the highest first, padded with 0."""
     left, right = (jnp.roll(pattern, shift, axis=1) for shift in (1, -1))
     summits = jnp.where((pattern > left) & (pattern >= right), pattern, 0.0)
     return jax.lax.top_k(summits, PEAKS)

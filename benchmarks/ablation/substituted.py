@@ -1,10 +1,10 @@
-"""Crystals that nobody made: `python -m benchmarks.ablation.substituted --out FILE`.
+"""Substituted crystals for training: `python -m benchmarks.ablation.substituted --out FILE`.
 
-In a training crystal some elements are replaced by others, drawn the more often the nearer they are
-in electronegativity and the more crystals hold them, and the cell is scaled as their volumes ask
-(`cmed_jax.crystal.atomic_volumes`). What has the reduced formula and the space group of a known
-crystal, held out or not, or of one made before, is left out. FILE holds the known crystals and then
-the new ones, of which the dataset job builds a dataset:
+In a training crystal some elements are replaced by others. An element is drawn more often the
+nearer it is in electronegativity and the more crystals hold it. The cell is scaled to the volumes
+of the new atoms (`cmed_jax.crystal.atomic_volumes`). Crystals with the reduced formula and the
+space group of a known crystal, held out or not, or of one made before, are left out. FILE holds the
+known crystals and then the new ones. The dataset job builds a dataset from it:
 
     python -m tfds_builders.cmed --config cubic --materials FILE --data_dir DIR
 """
@@ -28,11 +28,11 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 
 NEAR = 10.0
-"""Ranks of electronegativity between two elements at which one is drawn e times less often."""
+"""The ranks of electronegativity between two elements that lower the probability by a factor e."""
 SHARE = 0.5
-"""Of a crystal's elements that are replaced, about; at least one is."""
+"""The approximate share of a crystal's elements that are replaced; at least one is."""
 MISSES = 1000
-"""After so many known crystals in a row no new one is looked for."""
+"""The number of known crystals in a row after which the search for a new one ends."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Options:
 
     Attributes:
         out: the file of JSON lines to write.
-        materials: where known crystals come from, as the dataset job takes it.
+        materials: source of the known crystals, as for the dataset job.
         system: crystal system.
-        number: of substituted crystals.
-        seed: of all that is random.
+        number: number of substituted crystals.
+        seed: of everything that is random.
     """
 
     out: Path
@@ -55,11 +55,11 @@ class Options:
 
 
 def substituted(known: Sequence[Material], seed: int) -> Iterator[Material]:
-    """Yield training crystals with other elements, none of them known, none twice.
+    """Yield training crystals with other elements, none of them known, and none twice.
 
     Args:
-        known: crystals of every split; those without one, or of "train", are changed.
-        seed: of all that is random.
+        known: the crystals of every split; those without a split, or of "train", are changed.
+        seed: the seed of everything that is random.
     """
     random = np.random.default_rng(seed)
     training = [material for material in known if material.split in (None, "train")]
@@ -84,7 +84,7 @@ def _other_elements(
     counts: Integer[np.ndarray, " m"],
     random: np.random.Generator,
 ) -> Integer[np.ndarray, " n"]:
-    """Return atomic numbers of a crystal some of whose elements are others; no two become one."""
+    """Return atomic numbers of a crystal with some elements replaced; all stay distinct."""
     old, place = np.unique(numbers, return_inverse=True)
     new = old.copy()
     replaced = random.random(len(old)) < SHARE
@@ -97,7 +97,7 @@ def _other_elements(
 
 
 def _rescaled(template: Material, numbers: Integer[np.ndarray, " n"]) -> Material | None:
-    """Return the crystal of other elements, or None where nothing tells what room they need."""
+    """Return the rescaled crystal of other elements, or None where no volume of them is known."""
     volumes = [volume_of_atom(composition_vector(z)) for z in (template.numbers, numbers)]
     if None in volumes:
         return None
@@ -107,10 +107,10 @@ def _rescaled(template: Material, numbers: Integer[np.ndarray, " n"]) -> Materia
 
 
 def row(material: Material) -> dict[str, Any]:
-    """Return a crystal as a source of JSON lines reads it.
+    """Return a crystal as a row of a source of JSON lines.
 
-    A new one names no split: the dataset job trains on it where its formula and space group, in the
-    canonical cell, are not held out.
+    A new crystal has no split: the dataset job trains on it where its formula and space group, in
+    the canonical cell, are not held out.
     """
     return {
         "material_id": material.material_id,
@@ -123,7 +123,7 @@ def row(material: Material) -> dict[str, Any]:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Write the crystals that are known, and the new ones."""
+    """Write the known crystals and the new ones."""
     options = tyro.cli(Options, prog="python -m benchmarks.ablation.substituted", args=args)
     source = open_source(options.materials)
     known = [

@@ -1,4 +1,4 @@
-"""Targets, which say what is learned, and losses, which say how an error counts.
+"""Targets, which define the learned quantity, and losses, which weight its errors.
 
 `Base` learns log(1 + density / 10) under Huber's loss.
 """
@@ -11,13 +11,13 @@ from cmed_jax.data.batches import CELLS
 from cmed_jax.model.base import UNIT, Base, BaseConfig
 
 SCALE_WEIGHT = 0.1
-"""Weight of the error in the logarithm of the maximum."""
+"""The weight of the error in the logarithm of the maximum."""
 SLOPES = 0.5
-"""Weight of the error in differences between neighbours."""
+"""The weight of the error in differences between neighbours."""
 
 
 class Raw(Base):
-    """Learns the density itself, in units of 10 e/angstrom^3."""
+    """A network that learns the density itself, in units of 10 e/angstrom^3."""
 
     def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:
         """Return density / 10."""
@@ -31,7 +31,7 @@ class Raw(Base):
 
 
 class Scaled(Base):
-    """Learns density / maximum, and the maximum beside it.
+    """A network that learns density / maximum, and the maximum separately.
 
     The logarithm of the maximum comes first in the conditioning vector.
     """
@@ -41,7 +41,7 @@ class Scaled(Base):
         self.log_maximum = nnx.Linear(config.latent, 1, rngs=rngs)
 
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
-        """Return the logarithm of the maximum (e/angstrom^3), and what the decoder takes."""
+        """Return the logarithm of the maximum (e/angstrom^3), and the input of the decoder."""
         return jnp.concatenate([self.log_maximum(latent), super().condition(latent)], axis=1)
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
@@ -49,7 +49,7 @@ class Scaled(Base):
         return super().decode(conditioning[1:], coordinate)
 
     def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:
-        """Return a density relative to its maximum as it is."""
+        """Return the density relative to its maximum, unchanged."""
         return density
 
     def reconstruction_loss(
@@ -72,7 +72,7 @@ class Scaled(Base):
 
 
 class Root(Scaled):
-    """Learns sqrt(density / maximum), and the maximum beside it."""
+    """A network that learns sqrt(density / maximum), and the maximum separately."""
 
     def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:
         """Return the root of a density relative to its maximum."""
@@ -86,7 +86,7 @@ class Root(Scaled):
 
 
 class Sizes(Base):
-    """The mean absolute error."""
+    """A network trained on the mean absolute error."""
 
     def reconstruction_loss(
         self,
@@ -100,7 +100,7 @@ class Sizes(Base):
 
 
 class Squares(Base):
-    """The mean squared error."""
+    """A network trained on the mean squared error."""
 
     def reconstruction_loss(
         self,
@@ -114,7 +114,7 @@ class Squares(Base):
 
 
 class Slopes(Base):
-    """The loss of `Base`, and the size of differences between neighbours, which sees structure.
+    """A network whose loss adds the error in differences between neighbours to that of `Base`.
 
     Neighbours are voxels of adjoining boxes (`draw_voxels`), a tenth of the edge apart on average.
     """

@@ -1,1 +1,1 @@
-"""A local page for people who do not type: a pattern in, a density out."""
+"""A local web page that predicts densities from patterns without the command line."""

@@ -19,10 +19,10 @@ from cmed_jax.prediction.restore import restore
 from cmed_jax.report.output import predict_to_files
 
 HOST = "127.0.0.1"
-"""This machine alone can reach it."""
+"""The address of the page, which only this machine can reach."""
 
 FORMATS: tuple[Format, ...] = ("npz", "cube", "vasp", "xsf", "ccp4")
-"""Formats that are offered; the first alone where the cell is neither given nor found."""
+"""The offered formats; only the first one where the cell is neither given nor found."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Options:
 
     Attributes:
         model: the name of a released network, a run's folder, or a checkpoint inside it.
-        port: of the address; 0 takes a free one.
-        samples: densities to draw beside the plain one; surfaces are coloured by their deviation.
+        port: the port of the address; 0 takes a free one.
+        samples: the number of densities to draw beside the plain one; their deviation colours the
+            surfaces.
     """
 
     model: tyro.conf.Positional[str]
@@ -41,10 +42,10 @@ class Options:
 
 
 def predictor(model: str) -> Predict:
-    """Return what answers the jobs of the queue: a network that is restored once.
+    """Return the function that predicts the queue's jobs, with a network that is restored once.
 
     Raises:
-        FileNotFoundError: there is no such network.
+        FileNotFoundError: if there is no such network.
     """
     output, restored = Output(model, FORMATS), restore(model)
 
@@ -79,7 +80,7 @@ def serve(queue: PredictionQueue, listening: socket.socket) -> None:
     from cmed_jax.app.server import application
 
     config = uvicorn.Config(application(queue), log_config=None, access_log=False)
-    # uvicorn ends in order, and then raises the signal again.
+    # uvicorn shuts down in order, and then raises the signal again.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with contextlib.suppress(KeyboardInterrupt):

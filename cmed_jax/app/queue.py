@@ -1,7 +1,7 @@
-"""Predictions that are asked for one by one, and made one after another.
+"""A queue of predictions that are submitted one by one and made one after another.
 
-A desk knows nothing of the page: it takes patterns, keeps each with its answer in a folder of its
-own, and hands both out by an id that cannot be guessed.
+The queue is independent of the page. It receives patterns, keeps each pattern and its prediction in
+a separate folder, and returns both by an id that cannot be guessed.
 """
 
 import logging
@@ -19,33 +19,37 @@ from cmed_jax.prediction.manifest import SUFFIXES
 from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
 
 MOST_WAITING = 20
-"""Further predictions are refused while so many wait."""
+"""The number of waiting predictions at which further ones are refused."""
 
 KEPT = 50
-"""Predictions that are kept; the folders of older ones are removed."""
+"""The number of predictions that are kept; the folders of older ones are removed."""
 
 LONGEST_NAME = 80
+"""The largest length of a file's name without its suffix."""
 
 Predict = Callable[[Job, Path, Callable[[str], object]], Mapping[str, Any]]
-"""Answers a job with its figures, writes the files that they name into a folder, and tells of each
-of the `JOB_STEPS` when it begins."""
+"""A function that predicts a job and returns the figures of the prediction.
+
+It writes the files named in the figures into a folder, and calls its last argument with each of the
+`JOB_STEPS` at its beginning.
+"""
 
 
 class Busy(Exception):
-    """Too many predictions wait."""
+    """An error: too many predictions are waiting."""
 
 
 @dataclass(eq=False)
 class QueuedPrediction:
-    """A prediction that was asked for.
+    """A prediction in the queue.
 
     Attributes:
-        job: what was asked.
-        folder: of the pattern and the answer.
-        state: where it stands.
-        step: of the `JOB_STEPS`, while it is working.
-        figures: of the prediction once it is done.
-        error: in a sentence, once it has failed.
+        job: the pattern and its options.
+        folder: the folder of the pattern and of the files written.
+        state: the state of the prediction.
+        step: the current one of the `JOB_STEPS`, while the prediction is being made.
+        figures: the figures of the prediction, once it is done.
+        error: the reason in a sentence, once it has failed.
     """
 
     job: Job
@@ -57,29 +61,29 @@ class QueuedPrediction:
 
     @property
     def over(self) -> bool:
-        """Whether it is done, or has failed."""
+        """Whether the prediction is done or has failed."""
         return self.state in ("done", "failed")
 
     @property
     def steps_done(self) -> int:
-        """How many of the `JOB_STEPS` are behind it."""
+        """The number of the `JOB_STEPS` that are done."""
         return len(JOB_STEPS) if self.over else JOB_STEPS.index(self.step)
 
     def begin(self, step: str) -> None:
-        """Note which step begins."""
+        """Set the current step."""
         self.step = step
 
 
 class PredictionQueue:
-    """Takes patterns and makes one prediction after another, in a thread."""
+    """A queue that makes predictions one after another, in a thread."""
 
     def __init__(self, predict: Predict, folder: Path, common: PredictionOptions = DEFAULTS):
-        """Start.
+        """Start the queue.
 
         Args:
-            predict: makes a prediction.
-            folder: to keep patterns and answers in.
-            common: options that hold where a user writes nothing.
+            predict: the function that makes a prediction.
+            folder: the folder for patterns and predictions.
+            common: the options that apply where a user gives none.
         """
         self.common = common
         self._predict = predict
@@ -88,16 +92,16 @@ class PredictionQueue:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
 
     def submit(self, name: str, data: bytes, options: PredictionOptions) -> str:
-        """Take a pattern, and return the id of its prediction.
+        """Add a pattern to the queue, and return the id of its prediction.
 
         Args:
-            name: of the file, as its owner calls it.
-            data: what it holds.
-            options: of its prediction.
+            name: the name of the file, as given by its owner.
+            data: the content of the file.
+            options: the options of the prediction.
 
         Raises:
-            Busy: too many wait.
-            ValueError: the name is not that of a pattern, or its options are unusable.
+            Busy: if too many predictions are waiting.
+            ValueError: if the name is not that of a pattern, or the options are unusable.
         """
         options.check()
         name = safe_name(name)
@@ -114,20 +118,20 @@ class PredictionQueue:
         return identity
 
     def task(self, identity: str) -> QueuedPrediction:
-        """Return a prediction.
+        """Return a prediction by its id.
 
         Raises:
-            KeyError: there is none of this id.
+            KeyError: if there is no prediction with this id.
         """
         return self._tasks[identity]
 
     def ahead(self, identity: str) -> int:
-        """Return how many predictions come before this one."""
+        """Return the number of unfinished predictions before this one."""
         earlier = list(self._tasks)[: list(self._tasks).index(identity)]
         return sum(not self._tasks[other].over for other in earlier)
 
     def close(self) -> None:
-        """Make no further predictions, and wait for the one that is being made."""
+        """Cancel the waiting predictions, and wait for the one that is being made."""
         self._thread.shutdown(cancel_futures=True)
 
     def _work(self, task: QueuedPrediction) -> None:
@@ -144,7 +148,7 @@ class PredictionQueue:
             task.state = "failed"
 
     def _forget(self) -> None:
-        """Remove the oldest answers."""
+        """Remove the oldest predictions and their folders."""
         over = [identity for identity, task in self._tasks.items() if task.over]
         for identity in over[: max(len(self._tasks) - KEPT + 1, 0)]:
             shutil.rmtree(self._tasks.pop(identity).folder)
@@ -154,7 +158,7 @@ def safe_name(name: str) -> str:
     """Return the name of a pattern's file without folders and odd characters.
 
     Raises:
-        ValueError: the suffix is not that of a pattern.
+        ValueError: if the suffix is not that of a pattern.
     """
     plain = re.sub(r"[^\w.+() -]", "_", PurePath(name.replace("\\", "/")).name).lstrip(". ")
     stem, suffix = PurePath(plain).stem, PurePath(plain).suffix

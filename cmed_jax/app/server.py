@@ -1,8 +1,9 @@
 """The local page as a web application, for this machine alone.
 
-It answers to no other host name than this machine's, so that no foreign page reaches it under a
-name of its own; it takes patterns from its own page only, which `Origin` tells; and an answer is
-found by an id that cannot be guessed, and in it only the files that were written.
+The server accepts requests only under the host names of this machine. Therefore no foreign page can
+reach it under a name of its own. It accepts patterns only from its own page, which it recognises by
+the `Origin` header. A prediction is found by an id that cannot be guessed, and only the files that
+were written for it are served.
 """
 
 from importlib import resources
@@ -32,7 +33,7 @@ STATIC: list[str | tuple[str, str]] = [
     ("cmed_jax.app", "static"),
     ("cmed_jax.report", "templates"),
 ]
-"""Folders of packages: ours, and that of the style that all pages share."""
+"""The served folders of packages: the app's own, and that of the style that all pages share."""
 
 OWN = (
     "default-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
@@ -41,14 +42,14 @@ REPORT = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
     "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
-"""What pages may load: our own from this server, reports nothing at all."""
+"""The content policies: our own page loads from this server, and reports load nothing at all."""
 
 
 def application(queue: PredictionQueue) -> Starlette:
     """Return the application.
 
     Args:
-        queue: makes the predictions.
+        queue: the queue of predictions.
     """
     routes = [
         Route("/", _front),
@@ -65,13 +66,13 @@ def application(queue: PredictionQueue) -> Starlette:
 
 
 class Guarded:
-    """Tells browsers, with every answer, to load nothing foreign and to keep nothing."""
+    """Middleware with response headers that keep browsers from foreign content and from caching."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request, and add the headers to its response."""
         policy = REPORT if scope.get("path", "").endswith(".html") else OWN
         guards = {
             b"content-security-policy": policy.encode(),
@@ -143,14 +144,17 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 def _check_origin(request: Request) -> None:
-    """Browsers say with every request that changes something which page it comes from."""
+    """Refuse requests from other pages.
+
+    Browsers send the origin of the page with every request that changes something.
+    """
     origin = request.headers.get("origin")
     if origin is not None and origin != f"{request.url.scheme}://{request.headers['host']}":
         raise HTTPException(403, "patterns are taken from this page alone")
 
 
 async def _body(request: Request) -> bytes:
-    """The file, as long as it is not too large to be a pattern."""
+    """Return the uploaded file; refuse one that is empty or too large to be a pattern."""
     data = bytearray()
     async for part in request.stream():
         data += part

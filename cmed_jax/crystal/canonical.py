@@ -1,14 +1,15 @@
-"""The canonical cell: one crystal has one description, whatever cell its source chose.
+"""The canonical cell: one description of each crystal, for any cell that its source chose.
 
-moyo brings a crystal to the standard primitive cell of its space group. What that leaves open is
-the Euclidean normalizer of the space group (International Tables A, chapter 3.5): the isometries
-that carry the symmetry elements onto themselves, but not the atoms. In rock salt they exchange
-sodium and chlorine; in a polar group they shift the origin along the axis. Of all these equivalent
-descriptions the one is taken that comes first when the atoms are listed from the most
-electropositive element on, by rounded coordinates. So the most electropositive element comes to the
-origin where symmetry allows it, and related compounds have related targets.
+moyo transforms a crystal to the standard primitive cell of its space group. Several equivalent
+descriptions remain, related by the Euclidean normalizer of the space group (International Tables A,
+chapter 3.5): the isometries that map the symmetry elements, but not the atoms, onto themselves. In
+rock salt they exchange sodium and chlorine; in a polar group they shift the origin along the axis.
 
-Mirror images count as equivalent: a powder pattern cannot tell them apart.
+The canonical description is the one that comes first when the atoms are listed by rounded
+coordinates, starting with the most electropositive element. This element lies at the origin where
+symmetry allows it, and related compounds have related targets.
+
+Mirror images count as equivalent, because a powder pattern cannot distinguish them.
 """
 
 import logging
@@ -32,13 +33,13 @@ from cmed_jax.crystal.symmetry import (
 )
 
 SYMPREC = 0.1
-"""Tolerance of the symmetry search in angstrom, as for the space groups of the sources."""
-_TOLERANCES = 0.9 ** np.arange(40)  # as shares of that, where what is found at it forms no group
+"""The tolerance of the symmetry search, angstrom; the space groups of sources use it as well."""
+_TOLERANCES = 0.9 ** np.arange(40)  # shares of SYMPREC, tried where the operations form no group
 
-# Coordinates compare in thousandths, whose boundaries keep away from multiples of 1/24 and 1/64.
+# Coordinates compare in thousandths; their boundaries avoid the multiples of 1/24 and 1/64.
 _RESOLUTION, _BIAS = 1000, 0.5625
 
-# It warns of supercells whose shape has less symmetry than the crystal; only the crystal's counts.
+# moyo warns of supercells with less symmetry than the crystal; only that of the crystal matters.
 logging.getLogger("moyo").setLevel(logging.ERROR)
 
 
@@ -52,8 +53,9 @@ class CellChange(NamedTuple):
 def canonical_cell(material: Material, symprec: float = SYMPREC) -> Material:
     """Return the material in its canonical primitive cell, with the space group that moyo finds.
 
-    The cell is idealised: lattice and coordinates obey the symmetry exactly. A density stays
-    behind, as it is sampled on the old cell; `canonical_description` says how to carry it over.
+    The cell is idealised: lattice and coordinates obey the symmetry exactly. The density is
+    removed, because it is sampled on the old cell. `canonical_description` also returns the change
+    of cell, with which a density can be resampled.
 
     Raises:
         ValueError: no symmetry was found, for instance because atoms coincide.
@@ -64,7 +66,7 @@ def canonical_cell(material: Material, symprec: float = SYMPREC) -> Material:
 def canonical_description(
     material: Material, symprec: float = SYMPREC
 ) -> tuple[Material, CellChange]:
-    """Return the material in its canonical cell, and the change of cell that leads there.
+    """Return the material in its canonical cell, and the change from the old cell to it.
 
     Args:
         material: a crystal in any cell.
@@ -100,7 +102,7 @@ def canonical_description(
 
 
 def with_space_group(material: Material, symprec: float = SYMPREC) -> Material:
-    """Return the material as it is, with the space group that moyo finds.
+    """Return the material in its own cell, with the space group that moyo finds.
 
     Raises:
         ValueError: moyo finds no symmetry.
@@ -112,7 +114,7 @@ def _symmetry(material: Material, symprec: float) -> moyopy.MoyoDataset:
     """Return the symmetry at the largest tolerance, at most `symprec`, that gives a space group.
 
     Raises:
-        ValueError: moyo finds no symmetry, or there is nothing to search.
+        ValueError: moyo finds no symmetry, the structure has no atoms, or a number is not finite.
     """
     lattice, coords, numbers = material.lattice, material.frac_coords, material.numbers
     if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
@@ -123,7 +125,7 @@ def _symmetry(material: Material, symprec: float) -> moyopy.MoyoDataset:
     try:
         for tolerance in symprec * _TOLERANCES:
             dataset = moyopy.MoyoDataset(cell, symprec=tolerance, setting=SETTING)
-            # Left to itself moyo halves its tolerance, which misses groups, or goes beyond it.
+            # By default moyo halves its tolerance, which misses groups, or exceeds it.
             if dataset.symprec == tolerance:
                 break
     except ValueError as error:
@@ -134,7 +136,7 @@ def _symmetry(material: Material, symprec: float) -> moyopy.MoyoDataset:
 def _merge_copies(
     coords: Float[np.ndarray, "n 3"], copies: Integer[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "k 3"], Integer[np.ndarray, " k"]]:
-    """Return the mean of the atoms that are translates of one, and the index of the first each."""
+    """Return the mean of each set of translated copies, and the index of the first of each set."""
     members = copies == np.arange(copies.max() + 1)[:, None]
     first = members.argmax(axis=1)
     deviations = coords - coords[first[copies]]
@@ -150,9 +152,8 @@ def _symmetrized(
 ) -> Float[np.ndarray, "n 3"]:
     """Return the mean of the crystal's images under its space group.
 
-    Unlike the idealisations of spglib and moyo the mean does not depend on which cell or origin the
-    distorted crystal was given in: an error of the origin averages out, or lies along a polar
-    direction.
+    Unlike the idealisations of spglib and moyo, the mean does not depend on the cell or origin of
+    the distorted crystal. An error of the origin averages out, or lies along a polar direction.
     """
     edges = np.linalg.cholesky(metric)
     images = coords @ group.rotations.mT + group.translations[:, None] / STEPS
@@ -171,7 +172,7 @@ def _first_description(
     coords: Float[np.ndarray, "n 3"],
     normal: Normalizer,
 ) -> tuple[Integer[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-    """Return R and t of the isometry x -> R x + t of the normalizer whose result comes first."""
+    """Return R and t of the isometry x -> R x + t of the normalizer with the first result."""
     ranks = electropositivity(numbers)
     rotations, shifts = _anchored(coords[ranks == ranks.min()], normal)
     for rank in np.unique(ranks):
@@ -188,7 +189,7 @@ def _first_description(
 def _anchored(
     anchors: Float[np.ndarray, "m 3"], normal: Normalizer
 ) -> tuple[Integer[np.ndarray, "k 3 3"], Float[np.ndarray, "k 3"]]:
-    """Return the normalizer's isometries, along polar directions with each anchor atom at zero."""
+    """Return the normalizer's isometries, with each anchor atom at zero along polar directions."""
     rotations, shifts, polar = normal
     if not polar.any():
         return rotations, shifts
@@ -201,7 +202,8 @@ def _anchored(
 def _electronegativity_ranks() -> Integer[np.ndarray, "119"]:
     """Return the rank of each atomic number, the most electropositive first.
 
-    By Pauling's electronegativity, then by atomic number; elements without one come last.
+    Elements are sorted by Pauling's electronegativity, then by atomic number. Elements without an
+    electronegativity come last.
     """
     from pymatgen.core import Element
 
@@ -217,11 +219,11 @@ def electropositivity(numbers: Integer[np.ndarray, "*n"]) -> Integer[np.ndarray,
 
 
 def _in_cell(coords: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-    """Return coordinates in [0, 1), where what lies a rounding error under 1 is 0."""
+    """Return coordinates in [0, 1); values a rounding error below 1 become 0."""
     return np.maximum(coords - np.floor(coords + 1e-6), 0.0)
 
 
 def _keys(coords: Float[np.ndarray, "*n 3"]) -> Integer[np.ndarray, "*n"]:
-    """Return one integer for each atom, which sorts as its rounded coordinates do."""
+    """Return one integer for each atom, with the sorting order of its rounded coordinates."""
     x, y, z = np.moveaxis(np.floor(_RESOLUTION * coords + _BIAS).astype(int) % _RESOLUTION, -1, 0)
     return (x * _RESOLUTION + y) * _RESOLUTION + z

@@ -1,4 +1,4 @@
-"""What a cell holds: whole formula units, their electrons, and the room for them."""
+"""The contents of a cell: its formula units, their electrons, and their relative volume."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,22 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.physics.cell import cell_volume
 
 MOST_UNITS = 2
-"""More formula units than these are not told apart by the volume."""
-
+"""The largest number of formula units that the volume determines reliably."""
 
 SAME_VOLUME = 0.01
-"""Cells whose volumes differ by a smaller share hold the same atoms."""
-
+"""The largest relative difference in volume between cells that hold the same atoms."""
 
 LARGEST_UNIT = 48
-"""Most atoms of a formula unit that amounts are reduced to."""
+"""The largest number of atoms in a reduced formula unit."""
 
 
 def relative_cell_volume(
     lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]
 ) -> float:
-    """Return the volume of a cell over what whole formula units in it usually take up.
+    """Return the volume of a cell relative to the usual volume of its whole formula units.
 
     Returns:
-        1 as well where that is not known.
+        The ratio; 1 where the usual volume is unknown.
     """
     units = formula_units(lattice, composition)
     return 1.0 if units is None else units / max(round(units), 1)
@@ -42,11 +40,13 @@ def electrons(
 
     Args:
         lattice: rows a, b, c in angstrom.
-        composition: the fractions of all elements.
-        known: crystals of that composition; the best of those in a cell of the same volume tells.
+        composition: atom fractions by atomic number.
+        known: known crystals of that composition, the best first. The first one with a cell of the
+            same volume determines the number.
 
     Returns:
-        None where none of them does, and the volume leaves the number of units open.
+        The number of electrons; None where no known crystal has that volume and the volume alone
+        does not determine the number of formula units.
     """
     volume = cell_volume(lattice)
     same = [each for each in known if abs(each.volume / volume - 1) < SAME_VOLUME]
@@ -62,21 +62,22 @@ def electrons(
 def formula_units(
     lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]
 ) -> float | None:
-    """Return for how many formula units a cell has room, by usual volumes of atoms.
+    """Return the number of formula units that fit into a cell, by the usual volumes of atoms.
 
     Args:
         lattice: rows a, b, c in angstrom.
-        composition: the fractions of all elements.
+        composition: atom fractions by atomic number.
 
     Returns:
-        None where it is not known what the atoms take up (`cmed_jax.crystal.atomic_volumes`).
+        The number, not rounded; None where the volume of an atom is unknown
+        (`cmed_jax.crystal.atomic_volumes`).
     """
     of_atom = volume_of_atom(composition)
     return of_atom and cell_volume(lattice) / of_atom / atoms_of_formula(composition)
 
 
 def atoms_of_formula(composition: Float[np.ndarray, "119"]) -> int:
-    """Return the least number of atoms that fractions of them are whole numbers of."""
+    """Return the least number of atoms for which all fractions are whole numbers of atoms."""
     fractions = composition[composition > 0].astype(float)
     numbers = np.arange(1, LARGEST_UNIT + 1)
     amounts = numbers[:, None] * fractions

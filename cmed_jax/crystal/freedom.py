@@ -1,4 +1,4 @@
-"""What the symmetry of a crystal leaves free: the metric of its cell, and shifts of its atoms."""
+"""The free parameters of a crystal under its symmetry: the metric of its cell, and atom shifts."""
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -7,13 +7,13 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import STEPS, SpaceGroup, normalizer, space_group
 
 _ZERO = 1e-6
-"""Singular values below this are rounding errors; those of the spans here are of order one."""
+"""The singular value below which a value is a rounding error; true ones are of order one."""
 
 
 def free_metrics(group: SpaceGroup) -> Float[np.ndarray, "p 3 3"]:
     """Return a basis of the reciprocal metric tensors that a space group allows.
 
-    They belong to its standard primitive cell: W G* W^T = G* for every rotation W.
+    They refer to its standard primitive cell: W G* W^T = G* for every rotation W.
     """
     units = np.zeros((6, 3, 3))
     for unit, i, j in zip(units, *np.triu_indices(3), strict=True):
@@ -26,16 +26,16 @@ def free_metrics(group: SpaceGroup) -> Float[np.ndarray, "p 3 3"]:
 def free_shifts(crystal: Material) -> Float[np.ndarray, "p n 3"]:
     """Return a basis of the shifts of the atoms that keep the space group and the origin.
 
-    A shift u of all atoms keeps an operation x -> W x + w that takes atom i to atom j where
-    u_j = W u_i. The mean over the operations projects any shift onto those that keep them all.
-    In a polar group shifts of the whole crystal along the polar directions are among them; no
-    powder pattern changes by these, and they are left out.
+    A shift u of all atoms keeps an operation x -> W x + w that maps atom i to atom j if
+    u_j = W u_i. The mean over the operations projects any shift onto the shifts that keep all of
+    them. In a polar group these include shifts of the whole crystal along the polar directions.
+    They change no powder pattern and are left out.
 
     Args:
-        crystal: in its canonical cell.
+        crystal: crystal in its canonical cell.
 
     Returns:
-        Shifts of fractional coordinates; none where symmetry fixes every atom.
+        Shifts of the fractional coordinates; empty where symmetry fixes every atom.
     """
     group = space_group(crystal.space_group)
     images = _images(crystal, group.rotations, group.translations)
@@ -53,7 +53,7 @@ def _images(
     rotations: Integer[np.ndarray, "m 3 3"],
     translations: Integer[np.ndarray, "m 3"],
 ) -> Integer[np.ndarray, "m n"]:
-    """Return which atom each operation takes each atom to."""
+    """Return the index of the atom to which each operation maps each atom."""
     moved = crystal.frac_coords @ rotations.mT + translations[:, None] / STEPS
     gaps = moved[:, :, None] - crystal.frac_coords
     distance = np.abs(gaps - np.rint(gaps)).sum(axis=-1)
@@ -62,6 +62,6 @@ def _images(
 
 
 def _span(columns: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m r"]:
-    """Return an orthonormal basis of what columns span."""
+    """Return an orthonormal basis of the span of columns."""
     basis, size, _ = np.linalg.svd(columns, full_matrices=False)
     return basis[:, size > _ZERO]

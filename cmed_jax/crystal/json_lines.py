@@ -1,4 +1,4 @@
-"""Materials as JSON, one object a line."""
+"""A source of materials in JSON lines, one object a line."""
 
 import gzip
 import hashlib
@@ -19,9 +19,9 @@ from cmed_jax.crystal.material import SPLITS, Material, Refusal
 
 @dataclass(frozen=True)
 class JsonLines:
-    """One JSON object a line: material_id, lattice, species, frac_coords.
+    """A file of JSON objects, one a line, with material_id, lattice, species and frac_coords.
 
-    Optional are space_group (found with moyo where it is missing) and split; other fields
+    The fields space_group and split are optional; moyo finds a missing space group. Other fields
     are ignored.
     """
 
@@ -29,7 +29,7 @@ class JsonLines:
     description: str
 
     def fingerprint(self) -> str:
-        """SHA-256 of the uncompressed lines."""
+        """Return the SHA-256 of the uncompressed lines."""
         digest = hashlib.sha256()
         with self._open() as lines:
             for line in lines:
@@ -37,14 +37,14 @@ class JsonLines:
         return digest.hexdigest()
 
     def __iter__(self) -> Iterator[Material | Refusal]:
-        """Give the material of each line; a bad line is refused by its id or its number."""
+        """Yield the material of each line, or a refusal with the id or number of a bad line."""
         with self._open() as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield _read_line(number, line)
 
     def density(self, material_id: str) -> Float[np.ndarray, "na nb nc"]:
-        """Raise ValueError: rows hold structures alone."""
+        """Raise ValueError, because JSON lines hold only structures."""
         raise ValueError(f"JSON lines hold no density of {material_id}: build with density iam")
 
     @contextmanager

@@ -19,7 +19,7 @@ PRIMITIVE = {
     "R": np.array([[2, -1, -1], [1, 1, -2], [1, 1, 1]]) / 3,
 }
 
-# What the standard settings of the centred lattices have in common; nan is any angle.
+# The angles of the standard settings of the centred lattices; nan is any angle.
 _ANGLES = {
     "A": (90, 90, 90),
     "C": (90, np.nan, 90),
@@ -27,27 +27,28 @@ _ANGLES = {
     "F": (90, 90, 90),
     "R": (90, 90, 120),
 }
-_THIN = 1e-3  # as a share of the volume of a box with the same edges
+_THIN = 1e-3  # the least share of the volume of a box with the same edges
 
 
 def primitive_lattice(cell: CellParameters, centring: str = "P") -> Float[np.ndarray, "3 3"]:
-    """Return the lattice of the canonical primitive cell behind a conventional cell.
+    """Return the lattice of the canonical primitive cell of a conventional cell.
 
-    Networks that were trained on canonical cells predict in this one: for rock salt (5.64
-    angstrom, centring F) it is the rhombohedral cell with edges of 3.99 angstrom and angles of 60
-    degrees. The conventional cell is meant in its standard setting, as spglib has it: monoclinic
-    with unique axis b (and C where centred), R on hexagonal axes, triclinic reduced. Its a lies
-    along x, its b in the plane of x and y.
+    Networks trained on canonical cells predict in this cell. For rock salt (5.64 angstrom, centring
+    F) it is the rhombohedral cell with edges of 3.99 angstrom and angles of 60 degrees. The
+    conventional cell must be in the standard setting of spglib: monoclinic with unique axis b (and
+    C where centred), R on hexagonal axes, triclinic reduced. Its a lies along x, and its b in the
+    plane of x and y.
 
     Args:
         cell: a, b, c in angstrom and alpha, beta, gamma in degrees.
-        centring: of that cell; P takes it as it is, primitive already.
+        centring: centring of the conventional cell; P means that it is primitive.
 
     Returns:
         Rows a, b, c in angstrom.
 
     Raises:
-        ValueError: the parameters are not six, make no cell, or do not go with the centring.
+        ValueError: there are not six parameters, they form no cell, or they do not match the
+            centring.
 
     Example:
         >>> primitive_lattice([5.64, 5.64, 5.64, 90, 90, 90], "F").round(2).tolist()
@@ -81,7 +82,7 @@ def _checked_cosines(cell: Float[np.ndarray, "..."]) -> Float[np.ndarray, "3 3"]
     """Return the cosines of the angles between the axes.
 
     Raises:
-        ValueError: the parameters make no cell.
+        ValueError: the parameters form no cell.
     """
     shown = cell.tolist()
     if cell.shape != (6,) or not np.isfinite(cell).all():

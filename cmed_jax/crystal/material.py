@@ -1,4 +1,4 @@
-"""One crystal structure, and the note that says why one was refused."""
+"""A crystal structure with an id, and the record of a refused one."""
 
 import warnings
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CRYSTAL_SYSTEMS = {
     "hexagonal": 194,
     "cubic": 230,
 }
-"""The seven crystal systems with the last space group number of each."""
+"""The seven crystal systems, with the last space group number of each."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -27,11 +27,11 @@ class Material:
     """A crystal structure with an id, from any source.
 
     Attributes:
-        material_id: unique in its source.
+        material_id: identifier, unique in its source.
         lattice: rows a, b, c in angstrom.
         numbers: atomic numbers.
         frac_coords: fractional coordinates, atom by atom.
-        space_group: number (1-230) as the source says, or as found in the canonical cell.
+        space_group: space group number (1-230) from the source, or found in the canonical cell.
         split: "train", "validation" or "test" where the source names one.
         density: electron density in e/angstrom^3 at the fractional coordinates i/n of `lattice`.
     """
@@ -46,30 +46,30 @@ class Material:
 
     @property
     def formula(self) -> str:
-        """Reduced formula, such as "NaCl"."""
+        """The reduced formula, such as "NaCl"."""
         from pymatgen.core import Composition
 
         numbers, amounts = np.unique(self.numbers, return_counts=True)
         symbols = (SYMBOLS[z] for z in numbers)
         composition = Composition(dict(zip(symbols, amounts.tolist(), strict=True)))
-        with warnings.catch_warnings():  # noble gases have none, and come last in the formula
+        with warnings.catch_warnings():  # noble gases have no value, and come last in the formula
             warnings.filterwarnings("ignore", "No Pauling electronegativity")
             return composition.reduced_formula
 
     @property
     def crystal_system(self) -> str:
-        """Name of the crystal system, such as "cubic"."""
+        """The name of the crystal system, such as "cubic"."""
         return crystal_system(self.space_group)
 
     @property
     def volume(self) -> float:
-        """Volume of the cell in angstrom^3."""
+        """The volume of the cell, angstrom^3."""
         return float(abs(np.linalg.det(self.lattice)))
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A material that cannot be used: its id (or where it stands in the source) and the reason."""
+    """A material that cannot be used: its id (or its place in the source) and the reason."""
 
     material_id: str
     reason: str

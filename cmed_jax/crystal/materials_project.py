@@ -17,25 +17,25 @@ from cmed_jax.crystal.structures import charge_density, read_material
 class MaterialsProject:
     """A search of the Materials Project by the fields of its summary, such as crystal_system=cubic.
 
-    Several fields are joined with "&", as in "chemsys=Na-Cl&is_stable=true". Needs the extra
-    cmed-jax[mp] and a key in the environment variable MP_API_KEY.
+    Several fields are joined with "&", as in "chemsys=Na-Cl&is_stable=true". The search needs the
+    extra cmed-jax[mp] and a key in the environment variable MP_API_KEY.
     """
 
     search: str
 
     @property
     def description(self) -> str:
-        """The search."""
+        """A description of the source, for messages."""
         return f"the Materials Project, {self.search}"
 
     def fingerprint(self) -> str:
-        """SHA-256 of the search and the version of the database."""
+        """Return the SHA-256 of the search and the version of the database."""
         with self._client() as client:
             version = client.get_database_version()
         return hashlib.sha256(f"{self.search} {version}".encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Material | Refusal]:
-        """Give every structure found, by id."""
+        """Yield the material of every structure found, or a refusal, sorted by id."""
         with self._client() as client:
             found = client.materials.summary.search(
                 **self._criteria(), fields=["material_id", "structure"]
@@ -48,7 +48,7 @@ class MaterialsProject:
         """Return the total density of the material's CHGCAR, e/angstrom^3.
 
         Raises:
-            ValueError: the database holds none.
+            ValueError: the database holds no density of the material.
         """
         with self._client() as client:
             chgcar = client.get_charge_density_from_material_id(material_id)

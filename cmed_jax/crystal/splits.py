@@ -1,4 +1,4 @@
-"""Which material is trained on, which is held out."""
+"""The assignment of materials to the training, validation and test splits."""
 
 import hashlib
 from collections import defaultdict
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from cmed_jax.crystal.material import Material
 
 DROPPED = "dropped"
-"""In the place of a split: the material would leak a held-out one into training."""
+"""The value in place of a split for a material that would leak a held-out one into training."""
 
 
 def assign_splits(materials: Iterable[Material]) -> dict[str, str]:
     """Return "train", "validation", "test" or "dropped" for each material id.
 
-    A material whose source names its split keeps it. In a crystal system with published validation
-    or test materials the others go to train, but for those that share reduced formula and space
-    group with a held-out one: they are dropped. In a crystal system without, the reduced formula
-    decides, 80/10/10 by its hash, unless another material of that formula has a split already.
+    A material keeps the split that its source names. In a crystal system with published validation
+    or test materials, all other materials go to train. Those with the reduced formula and space
+    group of a held-out material are dropped instead. In the other crystal systems, the hash of the
+    reduced formula decides, 80/10/10, unless another material of that formula already has a split.
 
     Raises:
         ValueError: a material has no space group.

@@ -1,4 +1,4 @@
-"""From pymatgen's structures and charge densities to materials."""
+"""Conversion of pymatgen's structures and charge densities to materials."""
 
 import logging
 import warnings
@@ -22,11 +22,11 @@ _log = logging.getLogger(__name__)
 def read_material(
     material_id: str, read: "Callable[..., Structure]", *arguments: Any
 ) -> Material | Refusal:
-    """Return the material of the structure that `read` returns, or why there is none."""
+    """Return the material of the structure that `read` returns, or a refusal with the reason."""
     try:
         with logged_warnings(material_id):
             return _material(material_id, read(*arguments))
-    except Exception as error:  # parsers raise whatever a damaged file leads them to
+    except Exception as error:  # on a damaged file, parsers raise errors of any type
         return Refusal(material_id, str(error) or type(error).__name__)
 
 
@@ -40,7 +40,7 @@ def charge_density(chgcar: Any) -> Float[np.ndarray, "na nb nc"]:
 
 @contextmanager
 def logged_warnings(material_id: str) -> Iterator[None]:
-    """Turn the warnings of a parser into lines of the log that name the material."""
+    """Log the warnings of a parser, with the id of the material."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

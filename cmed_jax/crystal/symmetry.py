@@ -15,7 +15,6 @@ from cmed_jax.crystal.material import crystal_system
 # Shifts of origin between equivalent descriptions are multiples of 1/24 of the primitive cell.
 STEPS = 24
 
-
 SETTING = moyopy.Setting.spglib()  # the first Hall number of each space group
 
 
@@ -23,10 +22,10 @@ class SpaceGroup(NamedTuple):
     """A space group on its standard primitive cell.
 
     Attributes:
-        cell: (a_p, b_p, c_p) = (a, b, c) M of that cell in the standard one.
+        cell: matrix M with (a_p, b_p, c_p) = (a, b, c) M, from the standard to the primitive cell.
         rotations: W of each operation x -> W x + w, modulo the lattice.
-        translations: w of each in multiples of 1/24.
-        laue: W and -W of all operations: the group that turns equal reflections into each other.
+        translations: w of each operation, in multiples of 1/24.
+        laue: W and -W of all operations, the group that relates equal reflections.
     """
 
     cell: Float[np.ndarray, "3 3"]
@@ -40,9 +39,9 @@ class Normalizer(NamedTuple):
 
     Attributes:
         rotations: R of one isometry x -> R x + t for each coset.
-        translations: t of each.
-        polar: Q, such that any shift x -> x + Q y of the origin belongs to the normalizer as well.
-            It is integral and Q Q = Q, so that x - Q x is free of such a shift.
+        translations: t of each isometry.
+        polar: Q, for which any shift x -> x + Q y of the origin also belongs to the normalizer. Q
+            is integral and Q Q = Q, so x - Q x is free of such a shift.
     """
 
     rotations: Integer[np.ndarray, "k 3 3"]
@@ -52,7 +51,7 @@ class Normalizer(NamedTuple):
 
 @cache
 def space_group(number: int) -> SpaceGroup:
-    """Return a space group by its number, in the setting of the canonical cell."""
+    """Return the space group of a number, in the setting of the canonical cell."""
     operations = moyopy.operations_from_number(number, setting=SETTING)
     cell = PRIMITIVE[moyopy.SpaceGroupType(number).hm_short[0]]
     inverse = np.linalg.inv(cell)
@@ -65,9 +64,9 @@ def space_group(number: int) -> SpaceGroup:
 
 @cache
 def normalizer(number: int) -> Normalizer:
-    """Return the normalizer of a space group (by its number) on its primitive cell.
+    """Return the normalizer of the space group of a number, on its primitive cell.
 
-    Only isometries that every lattice of the group's Bravais type admits are counted.
+    It includes only isometries that every lattice of the group's Bravais type allows.
     """
     _, rotations, translations, _ = space_group(number)
     polar = _polar_shifts(rotations)
@@ -92,7 +91,7 @@ def invariant_metric(
 
 
 def _holohedry(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "k 3 3"]:
-    """Return the point group of a lattice that has these rotations and is otherwise general."""
+    """Return the point group of an otherwise general lattice with these rotations."""
     general = np.array([[1.0, 0.12, 0.23], [0.12, 1.7, 0.31], [0.23, 0.31, 2.6]])
     metric = invariant_metric(general, rotations)
     matrices = np.indices([3] * 9).reshape(9, -1).T.reshape(-1, 3, 3) - 1
@@ -100,7 +99,7 @@ def _holohedry(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "
 
 
 def _polar_shifts(rotations: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "3 3"]:
-    """Return Q with Q Q = Q, integral, whose columns span what every rotation leaves as it is."""
+    """Return the integral Q with Q Q = Q and columns that span all invariant directions."""
     invariant = np.mean(rotations, axis=0)
     rank = round(np.trace(invariant))
     basis = np.linalg.svd(invariant).U[:, :rank]
@@ -118,11 +117,11 @@ def _origins(
     translations: Integer[np.ndarray, "m 3"],
     polar: Integer[np.ndarray, "3 3"],
 ) -> Float[np.ndarray, "k 3"]:
-    """Return every t for which x -> R x + t carries the space group onto itself.
+    """Return every t for which x -> R x + t maps the space group onto itself.
 
-    It turns (W, w) into (W', R w + t - W' t) with W' = R W / R, which has to be an operation
-    (W', w') of the group again: (1 - W') t = w' - R w modulo the lattice. Along polar directions t
-    is free and left out.
+    The isometry turns (W, w) into (W', R w + t - W' t) with W' = R W / R. This must again be an
+    operation (W', w') of the group: (1 - W') t = w' - R w modulo the lattice. The free part of t
+    along polar directions is set to zero.
     """
     index = {matrix.tobytes(): i for i, matrix in enumerate(rotations)}
     inverse = np.rint(np.linalg.inv(rotation)).astype(int)
@@ -137,18 +136,18 @@ def _origins(
 
 
 def lattice_type_of(space_group: int | None) -> str:
-    """Return the lattice type of a space group, such as "hexagonal R" of number 167.
+    """Return the lattice type of a space group, such as "hexagonal R" for number 167.
 
     Raises:
         ValueError: the number is unknown or not 1-230.
     """
     system = crystal_system(space_group)
-    assert space_group is not None  # or that has raised
+    assert space_group is not None  # crystal_system has raised otherwise
     centring = gemmi.find_spacegroup_by_number(space_group).centring_type()
     return f"{'hexagonal' if system == 'trigonal' else system} {centring}"
 
 
 def space_group_name(number: int) -> str:
-    """Return symbol and number, as in "Fm-3m (225)"."""
+    """Return symbol and number of a space group, as in "Fm-3m (225)"."""
     symbol = gemmi.find_spacegroup_by_number(number).short_name()
     return f"{symbol.replace('H', 'R')} ({number})"  # H: gemmi's R on hexagonal axes

@@ -1,1 +1,1 @@
-"""Records of the dataset: their schema, how they are made, read, batched and augmented."""
+"""Records of the dataset: their schema, and making, reading, batching and augmenting them."""

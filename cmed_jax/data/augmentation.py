@@ -1,9 +1,9 @@
-"""What training does to an example: artefacts on the pattern, knowledge taken from the composition.
+"""Augmentation of training examples: artefacts on the pattern, and a partly hidden composition.
 
-The pattern is the stored one, shifted and noisy as in the article, or one that is measured afresh
-from the crystal's lines under conditions drawn at random (`cmed_jax.physics.artefacts`).
+The pattern is the stored one with shift and noise as in the article, or a new one measured from the
+crystal's lines under conditions drawn at random (`cmed_jax.physics.artefacts`).
 
-Every function treats one example and is mapped over a batch; all that is random comes from its key.
+Every function treats one example and is mapped over a batch. All randomness comes from its key.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from cmed_jax.physics.instrument import Lines
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How examples are disturbed; the defaults are those of the article.
+    """The perturbation of examples; the defaults are those of the article.
 
     Attributes:
-        artefacts: how patterns are measured afresh in each step: laboratory, synchrotron or
-            nanocrystal; published takes the stored pattern, with shift and noise.
-        stored: share of examples whose stored pattern is taken all the same.
-        shift: the stored pattern moves by up to this many bins either way.
+        artefacts: conditions under which new patterns are measured in each step: laboratory,
+            synchrotron or nanocrystal; published keeps the stored pattern, with shift and noise.
+        stored: share of examples that keep their stored pattern in spite of artefacts.
+        shift: largest shift of the stored pattern in either direction, bins.
         noise: standard deviation of the noise on the stored pattern and on the composition;
-            negatives become zero.
-        full: share of examples whose composition is given in full.
-        no_ratios: share told the elements only.
-        missing_element: share told the elements but one.
-        none: share told nothing.
+            negative values become zero.
+        full: share of examples with the full composition.
+        no_ratios: share of examples with the elements only.
+        missing_element: share of examples with all elements but one.
+        none: share of examples without any composition.
     """
 
     artefacts: Artefacts | None = None
@@ -61,8 +61,8 @@ class AugmentationConfig:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "AugmentationConfig":
-        """Return the configuration whose fields were written as JSON values."""
-        ranges = values.get("artefacts")  # runs of old have none
+        """Return the configuration from its fields as JSON values."""
+        ranges = values.get("artefacts")  # old runs have none
         if ranges is None:
             return cls(**values)
         tuples: dict[str, Any] = {
@@ -72,7 +72,7 @@ class AugmentationConfig:
 
     @property
     def shares(self) -> tuple[float, float, float, float]:
-        """Shares of the kinds of knowledge, in the order of `Knowledge`."""
+        """The shares of the kinds of knowledge, in the order of `Knowledge`."""
         return (self.full, self.no_ratios, self.missing_element, self.none)
 
 
@@ -83,14 +83,14 @@ def augment(
     composition: Float[Array, "119"],
     config: AugmentationConfig,
 ) -> tuple[Float[Array, "1024"], Float[Array, "1024"], Float[Array, "119"], Integer[Array, ""]]:
-    """Return a pattern, its coverage, what is left of the composition, and the kind of knowledge.
+    """Return an augmented pattern, its coverage, the known composition, and the kind of knowledge.
 
     Args:
-        key: of all that is random.
-        pattern: the stored one, strongest 1.
-        lines: of the crystal, from which a pattern is measured where `config.artefacts` are given.
-        composition: in full.
-        config: what is drawn.
+        key: random key.
+        pattern: stored pattern, strongest 1.
+        lines: lines of the crystal, used to measure a new pattern if `config.artefacts` are given.
+        composition: full composition.
+        config: configuration of the augmentation.
     """
     shift, noise, kind, hiding, blur = jax.random.split(key, 5)
     bins = jax.random.randint(shift, (), -config.shift, config.shift + 1)
@@ -111,7 +111,7 @@ def augment(
 
 
 def shift_bins(pattern: Float[Array, "n"], bins: Integer[Array, ""]) -> Float[Array, "n"]:
-    """Return the pattern moved to higher angles by `bins`; zeros follow."""
+    """Return the pattern shifted to higher angles by `bins`, filled with zeros."""
     index = jnp.arange(pattern.size)
     source = index - bins
     inside = (source >= 0) & (source < pattern.size)
@@ -121,12 +121,13 @@ def shift_bins(pattern: Float[Array, "n"], bins: Integer[Array, ""]) -> Float[Ar
 def hide(
     key: PRNGKeyArray, composition: Float[Array, "119"], knowledge: Integer[Array, ""]
 ) -> Float[Array, "119"]:
-    """Return what a kind of knowledge leaves of a full composition.
+    """Return the part of a full composition that a kind of knowledge includes.
 
-    The fractions; ones for the elements; ones for all elements but one drawn at random; zeros.
+    The four kinds leave the fractions, ones for all elements, ones for all elements but one drawn
+    at random, and zeros.
     """
     present = (composition > 0).astype(composition.dtype)
-    # The Gumbel trick draws one of the elements present, each with the same chance.
+    # The Gumbel trick draws one of the elements present, all with the same probability.
     chance = jnp.where(present > 0, jax.random.gumbel(key, present.shape), -jnp.inf)
     without_one = present.at[jnp.argmax(chance)].set(0.0)
     left = jnp.stack([composition, present, without_one, jnp.zeros_like(composition)])

@@ -1,4 +1,4 @@
-"""Which examples and which voxels a step sees: functions of the seed and the step alone."""
+"""The examples and voxels of a training step, as functions of the seed and the step alone."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,16 +9,16 @@ import numpy as np
 from jaxtyping import Array, Float, Int32, Integer, PRNGKeyArray
 
 CELLS = 10
-"""The unit cell is cut into 10 x 10 x 10 boxes, and one voxel is drawn from each (as published)."""
+"""The number of boxes along each axis of the cell; a voxel is drawn from each (as published)."""
 QUERIES = CELLS**3
-"""Voxel queries of one crystal in one step."""
+"""The number of voxel queries of one crystal in one step."""
 
 
 class Rows:
-    """The rows of the training split that each step trains on: epochs, shuffled by the seed."""
+    """The rows of the training split for each step: epochs in an order shuffled by the seed."""
 
     def __init__(self, examples: int, batch: int, seed: int):
-        """Raises ValueError where a batch is larger than the split, or the seed negative."""
+        """Raise ValueError where a batch is larger than the split, or the seed is negative."""
         if not 0 < batch <= examples:
             raise ValueError(
                 f"a batch of {batch} crystals cannot be drawn from {examples}: "
@@ -41,7 +41,7 @@ class Rows:
 
 @lru_cache(maxsize=4)
 def _shuffled(examples: int, seed: int, epoch: int) -> Int32[np.ndarray, " n"]:
-    """Return the order of one epoch. It is shared by the steps: nobody writes to it."""
+    """Return the order of one epoch, as a read-only array that all steps share."""
     order = np.random.default_rng((seed, epoch)).permutation(examples).astype(np.int32)
     order.flags.writeable = False
     return order

@@ -1,6 +1,6 @@
-"""The reader: a split of the dataset in host memory, and where the dataset came from.
+"""The reader of the dataset: a split in host memory, and the provenance of the dataset.
 
-A directory holds one dataset, or the parts of one that were built apart (``part_1_of_4``, ...).
+A directory holds one dataset, or its separately built parts (``part_1_of_4``, ...).
 """
 
 import hashlib
@@ -28,10 +28,10 @@ _PART = re.compile(r"part_(\d+)_of_(\d+)")
 
 
 def load_examples(directory: str | Path, split: str) -> Examples:
-    """Read a split ("train", "validation" or "test") that the dataset job wrote.
+    """Read a split ("train", "validation" or "test") of a built dataset.
 
     Args:
-        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
+        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
         split: name of the split.
 
     Raises:
@@ -44,14 +44,14 @@ def load_examples(directory: str | Path, split: str) -> Examples:
 
 
 class Records:
-    """A split on the disk, of which examples are read by row: the rows of `load_examples`.
+    """A split on disk with access by row; the rows are those of `load_examples`.
 
     Attributes:
-        material_id: of every row.
+        material_id: id of the material in each row.
     """
 
     def __init__(self, directory: str | Path, split: str):
-        """Read every record once, for their order.
+        """Read every record once, to find the order of the rows.
 
         Raises:
             FileNotFoundError: there is no dataset, or a part of it is missing.
@@ -68,7 +68,7 @@ class Records:
         self.material_id = np.array([name for name, *_ in self._places])
 
     def read(self, rows: Integer[np.ndarray, " k"]) -> Examples:
-        """Return the examples of some rows.
+        """Return the examples of given rows.
 
         Raises:
             ValueError: a record cannot be read.
@@ -79,10 +79,10 @@ class Records:
 
 
 def load_structures(directory: str | Path, split: str) -> list[Material]:
-    """Read the crystals of a split, as the records describe them, in the order of its examples.
+    """Read the crystals of a split from its records, in the order of its examples.
 
     Args:
-        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
+        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
         split: name of the split.
 
     Raises:
@@ -94,7 +94,7 @@ def load_structures(directory: str | Path, split: str) -> list[Material]:
 
 
 def read_records(directory: str | Path, split: str) -> Iterator[dict[str, Any]]:
-    """Yield the records of a split as they are stored, by the names of `FEATURES`, in no order.
+    """Yield the stored records of a split, by the names of `FEATURES`, in no particular order.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
@@ -109,7 +109,7 @@ def read_records(directory: str | Path, split: str) -> Iterator[dict[str, Any]]:
 def _readable(directory: str | Path, split: str) -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:  # whatever is wrong with a file of array records
+    except RuntimeError as error:  # array_record raises it for every fault of a file
         raise ValueError(
             f"a record of split {split!r} in {directory} cannot be read ({error}): "
             "build the dataset again in an empty folder"
@@ -117,7 +117,7 @@ def _readable(directory: str | Path, split: str) -> Iterator[None]:
 
 
 def number_of_records(directory: str | Path, split: str) -> int:
-    """Return how many records a split has, without reading one.
+    """Return the number of records of a split, without reading them.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
@@ -126,11 +126,11 @@ def number_of_records(directory: str | Path, split: str) -> int:
 
 
 def provenance(directory: str | Path) -> dict[str, Any]:
-    """Return what the dataset was built from and how; the counts of parts are added up.
+    """Return the provenance of the dataset, with the counts of all parts added up.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
-        ValueError: the parts were not built alike.
+        ValueError: the parts were not built in the same way.
     """
     parts = [json.loads((part / PROVENANCE).read_text()) for part in parts_of(directory)]
     for part in parts:
@@ -147,7 +147,7 @@ def provenance(directory: str | Path) -> dict[str, Any]:
 
 
 def fingerprint(directory: str | Path) -> str:
-    """Return a SHA-256 that tells two datasets apart: what they were built from, how many records.
+    """Return a SHA-256 of the identity and the number of records of the dataset.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
@@ -158,7 +158,7 @@ def fingerprint(directory: str | Path) -> str:
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> str:
-    """Return in words what differs between two identities, empty where nothing does."""
+    """Return a description of the differences between two identities; empty if there are none."""
     names = sorted(expected.keys() | found.keys())
     return ", ".join(
         f"{name} is {found.get(name)!r} and not {expected.get(name)!r}"
@@ -168,7 +168,7 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def parts_of(directory: str | Path) -> list[Path]:
-    """Return the directories that together hold the dataset: itself, or its parts in order.
+    """Return the directories that hold the dataset: the directory itself, or its parts in order.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
@@ -210,7 +210,7 @@ def _numbered_parts(directory: Path) -> dict[tuple[int, int], Path]:
 
 def _data_sources(directory: str | Path, split: str) -> list[Any]:
     builders = [tfds.builder_from_directory(part) for part in parts_of(directory)]
-    provenance(directory)  # the parts belong together
+    provenance(directory)  # checks that the parts belong together
     sources = [
         builder.as_data_source(split)
         for builder in builders
@@ -250,7 +250,7 @@ def _structure(record: dict[str, Any], split: str) -> Material:
 
 
 def _column(records: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n *rest"]:
-    """Return one feature of all records, which give it up: a split is never in memory twice."""
+    """Remove one feature from all records and return it, so a split is never in memory twice."""
     first = np.asarray(records[0][name])
     if first.ndim == 0:
         return np.array([record[name] for record in records])

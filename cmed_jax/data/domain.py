@@ -1,4 +1,4 @@
-"""What a network has seen in training, kept in its run's folder, for predictions."""
+"""The training domain of a network, kept in the folder of its run for predictions."""
 
 import json
 from collections.abc import Iterable
@@ -12,22 +12,22 @@ from cmed_jax.io.atomic import write_text
 
 FILE = "familiar.json"
 SEEN = 0.01
-"""Lines above this share of the strongest are counted: a measurement shows weaker ones by luck."""
+"""The share of the strongest line above which a line counts; weaker ones are measured by luck."""
 STEP = 10
-"""Degrees of two-theta, Mo K-alpha, from one count of lines to the next."""
+"""The step between two counts of lines, degrees of two-theta (Mo K-alpha)."""
 
 
 @dataclass(frozen=True)
 class TrainingDomain:
-    """What the training crystals have between them.
+    """The range of the training crystals.
 
     Attributes:
-        elements: atomic numbers that occur.
-        space_groups: numbers that occur.
-        most_lines: the largest number of lines that any pattern has below two-theta (Mo K-alpha) of
-            10, 20, ... 180 degrees.
-        b_factor: isotropic B of the densities, angstrom^2; None where they are not of independent
-            atoms.
+        elements: atomic numbers in the training crystals.
+        space_groups: numbers of the space groups of the training crystals.
+        most_lines: largest number of lines of any pattern below a two-theta (Mo K-alpha) of 10, 20,
+            ... 180 degrees.
+        b_factor: isotropic B of the densities, angstrom^2; None for densities that are not of
+            independent atoms.
     """
 
     elements: tuple[int, ...]
@@ -36,8 +36,8 @@ class TrainingDomain:
     b_factor: float | None
 
     @classmethod
-    def of(cls, records: Iterable[dict[str, Any]], b_factor: float | None) -> "Familiar":
-        """Look through records, by the names of `cmed_jax.data.schema.FEATURES`."""
+    def of(cls, records: Iterable[dict[str, Any]], b_factor: float | None) -> "TrainingDomain":
+        """Return the domain of records with the names of `cmed_jax.data.schema.FEATURES`."""
         elements: set[int] = set()
         groups: set[int] = set()
         most = np.zeros(180 // STEP, int)
@@ -52,7 +52,7 @@ class TrainingDomain:
 
 
 def keep_domain(run: Path, directory: str | Path) -> None:
-    """Write into a run's folder what the training split of a dataset holds, unless it is there.
+    """Write the domain of a dataset's training split into a run's folder, unless it exists.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
@@ -70,7 +70,7 @@ def keep_domain(run: Path, directory: str | Path) -> None:
 
 
 def load_domain(run: Path) -> TrainingDomain | None:
-    """Return what a run's folder says; None where the run did not keep it.
+    """Return the training domain of a run; None where the run did not keep it.
 
     Raises:
         ValueError: the file is damaged.
@@ -82,7 +82,7 @@ def load_domain(run: Path) -> TrainingDomain | None:
         values: dict[str, Any] = json.loads(path.read_text())
         known = {
             field.name: values[field.name] for field in fields(TrainingDomain)
-        }  # of old runs more
+        }  # old runs have more fields
         lists = {name: tuple(each) for name, each in known.items() if isinstance(each, list)}
         return TrainingDomain(**known | lists)
     except (ValueError, TypeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Encoding of densities: float16 in units of the mean, and back."""
+"""Encoding of densities: float16 in units of the largest magnitude, and back."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Float16, Float32
 def encode_density(
     density: Float[np.ndarray, "a b c"],
 ) -> tuple[Float[np.ndarray, "a b c"], np.float32]:
-    """Return a density as float16 in units of its largest magnitude, and that unit.
+    """Return a density as float16 in units of its largest magnitude, and this unit.
 
     The rounding error is under 1e-3 of the unit.
 
@@ -24,7 +24,7 @@ def encode_density(
 
 @jax.jit
 def _in_units(density: Float32[Array, "a b c"], scale: Float32[Array, ""]) -> Float16[Array, "..."]:
-    # Compiled: NumPy rounds to float16 without the processor's instructions.
+    # Compiled, because NumPy rounds to float16 without the instructions of the processor.
     return (density / scale).astype(jnp.float16)
 
 

@@ -1,4 +1,4 @@
-"""Examples: a split in host memory, as arrays."""
+"""Examples: a split of the dataset in host memory, as arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -14,14 +14,14 @@ class Examples:
     """A split in host memory; row i is the same material on every machine, ordered by id.
 
     Attributes:
-        material_id: id in the source.
+        material_id: id of the material in its source.
         formula: reduced formula.
-        space_group: number, 1-230.
+        space_group: number of the space group, 1-230.
         atoms: number of atoms in the cell.
-        pattern: Mo K-alpha, two-theta 0-180, 1,024 bins, strongest 1.
+        pattern: Mo K-alpha pattern over two-theta 0-180 in 1,024 bins, strongest 1.
         composition: atom fractions by atomic number.
         density: electron density in units of density_scale.
-        density_scale: e/angstrom^3.
+        density_scale: unit of the density, e/angstrom^3.
     """
 
     material_id: Shaped[np.ndarray, " n"]
@@ -39,15 +39,15 @@ class Examples:
     def densities(
         self, rows: Integer[np.ndarray, " k"] | Sequence[int] | slice
     ) -> Float[np.ndarray, "k 50 50 50"]:
-        """Return the densities of some rows, float32, e/angstrom^3."""
+        """Return the densities of given rows, float32, e/angstrom^3."""
         return decode_density(self.density[rows], self.density_scale[rows])
 
     def spread(self, most: int) -> "Examples":
-        """Return at most so many examples, taken at even distances."""
+        """Return at most `most` examples from evenly spaced rows."""
         rows = evenly_spaced_rows(len(self), most)
         return Examples(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def evenly_spaced_rows(number: int, most: int) -> Integer[np.ndarray, " k"]:
-    """Return at most so many of the first rows, at even distances."""
+    """Return at most `most` evenly spaced rows of `number` rows."""
     return np.unique(np.linspace(0, number - 1, min(most, number)).astype(int))

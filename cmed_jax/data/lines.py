@@ -1,7 +1,8 @@
-"""The lines of a split as the device holds them: the strongest of each material, padded.
+"""The lines of a split for the device: the strongest lines of each material, padded.
 
 Records hold every line up to s = 2.8 / angstrom, thousands for a large cell of low symmetry. A step
-that renders fresh patterns takes of each material the `LINES` strongest that its instruments reach.
+that renders new patterns uses the `LINES` strongest lines of each material within the range of its
+instruments.
 """
 
 from pathlib import Path
@@ -17,9 +18,12 @@ from cmed_jax.physics.reflections import half_sphere
 from cmed_jax.physics.texture import moments
 
 LINES = 256
-"""Lines of each material: 16 kB, against 250 kB for its density."""
+"""The number of lines of each material. They take 16 kB, and its density 250 kB."""
 SAME = 1e-6
-"""A reflection belongs to a line that is this close in s, 1/angstrom: lines are centroids."""
+"""The distance in s, 1/angstrom, within which a reflection belongs to a line.
+
+The position of a line is the centroid of its reflections.
+"""
 
 
 def load_lines(
@@ -28,14 +32,14 @@ def load_lines(
     """Read the strongest lines of a split, padded with zeros, in the order of its examples.
 
     Args:
-        directory: of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
+        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
         split: name of the split.
-        s_max: lines beyond are left out, 1/angstrom.
-        number: lines of each material.
+        s_max: largest s of the lines, 1/angstrom.
+        number: number of lines of each material.
 
     Returns:
         s and intensity (strongest 1) as float32, ascending in s, with the moments as float16; and
-        the share of the intensity within s_max that they hold, for each material.
+        for each material the share of the intensity within s_max in these lines.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
@@ -54,8 +58,8 @@ def padded_lines(
 ) -> tuple[Lines, float]:
     """Return the strongest lines of a crystal, padded with zeros, and their share of all intensity.
 
-    Which reflections a line stands for follows from the lattice; those that coincide are taken to
-    be equally strong, as those are that symmetry makes alike.
+    The reflections of a line follow from the lattice. Coinciding reflections are taken to be
+    equally strong, which holds exactly for those related by symmetry.
     """
     strengths = strength(reflections)
     strongest = np.sort(np.argsort(-strengths, kind="stable")[:number])
@@ -72,7 +76,7 @@ def padded_lines(
 
 
 def strength(reflections: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:
-    """Return the intensity of lines in the published pattern; that of backscattering is 0."""
+    """Return the intensity of lines in the published pattern, with 0 at backscattering."""
     s, intensity = reflections.T
     sine = s * MO_K_ALPHA / 2
     reached = sine < 1 - 1e-9
@@ -83,7 +87,7 @@ def strength(reflections: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:
 def _mean_moments(
     lattice: Float[np.ndarray, "3 3"], s: Float[np.ndarray, " l"]
 ) -> Float[np.ndarray, "l 28"]:
-    """Moments of the reflections that coincide with each line; lines ascend in s."""
+    """Return the mean moments of the reflections of each line; lines ascend in s."""
     lengths, hkl = half_sphere(lattice, s[-1] + SAME)
     nearest = np.searchsorted((s[1:] + s[:-1]) / 2, lengths)
     member = np.abs(lengths - s[nearest]) < SAME

@@ -1,4 +1,4 @@
-"""What is asked with patterns as they are measured, in the place of ideal ones."""
+"""Queries with simulated measured patterns in place of ideal ones."""
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +11,17 @@ from cmed_jax.physics.artefacts import measured
 from cmed_jax.physics.instrument import Lines
 
 CHUNK = 64
-"""Patterns rendered at once, which bounds the memory."""
+"""The number of patterns rendered at once; it bounds the memory."""
 
 
 def measured_query(lines: Lines, artefacts: Artefacts, *, seed: int = 0) -> Control:
-    """Return a control that hands out each material's pattern as it is measured.
+    """Return a control that replaces each material's pattern by a simulated measurement.
 
     Args:
-        lines: of the materials that will be asked about, in their order (`load_lines`).
-        artefacts: from which the conditions of each measurement are drawn.
-        seed: of the conditions and the counting noise; the n-th material's depend on (seed, n).
+        lines: lines of the queried materials, in their order (`load_lines`).
+        artefacts: ranges from which the conditions of each measurement are drawn.
+        seed: seed of the conditions and the counting noise; those of the n-th material depend on
+            (seed, n) alone.
     """
 
     def control(examples: Examples) -> Query:

@@ -1,4 +1,4 @@
-"""Queries: what a generator is told of materials, and the interface of its answers."""
+"""Queries: the inputs of a generator, and the interface of its answers."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,17 +11,18 @@ from cmed_jax.data.examples import Examples
 
 Truths = Float[np.ndarray, "b na nb nc"]
 
-
 Densities = Float[Array | np.ndarray, "b k na nb nc"]
 
 
 class Query(NamedTuple):
-    """What a generator is told of b materials.
+    """The inputs of a generator for b materials.
 
-    pattern: on the published grid of 1,024 bins, strongest = 1, or zeros: not measured.
-    composition: atom fractions by atomic number, or what is known of them.
-    knowledge: how much that is, as numbered by `Knowledge`.
-    coverage: 1 in the bins that were measured, 0 in those that were not.
+    Attributes:
+        pattern: pattern on the published grid of 1,024 bins, strongest 1; zeros where nothing was
+            measured.
+        composition: atom fractions by atomic number, or the known part of them.
+        knowledge: kind of knowledge of the composition, as numbered by `Knowledge`.
+        coverage: 1 in measured bins and 0 in all others.
     """
 
     pattern: Float[Array | np.ndarray, "b 1024"]
@@ -31,13 +32,15 @@ class Query(NamedTuple):
 
 
 Generator = Callable[[Query], Densities]
-"""Answers b queries with k candidates each, in e/angstrom^3 on the grid of the truth."""
+"""A function from b queries to k candidates each, in e/angstrom^3 on the grid of the truth."""
 
 
 class Answers(NamedTuple):
-    """Candidates for b queries, and how far the truth may be from the first of each.
+    """Candidates for b queries, and the uncertainty of the first candidate of each.
 
-    deviation: the standard deviation at each voxel, e/angstrom^3; None where it is not told.
+    Attributes:
+        candidates: k candidates for each query, e/angstrom^3.
+        deviation: standard deviation at each voxel, e/angstrom^3; None where it is not estimated.
     """
 
     candidates: Densities
@@ -45,15 +48,14 @@ class Answers(NamedTuple):
 
 
 Deviating = Callable[[Query], Answers]
-"""Answers like a generator, and tells the deviations."""
-
+"""A function from queries to candidates with their deviations."""
 
 Control = Callable[[Examples], Query]
-"""What is asked about a split in the place of `full_query`."""
+"""A function that makes the queries of a split in place of `full_query`."""
 
 
 def full_query(examples: Examples) -> Query:
-    """Return the query that tells everything: every pattern, every composition in full."""
+    """Return the query with all information: every pattern, and every composition in full."""
     knowledge = np.full(len(examples), Knowledge.FULL, np.int32)
     whole = np.ones_like(examples.pattern)
     return Query(examples.pattern, examples.composition, knowledge, whole)

@@ -1,4 +1,4 @@
-"""From materials to the records of the dataset."""
+"""Conversion of materials to records of the dataset."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,34 +19,40 @@ from cmed_jax.physics.reflections import FRIEDEL, reflections_of
 from cmed_jax.physics.regrid import resample
 
 Record = dict[str, Any]
-"""What is stored of a material, by the names of `cmed_jax.data.schema.FEATURES`."""
+"""The stored features of a material, by the names of `cmed_jax.data.schema.FEATURES`."""
 
 Made = TypeVar("Made")
 
 S_MAX = 2 / MO_K_ALPHA
-"""Largest s = 1/d of the reflections, 1/angstrom: two-theta = 180 degrees."""
+"""The largest s = 1/d of the reflections, 1/angstrom, at two-theta = 180 degrees."""
 MAX_VOLUME = 5000.0
-"""Largest cell, angstrom^3. It has 470,000 reflections; the benchmark's largest has 3,422."""
+"""The largest volume of a cell, angstrom^3, with 470,000 reflections.
+
+The largest cell of the benchmark has 3,422.
+"""
 MAX_EDGES = 50_000.0
-"""Largest product of the edges of a cell, angstrom^3: how many indices h, k, l are tried."""
+"""The largest product of the edges of a cell, angstrom^3; it bounds the indices h, k, l tried."""
 MIN_VOLUME_PER_ATOM = 1.0
-"""Smallest volume an atom, angstrom^3; that of the densest crystals is above 3."""
+"""The smallest volume per atom, angstrom^3; in the densest crystals it is above 3."""
 MIN_DISTANCE = 0.5
-"""Atoms closer than this (angstrom) are the same atom given twice; a hydrogen molecule has 0.74."""
+"""The smallest distance of two atoms, angstrom; a hydrogen molecule has 0.74.
+
+Closer atoms are one atom that is listed twice.
+"""
 
 COARSE = 0.01
-"""Share of a structure factor beyond the grid's modes above which a density visibly ripples."""
+"""The share of a structure factor beyond the grid's modes above which a density ripples visibly."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a material becomes a record.
+    """The options for making a record of a material.
 
     Attributes:
-        density: "iam" for independent atoms, "chgcar" for the density that the source holds.
-        cell: "canonical" for the canonical primitive cell, "as_given" for the source's.
+        density: "iam" for independent atoms, "chgcar" for the density from the source.
+        cell: "canonical" for the canonical primitive cell, "as_given" for that of the source.
         b_factor: isotropic Debye-Waller factor of the independent atoms, angstrom^2.
-        max_atoms: materials with more atoms in the cell are refused.
+        max_atoms: largest number of atoms in the cell; larger materials are refused.
     """
 
     density: Literal["iam", "chgcar"] = "iam"
@@ -56,7 +62,7 @@ class Recipe:
 
     @classmethod
     def of(cls, identity: Mapping[str, Any]) -> "Recipe":
-        """Return the recipe of a dataset, which is part of its identity."""
+        """Return the recipe in the identity of a dataset."""
         return cls(**{field.name: identity[field.name] for field in fields(cls)})
 
 
@@ -66,9 +72,9 @@ def density_of(
     """Return the density of a crystal in the cell of its record, e/angstrom^3.
 
     Args:
-        crystal: in any cell.
-        recipe: how a material becomes a record.
-        shape: points along a, b, c; a density that the source holds comes on the records' grid.
+        crystal: crystal in any cell.
+        recipe: options for making a record.
+        shape: number of points along a, b, c; a density from the source has the grid of records.
 
     Raises:
         ValueError: the crystal cannot be used; the message is the reason.
@@ -92,14 +98,14 @@ def make_record(material: Material, recipe: Recipe = Recipe()) -> Record:
 def make_records(
     materials: Iterable[Material | Refusal], recipe: Recipe = Recipe()
 ) -> list[Record | Refusal]:
-    """Return the record of each material, or why there is none.
+    """Return the record of each material, or a refusal with the reason.
 
-    The physics of all of them is computed at once, which takes a fraction of the time that it takes
-    one by one.
+    The physics of all materials is computed at once, in a fraction of the time of single
+    computations.
 
     Args:
-        materials: as a source gives them; what was refused already stays so.
-        recipe: how to make the records.
+        materials: materials from a source; those refused already stay refused.
+        recipe: options for making a record.
     """
     described = [_refusing(_describe, material, recipe) for material in materials]
     usable = [pair for pair in described if not isinstance(pair, Refusal)]
@@ -114,9 +120,9 @@ def make_records(
 
 
 def is_coarse(record: Record, recipe: Recipe) -> bool:
-    """Return whether the grid carries less of an independent-atom density than `COARSE` allows.
+    """Return whether the grid leaves out more of an independent-atom density than `COARSE`.
 
-    Its cell is long: the density ripples about zero between the atoms, and is too low at them.
+    In such long cells the density ripples about zero between the atoms, and its maxima are too low.
     """
     if recipe.density != "iam":
         return False
@@ -127,7 +133,7 @@ def is_coarse(record: Record, recipe: Recipe) -> bool:
 def _refusing(
     make: Callable[..., Made], material: Material | Refusal, *arguments: Any
 ) -> Made | Refusal:
-    """Return what is made of a material, or why it cannot be."""
+    """Return the result of `make` for a material, or a refusal with the reason."""
     if isinstance(material, Refusal):
         return material
     try:
@@ -137,7 +143,7 @@ def _refusing(
 
 
 def _describe(material: Material, recipe: Recipe) -> tuple[Material, Crystal]:
-    """Return the material in the cell of its record, with the density that the recipe takes over.
+    """Return the material in the cell of its record, with the source's density if required.
 
     Raises:
         ValueError: the material cannot be used; the message is the reason.
@@ -156,7 +162,7 @@ def _describe(material: Material, recipe: Recipe) -> tuple[Material, Crystal]:
 
 
 def _laue(material: Material, recipe: Recipe) -> Integer[np.ndarray, "p 3 3"]:
-    """Return the Laue class of a described material; only the canonical cell obeys it exactly."""
+    """Return the Laue class of a described material; it is exact only in the canonical cell."""
     return space_group(material.space_group).laue if recipe.cell == "canonical" else FRIEDEL
 
 
@@ -165,7 +171,7 @@ def _carried_density(
 ) -> Float[np.ndarray, "50 50 50"]:
     if material.density is None:
         raise ValueError("there is no density to take over: build with density iam")
-    # The canonical cell is idealised: the electrons are kept, in a volume that may differ a little.
+    # The canonical cell is idealised: the volume may differ slightly, but the electrons are kept.
     old_volume = material.volume / abs(np.linalg.det(change.matrix))
     return resample(material.density, GRID, *change) * (old_volume / described.volume)
 
@@ -173,10 +179,10 @@ def _carried_density(
 def _density(
     material: Material, atoms: Crystal, recipe: Recipe, shape: tuple[int, int, int] = GRID
 ) -> Float[np.ndarray, "na nb nc"]:
-    """Return the density of a described material."""
+    """Return the density of a described material, e/angstrom^3."""
     if recipe.density == "iam":
         return electron_density(atoms, shape=shape, b_factor=recipe.b_factor)
-    assert material.density is not None  # or it would not have been described
+    assert material.density is not None  # _describe has refused the material otherwise
     return material.density
 
 

@@ -1,16 +1,16 @@
-"""The record of a material: its features, for the builder that writes and the reader."""
+"""The features of a record, for the builder that writes records and for the reader."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 VERSION = "2.0.0"
-"""Of the records: it rises whenever the same material would give another record."""
+"""The version of the records; it rises whenever the record of a material changes."""
 
 
 def _array(
     shape: tuple[int | None, ...], dtype: type[np.generic], doc: str
 ) -> tfds.features.Tensor:
-    # As bytes: a float16 would otherwise be stored in four.
+    # Encoded as bytes: a float16 would otherwise take four bytes.
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes", doc=doc)
 
 
@@ -33,4 +33,4 @@ FEATURES = tfds.features.FeaturesDict(
         "density_kind": tfds.features.Text(doc="iam or chgcar"),
     }
 )
-"""What a record holds."""
+"""The features of a record."""

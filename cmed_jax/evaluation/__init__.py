@@ -1,1 +1,1 @@
-"""Metrics, the protocol of every reported figure, baselines, and the report."""
+"""Metrics, baselines, controls, and the evaluation protocol of every reported figure."""

@@ -1,4 +1,4 @@
-"""What needs no model: constants, the nearest training crystal, and an expert's substitution.
+"""Baselines that need no trained model: constants, the nearest crystal, and substitution.
 
 Each baseline is a generator of one candidate (`cmed_jax.evaluation.scoring`), computed from the
 training split alone:
@@ -6,22 +6,22 @@ training split alone:
 constant map
     the mean over all training densities and voxels.
 mean of the formula
-    the mean density of the training crystals of the same anonymous formula (AB3 for AlNi3); the
-    constant map where there are none, or where the composition is not known in full.
+    the mean density of the training crystals of the same anonymous formula (AB3 for AlNi3). The
+    constant map is used where there are none, or where the composition is not fully known.
 nearest in composition, in pattern, in both
-    the density of one training crystal, by `cmed_jax.solution.distances`; both is the distance in
-    composition + twice the distance in pattern.
+    the density of one training crystal, chosen by `cmed_jax.solution.distances`. "In both" uses
+    the distance in composition plus twice the distance in pattern.
 substitution
-    `cmed_jax.solution.substitution`, and nearest in both where it has no answer.
+    `cmed_jax.solution.substitution`, or nearest in both where substitution finds nothing.
 refined substitution
-    `cmed_jax.solution.solve`, and nearest in both where no crystal explains the pattern.
+    `cmed_jax.solution.solve`, or nearest in both where no crystal explains the pattern.
 
 The weight and the width of the distances were chosen on the validation crystals of the cubic
-benchmark, where they retrieve best; a baseline that is weaker than it could be flatters what stands
-beside it.
+benchmark, where they retrieve best. A baseline weaker than necessary would flatter the model that
+it is compared with.
 
-Distances are rounded to 1e-6 and of equal ones the first material id wins, so that the choice does
-not hang on the last bit of a sum.
+Distances are rounded to 1e-6, and the first material id wins among equal ones, so that the choice
+does not depend on the last bit of a sum.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ from cmed_jax.solution.solve import solve
 from cmed_jax.solution.substitution import first_density, substituted_candidates
 
 PATTERN_WEIGHT = 2.0
-"""Weight of the distance in pattern against that in composition, where both count."""
+"""The weight of the distance in pattern relative to that in composition, where both are used."""
 
 OF_TRAINING = (
     "constant map",
@@ -48,13 +48,13 @@ OF_TRAINING = (
     "nearest in pattern",
     "nearest in both",
 )
-"""The baselines that need the records of the training split alone."""
+"""The names of the baselines that need only the records of the training split."""
 
 OF_CRYSTALS = ("substitution", "refined substitution")
-"""The baselines that need known crystals, and their kind of density."""
+"""The names of the baselines that need known crystals and densities of independent atoms."""
 
 NAMES = (*OF_TRAINING, *OF_CRYSTALS)
-"""Of the baselines in the report."""
+"""The names of all baselines in the report."""
 
 
 def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[str, Generator]:
@@ -62,7 +62,7 @@ def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[
 
     Args:
         training: the training split.
-        prototypes: the known crystals; without them there is no substitution, refined or not.
+        prototypes: the known crystals; without them neither kind of substitution is returned.
 
     Raises:
         ValueError: if there is no training example.
@@ -90,7 +90,7 @@ def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[
 
 
 def constant_map(training: Examples) -> Generator:
-    """Answer every query with one number: the mean over all training densities and voxels."""
+    """Return a generator of one constant: the mean over all training densities and voxels."""
     means = [training.densities(np.array([row])).mean() for row in range(len(training))]
     shape = (1, *training.density.shape[1:])
     constant = np.full(shape, np.mean(means, dtype=np.float64), np.float32)
@@ -98,11 +98,12 @@ def constant_map(training: Examples) -> Generator:
 
 
 def mean_of_formula(training: Examples, otherwise: Generator) -> Generator:
-    """Answer with the mean density of the training crystals of the same anonymous formula.
+    """Return a generator of the mean density of training crystals of the same anonymous formula.
 
     Args:
         training: the training split.
-        otherwise: answers where there are none, or where the composition is not known in full.
+        otherwise: the generator used where there is no such crystal, or where the composition is
+            not fully known.
     """
     formulas = np.array([anonymous_formula(composition) for composition in training.composition])
 
@@ -128,7 +129,7 @@ def mean_of_formula(training: Examples, otherwise: Generator) -> Generator:
 def nearest(
     training: Examples, distance: Callable[[Query], Float[np.ndarray, "queries training"]]
 ) -> Generator:
-    """Answer with the density of the training crystal at the smallest distance."""
+    """Return a generator of the density of the training crystal at the smallest distance."""
 
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
         rows = np.round(distance(query), 6).argmin(axis=1)
@@ -138,12 +139,13 @@ def nearest(
 
 
 def substitution(prototypes: Prototypes, otherwise: Generator) -> Generator:
-    """Answer with the density of the substituted template that explains the pattern best.
+    """Return a generator of the density of the substituted prototype that fits the pattern best.
 
     Args:
         prototypes: the training crystals.
-        otherwise: answers where there is no template: the training split holds no crystal of the
-            anonymous formula, the composition is not known in full, or there is no pattern.
+        otherwise: the generator used where there is no prototype: the training split holds no
+            crystal of the anonymous formula, the composition is not fully known, or there is no
+            pattern.
     """
 
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
@@ -161,15 +163,15 @@ def substitution(prototypes: Prototypes, otherwise: Generator) -> Generator:
 
 
 UNEXPLAINED = 0.4
-"""Above this residual the crystals say less about the density than whoever is asked instead."""
+"""The residual above which `otherwise` predicts the density better than the refined crystals."""
 
 
 def solution(prototypes: Prototypes, otherwise: Generator) -> Generator:
-    """Answer with the density of the crystal that explains the pattern best, where one does.
+    """Return a generator of the density of the refined crystal that fits the pattern best.
 
     Args:
         prototypes: the training crystals.
-        otherwise: answers where no crystal explains the pattern, or there is no pattern.
+        otherwise: the generator used where no crystal explains the pattern, or there is no pattern.
     """
 
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:

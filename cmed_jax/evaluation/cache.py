@@ -1,8 +1,8 @@
-"""Scores that are worth keeping: a baseline answers the same until the data or the code change.
+"""A cache of the scores of baselines, which stay the same until the data or the code change.
 
-A file is named after everything that decides what is in it. The sources of the package are part of
-that, so that no result outlives the code that made it. A folder that cannot be written to, or a
-file that cannot be read, costs the time of computing again and nothing else.
+The name of a file holds a digest of everything that decides its content. That includes the sources
+of the package, so that no result outlives the code that produced it. A folder that cannot be
+written to, or a file that cannot be read, only costs the time to compute the scores again.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ from cmed_jax.evaluation.scoring import Scores
 from cmed_jax.io.atomic import atomic_write
 
 DECIDING = ("crystal", "physics", "data", "evaluation")
-"""The rooms whose code decides the scores of a baseline."""
+"""The subpackages whose code decides the scores of a baseline."""
 
 
 def cached(
     folder: Path, name: str, key: Mapping[str, Any], compute: Callable[[], Scores]
 ) -> Scores:
-    """Return scores from a file in a folder, or compute them and write it.
+    """Return scores from a file in a folder, or compute them and write the file.
 
     Args:
-        folder: is made where it is missing.
-        name: what the file's name begins with.
-        key: what decides the scores beside the code, as JSON values.
-        compute: returns them.
+        folder: the folder of the cache; it is created where it is missing.
+        name: the beginning of the file's name.
+        key: everything besides the code that decides the scores, as JSON values.
+        compute: the function that returns the scores.
     """
     path = folder / f"{name.replace(' ', '_')}-{digest([name, dict(key)])}.npz"
     with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
@@ -46,7 +46,7 @@ def cached(
 
 
 def digest(key: Sequence[Any]) -> str:
-    """Return a name for what JSON values and the sources of the package decide."""
+    """Return a short hash of JSON values and the sources of the package."""
     content = json.dumps([*key, _sources()], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -62,7 +62,7 @@ def _sources() -> str:
 
 
 def _write(path: Path, scores: Scores) -> None:
-    """Write all fields; those that map names to arrays as "field/name"."""
+    """Write all fields of scores; mappings from names to arrays are written as "field/name"."""
     arrays: dict[str, Any] = {}
     for field in fields(Scores):
         value = getattr(scores, field.name)
@@ -76,7 +76,10 @@ def _write(path: Path, scores: Scores) -> None:
 
 
 def _read(path: Path) -> Scores:
-    """Raises one of what `cached` suppresses where there is no such file, or not a whole one."""
+    """Return the scores in a file.
+
+    A missing or incomplete file raises one of the exceptions that `cached` suppresses.
+    """
     with path.open("rb") as file, np.load(file) as arrays:
         found: dict[str, Any] = {}
         for key in arrays.files:

@@ -1,6 +1,6 @@
-"""Several runs on the same materials: differences material by material, and their intervals.
+"""Comparison of several runs on the same materials, by paired differences and their intervals.
 
-Runs share the hard and the easy materials, so the mean difference is known far better than two
+All runs find the same materials hard or easy, so the mean difference is known far better than two
 separate intervals suggest. Differences are taken from the first run and resampled in pairs.
 """
 
@@ -18,17 +18,19 @@ from cmed_jax.evaluation.statistics import figures, format_interval, paired
 from cmed_jax.io.run import run_folder
 
 ALIKE = {"dataset": "datasets", "split": "splits"}
-"""What runs must have in common, by its name in the results."""
+"""The fields of the results that runs must have in common, and their plurals for messages."""
 
 METRICS = {"ssim": ".3f", "psnr": ".1f", "nmae": ".3f", "cosine": ".3f"}
-"""What is compared, where all runs have it, and how it is printed."""
+"""The metrics that are compared where all runs have them, and their print formats."""
 
 
 def load_results(path: str | Path, split: str) -> dict[str, Any]:
-    """Read the results of a run: of its folder or a checkpoint, of a report, or the file itself.
+    """Read the results of a run.
+
+    The path is a run's folder, a checkpoint, the folder of a report, or results.json itself.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there are no results.
         ValueError: the file holds no results of a model.
     """
     path = Path(path)
@@ -49,18 +51,19 @@ def load_results(path: str | Path, split: str) -> dict[str, Any]:
 
 
 def compare(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the plain figures of several runs, and their differences from the first.
+    """Return the plain figures of several runs, and their differences from the first run.
 
     Args:
-        runs: results by the name of the run, two or more.
+        runs: two or more results by the name of the run.
 
     Returns:
-        materials: their number. runs: by name and metric the mean, its interval and the median, and
-        for all runs but the first "difference": the mean, its interval from paired resampling, and
-        the share of the materials in which the metric is larger than in the first run.
+        materials: the number of materials. runs: the mean, its interval and the median, by name of
+        the run and metric. All runs but the first also have "difference": the mean difference, its
+        interval from paired resampling, and the share of materials in which the metric is larger
+        than in the first run.
 
     Raises:
-        ValueError: there is a single run, or the runs are not of the same materials, scored alike.
+        ValueError: there is a single run, or the runs were not scored alike on the same materials.
     """
     if len(runs) < 2:
         raise ValueError(f"{len(runs)} run(s) cannot be compared: give at least two")
@@ -79,7 +82,7 @@ def compare(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def table(comparison: Mapping[str, Any]) -> Table:
-    """Return the comparison as a table to print."""
+    """Return the comparison as a printable table."""
     found = Table(title=f"{comparison['materials']} materials, plain", box=SIMPLE_HEAD)
     found.add_column(overflow="fold", min_width=10)
     headings = ("SSIM mean [95 %]", "median", "difference, paired", "better in")

@@ -1,16 +1,16 @@
-"""Self-consistency: does a density imply the pattern that it was predicted from? It needs no truth.
+"""Self-consistency: whether a density reproduces the pattern that it was predicted from.
 
-A density in a cell has structure factors, these have powder lines, and the lines a pattern, which
-is rendered like the given one and compared with it. The cell has to be known: from indexing the
-pattern in practice, from the record here.
+This check needs no true density. The structure factors of a density in a cell give powder lines,
+and the lines give a pattern, which is rendered like the given one and compared with it. The cell
+has to be known. In practice it comes from indexing the pattern; here it comes from the record.
 
-Both are compared up to the s that means something in both. Densities are smeared by
-exp(-B s^2 / 4); that is divided out, which raises their errors as well, and the grid carries |h|
-only up to 24. Up to `S_COMPARED`, 64 degrees of Mo K-alpha, amplitudes are raised by at most a
-factor of 9.5 with B = 4, and the true densities of the benchmark's test materials, stored in
-float16, imply their patterns with a cosine above 0.998 and a mean Rwp of 0.02. What is left is the
-difference of two tables of form factors: one computes patterns and one densities
-(`cmed_jax.physics.form_factors`).
+The patterns are compared up to a limit in s below which both are meaningful. Densities are smeared
+by exp(-B s^2 / 4). Dividing that out raises their errors as well, and the grid carries |h| only up
+to 24. Up to `S_COMPARED`, 64 degrees of Mo K-alpha, amplitudes are raised by at most a factor of
+9.5 with B = 4. The patterns calculated from the true densities of the benchmark's test materials,
+stored in float16, agree with the given ones with a cosine above 0.998 and a mean Rwp of 0.02. The
+remaining difference is that of two tables of form factors: one is used for patterns and the other
+for densities (`cmed_jax.physics.form_factors`).
 """
 
 from typing import NamedTuple
@@ -29,9 +29,10 @@ from cmed_jax.physics.patterns import (
 
 
 class Agreement(NamedTuple):
-    """How well the patterns of k densities agree with the one that was given.
+    """The agreement of the patterns of k densities with the given pattern.
 
-    cosine: of the angle between them, 0 to 1. rwp: the weighted profile R factor, 0 to 1.
+    cosine: the cosine of the angle between the patterns, 0 to 1. rwp: the weighted profile R
+    factor, 0 to 1.
     """
 
     cosine: Float[np.ndarray, " k"]
@@ -44,16 +45,16 @@ def self_consistency(
     lattice: Float[np.ndarray, "3 3"],
     b_factor: float,
 ) -> Agreement:
-    """Compare the patterns that densities imply with the given one.
+    """Compare the patterns calculated from densities with the given one.
 
     Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) with the scale k that makes it smallest and the
     weight 1 / y of counted intensities (Young, The Rietveld Method, 1993, chapter 1).
 
     Args:
-        densities: e/angstrom^3.
-        pattern: as the record holds it.
-        lattice: rows a, b, c in angstrom.
-        b_factor: isotropic B of the densities, angstrom^2.
+        densities: the densities, e/angstrom^3.
+        pattern: the given pattern, in the form of a record.
+        lattice: the rows a, b, c in angstrom.
+        b_factor: the isotropic B of the densities, angstrom^2.
     """
     bins = compared_bins(lattice, densities.shape[1:])
     given = pattern[:bins].astype(float)
@@ -66,12 +67,14 @@ def calculated_patterns(
     lattice: Float[np.ndarray, "3 3"],
     b_factor: float,
 ) -> Float[np.ndarray, "k 1024"]:
-    """Return the patterns of densities as `published_pattern` renders them; zeros past the limit.
+    """Return the patterns calculated from densities, rendered like those of `published_pattern`.
+
+    Bins past the limit of the comparison are zero.
 
     Args:
-        densities: e/angstrom^3.
-        lattice: rows a, b, c in angstrom.
-        b_factor: isotropic B of the densities, angstrom^2; it is divided out.
+        densities: the densities, e/angstrom^3.
+        lattice: the rows a, b, c in angstrom.
+        b_factor: the isotropic B of the densities, angstrom^2; it is divided out.
     """
     s, intensity = calculated_lines(densities, lattice)
     angle = np.asarray(two_theta(s, MO_K_ALPHA))
@@ -80,7 +83,7 @@ def calculated_patterns(
 
 
 def compared_bins(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> int:
-    """Return how many bins of the pattern lie wholly below the limit of the comparison."""
+    """Return the number of bins that lie wholly below the limit of the comparison."""
     (angle,) = two_theta(np.array([largest_s(lattice, shape)]), MO_K_ALPHA)
     return int(BINS * angle / 180)
 
@@ -95,7 +98,7 @@ def _cosine(
 def _rwp(
     given: Float[np.ndarray, " bins"], calculated: Float[np.ndarray, "k bins"]
 ) -> Float[np.ndarray, " k"]:
-    """With the best scale, 1 - (w y.y')^2 / (w y.y) (w y'.y') is left of the sum."""
+    """Return Rwp at the best scale, where its square is 1 - (w y.y')^2 / (w y.y) (w y'.y')."""
     weight = 1 / np.maximum(given, FLOOR)
     products = (weight * given**2).sum() * (weight * calculated**2).sum(axis=1)
     overlap = (calculated @ (weight * given)) ** 2

@@ -1,9 +1,9 @@
-"""Controls: the same materials, asked about differently. What a model loses, it had been using.
+"""Control queries, which show what information a model uses by changing its inputs.
 
-Wrong patterns and compositions are those of another material of the split, of the same crystal
-system; a model that scores as well with the wrong one has not read the right one. What is left out
-shows what the rest is worth, and the kinds of partial composition are those that a network can be
-trained with (`Knowledge`).
+A wrong pattern or composition is that of another material of the split, of the same crystal system.
+A model that scores as well with the wrong input does not use that input. Omitting an input shows
+how much the remaining ones are worth. The kinds of partial composition are those that a network can
+be trained with (`Knowledge`).
 """
 
 import jax
@@ -19,7 +19,7 @@ from cmed_jax.data.query import Control, Query, full_query
 
 
 def wrong_pattern(examples: Examples) -> Query:
-    """Hand each material the pattern of its partner.
+    """Return queries in which each material has the pattern of its partner.
 
     Raises:
         ValueError: if there is no other material.
@@ -28,20 +28,23 @@ def wrong_pattern(examples: Examples) -> Query:
 
 
 def shuffled_bins(examples: Examples) -> Query:
-    """Put the bins of all patterns into one random order: the intensities stay, the angles go."""
+    """Return queries in which the bins of all patterns are shuffled in one common order.
+
+    The intensities are kept, and the angles are lost.
+    """
     order = np.random.default_rng(0).permutation(examples.pattern.shape[1])
     return full_query(examples)._replace(pattern=examples.pattern[:, order])
 
 
 def without_pattern(examples: Examples) -> Query:
-    """Replace every pattern and its coverage by zeros: nothing was measured."""
+    """Return queries without patterns: intensities and coverage are zero."""
     query = full_query(examples)
     nothing = np.zeros_like(query.pattern)
     return query._replace(pattern=nothing, coverage=nothing)
 
 
 def wrong_composition(examples: Examples) -> Query:
-    """Hand each material the composition of its partner.
+    """Return queries in which each material has the composition of its partner.
 
     Raises:
         ValueError: if there is no other material.
@@ -50,7 +53,7 @@ def wrong_composition(examples: Examples) -> Query:
 
 
 def partial_composition(knowledge: Knowledge) -> Control:
-    """Return the control that leaves a part of each composition; what is drawn is drawn once."""
+    """Return the control that leaves out a part of each composition, drawn once per material."""
 
     def query(examples: Examples) -> Query:
         query = full_query(examples)
@@ -76,9 +79,9 @@ CONTROLS: dict[str, Control] = {
 
 
 def _partners(examples: Examples) -> Integer[np.ndarray, " n"]:
-    """Return another material for each, drawn once for all: each system goes once around.
+    """Return another material for each material: a fixed random cycle within each crystal system.
 
-    A material that is alone in its system is given one of another system.
+    A material that is alone in its system is paired with one of another system.
     """
     n = len(examples)
     if n < 2:

@@ -1,10 +1,10 @@
-"""How close a predicted density is to the true one, voxel by voxel and mode by mode.
+"""Metrics of the agreement between a predicted density and the true one.
 
-All metrics take volumes on one grid of fractional coordinates, and none depends on the unit of
-both: they scale with the range, the magnitude or the modes of the truth.
+All metrics compare volumes on one grid of fractional coordinates. None depends on the unit that
+both share: they scale with the range, the magnitude or the modes of the truth.
 
 The structural similarity is that of Wang et al., IEEE Trans. Image Process. 13 (2004) 600, in the
-form that scikit-image defaults to: a uniform window of 7^3 voxels, K1 = 0.01, K2 = 0.03, sample
+default form of scikit-image: a uniform window of 7^3 voxels, K1 = 0.01, K2 = 0.03, and sample
 covariances, averaged over the windows that lie inside the volume.
 """
 
@@ -20,24 +20,27 @@ from jaxtyping import Array, Float
 from cmed_jax.physics.density import structure_factors
 
 WINDOW = 7
-"""Edge of the window of the structural similarity, in voxels."""
+"""The edge of the window of the structural similarity, in voxels."""
 
 K1, K2 = 0.01, 0.03
-"""What stabilises the structural similarity, as fractions of the range of the truth."""
+"""The stabilising constants of the structural similarity, as fractions of the truth's range."""
 
 PSNR_CEILING = float(20 * np.log10(2.0**24))
-"""PSNR of identical volumes, in dB: the resolution of float32, where the formula says infinity."""
+"""The PSNR assigned to identical volumes, in dB.
+
+It is the resolution of float32; the formula itself gives infinity.
+"""
 
 Scalar = Float[Array, ""]
 Volume = Float[Array, "a b c"]
 Truths = Float[Array | np.ndarray, "*batch a b c"]
-Predictions = Float[Array | np.ndarray, "..."]  # of the same shape, which is checked by name
+Predictions = Float[Array | np.ndarray, "..."]  # the shape equals that of `Truths`; checked below
 
 
 class Windows(NamedTuple):
     """One volume and the statistics of its 7^3 windows.
 
-    The mean of the volume is held apart, so that the variances do not cancel in float32.
+    The mean of the volume is stored separately, so that the variances do not cancel in float32.
     """
 
     mean: Scalar
@@ -47,10 +50,10 @@ class Windows(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """A true density and all that comparing it with any number of predictions takes.
+    """A true density with everything that its comparison with predictions needs.
 
-    range: maximum - minimum. magnitude: mean of the absolute values. Where they are zero, 1 stands
-    in their place, so that no metric divides by zero.
+    range: maximum - minimum. magnitude: mean of the absolute values. Both are replaced by 1 where
+    they are zero, so that no metric divides by zero.
     """
 
     volume: Volume
@@ -62,14 +65,14 @@ class Truth(NamedTuple):
 def ssim(
     truth: Truths, prediction: Predictions, *, periodic: bool = False
 ) -> Float[Array, "*batch"]:
-    """Return the structural similarity as `skimage.metrics.structural_similarity` defaults to it.
+    """Return the structural similarity in the default form of scikit-image.
 
     Args:
-        truth: densities; the range is maximum - minimum of each. A constant truth has none, and
-            1 is taken in its place.
+        truth: the true densities; the range is maximum - minimum of each. The range of a constant
+            truth is taken as 1.
         prediction: densities of the same shape.
-        periodic: average over the windows around all voxels, across the boundary of the cell,
-            instead of over those that lie inside the volume.
+        periodic: whether to average over the windows around all voxels, across the boundary of the
+            cell, instead of over those that lie inside the volume.
 
     Raises:
         ValueError: if the shapes differ or an axis is shorter than the window.
@@ -99,8 +102,8 @@ def psnr(truth: Truths, prediction: Predictions) -> Float[Array, "*batch"]:
 def nmae(truth: Truths, prediction: Predictions) -> Float[Array, "*batch"]:
     """Return the normalised mean absolute error, mean |prediction - truth| / mean |truth|.
 
-    0 is perfect, and predicting zero everywhere gives 1. A truth that is zero everywhere has no
-    magnitude, and 1 is taken in its place.
+    A perfect prediction gives 0, and predicting zero everywhere gives 1. The magnitude of a truth
+    that is zero everywhere is taken as 1.
 
     Raises:
         ValueError: if the shapes differ.
@@ -122,11 +125,11 @@ def pearson(truth: Truths, prediction: Predictions) -> Float[Array, "*batch"]:
 def r_factor(truth: Truths, prediction: Predictions) -> Float[Array, "*batch"]:
     """Return R = sum ||F| - |F'|| / sum |F| over the modes h != 0 that the grid carries.
 
-    F and F' are the Fourier coefficients of truth and prediction. Those of one cell are in
-    proportion to its structure factors, so that R is the crystallographer's (International Tables
-    C, chapter 8.6), without a scale factor, as both densities are in e/angstrom^3. It does not see
-    phases: a shift of origin leaves it as it is. A constant prediction gives 1, and a truth without
-    modes counts as of sum 1.
+    F and F' are the Fourier coefficients of truth and prediction. Within one cell they are
+    proportional to the structure factors, so that R is the crystallographic R factor (International
+    Tables C, chapter 8.6). It needs no scale factor, because both densities are in e/angstrom^3. R
+    ignores phases: a shift of the origin does not change it. A constant prediction gives 1. The sum
+    over the modes of a truth without modes is taken as 1.
 
     Raises:
         ValueError: if the shapes differ.
@@ -136,7 +139,7 @@ def r_factor(truth: Truths, prediction: Predictions) -> Float[Array, "*batch"]:
 
 
 def prepare(truth: Volume) -> Truth:
-    """Compute once what every comparison with this truth needs."""
+    """Precompute the quantities that every comparison with this truth needs."""
     return Truth(
         truth,
         _windows(truth),
@@ -146,7 +149,7 @@ def prepare(truth: Volume) -> Truth:
 
 
 def compare(truth: Truth, prediction: Volume) -> dict[str, Scalar]:
-    """Return the metrics of the protocol, by name: "ssim", "psnr" (dB) and "nmae"."""
+    """Return the metrics of the protocol by name: "ssim", "psnr" (dB) and "nmae"."""
     return {
         "ssim": _ssim(truth, prediction),
         "psnr": _psnr(truth, prediction),
@@ -155,7 +158,7 @@ def compare(truth: Truth, prediction: Volume) -> dict[str, Scalar]:
 
 
 def compare_in_full(truth: Truth, prediction: Volume) -> dict[str, Scalar]:
-    """Return all metrics, those of `compare` and "periodic_ssim", "pearson" and "r_factor"."""
+    """Return all metrics: those of `compare`, "periodic_ssim", "pearson" and "r_factor"."""
     return compare(truth, prediction) | {
         "periodic_ssim": _periodic_ssim(truth, prediction),
         "pearson": _pearson(truth, prediction),
@@ -174,7 +177,7 @@ def _ssim(truth: Truth, prediction: Volume) -> Scalar:
 
 
 def _periodic_ssim(truth: Truth, prediction: Volume) -> Scalar:
-    """Wrap both volumes, so that each voxel has one window that lies inside."""
+    """Return the SSIM of volumes that are padded periodically, with one window for each voxel."""
     wrap = partial(jnp.pad, pad_width=WINDOW // 2, mode="wrap")
     return _ssim(prepare(wrap(truth.volume)), wrap(prediction))
 
@@ -199,7 +202,10 @@ def _r_factor(truth: Truth, prediction: Volume) -> Scalar:
 
 
 def _amplitudes(volume: Volume) -> Float[Array, "h k l"]:
-    """|F| of each mode, 0 for h = 0; what is left of the mean would drown weak modes in float32."""
+    """Return |F| of each mode, with 0 for h = 0.
+
+    The mean is subtracted first: its remainder would drown weak modes in float32.
+    """
     modes = jnp.abs(structure_factors(volume - volume.mean()))
     h, k, ell = (n // 2 for n in modes.shape)
     return modes.at[h, k, ell].set(0)
@@ -215,13 +221,13 @@ def _windows(volume: Volume) -> Windows:
 def _covariance(
     x: Volume, y: Volume, product_of_means: Float[Array, "a-6 b-6 c-6"]
 ) -> Float[Array, "a-6 b-6 c-6"]:
-    """Sample covariance in each window, with the n - 1 of an unbiased estimate."""
+    """Return the sample covariance in each window, the unbiased estimate with n - 1."""
     voxels = WINDOW**3
     return voxels / (voxels - 1) * (_window_mean(x * y) - product_of_means)
 
 
 def _window_mean(volume: Volume) -> Float[Array, "a-6 b-6 c-6"]:
-    """Mean over each window, as three one-dimensional sums."""
+    """Return the mean over each window, computed as three one-dimensional sums."""
     for axis in range(3):
         extent = [WINDOW if k == axis else 1 for k in range(3)]
         volume = jax.lax.reduce_window(volume, 0.0, jax.lax.add, extent, (1, 1, 1), "valid")
@@ -238,7 +244,8 @@ def _each_volume(
 ) -> Float[Array, "*batch"]:
     """Apply a metric to each pair of a batch, in float32.
 
-    One pair after the other: a volume and its windows stay in the cache of a processor.
+    The pairs are processed one after the other, so that a volume and its windows stay in the cache
+    of a processor.
     """
     grid = truth.shape[-3:]
     pairs = [jnp.asarray(x, jnp.float32).reshape(-1, *grid) for x in (truth, prediction)]

@@ -1,4 +1,4 @@
-"""Overlap of a material with known crystals: what looking it up could have found."""
+"""Overlap of a material with known crystals, which shows what a database lookup could find."""
 
 import enum
 from collections import defaultdict
@@ -13,9 +13,9 @@ from cmed_jax.data.examples import Examples
 class TrainingOverlap(enum.IntEnum):
     """The closest overlap of a material with known crystals, of the training split or others.
 
-    ONE_ELEMENT: a crystal of the same anonymous formula and space group, in which one element
-    stands in the place of another and all else is equal. SAME_FORMULA: any crystal of the same
-    anonymous formula. NONE: neither is known.
+    ONE_ELEMENT: a crystal of the same anonymous formula and space group differs in one element
+    only: one element replaces another, and all amounts are equal. SAME_FORMULA: there is any
+    crystal of the same anonymous formula. NONE: neither is known.
     """
 
     ONE_ELEMENT = 0
@@ -28,7 +28,7 @@ KEYS = {
     TrainingOverlap.SAME_FORMULA: "formula",
     TrainingOverlap.NONE: "none",
 }
-"""The keys of results.json, which earlier results share."""
+"""The keys in results.json, which are the same as in earlier results."""
 
 
 def training_overlap(
@@ -40,8 +40,8 @@ def training_overlap(
 
     Args:
         examples: the materials.
-        composition: atom fractions of the known crystals.
-        space_group: their numbers.
+        composition: the atom fractions of the known crystals.
+        space_group: the space-group numbers of the known crystals.
     """
     of_formula = defaultdict(list)
     for row, formula in enumerate(map(anonymous_formula, composition)):

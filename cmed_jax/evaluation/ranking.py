@@ -1,9 +1,9 @@
-"""The best of several candidates, chosen by the pattern and not by the true density.
+"""Choice of the best candidate by the given pattern, without the true density.
 
-The choice is the candidate whose own pattern, in the true cell, agrees best with the given one
-(`cmed_jax.evaluation.consistency`); a user must first find that cell. Of equal ones the first
-counts. The oracle chooses with the truth in hand, and is what the choice could reach at most. No
-candidate is rotated.
+The chosen candidate is the one whose calculated pattern, in the true cell, agrees best with the
+given one (`cmed_jax.evaluation.consistency`). In practice a user must first find that cell. The
+first of equal candidates is chosen. The oracle chooses by the true density, which gives the upper
+limit of any choice. No candidate is rotated.
 """
 
 from collections.abc import Mapping
@@ -15,24 +15,25 @@ from cmed_jax.evaluation.scoring import Scores
 from cmed_jax.evaluation.statistics import paired, ssim_summary
 
 AS_GOOD = 0.001
-"""Candidates whose SSIM differs by no more are equally good."""
+"""The largest difference in SSIM between candidates that count as equally good."""
 
 
 def rankings(model: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict]:
-    """Return what choosing yields, for growing lists of candidates.
+    """Return the results of the choice for growing lists of candidates.
 
-    Empty where self-consistency is not known.
+    The result is empty where the self-consistency is not known.
 
     Args:
-        model: with its samples.
-        baselines: one candidate of each joins the last list.
+        model: the scores of the model, with its samples.
+        baselines: the scores of the baselines; the candidate of each joins the last list.
 
     Returns:
-        By the name of the list, "samples" (the model's plain candidate and its samples) and
-        "samples and baselines": the number of candidates, and of plain SSIM the figures of the
-        candidate "chosen" by the pattern, of the "oracle", and of the "mean" over candidates; how
-        often ("hits") the chosen one is the best, or as good to within `AS_GOOD`; and "leads", how
-        far the chosen one is above each baseline, in pairs.
+        One entry for each list of candidates: "samples" (the model's plain candidate and its
+        samples) and "samples and baselines". An entry holds the number of candidates, and the
+        figures of plain SSIM of the candidate "chosen" by the pattern, of the "oracle", and of the
+        "mean" over candidates. "hits" is how often the chosen candidate is the best, or as good to
+        within `AS_GOOD`. "leads" is the paired difference between the chosen candidate and each
+        baseline.
     """
     if "cosine" not in model.candidates:
         return {}
@@ -45,7 +46,7 @@ def rankings(model: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict]:
 def choose(
     cosine: Float[np.ndarray, "n k"], ssim: Float[np.ndarray, "n k"]
 ) -> Float[np.ndarray, " n"]:
-    """Return the SSIM of the candidate of largest cosine, material by material."""
+    """Return the SSIM of the candidate of largest cosine for each material."""
     best = np.round(cosine, 6).argmax(axis=1)
     return np.take_along_axis(ssim, best[:, None], axis=1)[:, 0]
 

@@ -1,33 +1,34 @@
-"""What is said of an evaluation: one JSON-able dictionary, and a printed table.
+"""Results of an evaluation: a dictionary for JSON, and a printed table.
 
-`results` holds, and `print_report` prints,
+`results` returns, and `print_report` prints,
 
 run
-    what the caller says of it: checkpoint, configuration, dataset, split.
+    what the caller states about the run: checkpoint, configuration, dataset, split.
 protocol
     how every figure was computed.
 machine
-    where: platform, processors, device, versions.
+    where it was computed: platform, processors, device, versions.
 model, baselines, controls
     `cmed_jax.evaluation.statistics.summary` of the model (or None), and of each baseline and each
     control by name.
-leads by baseline, how far plain SSIM of the model is above its, paired: of "all" materials and by
-    kin, `cmed_jax.evaluation.statistics.paired` and the number of "materials" (None without a
-    model).
+leads
+    by baseline, the paired difference in plain SSIM between the model and the baseline. The entry
+    "all" and each kind of overlap ("kin") hold `cmed_jax.evaluation.statistics.paired` and the
+    number of "materials". None without a model.
 ranking
-    `cmed_jax.evaluation.ranking.rankings`: candidates chosen by their own patterns.
+    `cmed_jax.evaluation.ranking.rankings`: candidates chosen by their calculated patterns.
 uncertainty
     `cmed_jax.evaluation.uncertainty.summary` of the model's samples (None where there are fewer
     than two), and `trust` in the agreement of the "samples" and in that of the "pattern".
 degradation
-    `cmed_jax.evaluation.robustness.robustness_curves`: curves of the model, or None.
+    `cmed_jax.evaluation.robustness.robustness_curves` of the model, or None.
 materials
-    one row for each: material_id, formula, space_group, atoms, elements (their number), kin (the
-    nearest among the known crystals: "sibling", "formula", "none", or None where it is not asked),
-    spread (of the samples, or None) and `scores`: the metrics by "model", "model, published" and
-    the names of baselines and controls.
+    one row for each material: material_id, formula, space_group, atoms, elements (their number),
+    kin (the closest overlap with the known crystals: "sibling", "formula", "none", or None where it
+    is not requested), spread (of the samples, or None) and `scores`: the metrics by "model",
+    "model, published" and the names of baselines and controls.
 
-docs/results.md says what each figure in it is.
+docs/results.md explains each figure.
 """
 
 import os
@@ -53,7 +54,7 @@ OVERLAP = {
     "formula": "one has the same anonymous formula",
     "none": "no known crystal has it",
 }
-"""What the nearest kin among the known crystals is."""
+"""The printed descriptions of the closest overlap with the known crystals."""
 
 
 def results(
@@ -67,16 +68,16 @@ def results(
     """Gather an evaluation in one dictionary of plain values, as the module describes it.
 
     Args:
-        model: its scores, where there is a model.
-        baselines: scores by name.
-        controls: scores by name.
-        run: what is to be said of the model and the data.
-        overlap: the nearest `TrainingOverlap` of each material among the known crystals, where it
-            is asked.
-        degradation: what `cmed_jax.evaluation.robustness` found, where it was asked.
+        model: the scores of the model, where there is one.
+        baselines: the scores of the baselines by name.
+        controls: the scores of the controls by name.
+        run: a description of the model and the data.
+        overlap: the closest `TrainingOverlap` of each material with the known crystals, where it
+            is requested.
+        degradation: the results of `cmed_jax.evaluation.robustness`, where they are requested.
 
     Raises:
-        ValueError: if there are no scores, or if they are not of the same materials, scored alike.
+        ValueError: if there are no scores, or if they were not scored alike on the same materials.
     """
     named = {**({} if model is None else {"model": model}), **baselines, **controls}
     _check_same_materials(named)
@@ -96,7 +97,7 @@ def results(
 
 
 def best_baseline(results: Mapping[str, Any]) -> str:
-    """Return the name of the baseline of the largest mean SSIM."""
+    """Return the name of the baseline with the largest mean SSIM."""
     baselines = results["baselines"]
     return max(baselines, key=lambda name: baselines[name]["plain"]["ssim"]["mean"])
 
@@ -141,7 +142,7 @@ def _leads(
 
 
 def _uncertainty(model: Scores) -> dict[str, Any] | None:
-    """Calibration of the samples, and how well two confidences rank the materials."""
+    """Return the calibration of the samples, and how well two confidences rank the materials."""
     if model.calibration is None:
         return None
     ssim, confidence = model.plain["ssim"], {"samples": -model.calibration["spread"]}

@@ -1,8 +1,9 @@
-"""What a model loses as measurements get worse, one condition at a time.
+"""Robustness curves: the loss in SSIM as one condition of the measurement gets worse.
 
-It begins with a measurement that is hardly one: Mo K-alpha as a single wavelength, all angles,
-large crystallites, sharp lines, no background, a billion quanta. Each curve then spoils one
-condition of it. What the first point loses against the sticks of the records is what profiles cost.
+Every curve begins with a nearly ideal measurement: Mo K-alpha as a single wavelength, all angles,
+large crystallites, sharp lines, no background, a billion quanta. Each curve then perturbs one
+condition. The difference between its first point and the SSIM on the ideal patterns of the records
+is the cost of profiles.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +24,13 @@ from cmed_jax.physics.instrument import Lines, radiation
 from cmed_jax.physics.patterns import MO_K_ALPHA
 
 MATERIALS = 48
-"""Of the split, at even distances: enough for a curve, in one batch."""
+"""The number of materials, evenly spaced in the split: enough for a curve, in one batch."""
 
 LINES = 512
-"""Lines of each material: all of those of simple crystals, and the strongest of others."""
+"""The number of lines kept for each material: all of simple crystals, the strongest of others."""
 
 CHUNK = 16
-"""Patterns rendered at once, which bounds the memory."""
+"""The number of patterns rendered at once, which bounds the memory."""
 
 BEST = Artefacts(
     anodes=(),
@@ -49,7 +50,7 @@ BEST = Artefacts(
     calibration=(0.0, 0.0),
     counts=(1e9, 1e9),
 )
-"""The measurement that the curves begin with; ranges without width."""
+"""The nearly ideal measurement that every curve begins with; its ranges have no width."""
 
 Perturbation = Callable[[Conditions, float], Conditions]
 
@@ -57,7 +58,8 @@ Perturbation = Callable[[Conditions, float], Conditions]
 class Condition(NamedTuple):
     """One condition of a measurement, from harmless to bad.
 
-    label: with its unit. values: along the curve. log: whether they are spaced so. spoil: sets it.
+    label: the axis label with its unit. values: the values along the curve. log: whether they are
+    spaced logarithmically. perturb: the function that sets the condition to a value.
     """
 
     label: str
@@ -104,7 +106,10 @@ CONDITIONS = {
     "Background": Condition("of the strongest bin", (0, 0.02, 0.05, 0.1, 0.2), False, _background),
     "Texture": Condition("March parameter", (1, 0.8, 0.6, 0.4), False, _march),
 }
-"""By the name of the curve. 80 degrees of Cu K-alpha is where many laboratories stop."""
+"""The conditions by the name of the curve.
+
+Many laboratories stop at 80 degrees of Cu K-alpha.
+"""
 
 
 def robustness_curves(
@@ -116,14 +121,15 @@ def robustness_curves(
     """Return the plain SSIM of a generator along every curve.
 
     Args:
-        generator: whose plain candidate is scored.
+        generator: the generator; its plain candidate is scored.
         examples: a split, or a part of it.
-        lines: of the same materials (`cmed_jax.data.lines.load_lines`).
-        progress: is told the name of each curve that is done.
+        lines: the lines of the same materials (`cmed_jax.data.lines.load_lines`).
+        progress: a function that receives the name of each finished curve.
 
     Returns:
-        materials: their number. ideal: mean SSIM on the patterns of the records. curves: by name,
-        the label, the values and whether they are logarithmic, mean SSIM, and its intervals.
+        materials: the number of materials. ideal: the mean SSIM on the patterns of the records.
+        curves: by name, the label, the values, whether they are logarithmic, the mean SSIM, and its
+        intervals.
     """
     ideal = evaluate(generator, examples).plain["ssim"]
     curves = {}
@@ -137,7 +143,7 @@ def robustness_curves(
 def perturbed_query(
     examples: Examples, lines: Lines, condition: Condition, value: float | int
 ) -> Query:
-    """Return the query with every pattern as it is measured at one value of a condition."""
+    """Return the query with every pattern measured at one value of a condition."""
     materials = jax.tree.map(jnp.asarray, lines)
     measured = _measured(materials, condition.perturb(central_conditions(BEST), float(value)))
     pattern, coverage = map(np.asarray, measured)
@@ -167,7 +173,7 @@ def _curve(
 def _measured(
     lines: Lines, conditions: Conditions
 ) -> tuple[Float[Array, "n 1024"], Float[Array, "n 1024"]]:
-    """Measure each material with noise, and with a direction of texture, of its own."""
+    """Measure each material with its own noise and its own direction of texture."""
     n = len(lines.s)
     keys = jax.random.split(jax.random.key(0), n)
     axes = jax.random.normal(jax.random.key(1), (n, 3))

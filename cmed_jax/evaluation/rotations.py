@@ -1,9 +1,9 @@
 """The 24 proper rotations of the cube about the periodic origin, as exact operations on a grid.
 
-A rotation R is a signed permutation matrix of determinant +1. It carries what lies at fractional
-coordinate x to R x, and so voxel i of an n^3 grid to voxel R i modulo n: index 0 stays where it is,
-i becomes -i mod n under a half-turn, and no value is interpolated. (A rotation of the array, as
-`numpy.rot90` has it, turns about index (n - 1) / 2 instead: one voxel beside the lattice.)
+A rotation R is a signed permutation matrix of determinant +1. It moves fractional coordinate x to
+R x, and so voxel i of an n^3 grid to voxel R i modulo n. Index 0 stays in place, i becomes -i mod n
+under a half-turn, and no value is interpolated. (A rotation of the array, such as `numpy.rot90`,
+turns about index (n - 1) / 2 instead, which is off the lattice by one voxel.)
 """
 
 from itertools import permutations, product
@@ -23,14 +23,14 @@ def _proper_rotations() -> Int[np.ndarray, "24 3 3"]:
 
 
 ROTATIONS = _proper_rotations()
-"""The rotations as integer matrices on columns of fractional coordinates; the first is identity."""
+"""The rotations as integer matrices on columns of fractional coordinates, identity first."""
 
 
 def source_voxels(
     rotation: Integer[Array | np.ndarray, "3 3"], n: int, *, as_array: bool = False
 ) -> Integer[Array, "n n n"]:
-    """Return the flat index of the voxel that the rotation carries to each voxel of an n^3 grid."""
-    fixed = (n - 1) * as_array  # twice the index that stays where it is
+    """Return the flat index of the voxel that moves to each voxel of an n^3 grid."""
+    fixed = (n - 1) * as_array  # twice the index that stays in place
     voxel = 2 * jnp.indices((n, n, n)).reshape(3, -1) - fixed
     source = (jnp.asarray(rotation).T @ voxel + fixed) // 2 % n  # the transpose is the inverse
     return jnp.ravel_multi_index(tuple(source), (n, n, n), mode="clip").reshape(n, n, n)
@@ -45,9 +45,9 @@ def rotate(
     """Rotate volumes about the periodic origin.
 
     Args:
-        volumes: densities on grids of equal axes.
+        volumes: the densities, on grids of equal axes.
         rotation: one of `ROTATIONS`.
-        as_array: rotate about index (n - 1) / 2 instead, as `numpy.rot90` does.
+        as_array: whether to rotate about index (n - 1) / 2 instead, as `numpy.rot90` does.
 
     Raises:
         ValueError: if the axes of the grid differ, so that a rotation would not map it to itself.

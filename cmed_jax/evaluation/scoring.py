@@ -1,22 +1,23 @@
-"""The protocol of every reported figure: who is asked what, and how the answers are scored.
+"""The protocol of every reported figure: the queries, and how the predictions are scored.
 
-A *generator* answers a `Query` (patterns and what is known of the compositions) with candidates.
-The model is one, each baseline is one, and everything here treats them alike. Candidate 0 is the
-plain answer (the latent's mean, or the gate's mixture); further candidates are samples. Two scores
+A *generator* maps a `Query` (patterns and known parts of the compositions) to candidates. The model
+is a generator, each baseline is one, and this module treats them alike. Candidate 0 is the plain
+prediction (the latent's mean, or the gate's mixture); further candidates are samples. Two scores
 are kept apart:
 
 plain
     candidate 0 as it is.
 published
-    the best of all samples in all 24 rotations about the periodic origin, each metric on its own.
-    With 5 samples that is the procedure of CrystalNet's article (Guo et al., npj Comput. Mater.
-    2024): an oracle, since it chooses among 120 answers with the truth in hand.
+    the best of all samples in all 24 rotations about the periodic origin, for each metric
+    separately. With 5 samples that is the procedure of CrystalNet's article (Guo et al., npj
+    Comput. Mater. 2024). It is an oracle, since it chooses among 120 predictions by the truth.
 
-`as_published` goes further and computes as the article's code does: index 29 of its 50-point axes,
-which it misses by rounding, is zero in truths and predictions alike, and its rotations are those of
-an array, about index 24.5 and not about the lattice. It is for setting the two side by side.
+`as_published` reproduces the computation of the article's code. Index 29 of its 50-point axes,
+which it misses by rounding, is zero in truths and predictions alike. Its rotations are those of an
+array, about index 24.5 and not about the lattice. The option serves for comparison with the
+article only.
 
-Controls (`cmed_jax.evaluation.controls`) ask something else about the same materials.
+Controls (`cmed_jax.evaluation.controls`) change the queries about the same materials.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -44,31 +45,34 @@ from cmed_jax.evaluation import metrics, uncertainty
 from cmed_jax.evaluation.rotations import ROTATIONS, rotate
 
 MISSING_PLANE = 29
-"""int(29 / 50 * 50) is 28: the index on each axis of 50 points that the article never fills."""
+"""The index on each axis of 50 points that the article's code never fills.
+
+int(29 / 50 * 50) is 28.
+"""
 
 
 DENSITIES = 48
-"""Candidates that are generated at once: a network's memory for them is 0.5 GB at most."""
+"""The number of candidates generated at once; a network needs at most 0.5 GB of memory for them."""
 
 Metrics = Mapping[str, Float[np.ndarray, " n"]]
 MetricsOfEach = Mapping[str, Float[np.ndarray, "n k"]]
 
 
 FurtherMetrics = Callable[[Integer[np.ndarray, " b"], Truths, Densities], MetricsOfEach]
-"""Finds further metrics of every candidate for some rows of a split."""
+"""A function that returns further metrics of every candidate for some rows of a split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """The metrics of one generator, material by material.
+    """The metrics of one generator for each material.
 
-    elements: their number. plain, published: metrics of each material by name, all of
-    `compare_in_full` and of the examination for the one, and those of `compare` for the other,
-    which is None where there are no samples. samples: how many the generator gave besides the plain
-    candidate. as_published: whether they are computed as the article's code does. candidates: of
-    every candidate, as it is, SSIM and what the examination found. calibration: of the deviations
-    that are told, or else of two or more samples (`cmed_jax.evaluation.uncertainty`); None where
-    there are neither.
+    elements: the number of elements. plain: the metrics of candidate 0 by name, those of
+    `compare_in_full` and the structure metrics. published: the metrics of `compare` by name; None
+    where there are no samples. samples: the number of samples besides the plain candidate.
+    as_published: whether the scores are computed as the article's code does. candidates: the SSIM
+    and the structure metrics of every candidate, without rotation. calibration: the calibration of
+    the predicted deviations, or else of two or more samples (`cmed_jax.evaluation.uncertainty`);
+    None where there are neither.
     """
 
     material_id: Shaped[np.ndarray, " n"]
@@ -97,19 +101,19 @@ def evaluate(
     """Score a generator on every material of a split.
 
     Args:
-        generator: is always asked about as many materials, so that it is compiled once.
+        generator: the generator; it always receives batches of one size and is compiled once.
         examples: the materials and their true densities.
-        control: asks something else than all that is known.
-        further: finds more than the voxels tell (`cmed_jax.evaluation.structure_metrics`).
-        as_published: compute as the article's code does, with a plane of zeros and rotations of the
-            array; on the grid of 50^3.
-        batch_size: most materials that are asked about at once; divide it by the number of
+        control: the function that makes the queries; by default they hold all that is known.
+        further: a function for further metrics (`cmed_jax.evaluation.structure_metrics`).
+        as_published: whether to compute as the article's code does, with a plane of zeros and
+            rotations of the array, on the grid of 50^3.
+        batch_size: the largest number of materials in a query; divide it by the number of
             candidates to bound the memory.
-        progress: is told how many materials are newly done, batch by batch.
+        progress: a function that receives the number of newly finished materials after each batch.
 
     Raises:
-        ValueError: if the split is empty, or if the generator answers with the wrong number or
-            shape of densities, or with NaN or infinity.
+        ValueError: if the split is empty, or if the generator returns the wrong number or shape of
+            densities, or NaN or infinity.
     """
     if not len(examples):
         raise ValueError("there is no material to evaluate; choose a split that is not empty")
@@ -145,7 +149,10 @@ def evaluate(
 
 
 def _batches(n: int, most: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Rows of batches of one size, and how many are new: the last repeats the last row."""
+    """Yield the rows of batches of one size, and the number of new rows in each.
+
+    The last batch is filled by repeating the last row.
+    """
     size = -(-n // -(-n // most))
     for start in range(0, n, size):
         yield np.minimum(np.arange(start, start + size), n - 1), min(size, n - start)
@@ -154,7 +161,7 @@ def _batches(n: int, most: int) -> Iterator[tuple[np.ndarray, int]]:
 def missing_planes(
     volumes: Float[Array | np.ndarray, "*batch n n n"],
 ) -> Float[Array, "*batch n n n"]:
-    """Return volumes with zeros at index 29 of each axis, as the article's code leaves them."""
+    """Return volumes with zeros at index 29 of each axis, as in the article's code."""
     planes = jnp.arange(volumes.shape[-1]) == MISSING_PLANE
     return jnp.where(planes | planes[:, None] | planes[:, None, None], 0, volumes)
 
@@ -165,9 +172,9 @@ def _score(
 ) -> tuple[
     dict[str, Float[Array, " b"]], dict[str, Float[Array, " b"]] | None, Float[Array, "b k"]
 ]:
-    """Plain and published metrics, and the SSIM of each candidate.
+    """Return plain and published metrics, and the SSIM of each candidate.
 
-    One material after the other, to stay in cache and memory.
+    Materials are processed one after the other to save cache and memory.
     """
     if as_published:
         truths, candidates = missing_planes(truths), missing_planes(candidates)

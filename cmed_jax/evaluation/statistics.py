@@ -11,34 +11,35 @@ from cmed_jax.evaluation.overlap import overlap_key
 from cmed_jax.evaluation.scoring import Metrics, Scores
 
 RESAMPLES = 9_999
-"""Bootstrap resamples behind each interval."""
+"""The number of bootstrap resamples for each interval."""
 
 
 CONFIDENCE = 0.95
 
 
 ATOM_BINS = (2, 4, 8, 16, 32)
-"""Largest number of atoms in each group by size; the last group is all that is larger."""
+"""The largest number of atoms in each group by size; the last group holds all larger cells."""
 
 
 def summary(scores: Scores, overlap: Integer[np.ndarray, " n"] | None = None) -> dict:
-    """Reduce scores to what is reported, as plain numbers ready for JSON.
+    """Reduce scores to the reported figures, as plain numbers ready for JSON.
 
     Args:
-        scores: of each material.
-        overlap: the nearest `TrainingOverlap` of each material among the known crystals, where it
-            is asked.
+        scores: the scores of each material.
+        overlap: the closest `TrainingOverlap` of each material with the known crystals, where it
+            is requested.
 
     Returns:
-        materials: their number. samples: of each, besides the plain candidate.
+        materials: the number of materials. samples: the number of samples of each material besides
+            the plain candidate.
         plain, published: for each metric the mean, its 95 % bootstrap interval (None for a single
             material) and the median; for SSIM also the shares above 0.9, above 0.95 and below 0.7.
             published is None where there are no samples.
         by_space_group: plain SSIM of each space group, by number: materials, mean, median.
         by_atoms: the same by atoms in the cell, "1-2", "3-4", "5-8", "9-16", "17-32" and "33+".
         by_elements: the same by the number of elements.
-        by_kin: the same by the nearest kin among the known crystals: "sibling", "formula" or
-            "none"; empty where it is not asked.
+        by_kin: the same by the closest overlap with the known crystals: "sibling", "formula" or
+            "none"; empty where it is not requested.
     """
     ssim = scores.plain["ssim"]
     return {
@@ -63,7 +64,7 @@ def ssim_summary(ssim: Float[np.ndarray, " n"]) -> dict:
 
 
 def figures(values: Float[np.ndarray, " n"]) -> dict:
-    """Return mean, interval of the mean and median of any metric over materials."""
+    """Return the mean, the interval of the mean and the median of any metric over materials."""
     return {
         "mean": float(np.mean(values, dtype=np.float64)),
         "interval": bootstrap_interval(values),
@@ -72,11 +73,11 @@ def figures(values: Float[np.ndarray, " n"]) -> dict:
 
 
 def paired(values: Float[np.ndarray, " n"], first: Float[np.ndarray, " n"]) -> dict:
-    """Return the figures of how far values are above others of the same materials.
+    """Return the figures of the difference between two sets of values for the same materials.
 
-    Materials are resampled in pairs: both share the hard and the easy ones, so the mean difference
-    is known far better than two intervals of means suggest. "larger" is the share of the materials
-    in which the value is.
+    Materials are resampled in pairs. Both sets find the same materials hard or easy, so the mean
+    difference is known far better than two intervals of means suggest. "larger" is the share of the
+    materials in which `values` exceeds `first`.
     """
     change = values.astype(np.float64) - first
     return figures(change) | {"larger": float(np.mean(change > 0))}
@@ -91,7 +92,7 @@ def standing(difference: Mapping[str, Any]) -> str:
 
 
 def format_interval(figures: Mapping[str, Any], form: str) -> str:
-    """Return a mean with its interval, where it has one, as it is printed."""
+    """Return the text of a mean with its interval, where it has one."""
     interval = figures["interval"]
     ends = "" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]"
     return f"{figures['mean']:{form}}{ends}"

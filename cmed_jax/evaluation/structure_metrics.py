@@ -1,14 +1,15 @@
-"""What a candidate is asked beyond its voxels, by the crystals behind a split.
+"""Metrics of a candidate that depend on the crystal structure of the material.
 
-By the name of the metric, for every candidate:
+Every candidate has these metrics, by name:
 
 cosine, rwp
-    agreement of the pattern that it implies in the true cell, which a user must first find, with
-    the pattern of the record (`cmed_jax.evaluation.consistency`). Only of independent atoms: a
-    density of valence electrons is no partner of the pattern.
+    agreement of the pattern calculated from the candidate in the true cell with the pattern of the
+    record (`cmed_jax.evaluation.consistency`). In practice a user must first find that cell. They
+    exist only for densities of independent atoms: a density of valence electrons does not
+    correspond to the pattern.
 nmae_at_atoms, nmae_between
-    normalised mean absolute error within 0.75 angstrom of an atom, and beyond 1.2 of all
-    (`cmed_jax.evaluation.structure_metrics`).
+    normalised mean absolute error within 0.75 angstrom of an atom, and beyond 1.2 angstrom of all
+    atoms.
 """
 
 from collections.abc import Sequence
@@ -25,18 +26,18 @@ from cmed_jax.physics.cell import reciprocal_lattice
 
 
 class StructureMetrics:
-    """Examines candidates for the materials of one split."""
+    """A function that returns the structure metrics of candidates for the materials of a split."""
 
     def __init__(
         self, examples: Examples, crystals: Sequence[Material], b_factor: float | None = None
     ):
-        """Take the crystals of a split.
+        """Prepare the metrics for the crystals of a split.
 
         Args:
             examples: the split.
-            crystals: of the same materials, in their order.
-            b_factor: isotropic B of the densities, angstrom^2; None where they are not those of
-                independent atoms, and imply no pattern.
+            crystals: the crystals of the same materials, in their order.
+            b_factor: the isotropic B of the densities, angstrom^2; None where the densities are not
+                those of independent atoms, so that no pattern can be calculated from them.
 
         Raises:
             ValueError: if the crystals are not those of the examples.
@@ -47,7 +48,7 @@ class StructureMetrics:
                 "load both from one split of one dataset"
             )
         self._examples, self._crystals, self._b_factor = examples, crystals, b_factor
-        self._regions = cache(self._find_regions)  # every generator is asked about the same cells
+        self._regions = cache(self._find_regions)  # every generator is scored in the same cells
 
     def __call__(
         self,
@@ -88,11 +89,11 @@ class StructureMetrics:
 
 
 NEAR_ATOMS = 0.75
-"""Voxels within this distance of an atom are at it, angstrom."""
+"""The largest distance from an atom of the voxels that are at it, angstrom."""
 
 
 INTERSTITIAL = 1.2
-"""Voxels beyond this distance from every atom are between them, angstrom."""
+"""The smallest distance from every atom of the voxels that are between atoms, angstrom."""
 
 
 def within(crystal: Material, radius: float, shape: tuple[int, ...]) -> Bool[np.ndarray, "a b c"]:
@@ -118,7 +119,7 @@ def nmae_where(
 ) -> Float[np.ndarray, " k"]:
     """Return mean |prediction - truth| / mean |truth| over some voxels; 0 where there are none.
 
-    A truth that is zero there has no magnitude, and 1 is taken in its place.
+    The magnitude of a truth that is zero at these voxels is taken as 1.
     """
     errors = np.abs(np.asarray(predictions)[:, mask] - truth[mask]).sum(axis=1, dtype=float)
     magnitude = np.abs(truth[mask]).sum(dtype=float)

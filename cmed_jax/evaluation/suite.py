@@ -1,4 +1,4 @@
-"""A split on the bench: what every generator is scored on, and what stands beside a model."""
+"""The evaluation of a split: scores of generators, baselines, controls and curves."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -30,14 +30,14 @@ from cmed_jax.physics.patterns import MO_K_ALPHA
 from cmed_jax.solution.prototypes import Prototypes, canonical_crystals
 
 CACHE = "baselines"
-"""Folder beside the records, in which the scores of baselines are kept; it may be deleted."""
+"""The folder beside the records for the scores of baselines; it may be deleted."""
 
 
 class EvaluationSuite:
-    """A split that generators are scored on, beside the baselines of its dataset.
+    """A split on which generators are scored, with the baselines of its dataset.
 
-    Others are made from its `known` crystals, none of which is scored: model, baselines and kinship
-    go by the same.
+    Baselines, refined crystals and the overlap are computed from the `known` crystals. None of
+    these is scored.
     """
 
     def __init__(
@@ -52,18 +52,18 @@ class EvaluationSuite:
         """Load a split and the training split of a dataset.
 
         Args:
-            data: directory of the dataset.
-            split: what is scored.
-            known: where the known crystals come from: "training", "embedded", or a source as
-                `cmed_jax.crystal.sources.open_source` takes it. Of a source that is not the
-                training split what has the id, or formula and space group, of a crystal that is
-                scored is left out.
-            as_published: compute as the article's code does.
-            console: to show the progress on.
+            data: the directory of the dataset.
+            split: the split that is scored.
+            known: the source of the known crystals: "training", "embedded", or a source for
+                `cmed_jax.crystal.sources.open_source`. Crystals of a source other than the training
+                split are left out if they have the id, or the formula and space group, of a scored
+                crystal.
+            as_published: whether to compute as the article's code does.
+            console: the console that shows the progress.
 
         Raises:
             FileNotFoundError: there is no dataset.
-            ValueError: it has no such split, or there is no such source.
+            ValueError: the dataset has no such split, or there is no such source.
         """
         self.data, self.split, self.as_published = Path(data), split, as_published
         self.console = console or Console()
@@ -82,7 +82,7 @@ class EvaluationSuite:
         *,
         candidates: int = 1,
     ) -> Scores:
-        """Score a generator of so many candidates, and show how far it is under its name."""
+        """Score a generator of a number of candidates, and show the progress under its name."""
         shown = self.console.is_terminal
         with Progress(console=self.console, transient=True, disable=not shown) as bar:
             task = bar.add_task(name, total=len(self.held_out))
@@ -98,7 +98,7 @@ class EvaluationSuite:
 
     @cached_property
     def baselines(self) -> dict[str, Scores]:
-        """The scores of every baseline, from the dataset's folder where they are kept."""
+        """The scores of every baseline, read from the dataset's folder where they are kept."""
         key = {
             "dataset": fingerprint(self.data),
             "split": self.split,
@@ -118,17 +118,17 @@ class EvaluationSuite:
 
     @cached_property
     def generators(self) -> dict[str, Generator]:
-        """The baselines; substitution only where densities can be made as the dataset's were."""
+        """The baselines; substitution is included only for densities of independent atoms."""
         if not self.of_independent_atoms:
             return baselines(self.training)
         return baselines(self.training, self.prototypes)
 
     @cached_property
     def prototypes(self) -> Prototypes:
-        """The known crystals, from which others are made.
+        """The known crystals from which other crystals are made.
 
         Raises:
-            ValueError: densities of the dataset are not of independent atoms, as theirs are.
+            ValueError: densities of the dataset are not of independent atoms.
         """
         if not self.of_independent_atoms:
             raise ValueError(
@@ -152,7 +152,7 @@ class EvaluationSuite:
 
     @cached_property
     def structure_metrics(self) -> StructureMetrics:
-        """What the crystals of the split tell of a candidate."""
+        """The structure metrics of candidates for the crystals of the split."""
         return StructureMetrics(self.held_out, self.crystals, self.b_factor)
 
     @property
@@ -162,11 +162,11 @@ class EvaluationSuite:
 
     @property
     def b_factor(self) -> float | None:
-        """Isotropic B of the densities, angstrom^2; None unless they are of independent atoms."""
+        """The isotropic B of densities of independent atoms, angstrom^2; None for others."""
         return self.recipe.b_factor if self.of_independent_atoms else None
 
     def robustness_curves(self, generator: Generator) -> dict[str, Any]:
-        """Score a generator on worse and worse patterns of some materials."""
+        """Score a generator on increasingly perturbed patterns of some materials."""
         rows = evenly_spaced_rows(len(self.held_out), MATERIALS)
         lines, _ = load_lines(self.data, self.split, 2 / MO_K_ALPHA, LINES)
         some = jax.tree.map(lambda values: values[rows], lines)
@@ -183,7 +183,7 @@ class EvaluationSuite:
         run: Mapping[str, Any],
         robustness: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Return the results of a model, or of none, with those of the baselines."""
+        """Return the results of a model (or None) together with those of the baselines."""
         where = {
             "split": self.split,
             "dataset": fingerprint(self.data),
@@ -197,7 +197,7 @@ class EvaluationSuite:
 
 
 def _digest(crystals: Sequence[Material]) -> str:
-    """Return what tells crystals from others, whatever their source is called."""
+    """Return a hash that identifies crystals, whatever their source is called."""
     content = hashlib.sha256()
     for each in crystals:
         for part in (each.numbers, each.lattice, each.frac_coords):

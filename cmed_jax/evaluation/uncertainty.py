@@ -1,12 +1,12 @@
-"""Does a model know what it does not know? Its samples, or its deviations, against the truth.
+"""Calibration of a model's uncertainty: its samples, or its deviations, against the truth.
 
-Were the truth one more draw from where the k samples come from, and that Gaussian at each voxel,
-it would lie within t sqrt(1 + 1/k) deviations of their mean as often as Student's t of k - 1
-degrees of freedom says, whatever k is. A model that tells its deviation at each voxel is taken at
-its word: a Gaussian around its answer. How often the truth lies within is the coverage; how large
-the error is where the deviation is small and where it is large, voxels in ten equal parts, says
-whether the deviation points at the errors. The spread of a material is one number that needs no
-truth: materials with little of it should be those that are predicted well.
+Suppose that the truth is one more draw from the distribution of the k samples, Gaussian at each
+voxel. It then lies within t sqrt(1 + 1/k) deviations of their mean as often as Student's t of k - 1
+degrees of freedom predicts, for every k. A deviation that a model predicts itself is taken as that
+of a Gaussian around the prediction. The coverage is how often the truth lies within the interval.
+The error in ten equal parts of the voxels, ordered by their deviation, shows whether the deviation
+locates the errors. The spread of a material is one number that needs no truth: materials of small
+spread should be predicted well.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from jaxtyping import Array, Float
 from scipy import stats
 
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
-"""Nominal coverages."""
+"""The nominal coverages."""
 
 PARTS = 10
-"""Of the voxels of a material, by their deviation."""
+"""The number of parts into which the voxels of a material are divided by their deviation."""
 
 
 def of_samples(
@@ -38,7 +38,7 @@ def of_deviation(
     answer: Float[np.ndarray, "a b c"],
     deviation: Float[np.ndarray, "a b c"],
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """Return the calibration of the deviation that is told of an answer."""
+    """Return the calibration of the deviation that a model predicts for its answer."""
     return _calibration(truth, answer, deviation, 1.0, stats.norm)
 
 
@@ -52,18 +52,18 @@ def _calibration(
     """Compare the deviation at each voxel with the error of the answer.
 
     Args:
-        truth: the density.
-        answer: what is said in its place.
-        deviation: at each voxel.
-        widening: what the deviation is multiplied by, since the answer errs as well.
-        distribution: of errors / (widening * deviation), from `scipy.stats`.
+        truth: the true density.
+        answer: the predicted density.
+        deviation: the deviation at each voxel.
+        widening: the factor of the deviation that accounts for the error of the answer.
+        distribution: the distribution of errors / (widening * deviation), from `scipy.stats`.
 
     Returns:
         spread: mean deviation / mean |answer|.
-        coverage: share of the voxels whose truth lies within the interval of each of `LEVELS`.
-        expected: error to expect in each of `PARTS` equal parts of the voxels, in the order of
-            their deviation: its root mean square, widened, / mean |truth|.
-        error: root mean square error of the answer there, / mean |truth|.
+        coverage: the share of the voxels whose truth lies within the interval of each of `LEVELS`.
+        expected: the expected error in each of `PARTS` equal parts of the voxels, in the order of
+            their deviation: root mean square of the widened deviation / mean |truth|.
+        error: the root mean square error of the answer in each part / mean |truth|.
     """
     reach = widening * distribution.ppf((1 + np.array(LEVELS)) / 2)
     error = np.abs(truth - answer)
@@ -78,7 +78,7 @@ def _calibration(
 
 
 def summary(figures: Mapping[str, Float[np.ndarray, "n ..."]]) -> dict:
-    """Return means over materials of what calibrations give, for JSON."""
+    """Return the means of calibrations over materials, for JSON."""
     means = {name: np.mean(values, axis=0, dtype=float) for name, values in figures.items()}
     return {"levels": list(LEVELS)} | {name: mean.tolist() for name, mean in means.items()}
 
@@ -86,15 +86,15 @@ def summary(figures: Mapping[str, Float[np.ndarray, "n ..."]]) -> dict:
 def trust(
     confidence: Float[np.ndarray, " n"], ssim: Float[np.ndarray, " n"]
 ) -> dict[str, float | None]:
-    """Say how well a confidence, which was found without the truth, ranks the materials.
+    """Return how well a confidence that was found without the truth ranks the materials.
 
     Args:
-        confidence: larger where a prediction is trusted more.
-        ssim: plain, of each material.
+        confidence: the confidence, larger where a prediction is trusted more.
+        ssim: the plain SSIM of each material.
 
     Returns:
         spearman: rank correlation of confidence and SSIM; None where either is constant.
-        trusted, doubted: mean SSIM of the half that is trusted most, and of the rest.
+        trusted, doubted: the mean SSIM of the more trusted half of the materials, and of the rest.
     """
     order = np.argsort(-confidence, kind="stable")
     half = (len(order) + 1) // 2

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Bytes and files: measured patterns, densities, released networks, and what keeps them whole."""

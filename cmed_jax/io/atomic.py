@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files: whole or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a path to write to, which takes the place of `path` once all has been written.
+    """Yield a temporary path, which replaces `path` once everything has been written.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -24,7 +24,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text in UTF-8.
+    """Write a text file in UTF-8, atomically.
 
     Raises:
         FileNotFoundError: there is no such folder.

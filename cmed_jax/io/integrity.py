@@ -1,4 +1,4 @@
-"""Integrity of files: checksums, and what is said of damage."""
+"""Integrity of files: checksums, and the treatment of damaged files."""
 
 import shutil
 from pathlib import Path
@@ -9,15 +9,15 @@ from jaxtyping import Array, PyTree, UInt32
 
 
 class Damaged(ValueError):
-    """A checkpoint cannot be read, or does not hold what was saved."""
+    """A checkpoint or released file that cannot be read, or differs from what was saved."""
 
 
 @jax.jit
 def checksum(tree: PyTree) -> UInt32[Array, ""]:
-    """Return a sum of all words of a tree's arrays, each times an odd number of its own.
+    """Return the sum of all words of a tree's arrays, each multiplied by its own odd number.
 
-    A word that changes alone always changes the sum, modulo 2^32. Integers sum to the same in any
-    order, so that it does not depend on the devices.
+    A change of a single word always changes the sum, modulo 2^32. The sum of integers does not
+    depend on their order, so the checksum does not depend on the devices.
     """
     total = jnp.uint32(0)
     for leaf in jax.tree.leaves(tree):
@@ -28,7 +28,7 @@ def checksum(tree: PyTree) -> UInt32[Array, ""]:
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged file or folder, so that it stands in nobody's way."""
+    """Rename a damaged file or folder to the suffix .damaged, so that its name is free again."""
     aside = path.with_suffix(".damaged")
-    shutil.rmtree(aside, ignore_errors=True)  # an earlier one of the same step
+    shutil.rmtree(aside, ignore_errors=True)  # an earlier damaged one of the same step
     path.rename(aside)

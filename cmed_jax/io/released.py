@@ -1,8 +1,8 @@
-"""The folder of a released network: how it is found, checked, read and written.
+"""The folder of a released network: finding, checking, reading and writing it.
 
-It holds `config.json`, what the network has seen in training (`familiar.json`), the parameters as
-float16 in `weights-K-of-N.npz`, and `manifest.json`, which has the names of the network and the
-SHA-256 of each file. Those in `cmed_jax/released` come with the package.
+The folder holds `config.json`, the training domain of the network (`familiar.json`), the parameters
+as float16 in `weights-K-of-N.npz`, and `manifest.json` with the names of the network and the
+SHA-256 of each file. The networks in `PACKAGE` come with the package.
 """
 
 import hashlib
@@ -18,36 +18,36 @@ from cmed_jax.io.integrity import Damaged
 from cmed_jax.io.run import CHECKPOINTS, CONFIG
 
 PACKAGE = Path(__file__).parents[1] / "released"
-"""Where the networks are that come with the package."""
+"""The folder of the networks that come with the package."""
 MANIFEST = "manifest.json"
 WEIGHTS = "weights-*.npz"
 FORMAT = 1
-"""Of the folder; a later version of the package that writes another one counts up."""
+"""The format of the folder; the number rises in a version of the package that changes it."""
 LARGEST_SHARD = 15_000_000
-"""Bytes of parameters in a file; many services take no files of more than 16 MB."""
+"""The bytes of parameters in a file; many services reject files of more than 16 MB."""
 LARGEST = 39_000_000
-"""Bytes of all parameters; with what lies beside them the folder stays below 40 MB."""
+"""The largest number of bytes of all parameters; with its other files a folder is below 40 MB."""
 
 
 def names() -> dict[str, Path]:
-    """Return the folders of the networks that come with the package, by all of their names."""
+    """Return the folders of the networks that come with the package, by each of their names."""
     folders = [path.parent for path in sorted(PACKAGE.glob(f"*/{MANIFEST}"))]
     return {name: folder for folder in folders for name in read_manifest(folder)["names"]}
 
 
 def find(model: str | Path) -> Path | None:
-    """Return the folder of a released network, whose files are as they were released.
+    """Find the folder of a released network, check its files, and return it.
 
     Args:
-        model: the folder, or a name; where there is a folder of that name, it is meant.
+        model: folder or name of the network. A folder takes precedence over a name.
 
     Returns:
-        The folder; None where `model` is a folder of something else, such as of a run.
+        The folder; None where `model` is another folder, such as that of a run.
 
     Raises:
-        FileNotFoundError: there is neither such a folder nor a network of that name, or a folder
-            that is neither hides the network.
-        Damaged: a file is missing or is not what was released.
+        FileNotFoundError: there is no such folder and no network of that name, or an unrelated
+            folder of the same name hides the network.
+        Damaged: a file is missing or differs from the released one.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -70,11 +70,11 @@ def find(model: str | Path) -> Path | None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what a folder says of itself.
+    """Return the manifest of a folder.
 
     Raises:
-        Damaged: it cannot be read.
-        ValueError: it was written by a later version of the package.
+        Damaged: the manifest cannot be read.
+        ValueError: a later version of the package wrote it.
     """
     path = folder / MANIFEST
     try:
@@ -93,10 +93,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_weights(folder: Path, parameters: PyTree, statistics: PyTree) -> tuple[PyTree, PyTree]:
-    """Return parameters and statistics, given their abstract trees, in the types of these.
+    """Return parameters and statistics in the shapes and types of their abstract trees.
 
     Raises:
-        Damaged: they are not of the network that the trees describe.
+        Damaged: the files belong to another network than the trees.
     """
     arrays: dict[str, Float16[np.ndarray, "..."]] = {}
     for shard in sorted(folder.glob(WEIGHTS)):
@@ -118,7 +118,7 @@ def write_weights(folder: Path, parameters: PyTree, statistics: PyTree) -> None:
     """Write parameters and statistics as float16, in files of about `LARGEST_SHARD` bytes at most.
 
     Raises:
-        ValueError: one of them is too large for float16 or not a number, or all are too large.
+        ValueError: a value is too large for float16 or not a number, or the total is too large.
     """
     trees = {"parameters": parameters, "statistics": statistics}
     leaves = jax.tree_util.tree_leaves_with_path(trees)
@@ -135,7 +135,7 @@ def write_weights(folder: Path, parameters: PyTree, statistics: PyTree) -> None:
 
 
 def seal(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Write and return the manifest: `about`, and bytes and SHA-256 of all files that are there."""
+    """Write and return the manifest: `about`, and bytes and SHA-256 of all files in the folder."""
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         for path in sorted(folder.iterdir())
@@ -186,5 +186,8 @@ def _shards(
 
 
 def _name(path: Any) -> str:
-    """Return such as parameters/blocks/0/inner/kernel; what follows is the variable's value."""
+    """Return the name of a leaf, such as parameters/blocks/0/inner/kernel.
+
+    The last key of the path is left out; it addresses the value of the variable.
+    """
     return jax.tree_util.keystr(path[:-1], simple=True, separator="/")

@@ -1,9 +1,9 @@
-"""Densities to files: as arrays, and as volumes in their cell for the programs that draw them.
+"""Writing of densities: as arrays, and as volumes in their cell for visualisation programs.
 
-Every format holds the density on the fractional grid i/n with the endpoint excluded, but for XSF,
-whose grids repeat the first plane at the end. Cube, XSF and CHGCAR files list atoms, and a density
-tells none; as pymatgen and ASE want at least one, a placeholder (atomic number 0, symbol X) stands
-at the origin.
+Every format except XSF holds the density on the fractional grid i/n with the endpoint excluded.
+Grids of XSF repeat the first plane at the end. Cube, XSF and CHGCAR files list atoms, and a density
+has none. pymatgen and ASE need at least one, so a placeholder (atomic number 0, symbol X) is
+written at the origin.
 """
 
 from collections.abc import Callable
@@ -19,22 +19,22 @@ from cmed_jax.io.atomic import atomic_write
 from cmed_jax.physics.cell import cell_volume, reciprocal_lattice
 
 BOHR = 0.529177210544
-"""Bohr radius in angstrom (CODATA 2022)."""
+"""The Bohr radius in angstrom (CODATA 2022)."""
 
 Density = Float[np.ndarray, "a b c"]
 Lattice = Float[np.ndarray, "3 3"]
 
 
 def check_output(path: str | Path, lattice: Lattice | None = None) -> None:
-    """Check, before a density is computed, that one can be written.
+    """Check that a density can be written, before it is computed.
 
     Args:
-        path: the file to be written.
+        path: file to write.
         lattice: rows a, b, c in angstrom of the cell, where it is known.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the name tells no known format, or the format needs a cell and none is given, or
+        ValueError: the name has no known format, or the format needs a cell and none is given, or
             the lattice is flat or left-handed.
     """
     path = Path(path)
@@ -56,7 +56,7 @@ def check_output(path: str | Path, lattice: Lattice | None = None) -> None:
 
 
 def needs_cell(suffix: str) -> bool:
-    """Return whether a format, told by its suffix without the dot, holds the cell."""
+    """Return whether the format of a suffix, without the dot, holds the cell."""
     return f".{suffix}" in _VOLUMES
 
 
@@ -66,7 +66,7 @@ def save_volume(
     std: Density | None = None,
     lattice: Lattice | None = None,
 ) -> None:
-    """Write a density, whole or not at all, in the format that the file's name tells.
+    """Write a density atomically, in the format of the file's suffix or name.
 
     | name | holds |
     |---|---|
@@ -74,18 +74,18 @@ def save_volume(
     | .npz | "density", and where known its deviation "std" and the "lattice" (rows, angstrom) |
     | .cube | Gaussian cube: bohr and e/bohr^3 |
     | .xsf | XCrySDen: angstrom and e/angstrom^3 |
-    | .ccp4, .map, .mrc | CCP4 map in P 1: cell parameters, so not how the cell lies in space |
+    | .ccp4, .map, .mrc | CCP4 map in P 1: cell parameters, without the orientation of the cell |
     | .chgcar, .vasp, CHGCAR* | VASP: angstrom and electrons, density times volume of the cell |
 
     Args:
-        path: where to write.
+        path: file to write.
         density: e/angstrom^3 on the fractional grid i/n, axes a, b, c.
-        std: deviation at each voxel.
-        lattice: rows a, b, c in angstrom of the cell; all but the arrays need it.
+        std: standard deviation at each voxel, e/angstrom^3.
+        lattice: rows a, b, c in angstrom of the cell; all formats but the arrays need it.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the name tells no known format, or the lattice is missing or unusable.
+        ValueError: the name has no known format, or the lattice is missing or unusable.
     """
     check_output(path, lattice)
     path = Path(path)
@@ -113,7 +113,7 @@ def _check_lattice(lattice: Lattice) -> None:
 
 
 def _write_npy(path: Path, density: Density) -> None:
-    with path.open("wb") as file:  # given a path, NumPy would put a suffix to it
+    with path.open("wb") as file:  # NumPy would append a suffix to a path
         np.save(file, density)
 
 
@@ -168,12 +168,12 @@ def _write_chgcar(path: Path, density: Density, lattice: Lattice) -> None:
 
 
 def _row(vector: Float[np.ndarray, " n"]) -> str:
-    # Twelve columns, as fixed-width readers of cube files expect, and apart for all others.
+    # Twelve columns, as fixed-width readers of cube files expect, with a blank for all others.
     return "".join(f" {x:11.8f}" for x in vector)
 
 
 def _six_a_line(runs: Float[np.ndarray, "m n"]) -> str:
-    """Return numbers six to a line; each run of the fastest index begins a line of its own."""
+    """Return numbers, six to a line; each run of the fastest index begins a new line."""
     return "".join(
         "".join(f" {x:12.5E}" for x in run[i : i + 6]) + "\n"
         for run in runs.tolist()

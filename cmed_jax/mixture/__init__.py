@@ -1,1 +1,1 @@
-"""TODO."""
+"""The network and refined crystals, weighed by a gate."""

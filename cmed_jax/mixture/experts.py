@@ -1,13 +1,15 @@
-"""Experts: a network and refined crystals answer together, and a gate weighs their answers.
+"""A mixture of experts: a network, refined crystals, and a gate that weighs their densities.
 
-The crystals (`cmed_jax.solution.solve`) are known ones with the question's elements, moved
-until they explain its pattern. The network answers whatever it is asked. Which of them to believe
-shows without the truth: in how well each crystal explains the pattern, whether its cell and its
-distances are usual, and whether it resembles what the others say.
+The crystals (`cmed_jax.solution.solve`) are known ones with the elements of the query, refined
+until they explain its pattern. The network predicts a density for every query. Some features of
+each expert, known without the truth, show which one to trust: how well a crystal explains the
+pattern, whether its cell and its distances are usual, and whether its density resembles those of
+the other experts.
 
-How far the truth may be from the mixture follows from the same: experts contradict each other, the
-network is unsure of its own answer, and crystals do not explain all of the pattern. About one
-material in ten is a wrong crystal that is believed, and there that says too little.
+The same features give the expected deviation of the truth from the mixture. It has three sources:
+experts contradict each other, the samples of the network differ, and crystals do not explain all of
+the pattern. About one material in ten is a wrong crystal that is trusted. In that case the expected
+deviation is too small.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,33 +37,36 @@ from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.solve import solve
 
 CRYSTALS = 6
-"""Most refined crystals that are heard, those of the smallest residuals."""
+"""The largest number of refined crystals considered, those of the smallest residuals."""
 
 EXPERTS = 1 + CRYSTALS
 
 CRYSTAL_FEATURES, SHARED_FEATURES, QUERY_FEATURES = 5, 2, len(Knowledge) + 1
 FEATURES = 1 + CRYSTAL_FEATURES + SHARED_FEATURES + QUERY_FEATURES
-"""Numbers that are told of each expert."""
+"""The number of features of each expert."""
 
 LEAST = 1e-4
-"""Residuals below this are equally good: the patterns of records are rounded."""
+"""The residual below which all are equally good, since the patterns of records are rounded."""
 
 NEIGHBOURS = np.indices((3, 3, 3)).reshape(3, -1).T - 1
-"""The cell and those around it: in a primitive cell the nearest image may be in any of them."""
+"""The offsets of the cell and its neighbours.
+
+In a primitive cell the nearest image may lie in any of them.
+"""
 
 
 class Expert(NamedTuple):
-    """Who answered, and how much that was worth: a refined crystal, or None for the network."""
+    """An expert of a mixture and its weight: a refined crystal, or None for the network."""
 
     weight: float
     refined: Refined | None
 
 
 class Mixture(NamedTuple):
-    """The answer to one question, and who gave it.
+    """The prediction for one query, with its experts.
 
-    densities: the mixture and then its samples. deviation: of the truth from the mixture, as it is
-    to be expected; None without samples. experts: those who answered.
+    densities: the mixture and then its samples. deviation: the expected deviation of the truth from
+    the mixture; None without samples. experts: the experts in the mixture.
     """
 
     densities: Float[np.ndarray, "k na nb nc"]
@@ -70,9 +75,9 @@ class Mixture(NamedTuple):
 
 
 class Experts(NamedTuple):
-    """The answers to one question, the network's first, and what is told of each.
+    """The densities of all experts for one query, the network's first, and the experts' features.
 
-    Places that no crystal takes are zero, and not `present`. `crystals` are those that answer.
+    Places without a crystal are zero and not `present`. `crystals` are those with a density.
     """
 
     densities: Float[np.ndarray, "k na nb nc"]
@@ -88,14 +93,14 @@ def experts(
     knowledge: Knowledge,
     coverage: Float[np.ndarray, "1024"],
 ) -> Experts:
-    """Gather the answers to one question.
+    """Gather the experts' densities and features for one query.
 
     Args:
         own: the network's density, e/angstrom^3.
-        found: refined crystals, the smallest residual first.
+        found: the refined crystals, the smallest residual first.
         recipe: how densities are made from crystals.
-        knowledge: what is known of the composition.
-        coverage: 1 in the bins that were measured, else 0.
+        knowledge: how much of the composition is known.
+        coverage: 1 in the measured bins, else 0.
     """
     shape = (own.shape[0], own.shape[1], own.shape[2])
     heard = list(islice(_with_densities(found, recipe, shape), CRYSTALS))
@@ -124,23 +129,24 @@ def combine(
 ) -> Mixture:
     """Return the mixture, and as many samples of it as there are of the network.
 
-    For a sample an expert is drawn, as often as its weight says, and of the network a sample.
+    For each sample an expert is drawn with the probability of its weight. If that is the network,
+    one of its samples is used.
 
     Args:
-        gate: weighs the experts.
-        answers: of the network, the plain one first.
-        found: refined crystals, the smallest residual first.
+        gate: the gate that weighs the experts.
+        answers: the densities of the network, the plain one first.
+        found: the refined crystals, the smallest residual first.
         recipe: how densities are made from crystals.
-        knowledge: what is known of the composition.
-        coverage: 1 in the bins that were measured, else 0.
-        seed: of the samples.
+        knowledge: how much of the composition is known.
+        coverage: 1 in the measured bins, else 0.
+        seed: the seed of the samples.
 
     Raises:
-        ValueError: the gate was told other features.
+        ValueError: the gate was trained with another number of features.
     """
     if gate.inner.in_features != FEATURES:
         raise ValueError(
-            f"the gate was told {gate.inner.in_features} features of each answer, and there are "
+            f"the gate was given {gate.inner.in_features} features of each answer, and there are "
             f"{FEATURES} now: train it again with python -m cmed_jax.train_gate"
         )
     heard = experts(answers[0], found, recipe, knowledge, coverage)
@@ -173,15 +179,15 @@ def mixture_and_deviation(
 ) -> tuple[Float[Array, "na nb nc"], Float[Array, "na nb nc"]]:
     """Return the mixture and the deviation of the truth from it, both e/angstrom^3.
 
-    The deviation follows from the law of total variance: the variance between the experts, and that
-    within each of them. Within the network it is the variance of its samples, within the crystals
-    r^2 m <m>, with the mixture m and the sum r of their weights times their residuals. The gate's
-    spread scales it.
+    The deviation follows from the law of total variance: the variance between the experts plus that
+    within each of them. The variance within the network is that of its samples. The variance within
+    the crystals is r^2 m <m>, with the mixture m and the sum r of their weights times their
+    residuals. The gate's spread, a factor of the deviation, is not yet included.
 
     Args:
-        densities: of the experts, the network's first.
-        features: of the experts, which hold the residuals.
-        weights: of the experts; they sum to 1.
+        densities: the densities of the experts, the network's first.
+        features: the features of the experts, which include the residuals.
+        weights: the weights of the experts, which sum to 1.
         network_variance: the variance of the network's samples.
     """
     weights = jnp.asarray(weights, jnp.float32)
@@ -202,15 +208,16 @@ def mixture_generator(
     samples: int = 0,
     seed: int = 0,
 ) -> Deviating:
-    """Return what answers with mixtures of a network and refined crystals, and their deviations.
+    """Return a generator of mixtures of a network and refined crystals, with their deviations.
 
     Args:
         network: the first expert.
-        gate: weighs the experts.
+        gate: the gate that weighs the experts.
         prototypes: the crystals that others are made from.
-        shape: of the densities.
-        samples: of the mixture, beside the plain candidate; without them there is no deviation.
-        seed: of the samples.
+        shape: the shape of the densities.
+        samples: the number of samples of the mixture besides the plain candidate; without samples
+            there is no deviation.
+        seed: the seed of the samples.
     """
     alone = network_generator(network, shape, samples=samples, seed=seed)
 
@@ -234,7 +241,7 @@ def mixture_generator(
 def mixture(
     network: Network, gate: Gate, prototypes: Prototypes, shape: tuple[int, int, int]
 ) -> Generator:
-    """Return a generator of the plain answers of `mixture_generator`."""
+    """Return a generator of the plain candidates of `mixture_generator`."""
     answers = mixture_generator(network, gate, prototypes, shape)
     return lambda query: answers(query).candidates
 
@@ -249,7 +256,7 @@ def _with_densities(
 
 
 def _of_crystal(refined: Refined, best: float) -> list[float]:
-    """Tell of a crystal what shows without the truth."""
+    """Return the features of a refined crystal, which need no truth."""
     crystal, residual = refined
     free = len(free_metrics(space_group(crystal.space_group))) + len(free_shifts(crystal))
     atoms = len(crystal.numbers)
@@ -274,7 +281,10 @@ def _closest(crystal: Material) -> float:
 def _resemblance(
     densities: Float[np.ndarray, "k na nb nc"], present: Bool[np.ndarray, " k"]
 ) -> Float[np.ndarray, "k 2"]:
-    """Return how each root correlates with the network's, and on average with the crystals'."""
+    """Return the correlation of the root of each density with others.
+
+    The first column is that with the network's, the second the mean of those with the crystals'.
+    """
     roots = np.sqrt(np.maximum(densities, 0)).reshape(len(densities), -1)
     roots -= roots.mean(axis=1, keepdims=True)
     roots /= np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""Fit of a gate: its weights to known answers, its deviations to the errors that are left."""
+"""Fit of a gate: its weights to known densities, and its spread to the remaining errors."""
 
 import jax
 import jax.numpy as jnp
@@ -19,17 +19,17 @@ LEARNING_RATE = 3e-3
 
 
 COVERED = 0.9
-"""Share of the voxels that intervals of this nominal coverage hold once the spread is fitted."""
+"""The nominal coverage at which intervals hold this share of the voxels after the spread's fit."""
 
 
 def fit_gate(examples: GateExamples, *, steps: int, batch: int, seed: int) -> Gate:
-    """Return the gate whose mixtures are most like the truth.
+    """Return the gate whose mixtures are most similar to the truth.
 
     Args:
-        examples: what it learns from.
-        steps: of the training.
-        batch: questions in a step.
-        seed: of the first weights and of the batches.
+        examples: the training examples of the gate.
+        steps: the number of training steps.
+        batch: the number of queries in a step.
+        seed: the seed of the initial weights and of the batches.
     """
     gate = Gate(FEATURES, nnx.Rngs(seed))
     graph, parameters, *rest = nnx.split(gate, nnx.Param, ...)
@@ -63,9 +63,10 @@ def similarity(gate: Gate, examples: GateExamples) -> Float[Array, " b"]:
 
 
 def deviation_scale(gate: Gate, asked: GateExamples) -> float:
-    """Return the factor of the deviations with which intervals hold the share `COVERED` of voxels.
+    """Return the factor of the deviations at which intervals hold the share `COVERED` of voxels.
 
-    Of a Gaussian of that deviation around the mixture, over all voxels of all questions.
+    The intervals are those of a Gaussian of the scaled deviation around the mixture. All voxels of
+    all queries count.
     """
     errors = []
     for densities, features, present, truth, variance in zip(*asked, strict=True):
@@ -80,7 +81,7 @@ def deviation_scale(gate: Gate, asked: GateExamples) -> float:
 
 
 def expert_similarities(asked: GateExamples) -> Float[np.ndarray, "n k"]:
-    """Return the similarity of every expert's answers to the truth; 0 where it is not present."""
+    """Return the similarity of every expert's density to the truth; 0 where it is not present."""
     found = []
     for densities, _, present, truth, _ in zip(*asked, strict=True):
         answers = densities[present].astype(np.float32)
@@ -90,7 +91,10 @@ def expert_similarities(asked: GateExamples) -> Float[np.ndarray, "n k"]:
 
 
 def network_similarities(examples: GateExamples) -> Float[np.ndarray, " m"]:
-    """Return the similarity of the network's answers to the truth, where it was told everything."""
+    """Return the similarity of the network's densities to the truth for complete queries.
+
+    These give the full composition and cover all bins.
+    """
     of_question = examples.features[:, 0, -QUERY_FEATURES:]
     everything = (of_question[:, Knowledge.FULL] == 1) & (of_question[:, -1] == 1)
     truths, answers = examples.truth[everything], examples.densities[everything, 0]
@@ -107,5 +111,5 @@ def mixture_similarities(gate: Gate, asked: GateExamples) -> Float[np.ndarray, "
 
 
 def smallest_residual(ssims: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
-    """Return those of the crystals with the smallest residuals; of the network without crystals."""
+    """Return the similarity of the crystal with the smallest residual, else that of the network."""
     return np.where(ssims[:, 1] > 0, ssims[:, 1], ssims[:, 0])

@@ -1,9 +1,9 @@
-"""The gate: how much each of several answers to one question is worth.
+"""The gate, which weighs the densities of several experts for one query.
 
-A mixture of experts (Jacobs, Jordan, Nowlan and Hinton, Neural Computation 3, 79, 1991): experts
-answer with densities, and the gate weighs them by what can be told of each without the truth. It
-sees an expert's features and the mean of what it makes of all of them, so that neither their order
-nor their number matters.
+In a mixture of experts (Jacobs, Jordan, Nowlan and Hinton, Neural Computation 3, 79, 1991) each
+expert predicts a density, and the gate weighs the densities by features that need no truth. For
+each expert the gate combines its own features with the mean of the hidden features of all experts,
+so that neither their order nor their number matters.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,15 +21,15 @@ from cmed_jax.io.atomic import atomic_write
 
 FILE = "gate.npz"
 NETWORK, SPREAD = "network", "spread"
-"""Of the file: the checksum of the network, and what the deviation of mixtures is multiplied by."""
+"""The keys of the file: the checksum of the network, and the factor of the deviation."""
 WIDTH = 64
 
 
 class Gate(nnx.Module):
-    """A perceptron that all experts share, and that hears the mean over them.
+    """A perceptron that all experts share, with the mean over the experts as a second input.
 
-    `spread` is not trained with it, but fitted afterwards: the factor by which the deviation that
-    the experts tell of must grow to be that of the truth.
+    `spread` is not trained with it, but fitted afterwards. It is the factor by which the deviation
+    calculated from the experts must grow to match that of the truth.
     """
 
     def __init__(self, features: int, rngs: nnx.Rngs):
@@ -41,7 +41,7 @@ class Gate(nnx.Module):
     def __call__(
         self, features: Float[Array, "k f"], present: Bool[Array, " k"]
     ) -> Float[Array, " k"]:
-        """Return the experts' weights, which sum to 1; those that are not present have none."""
+        """Return the experts' weights, which sum to 1; absent experts have weight 0."""
         own = nnx.gelu(self.inner(features))
         mean = jnp.mean(own, axis=0, where=present[:, None], keepdims=True)
         joint = jnp.concatenate([own, jnp.broadcast_to(mean, own.shape)], axis=1)
@@ -54,7 +54,7 @@ def weighted_density(
 ) -> Float[Array, "*grid"]:
     """Return the square of the weighted mean of the roots of densities, e/angstrom^3.
 
-    The root weighs the space between the atoms more, by which similarity is judged.
+    The root gives more weight to the space between the atoms, which dominates the similarity.
     """
     roots = jnp.sqrt(jax.nn.relu(densities))
     return jnp.tensordot(weights, roots, 1, precision="highest") ** 2
@@ -64,8 +64,8 @@ def save_gate(folder: Path, gate: Gate, network: int) -> None:
     """Write a gate into a folder, whole or not at all.
 
     Args:
-        folder: of the network that it was trained for.
-        gate: with its spread.
+        folder: the folder of the network that the gate was trained for.
+        gate: the gate with its spread.
         network: the checksum of that network (`cmed_jax.io.integrity.checksum`).
     """
     leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(nnx.state(gate)))
@@ -78,8 +78,8 @@ def load_gate(folder: Path, network: int) -> Gate | None:
     """Return the gate of a folder; None where it has none.
 
     Args:
-        folder: of the network.
-        network: its checksum.
+        folder: the folder of the network.
+        network: the checksum of the network.
 
     Raises:
         ValueError: the file is damaged, of an earlier version, or of another network.

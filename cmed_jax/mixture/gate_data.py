@@ -1,9 +1,10 @@
-"""What a gate learns from: questions about known crystals, and what the experts answer to them.
+"""Training examples of the gate: queries about known crystals, with the experts' densities.
 
-A question is put as the network was trained to hear them. The crystal itself is not among the
-templates; for a part of the questions those that differ from it in one element are not either, and
-for another part none of its space group and anonymous formula, since crystals that nobody has seen
-may have no kin. Solving the questions takes nearly all the time; what is solved is kept.
+A query contains the same kind of input as in the training of the network. The crystal itself is
+never among the prototypes. For a part of the queries the crystals that differ from it in one
+element are removed as well. For another part all crystals of its space group and anonymous formula
+are removed, since an unknown crystal may have no overlap with known ones. Solving the queries takes
+nearly all the time, so the solutions are kept.
 """
 
 import json
@@ -36,17 +37,20 @@ from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.solve import solve
 
 WITHHELD = {"itself": 0.5, "siblings": 0.25, "kind": 0.25}
-"""Share of the questions without the crystal itself, without its siblings, and without all of its
-space group and anonymous formula."""
+"""The share of the queries for each set of prototypes that is removed.
+
+The sets are the crystal itself, also the crystals that differ in one element, and also all crystals
+of its space group and anonymous formula.
+"""
 
 CHUNK = 64
-"""Patterns rendered at once, which bounds the memory."""
+"""The number of patterns rendered at once, which bounds the memory."""
 
 
 class GateExamples(NamedTuple):
-    """Questions, the experts' answers to them, and the truth; densities in e/angstrom^3.
+    """Queries, the experts' densities for them, and the truth; densities in e/angstrom^3.
 
-    variance: of the network's samples; 0 where none were drawn.
+    variance: the variance of the network's samples; 0 where none were drawn.
     """
 
     densities: Float16[np.ndarray, "n k a b c"]
@@ -58,14 +62,14 @@ class GateExamples(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class GateDataset:
-    """Where questions are put to the experts.
+    """A maker of training examples, which gives queries to the experts.
 
     Attributes:
-        network: the first of them.
+        network: the first of the experts.
         prototypes: the crystals that the others are made from.
-        folder: where what is solved is kept.
-        identity: what else decides the answers, as JSON values.
-        seed: of everything that is drawn.
+        folder: the folder for the solved queries.
+        identity: a string for everything else that decides the solutions.
+        seed: the seed of everything that is drawn.
     """
 
     network: Network
@@ -83,14 +87,15 @@ class GateDataset:
         withhold: bool,
         samples: int = 0,
     ) -> GateExamples:
-        """Ask about some crystals.
+        """Return the examples of some crystals.
 
         Args:
-            crystals: in their canonical cells; where some are withheld they are the templates.
-            told: what the experts are told of pattern and composition; noise is left out.
-            most: of the crystals are asked about, drawn at random.
-            withhold: the crystal itself and some of its kin.
-            samples: of the network, for their variance.
+            crystals: crystals in their canonical cells; with `withhold` they are the prototypes.
+            told: how patterns and compositions are augmented; noise and shift are left out.
+            most: the largest number of crystals, drawn at random.
+            withhold: whether to remove the crystal itself and some overlapping ones from the
+                prototypes.
+            samples: the number of samples of the network for the variance.
         """
         rows = np.random.default_rng(self.seed).permutation(len(crystals))[:most]
         made = make_records([crystals[row] for row in rows], self.prototypes.recipe)
@@ -104,7 +109,7 @@ class GateDataset:
         return self._answered(records, query, solved, samples)
 
     def _withheld(self, rows: Integer[np.ndarray, " q"]) -> Iterator[Integer[np.ndarray, " w"]]:
-        """Yield for each crystal, a template itself, the rows that it is asked about without."""
+        """Yield the rows of the prototypes that are removed for each crystal's query."""
         prototypes = self.prototypes
         compositions = np.stack([composition_vector(each.numbers) for each in prototypes.crystals])
         groups = np.array([each.space_group for each in prototypes.crystals])
@@ -124,7 +129,7 @@ class GateDataset:
     def _solved(
         self, path: Path, query: Query, without: Iterator[Integer[np.ndarray, " w"]]
     ) -> list[list[Refined]]:
-        """Return the refined crystals of each question; of those solved before they are read."""
+        """Return the refined crystals of each query; those in the file are read back."""
         done = _read(path)
         with path.open("a") as file:
             for number, passed_over in enumerate(track(list(without), "solving")):
@@ -148,7 +153,7 @@ class GateDataset:
         solved: Sequence[Sequence[Refined]],
         samples: int,
     ) -> GateExamples:
-        """Put the answers of all experts beside the truth."""
+        """Return the densities of all experts together with the truth."""
         n, shape = len(records), records[0]["density"].shape
         generator = network_generator(self.network, shape, samples=samples, seed=self.seed)
         examples = GateExamples(
@@ -156,9 +161,9 @@ class GateDataset:
             np.zeros((n, EXPERTS, FEATURES), np.float32),
             np.zeros((n, EXPERTS), bool),
             np.zeros((n, *shape), np.float16),
-            np.zeros((n, *shape), np.float32),  # without samples no memory is taken
+            np.zeros((n, *shape), np.float32),  # without samples it takes no memory
         )
-        for i in track(range(n), "hearing"):
+        for i in track(range(n), "predicting"):
             if i % DENSITIES == 0:
                 part = slice(i, i + DENSITIES)
                 own = np.asarray(generator(Query(*(column[part] for column in query))))
@@ -175,7 +180,7 @@ class GateDataset:
 
 
 def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Query:
-    """Return what is told of each record; number n is drawn from (seed, n)."""
+    """Return the query of augmented records; the input of record n depends on (seed, n)."""
     lines = None
     if told.artefacts is not None:
         strongest = [_lines(record, told.artefacts.s_max) for record in records]
@@ -211,7 +216,7 @@ def _to_json(refined: Refined) -> dict[str, Any]:
 
 
 def _read(path: Path) -> list[list[Refined]]:
-    """Return what a file holds, without a last line that a kill cut off."""
+    """Return the content of a file, without an incomplete last line that a kill left."""
     if not path.exists():
         return []
     whole = path.read_bytes()

@@ -1,1 +1,1 @@
-"""The network: pattern and composition to a latent, latent and voxel query to a density."""
+"""The networks: from pattern and composition to a latent, from latent and voxel to a density."""

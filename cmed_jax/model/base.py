@@ -1,22 +1,22 @@
 """`base` and `demo`: our own network, which predicts the Fourier series of a density's logarithm.
 
-Where it leaves the published network, and why:
+It differs from the published network in these points:
 
 * The coordinate enters as integer harmonics cos(2 pi h.x), sin(2 pi h.x) instead of random
-  frequencies, so that the density is periodic by construction.
-* The decoder is the sum of these harmonics with the conditioning vector as coefficients: no layers,
-  no batch statistics. What depends on the coordinate is computed once for all crystals, and what
-  depends on the crystal once for all voxels, so that a query costs one product of two vectors
-  instead of 5 million multiplications.
-* It is trained on log(1 + density / 10), e/angstrom^3. The raw density is ruled by the heaviest
-  atoms, while similarity is judged relative to the range, where empty space must be right to about
-  1 %; the logarithm is also smoother, so that fewer harmonics carry it. An error counts by its
-  size, a small one by its square, whose slope does not jump where a value passes the truth.
-* It is told which parts of the composition are known (`Knowledge`), and which parts of the pattern
-  were measured. What was not enters through weights that begin at zero, so that a network which has
-  only seen whole patterns takes no notice.
-* Layers are normalised over features, not over the batch, so that a prediction does not depend on
-  its neighbours in the batch, and deviations of the latent are positive.
+  frequencies. The density is therefore periodic by construction.
+* The decoder is the sum of these harmonics with the conditioning vector as coefficients, without
+  layers or batch statistics. The harmonics are computed once for all crystals, and the coefficients
+  once for all voxels. A query costs one product of two vectors instead of 5 million
+  multiplications.
+* The training target is log(1 + density / 10), with the density in e/angstrom^3. The heaviest atoms
+  dominate the raw density, but similarity is measured relative to the range, where empty space must
+  be right to about 1 %. The logarithm is also smoother and needs fewer harmonics. The loss is
+  linear in large errors and quadratic in small ones, so that its slope does not jump at zero.
+* The inputs include which parts of the composition are known (`Knowledge`), and which parts of the
+  pattern were measured. Unmeasured parts enter through weights that begin at zero, so they have no
+  effect in a network trained on whole patterns only.
+* Layers are normalised over features, not over the batch. A prediction does not depend on the other
+  members of its batch. Deviations of the latent are positive.
 """
 
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ from cmed_jax.model.network import Block, Latent, Network
 from cmed_jax.physics.scattering import cos_sin
 
 SEGMENTS = 64
-"""Parts of the pattern of which the network is told how much was measured."""
+"""The number of parts of the pattern for which the measured share is an input."""
 UNIT = 10.0
-"""Typical density of a light atom, e/angstrom^3: below it the target is about linear."""
+"""The typical density of a light atom, e/angstrom^3; below it the target is about linear."""
 SMALL = 0.03
-"""Errors of the logarithm below it count by their square."""
+"""The error of the logarithm below which the loss is quadratic."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class BaseConfig:
     """The size of the network and the weight of its latent loss.
 
     Attributes:
-        width: features of the trunk that reads pattern and composition.
-        blocks: residual blocks of the trunk.
-        latent: dimensions of the latent.
-        hidden: features from which the Fourier coefficients are drawn.
+        width: number of features of the trunk that encodes pattern and composition.
+        blocks: number of residual blocks of the trunk.
+        latent: number of dimensions of the latent.
+        hidden: number of features from which the Fourier coefficients are computed.
         harmonics: largest |h|^2 of the Fourier series.
         kl_weight: weight of the latent's divergence from the standard normal.
     """
@@ -67,13 +67,13 @@ class BaseConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
 
     def build(self, rngs: nnx.Rngs, axis_name: str | None = None) -> "Base":
-        """Return the network; it has no batch statistics to share over an axis."""
+        """Return the network; `axis_name` is unused, as there are no batch statistics."""
         del axis_name
         return Base(self, rngs)
 
 
 class Base(Network):
-    """Pattern and composition to the Fourier coefficients of log(1 + density / 10)."""
+    """The network from pattern and composition to Fourier coefficients of log(1 + density / 10)."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         width = config.width
@@ -103,7 +103,7 @@ class Base(Network):
         knowledge: Integer[Array, " b"],
         coverage: Float[Array, "b 1024"],
     ) -> Latent:
-        """Return the latent; the root of the pattern lets weak lines be seen beside strong ones."""
+        """Return the latent; the square root of the pattern emphasises weak lines."""
         known = jax.nn.one_hot(knowledge, len(Knowledge))
         told = jnp.concatenate([composition, known], axis=1)
         missing = 1 - coverage.reshape(len(coverage), SEGMENTS, -1).mean(axis=2)
@@ -117,12 +117,12 @@ class Base(Network):
         """Return the Fourier coefficients."""
         hidden = nnx.gelu(self.hidden(latent))
         # The mean over features, not their sum: a step of Adam then changes a coefficient by about
-        # as much as one weight. Larger steps overshoot, and the hidden features die of it.
+        # as much as one weight. Larger steps overshoot, after which hidden features stay at zero.
         return self.coefficients(hidden / hidden.shape[1])
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return log(1 + density / 10) at a coordinate; negative values stand for zero."""
-        # Phases of many turns: their rounding does not belong to what may be computed roughly.
+        # Phases of many turns need full precision, also where products are rounded.
         turns = jnp.matmul(harmonics(self.config.harmonics), coordinate, precision="highest")
         return conditioning @ jnp.concatenate([jnp.ones(1), *cos_sin(turns)])
 
@@ -137,7 +137,7 @@ class Base(Network):
         density: Float[Array, "b p"],
         maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
-        """Return the mean of Huber's loss of the logarithm, in units in which it is |error|."""
+        """Return the mean Huber loss of the logarithm, scaled to |error| for large errors."""
         loss = optax.losses.huber_loss(values, self.target(density), delta=SMALL)
         return jnp.mean(loss, axis=1) / SMALL
 
@@ -155,7 +155,7 @@ class Base(Network):
 
 
 class ResidualBlock(Block):
-    """x + two linear layers of its normalised self; it begins as the identity."""
+    """A residual block, x plus two linear layers of the normalised x; initially the identity."""
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.norm = nnx.LayerNorm(width, rngs=rngs)

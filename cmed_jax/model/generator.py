@@ -13,9 +13,9 @@ from cmed_jax.model.network import Network, predict
 def network_generator(
     network: Network, shape: tuple[int, int, int], *, samples: int = 0, seed: int = 0
 ) -> Generator:
-    """Return a generator whose candidates are the latent mean's density and then `samples`.
+    """Return a generator of candidates: the density of the latent mean, then `samples` samples.
 
-    It is a pure function of each query: what else is asked beside it changes nothing.
+    The candidates of a query are a pure function of it and do not depend on other queries.
     """
     network.eval()
     fold_in = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
@@ -28,7 +28,7 @@ def network_generator(
 
 
 def query_seeds(query: Query) -> UInt32[np.ndarray, " b"]:
-    """Return a number for each query to draw with, which what is asked decides alone."""
+    """Return a seed for each query, determined by its content alone."""
     columns = [np.ascontiguousarray(column, np.float32) for column in query]
     rows = zip(*columns, strict=True)
     return np.array([crc32(b"".join(part.tobytes() for part in row)) for row in rows], np.uint32)

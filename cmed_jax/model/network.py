@@ -1,11 +1,11 @@
-"""What every network of this package is: one encoding per crystal, one function per voxel.
+"""The interface of all networks of this package: one encoding per crystal, one value per voxel.
 
     pattern, composition, knowledge  -> encode ->     latent (a Gaussian)
-    a latent                         -> condition ->  conditioning vector, all that the voxels share
+    a latent                         -> condition ->  conditioning vector, shared by all voxels
     conditioning vector, coordinate  -> decode ->     one number
 
 `decode` is written for a single crystal and a single coordinate; `values` maps it over both. The
-number lives in the network's own *target space*, in which it is trained; `to_density` leads back to
+number is in the *target space* in which the network is trained; `to_density` converts it to
 e/angstrom^3.
 """
 
@@ -20,9 +20,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Integer, Key
 
 CHUNK = 5000
-"""Most coordinates that are decoded at once over a full grid."""
+"""The largest number of coordinates of a full grid that are decoded at once."""
 QUERIES = 48 * CHUNK
-"""Most voxel queries that are decoded at once: bounds the memory of a prediction."""
+"""The largest number of voxel queries decoded at once; it bounds the memory of a prediction."""
 
 
 class Latent(NamedTuple):
@@ -33,9 +33,9 @@ class Latent(NamedTuple):
 
 
 class Block(nnx.Module, abc.ABC):
-    """A part of a network that is computed again on the way back where `remat` is true.
+    """A part of a network that is recomputed in the backward pass if `remat` is true.
 
-    Of what it computes only its input is then kept, at the price of some time.
+    Only its input is then kept in memory, at the price of some time.
     """
 
     remat = False
@@ -60,10 +60,10 @@ class Network(nnx.Module, abc.ABC):
         knowledge: Integer[Array, " b"],
         coverage: Float[Array, "b 1024"],
     ) -> Latent:
-        """Read patterns (strongest 1), compositions, and what is known of either.
+        """Encode patterns (strongest 1) and compositions, and the knowledge of both.
 
-        `knowledge` numbers what is known of the composition (`Knowledge`); `coverage` is 1 in the
-        bins that were measured and 0 in those that were not.
+        `knowledge` is the kind of knowledge of the composition (`Knowledge`). `coverage` is 1 in
+        measured bins and 0 in all others.
         """
 
     @abc.abstractmethod
@@ -82,7 +82,10 @@ class Network(nnx.Module, abc.ABC):
         density: Float[Array, "b p"],
         maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
-        """Compare decoded values with densities and their maximum over the cell, e/angstrom^3."""
+        """Return the loss of decoded values against densities, e/angstrom^3.
+
+        `maximum` is the largest density of each cell.
+        """
 
     @abc.abstractmethod
     def latent_loss(self, latent: Latent) -> Float[Array, " b"]:
@@ -97,7 +100,7 @@ class Network(nnx.Module, abc.ABC):
     def values(
         self, conditioning: Float[Array, "b c"], coordinates: Float[Array, "*b p 3"]
     ) -> Float[Array, "b p"]:
-        """Decode coordinates that all crystals share (p 3) or that each has of its own (b p 3)."""
+        """Decode coordinates, which are shared by all crystals (p 3) or differ for each (b p 3)."""
         over_voxels = jax.vmap(self.decode, in_axes=(None, 0))
         own = 0 if coordinates.ndim == 3 else None
         return jax.vmap(over_voxels, in_axes=(0, own))(conditioning, coordinates)
@@ -110,7 +113,7 @@ def density_on_grid(
 ) -> Float[Array, "b x y z"]:
     """Return the density of each latent on a full grid i/n, e/angstrom^3, in bounded memory.
 
-    It is computed in float32 on every device; GPUs and TPUs would by themselves round products.
+    The computation is in float32 on every device; GPUs and TPUs round products by default.
     """
     conditioning = network.condition(latent)
     points = grid_coordinates(shape)
@@ -144,10 +147,10 @@ def predict(
     samples: int = 0,
     keys: Key[Array, " b"],
 ) -> Float[Array, "b k x y z"]:
-    """Return candidates for each crystal: the latent mean's first, then `samples` of its own key.
+    """Return candidates for each crystal: from the latent mean, then `samples` drawn with its key.
 
-    Densities in e/angstrom^3 on a grid of `shape`; k = 1 + samples. They are computed in float32 on
-    every device. The network must be in evaluation mode (`network.eval()`).
+    The candidates are k = 1 + samples densities in e/angstrom^3 on a grid of `shape`. They are
+    computed in float32 on every device. The network must be in evaluation mode (`network.eval()`).
     """
     mean, deviation = network.encode(pattern, composition, knowledge, coverage)
     latents = mean[:, None]

@@ -1,4 +1,4 @@
-"""The networks by name."""
+"""The configurations of the networks, by name."""
 
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.published import PublishedConfig

@@ -1,11 +1,13 @@
 """`published`: the network of CrystalNet, layer by layer.
 
-Guo et al., npj Computational Materials 2024, doi:10.1038/s41524-024-01401-8. Two variational
-encoders (pattern, composition), FiLM of random Fourier features of the coordinate, and a
-multilayer perceptron with two skips; 14,775,187 parameters. Trained on the density itself.
+Guo et al., npj Computational Materials 2024, doi:10.1038/s41524-024-01401-8. The network consists
+of two variational encoders (pattern, composition), FiLM of random Fourier features of the
+coordinate, and a multilayer perceptron with two skips. It has 14,775,187 parameters and is trained
+on the density itself.
 
-It differs from the published code in one point that changes nothing: the FiLM networks run once
-per crystal instead of once per voxel. The Fourier frequencies are drawn with another generator.
+It differs from the published code in one point without effect on the result: the FiLM networks run
+once per crystal instead of once per voxel. The Fourier frequencies are drawn with another
+generator.
 """
 
 from dataclasses import dataclass
@@ -19,28 +21,32 @@ from jaxtyping import Array, Float, Integer
 from cmed_jax.model.network import Block, Latent, Network
 
 HALF = 512
-"""Width of one branch's latent, of the position encoding and of the decoder."""
+"""The width of one branch's latent, of the position encoding and of the decoder."""
 AXES = ("crystal", "voxel")
-"""Batch statistics of the decoder run over all voxel queries of all crystals."""
+"""The axes of the decoder's batch statistics: all voxel queries of all crystals."""
 
 
 @dataclass(frozen=True)
 class PublishedConfig:
-    """The published network has no knobs but the weight of its latent loss (0.05)."""
+    """The only option of the published network: the weight of its latent loss (0.05).
+
+    Attributes:
+        kl_weight: weight of the latent's divergence from the standard normal.
+    """
 
     kl_weight: float = 0.05
 
     def build(self, rngs: nnx.Rngs, axis_name: str | None = None) -> "Published":
-        """Return the network; statistics are shared over `axis_name` where pmap has bound it."""
+        """Return the network; batch statistics are shared over `axis_name` if pmap binds it."""
         return Published(self, rngs, axis_name)
 
 
 class Published(Network):
-    """CrystalNet. Neither the knowledge of the composition nor the coverage is among its inputs."""
+    """CrystalNet. It ignores the knowledge of the composition and the coverage."""
 
     def __init__(self, config: PublishedConfig, rngs: nnx.Rngs, axis_name: str | None = None):
         self.kl_weight = config.kl_weight
-        # Slower than E[x^2] - E[x]^2, but that loses digits in float32.
+        # This is slower than E[x^2] - E[x]^2, which loses digits in float32.
         norm = partial(
             nnx.BatchNorm, momentum=0.9, use_fast_variance=False, axis_name=axis_name, rngs=rngs
         )
@@ -60,7 +66,7 @@ class Published(Network):
         knowledge: Integer[Array, " b"],
         coverage: Float[Array, "b 1024"],
     ) -> Latent:
-        """Return the latents of both branches side by side (512 each); deviations are signed."""
+        """Return the concatenated latents of both branches (512 each); deviations are signed."""
         del knowledge, coverage
         mean = [self.pattern_mean(pattern), self.composition_mean(composition)]
         deviation = [self.pattern_deviation(pattern), self.composition_deviation(composition)]
@@ -77,7 +83,7 @@ class Published(Network):
     def values(
         self, conditioning: Float[Array, "b 1024"], coordinates: Float[Array, "*b p 3"]
     ) -> Float[Array, "b p"]:
-        """Map `decode`; the mapped axes have names, for the decoder's batch statistics."""
+        """Map `decode` over named axes, which the decoder's batch statistics need."""
         crystals, voxels = AXES
         shared = nnx.StateAxes([(..., None)])
         over_voxels = nnx.vmap(Decoder.__call__, in_axes=(shared, None, 0), axis_name=voxels)
@@ -98,7 +104,7 @@ class Published(Network):
     def latent_loss(self, latent: Latent) -> Float[Array, " b"]:
         """Return the published divergence, summed over the two branches, times its weight.
 
-        -mean(1 + log(s^2 + 1e-4) - m^2 - s^2) for each branch.
+        The divergence of a branch is -mean(1 + log(s^2 + 1e-4) - m^2 - s^2).
         """
         mean, square = latent.mean**2, latent.deviation**2
         terms = -(1 + jnp.log(square + 1e-4) - mean - square)
@@ -112,7 +118,7 @@ class Published(Network):
 
 
 class ConvolutionBlock(nnx.Module):
-    """Convolution without bias, LayerNorm over length and channels, ReLU."""
+    """A convolution without bias, LayerNorm over length and channels, and ReLU."""
 
     def __init__(self, length: int, into: int, out: int, kernel: int, rngs: nnx.Rngs):
         self.convolution = nnx.Conv(into, out, (kernel,), use_bias=False, rngs=rngs)
@@ -124,7 +130,7 @@ class ConvolutionBlock(nnx.Module):
 
 
 class DenseBlock(Block):
-    """Four convolutions, each reading all that came before it; 8 channels are added by each."""
+    """Four convolutions with all earlier outputs as input; each adds 8 channels."""
 
     def __init__(self, length: int, channels: int, rngs: nnx.Rngs):
         self.blocks = nnx.List(
@@ -191,7 +197,7 @@ class FilmNetwork(Perceptron):
 
 
 class Decoder(nnx.Module):
-    """From one conditioning vector and one coordinate to one density."""
+    """The function from one conditioning vector and one coordinate to one density."""
 
     def __init__(self, norm: partial, rngs: nnx.Rngs):
         self.position = Perceptron(256, (HALF,), norm, rngs)

@@ -1,6 +1,6 @@
 """Powder diffraction and electron density of crystals: batched, jitted, differentiable.
 
-The public names below suffice for most uses; the modules hold the parts that they are made of.
+The public names below suffice for most uses; the modules hold their building blocks.
 """
 
 from cmed_jax.physics.crystal import Crystal

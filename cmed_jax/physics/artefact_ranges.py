@@ -9,44 +9,45 @@ from cmed_jax.physics.patterns import RADIATIONS
 
 Range = tuple[float, float]
 
-
 LOGARITHMIC = ("w", "size", "strain", "b_factor", "march", "background", "hump", "counts")
-"""Scales, drawn evenly in the logarithm, unless their range begins at 0."""
+"""The scales. They are drawn evenly in the logarithm, unless their range begins at 0."""
 
 
 @dataclass(frozen=True)
 class Artefacts:
     """Ranges from which the conditions of a measurement are drawn, each evenly.
 
-    Scales (`LOGARITHMIC`) are drawn evenly in their logarithm. Angles are of the instrument's
-    two-theta; heights and areas are relative to those of the crystal's strongest line.
+    Scales (`LOGARITHMIC`) are drawn evenly in their logarithm. Angles are on the two-theta scale
+    of the instrument. Heights and areas are relative to those of the crystal's strongest line.
 
     Attributes:
-        anodes: one is drawn; its K-alpha doublet is the radiation. Name one twice to draw it twice
-            as often, none for a single wavelength.
-        wavelength: angstrom, where there is no anode.
-        monochromator: two-theta of its reflection, degrees; graphite has 26.6 for Cu K-alpha.
+        anodes: anodes of the tube. One is drawn, and its K-alpha doublet is the radiation. An anode
+            named twice is drawn twice as often; no anode means a single wavelength.
+        wavelength: wavelength where there is no anode, angstrom.
+        monochromator: two-theta of the monochromator's reflection, degrees; graphite has 26.6 for
+            Cu K-alpha.
         start: first angle, degrees.
         stop: last angle, degrees.
-        zero: shift of the scale, degrees.
-        displacement: of the sample, as a share of the radius; 0.1 mm of 200 mm is 5e-4.
-        u: Caglioti's U, degrees^2, like the two that follow.
-        v: his V.
-        w: his W.
-        size: of the crystallites, angstrom.
-        strain: delta d / d.
+        zero: shift of the two-theta scale, degrees.
+        displacement: displacement of the sample, as a share of the radius; 0.1 mm of 200 mm is
+            5e-4.
+        u: Caglioti's U, degrees^2.
+        v: Caglioti's V, degrees^2.
+        w: Caglioti's W, degrees^2.
+        size: size of the crystallites, angstrom.
+        strain: microstrain, delta d / d.
         b_factor: isotropic B, angstrom^2.
         march: March's parameter of the texture along a random axis.
-        background: its mean height.
+        background: mean height of the background.
         slope: each of the Chebyshev coefficients 1 to 3 of the background, relative to its mean.
         hump: height of the amorphous hump.
-        hump_s: its position s = 1/d, 1/angstrom.
-        hump_width: its FWHM in s, 1/angstrom.
+        hump_s: position of the hump, s = 1/d, 1/angstrom.
+        hump_width: FWHM of the hump in s, 1/angstrom.
         impurities: number of foreign lines.
-        impurity: area of each.
-        calibration: relative error of the intensity at the ends of the range: linear and quadratic.
+        impurity: area of each foreign line.
+        calibration: relative error of the intensity at the ends of the range, linear and quadratic.
         counts: quanta in the strongest line.
-        reach: bins on either side over which a profile is followed.
+        reach: number of bins on either side over which a profile is followed.
     """
 
     anodes: tuple[str, ...] = ("Cu",)
@@ -99,7 +100,7 @@ class Artefacts:
 
     @property
     def ranges(self) -> tuple[str, ...]:
-        """Names of the fields that are ranges."""
+        """The names of the fields that are ranges."""
         return tuple(field.name for field in fields(self) if field.type == Range)
 
     @property
@@ -127,11 +128,9 @@ LIMITS = {
     "calibration": (-1.0, 1.0),
     "counts": (1.0, 1e12),
 }
-"""What the ends of a range may be; 0 to 1000 where nothing is said."""
-
+"""The limits of the ends of each range; 0 and 1000 for a range that is not listed."""
 
 LABORATORY = Artefacts()
-
 
 SYNCHROTRON = Artefacts(
     anodes=(),
@@ -152,11 +151,9 @@ SYNCHROTRON = Artefacts(
     counts=(1e4, 1e6),
 )
 
-
 NANOCRYSTAL = Artefacts(
     size=(10.0, 100.0), strain=(1e-3, 0.01), march=(1.0, 1.0), counts=(1e3, 3e4), reach=64
 )
 
-
 PRESETS = {"laboratory": LABORATORY, "synchrotron": SYNCHROTRON, "nanocrystal": NANOCRYSTAL}
-"""By name: Bragg-Brentano with a tube, a parallel monochromatic beam, crystals of 1 to 10 nm."""
+"""The presets: Bragg-Brentano with a tube, a parallel monochromatic beam, crystals of 1-10 nm."""

@@ -1,13 +1,14 @@
-"""What a measurement does to a pattern: conditions drawn at random, and the pattern under them.
+"""Effects of a measurement on a pattern: random conditions, and the pattern measured under them.
 
-`Artefacts` says from which ranges the conditions are drawn, `sample_conditions` draws those of one
-measurement from a key, `central_conditions` gives those in the middle of every range, `expected`
-renders the pattern under them, and `measure` counts it. All of it is pure, treats one pattern, and
-is mapped over a batch with `jax.vmap`.
+`Artefacts` holds the ranges of the conditions. `sample_conditions` draws the conditions of one
+measurement from a key, and `central_conditions` returns the middle of every range. `expected`
+renders the pattern under given conditions, and `measure` adds the counting noise. All functions are
+pure, treat one pattern, and are mapped over a batch with `jax.vmap`.
 
-A measurement is made on the instrument's own two-theta and handed to another grid bin by bin: each
-bin keeps its s = 1/d, and its intensity changes by the ratio of the Lorentz-polarization factors,
-as a user would convert a file, who does not know of a monochromator.
+A measurement is simulated on the two-theta scale of the instrument and converted to another grid
+bin by bin. Each bin keeps its s = 1/d, and its intensity changes by the ratio of the
+Lorentz-polarization factors. Converting a file without knowledge of a monochromator has the same
+effect.
 """
 
 from dataclasses import replace
@@ -34,23 +35,23 @@ from cmed_jax.physics.rendering import profiles
 from cmed_jax.physics.texture import line_factors
 
 SLOPES = 3
-"""Chebyshev coefficients of the background beside the constant one."""
+"""The number of Chebyshev coefficients of the background besides the constant one."""
 
 FEW = 8
-"""Quanta up to which Poisson's distribution is inverted term by term."""
+"""The largest mean number of quanta at which Poisson's distribution is inverted term by term."""
 
 
 class Conditions(NamedTuple):
-    """One measurement, drawn; the units are those of `Artefacts`.
+    """The conditions of one measurement, in the units of `Artefacts`.
 
     Attributes:
         instrument: the diffractometer.
         sample: the powder.
-        axis: of the texture, a unit vector.
+        axis: axis of the texture, a unit vector.
         march: March's parameter.
         start: first angle.
         stop: last angle.
-        background: coefficients of its Chebyshev series over the range.
+        background: coefficients of the background's Chebyshev series over the measured range.
         hump: height, position in s, and FWHM in s of the amorphous hump.
         impurity: two-theta and area of each foreign line.
         calibration: linear and quadratic error at the ends of the range.
@@ -71,7 +72,7 @@ class Conditions(NamedTuple):
 
 
 def sample_conditions(key: PRNGKeyArray, artefacts: Artefacts) -> Conditions:
-    """Return the conditions of one measurement."""
+    """Draw the conditions of one measurement."""
     shares, direction = jax.random.split(key)
     axis = jax.random.normal(direction, (3,))
     number = sum(_draws(artefacts).values())
@@ -79,9 +80,9 @@ def sample_conditions(key: PRNGKeyArray, artefacts: Artefacts) -> Conditions:
 
 
 def central_conditions(artefacts: Artefacts) -> Conditions:
-    """Return the conditions in the middle of every range, of the first anode, without impurities.
+    """Return the middle of every range, with the first anode and without impurities.
 
-    In the presets shifts, texture and errors of calibration vanish there.
+    In the presets, shifts, texture and calibration errors vanish there.
     """
     first = replace(artefacts, anodes=artefacts.anodes[:1], impurity=(0.0, 0.0))
     number = sum(_draws(first).values())
@@ -89,7 +90,7 @@ def central_conditions(artefacts: Artefacts) -> Conditions:
 
 
 def _draws(artefacts: Artefacts) -> dict[str, int]:
-    """How many numbers are drawn for what."""
+    """Return how many random numbers each condition needs."""
     several = {"slope": SLOPES, "calibration": 2, "impurity": artefacts.impurities}
     ranges = {name: several.get(name, 1) for name in artefacts.ranges}
     return ranges | {"impurity_angle": artefacts.impurities, "anode": 1}
@@ -98,7 +99,7 @@ def _draws(artefacts: Artefacts) -> dict[str, int]:
 def _conditions(
     shares: Float[Array, " n"], axis: Float[Array, "3"], artefacts: Artefacts
 ) -> Conditions:
-    """Return conditions at shares between 0 and 1 of every range."""
+    """Return the conditions at given shares, 0 to 1, of every range."""
     numbers = _draws(artefacts)
     parts = jnp.split(shares, np.cumsum(list(numbers.values()))[:-1])
     share = dict(zip(numbers, parts, strict=True))
@@ -146,7 +147,7 @@ def _radiation(
 def measured(
     key: PRNGKeyArray, lines: Lines, artefacts: Artefacts, grid: Grid = PUBLISHED_GRID
 ) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
-    """Return a crystal's pattern under conditions drawn at random, and its coverage (`measure`)."""
+    """Draw conditions and return a crystal's pattern and coverage under them, as `measure` does."""
     conditions, noise = jax.random.split(key)
     return measure(noise, lines, sample_conditions(conditions, artefacts), grid, artefacts.reach)
 
@@ -158,17 +159,18 @@ def measure(
     grid: Grid = PUBLISHED_GRID,
     reach: int | None = None,
 ) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
-    """Return a pattern as it is measured under the conditions, and its coverage.
+    """Return the pattern measured under given conditions, and its coverage.
 
     Args:
-        key: of the counting noise.
-        lines: of the crystal; without their directions there is no texture.
-        conditions: of the measurement.
-        grid: to which the pattern is handed; its wavelength sets the Lorentz-polarization factor.
-        reach: bins on either side over which a profile is followed, None for all.
+        key: random key of the counting noise.
+        lines: lines of the crystal; without their directions there is no texture.
+        conditions: conditions of the measurement.
+        grid: grid of the pattern; its wavelength sets the Lorentz-polarization factor.
+        reach: number of bins on either side over which a profile is followed; None for all.
 
     Returns:
-        The pattern, strongest bin 1 and zero where it was not measured; and its coverage, 1 or 0.
+        The pattern, with 1 in the strongest bin and 0 where nothing was measured; and its coverage,
+        1 or 0 in each bin.
     """
     signal, coverage = expected(lines, conditions, grid, reach)
     counted = poisson_counts(key, conditions.counts * signal)
@@ -179,10 +181,10 @@ def measure(
 def expected(
     lines: Lines, conditions: Conditions, grid: Grid = PUBLISHED_GRID, reach: int | None = None
 ) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
-    """Return what the instrument would count in each bin without noise, and the coverage.
+    """Return the noise-free intensity of each bin, and the coverage.
 
-    The area of the strongest line is 1, the Lorentz-polarization factor that of the instrument.
-    Differentiable in the conditions and in the lines.
+    The area of the strongest line is 1. The Lorentz-polarization factor is that of the instrument.
+    The result is differentiable in the conditions and in the lines.
     """
     wavelength = conditions.instrument.mean_wavelength
     edges = grid.angles(wavelength)
@@ -197,12 +199,12 @@ def expected(
 
 
 def _or_one(scale: Float[Array, ""]) -> Float[Array, ""]:
-    """Return what to divide by, also where there is nothing to scale."""
+    """Return a safe divisor: the scale, or 1 where it is zero."""
     return jnp.where(scale > 0, scale, 1.0)
 
 
 def _peaks(lines: Lines, conditions: Conditions) -> Peaks:
-    """The crystal's peaks under a texture, and the foreign ones, of a single wavelength."""
+    """Return the crystal's peaks under a texture, and the foreign ones of the mean wavelength."""
     instrument, sample = conditions.instrument, conditions.sample
     if lines.directions is not None:
         factor = line_factors(jnp.asarray(lines.directions), conditions.axis, conditions.march)
@@ -220,10 +222,10 @@ def _peaks(lines: Lines, conditions: Conditions) -> Peaks:
 def background(
     conditions: Conditions, edges: Float[Array, " edges"], grid: Grid
 ) -> Float[Array, " bins"]:
-    """Return what is counted in each bin beside the peaks, over the height of the highest peak.
+    """Return the background of each bin, relative to the height of the highest peak.
 
-    A Chebyshev series over the measured range, never negative, and a Gaussian hump in s, both times
-    the width of the bin: a wider one collects more.
+    It is the sum of a Chebyshev series over the measured range, never negative, and a Gaussian hump
+    in s. Both are multiplied by the width of the bin, because a wider bin collects more.
     """
     x = _across(conditions, edges)
     chebyshev = (jnp.ones_like(x), x, 2 * x**2 - 1, (4 * x**2 - 3) * x)
@@ -235,7 +237,7 @@ def background(
 
 
 def _across(conditions: Conditions, edges: Float[Array, " edges"]) -> Float[Array, " bins"]:
-    """Where each bin lies in the measured range: -1 at its start, 1 at its end and beyond."""
+    """Return the place of each bin in the measured range: -1 at the start, 1 from the end on."""
     middles = (edges[1:] + edges[:-1]) / 2
     x = 2 * (middles - conditions.start) / (conditions.stop - conditions.start) - 1
     return jnp.clip(x, -1, 1)
@@ -248,13 +250,13 @@ def _calibration(conditions: Conditions, edges: Float[Array, " edges"]) -> Float
 
 
 def poisson_counts(key: PRNGKeyArray, mean: Float[Array, " bins"]) -> Float[Array, " bins"]:
-    """Return numbers of quanta, Poisson-distributed about their mean.
+    """Return Poisson-distributed numbers of quanta with given means.
 
-    Up to `FEW` quanta the distribution is inverted exactly; above, by the quantiles of Cornish and
-    Fisher, mean + sqrt(mean) z + (z^2 - 1) / 6, which are right to a fraction of a quantum. They
-    are left fractions: rounded, the last digit of a mean, which depends on how a batch is divided
-    over devices, would decide about a quantum. A sampler that rejects would cost more than all
-    the rest.
+    Up to a mean of `FEW` quanta the distribution is inverted exactly. Above, the quantiles of
+    Cornish and Fisher, mean + sqrt(mean) z + (z^2 - 1) / 6, are right to a fraction of a quantum.
+    They are not rounded: the last digit of a mean depends on how a batch is divided over devices,
+    and after rounding it could change a count by one. Rejection sampling would cost more than the
+    rest of the measurement.
     """
     share = jax.random.uniform(key, mean.shape, mean.dtype, minval=jnp.finfo(mean.dtype).tiny)
     z = jax.scipy.special.ndtri(share)
@@ -263,7 +265,7 @@ def poisson_counts(key: PRNGKeyArray, mean: Float[Array, " bins"]) -> Float[Arra
 
 
 def _few(share: Float[Array, " bins"], mean: Float[Array, " bins"]) -> Float[Array, " bins"]:
-    """Return the number of quanta below which a share of Poisson's distribution lies."""
+    """Return the quantile of Poisson's distribution at a share, for means up to `FEW`."""
     probability = jnp.exp(-mean)
     below, quanta = probability, jnp.zeros_like(mean)
     for number in range(1, 4 * FEW):

@@ -1,4 +1,4 @@
-"""The cell of a crystal: its reciprocal lattice, and what is asked of lattice, atoms and B."""
+"""The cell of a crystal: its reciprocal lattice, and checks of the lattice, the atoms and B."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +7,11 @@ from jaxtyping import Array, Float, Integer
 from cmed_jax.physics.form_factors import check_elements
 
 EDGES = (0.1, 1e4)
-"""Lengths of lattice vectors, angstrom, beyond which a unit has been mistaken."""
+"""The smallest and largest length of a lattice vector, angstrom. Beyond them the unit is wrong."""
 MOST_SHAKEN = 1000.0
-"""Largest isotropic B, angstrom^2: atoms that are spread over 3.5 angstrom."""
+"""The largest isotropic B, angstrom^2; it spreads an atom over 3.5 angstrom."""
 FLAT = 1e-6
-"""Cells under this share of the volume of a box with the same edges count as flat."""
+"""The share of the volume of a box with the same edges under which a cell counts as flat."""
 
 
 def reciprocal_lattice(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
@@ -28,9 +28,10 @@ def reciprocal_lattice(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "
 
 
 def reciprocal_axes(lattice: Float[Array | np.ndarray, "3 3"]) -> Float[Array, "3 3"]:
-    """Return the reciprocal lattice under `jax.jit`, unchecked: a* = b x c / (a . b x c) and so on.
+    """Return the reciprocal lattice under `jax.jit`, without checks.
 
-    Products compile in a fraction of the time that a factorisation takes.
+    The formula is a* = b x c / (a . b x c) and so on, because products compile in a fraction of the
+    time of a factorisation.
     """
     a, b, c = lattice
     faces = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)])
@@ -39,13 +40,13 @@ def reciprocal_axes(lattice: Float[Array | np.ndarray, "3 3"]) -> Float[Array, "
 
 def cell_volume(lattice: Float[np.ndarray, "3 3"]) -> float:
     """Return the volume of a cell with rows a, b, c, angstrom^3."""
-    # Written out, as it is asked for every crystal: numpy's functions take fifty times as long.
+    # Written out, as every crystal needs it: numpy's functions take fifty times as long.
     (a, b, c), (d, e, f), (g, h, i) = np.asarray(lattice, float).tolist()
     return abs(a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g))
 
 
 def check_lattice(lattice: Float[np.ndarray, "3 3"]) -> None:
-    """Raise ValueError where lattice vectors are no cell's: not finite, of no volume, no length."""
+    """Raise ValueError where lattice vectors are not finite, too short, too long, or coplanar."""
     rows = np.asarray(lattice).tolist()
     if not np.abs(lattice).max() <= EDGES[1]:  # also for NaN
         raise ValueError(f"lattice {rows} is no cell: give finite rows, in angstrom")
@@ -59,7 +60,7 @@ def check_atoms(
     frac_coords: Float[np.ndarray, "m 3"],
     occupancies: Float[np.ndarray, " k"],
 ) -> None:
-    """Raise ValueError where an atom is missing, unknown, nowhere, or there more than wholly."""
+    """Raise ValueError where atoms, elements, coordinates or occupancies are missing or invalid."""
     if not len(numbers):
         raise ValueError("a crystal needs at least one atom: numbers is empty")
     if np.shape(frac_coords) != (len(numbers), 3):
@@ -77,6 +78,6 @@ def check_atoms(
 
 
 def check_b_factor(b_factor: float) -> None:
-    """Raise ValueError where an isotropic B, angstrom^2, is none that atoms have."""
+    """Raise ValueError where an isotropic B, angstrom^2, is negative, too large or not finite."""
     if not 0 <= b_factor <= MOST_SHAKEN:  # also for NaN
         raise ValueError(f"b_factor is {b_factor}: give 0 to {MOST_SHAKEN:.0f} angstrom^2")

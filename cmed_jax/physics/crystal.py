@@ -1,4 +1,4 @@
-"""The crystal as the physics takes it: arrays that batch, pad, and can be differentiated."""
+"""The crystal of the physics functions: arrays that can be batched, padded and differentiated."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from cmed_jax.physics.cell import check_atoms, check_lattice
 class Crystal(NamedTuple):
     """One crystal, or a batch with a leading axis in every field.
 
-    Atoms are sorted by what scatters there: `occupancy` says how much of each species (row) is at
-    each site (column), so a site that several elements share is one column. Species 0 and columns
-    of zeros are padding and scatter nothing, so crystals of different size fit one batch.
+    Species and sites are separate: `occupancy` holds the share of each species (row) at each site
+    (column), and a site that several elements share is one column. Species 0 and columns of zeros
+    are padding that scatters nothing. Padded crystals of different size fit into one batch.
 
     Attributes:
         lattice: rows a, b, c in angstrom.
@@ -42,7 +42,7 @@ class Crystal(NamedTuple):
             lattice: rows a, b, c in angstrom.
             numbers: atomic numbers.
             frac_coords: fractional coordinates.
-            occupancies: share of the cells in which each atom is there; None fills them all.
+            occupancies: share of the cells in which each atom is present; None means all cells.
 
         Raises:
             ValueError: the lattice is flat, there is no atom, a coordinate is not finite, an
@@ -67,16 +67,17 @@ class Crystal(NamedTuple):
 
 
 def padded_size(crystal: Crystal) -> tuple[int, int]:
-    """Return what sites and species of a crystal are padded to: a power of two, a multiple of four.
+    """Return the padded numbers of sites and species of a crystal.
 
-    Few sizes mean few compilations.
+    Sites are padded to a power of two, species to a multiple of four. Few sizes mean few
+    compilations.
     """
     species, sites = crystal.occupancy.shape[-2:]
     return max(1 << (sites - 1).bit_length(), 4), -(-species // 4) * 4
 
 
 def stack(crystals: Sequence[Crystal], least: int = 1) -> Crystal:
-    """Return crystals as one batch, each padded as the largest, and to at least so many sites."""
+    """Stack crystals into one batch, padded to the largest and to at least `least` sites."""
     sites, species = map(max, zip((least, 1), *map(padded_size, crystals), strict=True))
     count = len(crystals)
     batch = Crystal(

@@ -1,11 +1,16 @@
-"""The electron density of independent atoms: on a grid by Fourier synthesis, anywhere directly.
+"""The electron density of independent atoms: on a grid by Fourier synthesis, or at any points.
 
-rho(x) = 1/V sum_h F(h) exp(-B s^2 / 4) exp(-2 pi i h.x) over the modes that a grid of n points
-carries without ambiguity, |h_i| <= (n_i - 1) // 2; F as in `cmed_jax.physics.scattering`, with the
-form factors of International Tables. Its Fourier coefficients are the structure factors exactly,
-and its mean times the volume is the number of electrons. The sum over all modes is a sum of
-Gaussians at the atoms, which `density_at` gives at any point; what the modes of the grid leave of
-it is bounded by `truncation`.
+On a grid of n points the density is
+
+    rho(x) = 1/V sum_h F(h) exp(-B s^2 / 4) exp(-2 pi i h.x)
+
+over the modes that the grid represents without ambiguity, |h_i| <= (n_i - 1) // 2. F is defined in
+`cmed_jax.physics.scattering`, with the form factors of International Tables. The Fourier
+coefficients of this density are exactly the structure factors, and its mean times the volume is the
+number of electrons.
+
+The sum over all modes is a sum of Gaussians at the atoms, and `density_at` computes it at any
+point. `truncation` measures what the grid leaves out.
 """
 
 from functools import partial
@@ -21,13 +26,13 @@ from cmed_jax.physics.form_factors import form_factors, gaussians
 from cmed_jax.physics.scattering import cos_sin
 
 GRID = (50, 50, 50)
-"""The grid of every record."""
+"""The grid of every record's density."""
 B_FACTOR = 4.0
-"""Isotropic B, angstrom^2: at the last mode of 50 points over 10 angstrom the factor is 0.003."""
+"""The default B, angstrom^2: the last mode of 50 points over 10 angstrom is damped to 0.003."""
 MOST = 1e8
-"""Most points of a grid; every one takes about a hundred bytes while it is computed."""
+"""The largest number of points of a grid; each takes about a hundred bytes in the computation."""
 TAIL = 1e-10
-"""Share of its peak at which a Gaussian atom ends where the density is summed directly."""
+"""The share of its peak at which a Gaussian atom is cut off in a direct sum."""
 
 
 def electron_density(
@@ -38,8 +43,8 @@ def electron_density(
 ) -> Float[np.ndarray, "a b c"]:
     """Return the density of independent neutral atoms, e/angstrom^3, at x_i = k / shape_i, float32.
 
-    Where the modes of the grid do not reach as far as F(h), on axes much longer than 10 angstrom,
-    it ripples about zero between the atoms; nothing is clipped.
+    On axes much longer than 10 angstrom, F(h) extends beyond the modes of the grid. The density
+    then ripples about zero between the atoms; nothing is clipped.
 
     Args:
         crystal: a single one.
@@ -47,7 +52,7 @@ def electron_density(
         b_factor: isotropic B of every atom, angstrom^2.
 
     Raises:
-        ValueError: b_factor is negative or beyond all atoms, or the grid has no points.
+        ValueError: b_factor is negative or too large, or the grid has no points or too many.
 
     Example:
         >>> atoms = np.array([26, 26]), np.array([[0.0] * 3, [0.5] * 3])
@@ -98,15 +103,16 @@ def structure_factors(
 ) -> Complex[Array, "*batch h k l"]:
     """Return F(h) = V/N sum_k rho(x_k) exp(2 pi i h.x_k), in electrons, of a density on a grid.
 
-    The inverse of `electron_density`: of its densities these are the structure factors themselves,
+    This is the inverse of `electron_density`: from its densities it recovers the structure factors,
     times exp(-B s^2 / 4).
 
     Args:
         density: e/angstrom^3 at x_i = k / shape_i.
-        volume: of the cell, angstrom^3; at 1 they are the Fourier coefficients of the density.
+        volume: volume of the cell, angstrom^3; with 1 the result is the Fourier coefficients of
+            the density.
 
     Returns:
-        F for |h_i| <= (n_i - 1) // 2 along each axis, ascending, F(0) in the middle.
+        F for |h_i| <= (n_i - 1) // 2 along each axis, ascending, with F(0) in the middle.
 
     Example:
         >>> factors = structure_factors(np.full((5, 5, 5), 0.5), volume=100.0)
@@ -129,16 +135,16 @@ def density_at(
     """Return the density of independent atoms at any points, e/angstrom^3, without a grid.
 
     The form factors are sums of Gaussians, and so are the atoms: a exp(-b s^2 / 4) becomes
-    a w^1.5 exp(-pi w r^2) with w = 4 pi / (b + B). For points by the hundreds: every atom and its
-    images are summed at each.
+    a w^1.5 exp(-pi w r^2) with w = 4 pi / (b + B). Every atom and its images are summed at each
+    point, so this function suits hundreds of points.
 
     Args:
         crystal: a single one, padded or not.
         points: fractional coordinates.
-        b_factor: isotropic B of every atom, angstrom^2; above zero, as the constant term of the
-            form factors is a point without it.
-        reach: cells on either side along a, b, c whose atoms count; needed under `jax.jit`, else
-            found so that an atom ends where it has fallen to `TAIL` of its peak.
+        b_factor: isotropic B of every atom, angstrom^2, above zero; without it the constant term
+            of the form factors would be a point.
+        reach: number of cells on either side along a, b, c that are summed. It is required under
+            `jax.jit`; by default an atom ends where it has fallen to `TAIL` of its peak.
 
     Raises:
         ValueError: b_factor is not positive.
@@ -151,7 +157,7 @@ def density_at(
 
 
 def image_reach(lattice: Float[np.ndarray, "3 3"], b_factor: float) -> tuple[int, int, int]:
-    """Return how many cells away along a, b, c an atom's density still counts."""
+    """Return the number of cells along a, b, c over which an atom's density extends."""
     widest = np.nanmax(gaussians()[1]) + b_factor
     radius = np.sqrt(-np.log(TAIL) * widest) / (2 * np.pi)
     spacings = np.linalg.norm(np.linalg.inv(lattice), axis=0)  # 1/d of the faces of the cell
@@ -188,10 +194,10 @@ def truncation(
     shape: tuple[int, int, int] = GRID,
     b_factor: float = B_FACTOR,
 ) -> float:
-    """Return what the first mode that a grid does not carry would still hold, as a share of F(0).
+    """Return the strength of the first mode beyond a grid, as a share of F(0).
 
-    The largest f(s) exp(-B s^2 / 4) / Z of the elements there. Above about 0.01 a density on this
-    grid visibly ripples about zero between the atoms, and its maxima are too low.
+    This is the largest f(s) exp(-B s^2 / 4) / Z of the elements at that mode. Above about 0.01 a
+    density on this grid visibly ripples about zero between the atoms, and its maxima are too low.
 
     Args:
         lattice: rows a, b, c in angstrom.

@@ -1,4 +1,4 @@
-"""Powder lines of a density in its cell, up to the s that means something in both."""
+"""Powder lines calculated from a density in its cell, up to the s that its grid represents."""
 
 from typing import NamedTuple
 
@@ -10,22 +10,28 @@ from cmed_jax.physics.density import structure_factors
 from cmed_jax.physics.reflections import COINCIDENCE
 
 S_COMPARED = 1.5
-"""Largest s of the comparison, 1/angstrom."""
-
+"""The largest s at which lines are compared, 1/angstrom."""
 
 FLOOR = 0.01
-"""Intensities below this share of the strongest weigh like it; counting has a background."""
+"""The share of the strongest intensity below which all intensities have the same weight.
 
+A counted pattern has a background, and weaker lines are lost in it.
+"""
 
 ROUNDING = 1e-6
-"""Amplitudes below this share of all electrons are rounding errors: a constant has no lines."""
+"""The share of all electrons below which amplitudes are rounding errors.
+
+With it a constant density has no lines.
+"""
 
 
 class DensityLines(NamedTuple):
-    """The powder lines of a cell that the modes of a grid make up, ascending in s.
+    """The powder lines of a cell that the modes of a grid contain, ascending in s.
 
-    s: 1/angstrom. modes: places in the flattened modes of the grid, line after line. first: where
-    the modes of each line begin.
+    Attributes:
+        s: s = 1/d of each line, 1/angstrom.
+        modes: indices into the flattened modes of the grid, line after line.
+        first: index into `modes` at which each line begins.
     """
 
     s: Float[np.ndarray, " lines"]
@@ -36,10 +42,10 @@ class DensityLines(NamedTuple):
 def calculated_lines(
     densities: Float[Array | np.ndarray, "k a b c"], lattice: Float[np.ndarray, "3 3"]
 ) -> tuple[Float[np.ndarray, " lines"], Float[np.ndarray, "k lines"]]:
-    """Return s, 1/angstrom, and |F|^2 with multiplicity of the lines of densities, up to the limit.
+    """Return s, 1/angstrom, and |F|^2 with multiplicity of the lines calculated from densities.
 
     Args:
-        densities: e/angstrom^3.
+        densities: densities on one grid, e/angstrom^3.
         lattice: rows a, b, c in angstrom.
     """
     lines = carried_lines(lattice, densities.shape[1:])
@@ -52,7 +58,7 @@ def calculated_lines(
 
 
 def carried_lines(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> DensityLines:
-    """Return the lines of a cell up to `S_COMPARED`, or as far as a grid holds whole spheres."""
+    """Return the lines of a cell up to `S_COMPARED`, or to the largest sphere within the grid."""
     h, k, ell = np.ix_(*(np.arange(n) - n // 2 for n in _modes(shape)))
     squared = sum((h * a + k * b + ell * c) ** 2 for a, b, c in reciprocal_lattice(lattice).T)
     s = np.sqrt(squared).ravel()
@@ -63,12 +69,15 @@ def carried_lines(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> 
 
 
 def _modes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """How many modes `structure_factors` returns along each axis."""
+    """Return the number of modes that `structure_factors` returns along each axis."""
     return tuple(n - 1 + n % 2 for n in shape)
 
 
 def largest_s(lattice: Float[np.ndarray, "3 3"], shape: tuple[int, ...]) -> float:
-    """The first mode that an axis lacks is h = (n + 1) // 2, on the plane h = a.s."""
+    """Return the s below which a grid represents every mode, at most `S_COMPARED`.
+
+    The first mode that an axis lacks is h = (n + 1) // 2, on the plane h = a.s.
+    """
     lacking = [
         (n + 1) // 2 / edge for n, edge in zip(shape, np.linalg.norm(lattice, axis=1), strict=True)
     ]

@@ -4,14 +4,14 @@ With q = (sin(theta) / wavelength)^2 = s^2 / 4 in 1/angstrom^2:
 
 ``it92``
     f = c + sum_i a_i exp(-b_i q) of International Tables for Crystallography C (1992), table
-    6.1.1.4, read from gemmi and rescaled (by at most 0.12 %) so that f(0) is Z exactly. The default
-    everywhere: for measured patterns, and for densities, which need reflections far beyond a
-    laboratory's reach, where this table stays physical. Its hydrogen is that of a bonded atom.
+    6.1.1.4, read from gemmi and rescaled (by at most 0.12 %) so that f(0) is Z exactly. It is the
+    default for measured patterns and for densities. Densities need reflections far beyond the range
+    of a laboratory, where this table stays physical. Its hydrogen is that of a bonded atom.
 ``pymatgen``
     f = Z - 41.78214 q sum_i a_i exp(-b_i q), the Mott-Bethe form of De Graef & McHenry, *Structure
     of Materials*, chapter 12, with the coefficients of pymatgen's powder calculator. The patterns
-    of records are computed with it, so that they compare line by line with published ones. Tin is
-    wrong by 0.07 Z, and at high angle f returns to Z instead of falling to zero.
+    of records are computed with it, so that they can be compared line by line with published ones.
+    Tin is wrong by 0.07 Z, and at high angle f returns to Z instead of falling to zero.
 """
 
 import importlib.util
@@ -33,7 +33,7 @@ MOTT_BETHE = 41.78214
 class Coefficients(NamedTuple):
     """The constant and the Gaussians of each element, by atomic number.
 
-    Row 0 is the empty atom that pads a batch; an element which the table lacks is NaN.
+    Row 0 is the empty atom that pads a batch. An element that is missing in the table is NaN.
     """
 
     constant: Float[np.ndarray, "119"]
@@ -44,7 +44,7 @@ class Coefficients(NamedTuple):
 def form_factors(
     numbers: Integer[Array | np.ndarray, " n"], q: Float[Array | np.ndarray, " m"], table: Table
 ) -> Float[Array | np.ndarray, "n m"]:
-    """Return f (electrons) of atomic numbers at q = s^2 / 4 (1/angstrom^2), of the kind of q."""
+    """Return f (electrons) of atomic numbers at q = s^2 / 4 (1/angstrom^2), in the type of q."""
     xp = q.__array_namespace__()
     coefficients = _coefficients(table)
     constant, amplitude, width = (xp.asarray(c, dtype=q.dtype)[numbers] for c in coefficients)
@@ -57,7 +57,7 @@ def form_factors(
 
 
 def gaussians() -> tuple[Float[np.ndarray, "119 5"], Float[np.ndarray, "119 5"]]:
-    """Return a_i and b_i of ``it92`` by atomic number, the constant as the last, with b = 0."""
+    """Return a_i and b_i of ``it92`` by atomic number; the constant comes last, with b = 0."""
     constant, amplitude, width = _coefficients("it92")
     return (
         np.concatenate([amplitude, constant[:, None]], axis=1),
@@ -66,9 +66,10 @@ def gaussians() -> tuple[Float[np.ndarray, "119 5"], Float[np.ndarray, "119 5"]]
 
 
 def dispersion(numbers: Integer[np.ndarray, " n"], wavelength: float) -> Float[np.ndarray, "2 n"]:
-    """Return f' and f'' (electrons) of atomic numbers at a wavelength (angstrom); zero for 0.
+    """Return f' and f'' (electrons) of atomic numbers at a wavelength (angstrom).
 
-    After Cromer and Liberman (Acta Cryst. A37, 267, 1981), as computed by gemmi.
+    gemmi computes them after Cromer and Liberman (Acta Cryst. A37, 267, 1981). The empty atom with
+    number 0 has none.
     """
     added = np.zeros((2, len(numbers)))
     for i in np.flatnonzero(numbers):
@@ -104,7 +105,7 @@ def _read_it92(into: Coefficients) -> Coefficients:
 
 
 def _read_pymatgen(into: Coefficients) -> Coefficients:
-    # The file alone is read: importing pymatgen takes seconds and all of its dependencies.
+    # Only the file is read: importing pymatgen takes seconds and loads all of its dependencies.
     package = importlib.util.find_spec("pymatgen")
     folders = package.submodule_search_locations if package else None
     name = Path("analysis", "diffraction", "atomic_scattering_params.json")

@@ -18,15 +18,15 @@ from cmed_jax.physics.patterns import (
 
 @dataclass(frozen=True)
 class Grid:
-    """Even bins from `start` to `stop`.
+    """A grid of even bins from `start` to `stop`.
 
     Attributes:
-        start: lower edge of the first bin: degrees of two-theta, or 1/angstrom.
+        start: lower edge of the first bin, degrees of two-theta or 1/angstrom.
         stop: upper edge of the last bin.
-        bins: their number.
-        axis: what is divided: two-theta of `wavelength`, s, or Q.
-        wavelength: of the two-theta, angstrom; on every axis of the Lorentz-polarization factor to
-            which measurements are brought (`conversion`).
+        bins: number of bins.
+        axis: quantity on the axis: two-theta of `wavelength`, s, or Q.
+        wavelength: wavelength of the two-theta axis, angstrom. On every axis it is also the
+            wavelength of the Lorentz-polarization factor to which `conversion` brings measurements.
     """
 
     start: float
@@ -65,7 +65,7 @@ class Grid:
         return values / (2 * np.pi) if self.axis == "q" else values
 
     def angles(self, wavelength: Float[Array, ""] | float) -> Float[Array, " edges"]:
-        """Return the edges in two-theta of a wavelength, degrees; 180 beyond its reach."""
+        """Return the edges in two-theta of a wavelength, degrees, or 180 beyond its range."""
         s = jnp.asarray(self.s(self.edges), jnp.result_type(float))
         reached = s * wavelength / 2 < 1
         return jnp.where(reached, two_theta(jnp.where(reached, s, 0), wavelength), 180.0)
@@ -76,19 +76,19 @@ class Grid:
         stop: Float[Array, ""] | float,
         wavelength: Float[Array, ""] | float,
     ) -> Float[Array, " bins"]:
-        """Return 1 for bins whose centre lies between two angles of a wavelength, 0 for others."""
+        """Return 1 for bins with a centre between two angles of a wavelength, and 0 for others."""
         s = jnp.asarray(self.s(self.centres), jnp.result_type(float))
         low, high = (s_of_two_theta(jnp.asarray(angle), wavelength) for angle in (start, stop))
         return ((s >= low) & (s <= high)).astype(s.dtype)
 
     def conversion(self, wavelength: Float[Array, ""] | float) -> Float[Array, " bins"]:
-        """Return by what the intensity in each bin changes that was measured with a wavelength.
+        """Return the factors that convert intensities from the wavelength of a measurement.
 
-        The ratio of the Lorentz-polarization factors, without monochromator, of the grid's own
-        wavelength and of that one.
+        Each is the ratio of two Lorentz-polarization factors without monochromator: that of the
+        grid's own wavelength over that of the measurement.
         """
         s = jnp.asarray(self.s(self.centres), jnp.result_type(float))
-        # Short of backscattering, where the factors diverge.
+        # The sine stays below that of backscattering, where the factors diverge.
         here, there = (jnp.minimum(s * x / 2, 1 - 1e-6) for x in (self.wavelength, wavelength))
         return lorentz_polarization_of_sine(here) / lorentz_polarization_of_sine(there)
 

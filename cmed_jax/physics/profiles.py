@@ -1,7 +1,7 @@
-"""Peak shapes of a powder diffractometer: how wide a line is, and where its area lies.
+"""Peak shapes of a powder diffractometer: the width of a line, and the distribution of its area.
 
-Angles and widths in degrees of two-theta; every width is a full width at half maximum (FWHM).
-Pure functions of arrays, with finite gradients everywhere below two-theta = 180 degrees.
+Angles and widths are in degrees of two-theta. Every width is a full width at half maximum (FWHM).
+All functions are pure functions of arrays, with finite gradients below two-theta = 180 degrees.
 """
 
 import jax
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from numpy.polynomial import Chebyshev
 
 NARROWEST = 1e-3
-"""Smallest Gaussian FWHM, degrees: under what any powder diffractometer resolves."""
+"""The smallest Gaussian FWHM, degrees; no powder diffractometer resolves less."""
 SCHERRER = 0.9
 """Scherrer's constant for the FWHM (Patterson, Phys. Rev. 56, 978, 1939)."""
 
@@ -33,7 +33,7 @@ def scherrer(
 ) -> Float[Array, "*l"]:
     """Return the Lorentzian FWHM of crystallites: K wavelength / (size cos(theta)).
 
-    Size and wavelength in angstrom; an infinite size does not broaden (Scherrer, 1918).
+    Size and wavelength are in angstrom. An infinite size does not broaden (Scherrer, 1918).
     """
     return jnp.degrees(SCHERRER * wavelength / size / jnp.cos(jnp.radians(angle) / 2))
 
@@ -46,9 +46,9 @@ def microstrain(angle: Float[Array, "*l"], strain: Scalar) -> Float[Array, "*l"]
 def thompson_cox_hastings(
     gaussian: Float[Array, "*l"], lorentzian: Float[Array, "*l"]
 ) -> tuple[Float[Array, "*l"], Float[Array, "*l"]]:
-    """Return FWHM and Lorentzian share of the pseudo-Voigt that stands for a Voigt profile.
+    """Return FWHM and Lorentzian share of the pseudo-Voigt that approximates a Voigt profile.
 
-    Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987).
+    The formulas are those of Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987).
 
     Args:
         gaussian: FWHM of the Gaussian part, positive.
@@ -64,20 +64,23 @@ def thompson_cox_hastings(
 def cumulative_pseudo_voigt(
     x: Float[Array, "*#l"], lorentzian_share: Float[Array, "*#l"] | float
 ) -> Float[Array, "..."]:
-    """Return the share of a pseudo-Voigt's area below x, in units of its FWHM from its centre."""
+    """Return the share of a pseudo-Voigt's area below x, the distance from its centre in FWHM."""
     lorentzian = arctangent(2 * x) / jnp.pi
     gaussian = jax.scipy.special.erf(2 * np.sqrt(np.log(2)) * x) / 2
     return 0.5 + gaussian + lorentzian_share * (lorentzian - gaussian)
 
 
 def height(width: Float[Array, "*l"], lorentzian_share: Float[Array, "*l"]) -> Float[Array, "*l"]:
-    """Return the height of pseudo-Voigts of area 1 and of a FWHM, per unit of that width."""
+    """Return the height of pseudo-Voigts of area 1, per unit of their FWHM."""
     lorentzian, gaussian = 2 / np.pi, 2 * np.sqrt(np.log(2) / np.pi)
     return (gaussian + lorentzian_share * (lorentzian - gaussian)) / width
 
 
 def arctangent(x: Float[Array, "*l"]) -> Float[Array, "*l"]:
-    """Return arctan(x) to rounding, as a polynomial: on a CPU, XLA's own takes 15 times as long."""
+    """Return arctan(x) to rounding, from a polynomial.
+
+    On a CPU, the arctangent of XLA takes 15 times as long.
+    """
     outside = jnp.abs(x) > 1
     inside = jnp.where(outside, 1 / jnp.where(outside, x, 1), x)
     ratio = jnp.zeros_like(x)
@@ -88,7 +91,7 @@ def arctangent(x: Float[Array, "*l"]) -> Float[Array, "*l"]:
 
 
 def _arctangent_over_x() -> list[float]:
-    """Coefficients of arctan(x) / x in x^2 on [0, 1], highest power first."""
+    """Return the coefficients of arctan(x) / x in x^2 on [0, 1], highest power first."""
 
     def ratio(square: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         return np.arctan(np.sqrt(square)) / np.sqrt(square)

@@ -1,4 +1,4 @@
-"""Radiations and wavelengths as people write them."""
+"""Parsing of radiations and wavelengths in their usual spellings."""
 
 import re
 import unicodedata
@@ -13,14 +13,15 @@ VALUE = re.compile(
 )
 LENGTHS = {"": 1.0, "a": 1.0, "å": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
 ENERGIES = {"kev": 1.0, "ev": 1e-3, "mev": 1e3}
-"""Units in angstrom, and in keV."""
+"""The units of energy in keV; `LENGTHS` holds the units of length in angstrom."""
 ANGSTROM = re.compile(r"[aå]ng(str[oö]ms?|s)?")
 
 
 def radiation_name(written: str) -> str | None:
-    """Return the name of a radiation in one spelling; None where it is of no such form.
+    """Return the standard name of a radiation, or None where the text is not a radiation.
 
-    "CuKα", "Cu K-alpha", and "Cu Kα1,2" are "CuKa"; "cu ka1" is "CuKa1", "Cu Kβ" "CuKb1".
+    "CuKα", "Cu K-alpha" and "Cu Kα1,2" become "CuKa", "cu ka1" becomes "CuKa1", and "Cu Kβ" becomes
+    "CuKb1".
     """
     plain = unicodedata.normalize("NFKC", written).lower()
     plain = plain.replace("α", "a").replace("β", "b").replace("alpha", "a").replace("beta", "b")
@@ -34,9 +35,9 @@ def radiation_name(written: str) -> str | None:
 
 
 def wavelength_of(written: str) -> float | None:
-    """Return the wavelength, angstrom, of a number with or without its unit; None of other text.
+    """Return the wavelength, angstrom, from a number with or without a unit; None for other text.
 
-    "1.5406 Å", "1,5406" and "0.15406 nm" are lengths, "8.04 keV" is the energy of the photons.
+    "1.5406 Å", "1,5406" and "0.15406 nm" are read as lengths, and "8.04 keV" as a photon energy.
     """
     plain = unicodedata.normalize("NFKC", written).lower().strip()
     match = VALUE.fullmatch(plain)

@@ -1,17 +1,17 @@
 """The powder lines of crystals: s = 1/d and intensity, before any wavelength is chosen.
 
 The intensity of a line is the sum of |F|^2 over all reflections (both of each Friedel pair) that
-coincide in s, so the multiplicity is in it and the Lorentz-polarization factor is not.
+coincide in s. It includes the multiplicity, but not the Lorentz-polarization factor.
 
-Reflections are listed, sorted and merged on the host, in float64, as sorting is cheap there; what
-the atoms scatter is computed on the device, many crystals in a call. Crystals of every size share
-the work without the largest deciding its cost: a call treats crystals whose sites and species pad
-to the same numbers, the reflections of each in rows of `ROW` that only the last one does not fill.
-The sum over sites goes block by block as far as there are sites, so that one program serves nearly
-all sizes. Several threads treat a load of crystals each.
+Reflections are listed, sorted and merged on the host, in float64, because sorting is cheap there.
+The scattering of the atoms is computed on the device, many crystals in a call. The largest crystal
+does not decide the cost of the others: a call treats crystals with the same padded numbers of sites
+and species, and the reflections of each fill rows of `ROW`, of which only the last may be partly
+empty. The sum over sites proceeds in blocks up to the last site, so one compiled program serves
+nearly all sizes. Each of several threads treats a batch of crystals.
 
-Of reflections that the symmetry of a crystal relates one is computed for all. Friedel's law halves
-them in any case; in the class m-3m one stands for up to 48.
+Symmetry relates reflections, and only one of each related set is computed. Friedel's law halves
+them in any case; in the class m-3m, one reflection represents up to 48.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,29 +31,29 @@ from cmed_jax.physics.form_factors import Table, dispersion
 from cmed_jax.physics.scattering import combined, site_sums
 
 COINCIDENCE = 1e-7
-"""Lines closer than this in s (1/angstrom) are one line, at their centroid.
+"""The distance in s (1/angstrom) within which lines are merged into one, at their centroid.
 
-No diffractometer parts them, and cells given to eight decimals are merged as their symmetry asks.
+No diffractometer separates them. In cells given to eight decimals, it merges the lines that
+symmetry makes equal.
 """
 ABSENT = 1e-10
-"""Lines below this share of the strongest are rounding errors of systematic absences."""
+"""The share of the strongest line below which lines are rounding errors of systematic absences."""
 MOST = 2e7
-"""Most indices h, k, l that are tried for one crystal; the embedded ones need up to a million."""
+"""The largest number of indices h, k, l tried for a crystal; embedded ones need up to 1 million."""
 LARGEST = 1000.0
-"""Largest s_max, 1/angstrom: of gamma rays."""
+"""The largest s_max, 1/angstrom; gamma rays reach it."""
 ROW = 256
-"""Reflections in a row."""
+"""The number of reflections in a row."""
 ROWS = {"cpu": 64}
-"""Rows in a call: a millisecond or a few, out of a core's own cache."""
+"""The number of rows in a call, by backend: some milliseconds of work from a core's own cache."""
 ROWS_OF_ACCELERATORS = 4096
 BLOCK = 4
-"""Sites whose sums are taken at once."""
+"""The number of sites in a block of the sum over sites."""
 CAPACITY = 64
-"""Least number of sites that a program is compiled for; it treats only those that are there."""
-
+"""The least number of sites a program is compiled for; it sums only over sites that exist."""
 
 FRIEDEL = np.stack([np.eye(3, dtype=int), -np.eye(3, dtype=int)])
-"""The Laue class of every crystal: |F(h)| = |F(-h)|."""
+"""The smallest Laue class, which holds for every crystal: |F(h)| = |F(-h)|."""
 
 
 class Sphere(NamedTuple):
@@ -64,9 +64,9 @@ class Sphere(NamedTuple):
 
 
 class Orbits(NamedTuple):
-    """One of all reflections within a sphere that symmetry relates, ascending in s (1/angstrom).
+    """One reflection of each orbit within a sphere, ascending in s (1/angstrom).
 
-    It stands for as many as `multiplicity` says.
+    An orbit is a set of reflections related by symmetry, and `multiplicity` is its size.
     """
 
     s: Float[np.ndarray, " m"]
@@ -86,11 +86,11 @@ def reflections(
     """Return the powder lines of a crystal, ascending in s.
 
     Args:
-        crystal: a single one.
+        crystal: a single crystal.
         s_max: largest s = 1/d in 1/angstrom.
-        wavelength: angstrom; without s_max all lines are returned that it reaches, up to s = 2 /
-            wavelength at two-theta = 180 degrees.
-        table: the form factors.
+        wavelength: wavelength, angstrom. Without s_max, the lines extend to s = 2 / wavelength, at
+            two-theta = 180 degrees.
+        table: table of form factors.
         b_factor: isotropic B of every atom, angstrom^2.
         anomalous: add the anomalous dispersion f' + i f'' at the wavelength.
 
@@ -99,7 +99,7 @@ def reflections(
 
     Raises:
         ValueError: neither s_max nor a wavelength is given, or one of them is not positive,
-            b_factor is negative, or the dispersion is wanted without a wavelength.
+            b_factor is negative, or anomalous dispersion is requested without a wavelength.
 
     Example:
         >>> atoms = np.array([26, 26]), np.array([[0.0] * 3, [0.5] * 3])
@@ -130,19 +130,19 @@ def reflections_of(
     laue: Sequence[Integer[np.ndarray, "_ 3 3"]] | None = None,
     threads: int | None = None,
 ) -> list[Float[np.ndarray, "_ 2"]]:
-    """Return the powder lines of many crystals, as `reflections` does of one.
+    """Return the powder lines of many crystals, like `reflections` for one.
 
     Args:
-        crystals: single ones, of any size.
-        s_max: as in `reflections`, like what follows.
-        wavelength: angstrom.
-        table: the form factors.
-        b_factor: angstrom^2.
-        anomalous: add the dispersion at the wavelength.
-        dtype: of |F|^2; positions and sums are float64 in any case.
-        laue: Laue class of each crystal, as `unique_reflections` takes it; of the crystals' own
-            symmetry, or a part of it.
-        threads: that work at once; None is one for each core.
+        crystals: single crystals of any size.
+        s_max: largest s = 1/d in 1/angstrom, as in `reflections`.
+        wavelength: wavelength, angstrom, as in `reflections`.
+        table: table of form factors.
+        b_factor: isotropic B of every atom, angstrom^2.
+        anomalous: add the anomalous dispersion at the wavelength.
+        dtype: type of |F|^2; positions and sums are float64 in any case.
+        laue: Laue class of each crystal, in the form of `unique_reflections`. It must be the
+            crystal's own, or a subgroup of it.
+        threads: number of concurrent threads; None means one for each core.
 
     Raises:
         ValueError: as `reflections`.
@@ -185,10 +185,10 @@ def unique_reflections(
     s_max: float,
     laue: Integer[np.ndarray, "p 3 3"] = FRIEDEL,
 ) -> Orbits:
-    """Return one of all reflections that symmetry relates, with 0 < s <= s_max (1/angstrom).
+    """Return one reflection of each orbit with 0 < s <= s_max (1/angstrom).
 
-    A symmetry operation x -> W x + w relates h to h W. Of all of them the one is taken that comes
-    last by l, then k, then h.
+    A symmetry operation x -> W x + w relates h to h W. The representative of an orbit is the
+    reflection that comes last by l, then k, then h.
 
     Args:
         lattice: rows a, b, c in angstrom.
@@ -200,7 +200,7 @@ def unique_reflections(
     """
     _check_reach(s_max)
     reciprocal = reciprocal_lattice(lattice)
-    radius = s_max * (1 + 1e-9)  # rounding must not part a line that lies at s_max exactly
+    radius = s_max * (1 + 1e-9)  # rounding must not split a line that lies exactly at s_max
     # h = a.s, so that |h| <= |a| s_max: the box that holds the sphere.
     h_max, k_max, l_max = _box(radius * np.linalg.norm(lattice, axis=1)).tolist()
     h, k, ell = np.ogrid[-h_max : h_max + 1, -k_max : k_max + 1, 0 : l_max + 1]
@@ -210,11 +210,11 @@ def unique_reflections(
     squared *= ell
     squared += h * h * metric[0, 0] + 2 * h * k * metric[0, 1] + k * k * metric[1, 1]
     last = squared <= radius**2
-    last[:, :k_max, 0] = False  # where l = 0 the half k > 0 comes last, and where k = 0 that h > 0
+    last[:, :k_max, 0] = False  # for l = 0 the half k > 0 comes last, and for k = 0 the half h > 0
     last[: h_max + 1, k_max, 0] = False
-    others = laue[np.abs(np.trace(laue, axis1=1, axis2=2)) < 3]  # than identity and inversion
+    others = laue[np.abs(np.trace(laue, axis1=1, axis2=2)) < 3]  # without identity and inversion
     for a, b, c in {tuple(column) for column in others[:, :, 2].tolist()}:
-        last &= h * a + k * b <= ell * (1 - c)  # the l of the image is not larger
+        last &= h * a + k * b <= ell * (1 - c)  # the image has no larger l
     index = np.flatnonzero(last).astype(np.int32)
     s = np.sqrt(squared.ravel()[index])
     order = _ascending(s / radius)
@@ -228,8 +228,8 @@ def unique_reflections(
 
 
 def _one_of_each_orbit(pairs: Orbits, others: Integer[np.ndarray, "p 3 3"]) -> Orbits:
-    """Return the reflections that come last of all their images."""
-    # The place in the order by l, k, h as one number, and how far each image is behind.
+    """Return the reflections that come last among their images."""
+    # The place in the order by l, k, h as one number, and the distance of each image behind it.
     base = 2.0 * np.abs(pairs.hkl).max(initial=0) + 1
     place = np.array([1.0, base, base**2])
     behind = pairs.hkl @ (place - others @ place).T
@@ -249,9 +249,9 @@ def _box(sizes: Float[np.ndarray, "3"]) -> Integer[np.ndarray, "3"]:
 
 
 def _ascending(shares: Float[np.ndarray, " m"]) -> Integer[np.ndarray, " m"]:
-    """Return the order of numbers from 0 to 1, to within 2^-32, which is far under `COINCIDENCE`.
+    """Return the sorting order of numbers from 0 to 1, to within 2^-32, far under `COINCIDENCE`.
 
-    numpy sorts numbers of 16 bits by radix: two passes take a third of the time of any other sort.
+    NumPy sorts 16-bit numbers by radix. Two passes take a third of the time of any other sort.
     """
     digits = (shares * (2**32 - 1)).astype(np.uint32)
     low = np.argsort(digits.astype(np.uint16), kind="stable")
@@ -278,7 +278,7 @@ def _check_reach(s_max: float) -> None:
 def _loads(
     crystals: Sequence[Crystal], s_max: float, laue: Sequence[Integer[np.ndarray, "_ 3 3"]]
 ) -> Iterator[list[int]]:
-    """Yield the places of crystals that are treated together: about one call's work."""
+    """Yield the indices of crystals that are treated together, about one call's work each."""
     sizes = [padded_size(crystal) for crystal in crystals]
     lattices = np.reshape([crystal.lattice for crystal in crystals], (-1, 3, 3))
     volumes = np.abs(np.linalg.det(lattices))
@@ -302,7 +302,7 @@ def _scatter(
     table: Table,
     dtype: type[np.floating],
 ) -> list[Float[np.ndarray, " _"]]:
-    """Return |F|^2 of the reflections of each of some crystals of one padded size."""
+    """Return |F|^2 of the reflections of each crystal; all have one padded size."""
     call = _rows_of_a_call()
     blocks = -(-max(crystal.frac_coords.shape[0] for crystal in crystals) // BLOCK)
     rows = [-(-len(one.s) // ROW) for one in orbits]
@@ -339,7 +339,7 @@ def _squared(
     frac_coords: Float[Array, "b n 3"],
     added: Float[Array, "b 2 k"] | None = None,
 ) -> Float[Array, "b m"]:
-    """Return |F|^2, the sum over sites taken block by block: one program for any number of them."""
+    """Return |F|^2, summed over blocks of sites: one compiled program for any number of sites."""
     h = jnp.moveaxis(hkl, -1, 1).astype(lattice.dtype)
 
     def add(block: Array, sums: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Fourier resampling of a periodic density: another grid, and if need be another cell."""
+"""Fourier resampling of a periodic density to another grid, and to another cell if necessary."""
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -12,19 +12,19 @@ def resample(
 ) -> Float[np.ndarray, "x y z"]:
     """Return the density on another grid, optionally in another cell of the same crystal.
 
-    The new grid takes the Fourier coefficients of the old one as far as both carry them,
-    |h_i| <= (n_i - 1) // 2 on each axis: coarser grids are low-passed, finer ones interpolated, and
-    the mean is kept exactly. On its own grid and cell a density stays as it is.
+    The new grid keeps the Fourier coefficients that both grids represent, |h_i| <= (n_i - 1) // 2
+    on each axis. A coarser grid is a low-pass filter, a finer one interpolates, and the mean is
+    kept exactly. On its own grid and cell a density is unchanged.
 
     A change of cell x' = P x + p (columns) maps the coefficient of h = h' P to h' with the phase
-    exp(-2 pi i h'.p). P is integral whenever the new lattice contains the old one, as a primitive
-    cell's contains a supercell's; what differs between the old cell's repeats of the new one is
-    averaged over them.
+    exp(-2 pi i h'.p). P is integral if the new lattice contains the old one, as the lattice of a
+    primitive cell contains that of a supercell. The old cell may then hold several copies of the
+    new one; differences between them are averaged.
 
     Args:
-        density: values at x_i = k / n_i, any unit.
-        shape: points of the new grid.
-        matrix: P of the change of cell; None leaves the cell.
+        density: values at x_i = k / n_i, in any unit.
+        shape: number of points of the new grid along each axis.
+        matrix: P of the change of cell; None keeps the cell.
         shift: p of the change of cell, in fractions of the new cell; None is no shift.
 
     Raises:
@@ -55,7 +55,7 @@ def _modes(n: int) -> Integer[np.ndarray, " n"]:
 
 
 def _limit(shape: tuple[int, ...]) -> Integer[np.ndarray, "3"]:
-    # The mode n/2 of an even grid stands for +n/2 and -n/2 at once: no other grid can take it over.
+    # The mode n/2 of an even grid mixes +n/2 and -n/2, so no other grid can represent it.
     return (np.asarray(shape) - 1) // 2
 
 

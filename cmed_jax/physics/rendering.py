@@ -1,8 +1,8 @@
-"""From peaks to a pattern on any grid: sticks, or profiles whose area is shared out among the bins.
+"""Rendering of peaks on any grid: as sticks, or as profiles with their area divided among bins.
 
-Bins are given by their edges, ascending, in two-theta of the instrument; those of a grid of another
-wavelength, of s or of Q come from `cmed_jax.physics.grids.Grid.angles`. Everything here treats one
-pattern, is pure, and is mapped over batches with `jax.vmap`.
+Bins are given by their ascending edges in two-theta of the instrument. The method
+`cmed_jax.physics.grids.Grid.angles` converts the edges of a grid in s, in Q, or of another
+wavelength. All functions are pure, treat one pattern, and are mapped over batches with `jax.vmap`.
 """
 
 from typing import Literal
@@ -18,7 +18,7 @@ from cmed_jax.physics.profiles import Scalar, cumulative_pseudo_voigt
 _WINDOWS = jax.lax.ScatterDimensionNumbers(
     update_window_dims=(1,), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
 )
-"""Adds a row of neighbouring bins for each peak: ten times as fast as an index for each bin."""
+"""The scatter of one row of neighbouring bins per peak, ten times as fast as an index per bin."""
 
 
 def render(
@@ -34,17 +34,17 @@ def render(
     """Return the pattern that an instrument measures from `start` to `stop`, and its coverage.
 
     Args:
-        lines: of the crystal.
-        grid: the bins; it need not be the instrument's own.
+        lines: lines of the crystal.
+        grid: grid of the pattern; it may differ from the instrument's own.
         instrument: the diffractometer.
         sample: the powder.
-        start: first angle that is measured, degrees of the instrument's two-theta.
-        stop: last angle.
-        reach: as in `profiles`.
+        start: first measured angle, degrees of the instrument's two-theta.
+        stop: last measured angle.
+        reach: number of bins on either side over which a profile is followed, as in `profiles`.
 
     Returns:
-        The integrated intensity in each bin, zero where the coverage is; and the coverage, 1 for a
-        bin that was measured and 0 for one that was not.
+        The integrated intensity in each bin, 0 where nothing was measured; and the coverage, 1 for
+        a measured bin and 0 for any other.
     """
     wavelength = instrument.mean_wavelength
     edges = grid.angles(wavelength)
@@ -58,11 +58,11 @@ def profiles(
     """Return the integral of all profiles over each bin.
 
     Args:
-        peaks: their areas are conserved, but for what lies beyond the edges.
-        edges: of the bins, degrees, ascending.
-        reach: a profile ends so many bins away from that of its centre, as in Rietveld programs;
-            None follows it over the whole grid. What is cut off is lost: of a Lorentzian of a
-            width of w bins about w / (pi reach).
+        peaks: peaks to integrate. Their areas are conserved, except for parts beyond the edges.
+        edges: edges of the bins, degrees, ascending.
+        reach: number of bins on either side of its centre at which a profile ends, as in Rietveld
+            programs; None follows it over the whole grid. The area beyond is lost: about
+            w / (pi reach) of a Lorentzian with a width of w bins.
     """
     bins = len(edges) - 1
     size = bins if reach is None else min(2 * reach + 1, bins)
@@ -80,7 +80,7 @@ def profiles(
 def sticks(
     peaks: Peaks, edges: Float[Array, " edges"], combine: Literal["max", "sum"] = "sum"
 ) -> Float[Array, " bins"]:
-    """Return the sum or the strongest of the areas in each bin; peaks off the grid are left out."""
+    """Return the sum or the largest of the areas in each bin, without peaks outside the grid."""
     bins = len(edges) - 1
     home = jnp.searchsorted(edges, peaks.angle, side="right") - 1
     home = jnp.where(peaks.angle == edges[-1], bins - 1, home)

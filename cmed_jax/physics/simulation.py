@@ -1,4 +1,4 @@
-"""From a crystal to its powder pattern in one call: for people, and for gradients."""
+"""The powder pattern of a crystal in one call: for interactive use, and for gradients."""
 
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 PART = 256
-"""Lines that are rendered at once, which bounds the memory."""
+"""The number of lines rendered at once; it bounds the memory."""
 MOST = 100_000
-"""Most bins of a simulated pattern."""
+"""The largest number of bins of a simulated pattern."""
 WIDTH = 0.1
-"""FWHM of the lines of a simulated pattern where no instrument is given, degrees."""
+"""The FWHM of the lines of a simulated pattern without an instrument, degrees."""
 
 
 class SimulatedPattern(NamedTuple):
-    """A powder pattern, strongest 100.
+    """A powder pattern, scaled to a maximum of 100.
 
     Attributes:
         two_theta: middle of each bin, degrees.
-        intensity: collected in each bin.
-        lines: columns d (angstrom), two-theta (degrees) and integrated intensity of each line, for
-            the mean wavelength of the radiation.
+        intensity: intensity collected in each bin.
+        lines: d (angstrom), two-theta (degrees) and integrated intensity of each line, in columns,
+            for the mean wavelength of the radiation.
     """
 
     two_theta: Float[np.ndarray, " n"]
@@ -58,15 +58,16 @@ def simulate_pattern(
     """Return the powder pattern of a pymatgen structure, with lines and profiles.
 
     Args:
-        structure: ordered, or with partly filled and mixed sites.
-        wavelength: a radiation such as "CuKa" (a doublet), or angstroms; an instrument that is
-            given has its own.
+        structure: crystal structure, ordered, or with partly filled and mixed sites.
+        wavelength: radiation such as "CuKa" (a doublet), or a wavelength in angstrom. It is ignored
+            where an instrument is given, which has its own.
         start: lower end of the pattern, two-theta in degrees.
-        stop: upper end.
-        step: width of a bin.
-        instrument: None is one whose lines are `WIDTH` wide everywhere, without monochromator.
-        sample: the powder; its B factor weakens the lines as well.
-        table: the form factors.
+        stop: upper end of the pattern, two-theta in degrees.
+        step: width of a bin, degrees.
+        instrument: the diffractometer; None means lines of the width `WIDTH` everywhere, without
+            monochromator.
+        sample: the powder; its B factor also weakens the lines.
+        table: table of form factors.
         anomalous: add the anomalous dispersion f' + i f'' at the mean wavelength.
 
     Raises:
@@ -112,7 +113,7 @@ def simulate_pattern(
 
 
 def _parts(lines: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "k p 2"]:
-    """Return the lines in parts of equal length, the last one filled up with zeros."""
+    """Return the lines in parts of equal length, with the last part padded with zeros."""
     padded = np.zeros((max(-(-len(lines) // PART), 1) * PART, 2))
     padded[: len(lines)] = lines
     return padded.reshape(-1, PART, 2)
@@ -132,10 +133,10 @@ def _render(
 
 
 def crystal_of(structure: "Structure") -> Crystal:
-    """Return the crystal of a pymatgen structure, whose sites may be partly filled or mixed.
+    """Return the crystal of a pymatgen structure; its sites may be partly filled or mixed.
 
     Raises:
-        ValueError: as `Crystal.of`.
+        ValueError: the structure is invalid, as in `Crystal.of`.
     """
     atoms = [
         (gemmi.Element(species.symbol).atomic_number, site.frac_coords, occupancy)
@@ -163,17 +164,17 @@ def powder_pattern(
 ) -> Float[Array, " bins"]:
     """Return the pattern of a crystal as a pure function, for `jax.jit`, `vmap` and `grad`.
 
-    The reflections stay one by one, so that their positions may part as the lattice changes.
+    The reflections are not merged, so their positions may separate as the lattice changes.
 
     Args:
-        crystal: a single one, padded or not.
-        hkl: reflections, one of each Friedel pair (`half_sphere`, out to where the instrument
-            reaches, or farther if the cell is to shrink); (0, 0, 0) pads.
-        grid: the bins.
-        instrument: the diffractometer; its widths should not vanish, for a gradient.
+        crystal: a single crystal, padded or not.
+        hkl: reflections, one of each Friedel pair (`half_sphere`), up to the largest angle of the
+            instrument, or farther if the cell may shrink; (0, 0, 0) is padding.
+        grid: grid of the pattern.
+        instrument: the diffractometer; a gradient needs widths that do not vanish.
         sample: the powder.
-        dispersion: f' and f'' of each species, electrons, or none.
-        table: the form factors.
+        dispersion: f' and f'' of each species, electrons, or None.
+        table: table of form factors.
     """
     s, squared = squared_structure_factors(crystal, hkl, 0.0, dispersion, table=table)
     return render(Lines(s, 2 * squared), grid, instrument, sample)[0]

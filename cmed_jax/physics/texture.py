@@ -1,11 +1,11 @@
-"""Preferred orientation: how a pressed powder changes the strength of its lines.
+"""Preferred orientation: the effect of a pressed powder on the strength of its lines.
 
-A line is the sum over reflections that coincide in s. Under a March-Dollase texture each of them
-is changed by its angle to the axis of the texture, so the members' directions are needed. Where the
-reflections are at hand one by one, `march_dollase` is exact. A list of merged lines is treated
-with the moments of its members' directions up to the sixth order: 28 numbers a line, however many
-members it has. March's function is then replaced by its Legendre series of that order, which for r
-from 0.7 to 1.4 errs by less than 0.1.
+A line is the sum over reflections that coincide in s. Under a March-Dollase texture the strength of
+each reflection depends on its angle to the axis of the texture, so the directions of all members of
+a line are needed. For single reflections, `march_dollase` is exact. A merged line is described by
+the moments of its members' directions up to the sixth order: 28 numbers a line, for any number of
+members. March's function is then replaced by its Legendre series of that order, with an error of
+less than 0.1 for r from 0.7 to 1.4.
 """
 
 import itertools
@@ -19,23 +19,23 @@ from scipy.special import factorial
 from cmed_jax.physics.profiles import Scalar
 
 ORDER = 6
-"""Of the Legendre series; odd orders vanish, for opposite reflections are equally strong."""
+"""The order of the Legendre series; odd orders vanish, as opposite reflections are equal."""
 
 
 def march_dollase(square: Float[Array, "*m"], r: Scalar) -> Float[Array, "*m"]:
-    """Return (r^2 cos^2 + sin^2 / r)^(-3/2), whose mean over all directions is 1.
+    """Return (r^2 cos^2 + sin^2 / r)^(-3/2); its mean over all directions is 1.
 
-    March's distribution for powders (Dollase, J. Appl. Cryst. 19, 267, 1986).
+    This is March's distribution for powders (Dollase, J. Appl. Cryst. 19, 267, 1986).
 
     Args:
         square: cosine squared of the angle between a reflection and the axis.
-        r: below 1 for plates that lie flat on the axis, above for needles, 1 without texture.
+        r: March's parameter, below 1 for flat plates, above 1 for needles, 1 without texture.
     """
     return (r**2 * square + (1 - square) / r) ** -1.5
 
 
 def moments(directions: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 28"]:
-    """Return the monomials of degree six of unit vectors; their mean over a line is its moments."""
+    """Return the monomials of degree six of unit vectors; a line's moments are their mean."""
     powers = directions[:, :, None] ** np.arange(ORDER + 1)
     x, y, z = _exponents(ORDER).T
     return powers[:, 0, x] * powers[:, 1, y] * powers[:, 2, z]
@@ -48,7 +48,7 @@ def line_factors(
 
     Args:
         moments: mean of `moments` over the members of each line.
-        axis: of the texture, a unit vector in the frame of the directions.
+        axis: axis of the texture, a unit vector in the frame of the directions.
         r: March's parameter.
     """
     coefficients = jnp.asarray(_SERIES) @ march_dollase(jnp.asarray(_NODES) ** 2, r)
@@ -70,9 +70,10 @@ def _multinomial(exponents: Integer[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*
 
 
 def _expansion(degree: int) -> Float[np.ndarray, "28 n"]:
-    """Coefficients of (axis.u)^degree (u.u)^(3 - degree / 2): rows by powers of u, columns of axis.
+    """Return the coefficients of (axis.u)^degree (u.u)^(3 - degree / 2).
 
-    On the unit sphere the second factor is 1, so every even order is one of six.
+    Rows are powers of u, and columns are powers of the axis. On the unit sphere the second factor
+    is 1, so a polynomial of any even order becomes one of the order six.
     """
     lower = _exponents(degree)
     rest = _exponents(ORDER)[:, None] - lower
@@ -82,7 +83,7 @@ def _expansion(degree: int) -> Float[np.ndarray, "28 n"]:
 
 
 def _series() -> Float[np.ndarray, "4 32"]:
-    """From March's function at the nodes to the coefficients of 1, cos^2, cos^4 and cos^6."""
+    """Return the matrix that maps March's function at the nodes to coefficients of even cos^n."""
     even = np.arange(0, ORDER + 1, 2)
     values = legendre.legvander(_NODES, ORDER)[:, even]
     projection = (even + 0.5)[:, None] * (values * _WEIGHTS[:, None]).T

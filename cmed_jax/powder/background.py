@@ -1,4 +1,4 @@
-"""The background of a measured profile, by the methods of pybaselines."""
+"""The background of a measured profile, computed by the methods of pybaselines."""
 
 import warnings
 from typing import Literal
@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 Method = Literal["arpls", "iarpls", "airpls", "none"]
-"""Names of pybaselines."""
+"""The names of the methods in pybaselines; "none" leaves the profile as it is."""
 
 STIFFNESS = 10.0
-"""Of the backgrounds of laboratory patterns, degrees."""
+"""The default stiffness, degrees, which suits the backgrounds of laboratory patterns."""
 
 
 def background(
@@ -19,18 +19,18 @@ def background(
     method: Method = "arpls",
     stiffness: float = STIFFNESS,
 ) -> Float[np.ndarray, " n"]:
-    """Return the background of an evenly spaced profile, in its unit; zero by "none".
+    """Return the background of an evenly spaced profile, in the unit of its intensity.
 
-    The default, asymmetrically reweighted penalized least squares (Baek et al., Analyst 140, 250,
-    2015), leaves the least between the lines of measured files. On simulated patterns with many
-    lines the improved one, "iarpls", is nearer in the median, but it lies too low where there is
-    much to count (`python -m benchmarks.backgrounds`).
+    The default method is asymmetrically reweighted penalized least squares (Baek et al., Analyst
+    140, 250, 2015). It leaves the least intensity between the lines of measured files. On simulated
+    patterns with many lines the improved method, "iarpls", has the smaller median error, but its
+    background is too low where the counts are high (`python -m benchmarks.backgrounds`).
 
     Args:
         angle: two-theta, degrees.
-        intensity: as measured.
-        method: by which it is found.
-        stiffness: period, degrees, of the waves that it follows to a half.
+        intensity: the measured intensity at each angle.
+        method: the name of the method; "none" returns zeros.
+        stiffness: the period, degrees, of the waves that the background follows to a half.
     """
     if method == "none":
         return np.zeros_like(intensity)
@@ -38,7 +38,7 @@ def background(
     from pybaselines import Baseline  # takes long to import, and lists of peaks need none
 
     fitter = Baseline(x_data=angle)
-    with warnings.catch_warnings():  # of fits that end before they have converged to the last digit
+    with warnings.catch_warnings():  # fits may stop before the last digit has converged
         warnings.simplefilter("ignore")
         # Penalized second differences halve a wave of this many points (Eilers, 2003).
         penalty = (stiffness / step / (2 * np.pi)) ** 4

@@ -1,4 +1,4 @@
-"""Lines of a measured pattern, as searches for cells and crystals take them."""
+"""The lines of a measured pattern, as input to the searches for cells and crystals."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,16 @@ Column = Float[np.ndarray, " k"]
 
 
 class MeasuredLines(NamedTuple):
-    """Lines of a pattern from `start` to `stop`; two-theta in degrees for a wavelength, angstrom.
+    """The lines of a pattern that was measured from `start` to `stop`.
 
-    The shift is None where it is not known; the monochromator as `lorentz_polarization` takes it.
+    Attributes:
+        angle: two-theta of each line, degrees, for the wavelength.
+        area: the integrated intensity of each line, in any unit.
+        start: the first measured two-theta, degrees.
+        stop: the last measured two-theta, degrees.
+        wavelength: the mean wavelength, angstrom.
+        shift: the zero shift and displacement; None where they are not known.
+        monochromator: two-theta of its reflection, degrees, as in `lorentz_polarization`.
     """
 
     angle: Column
@@ -28,7 +35,7 @@ class MeasuredLines(NamedTuple):
 
     @classmethod
     def of(cls, prepared: Prepared) -> "MeasuredLines":
-        """Return the lines of a pattern that has been prepared."""
+        """Return the lines of a prepared pattern."""
         angle, peaks = prepared.measured.two_theta, prepared.peaks
         start = angle[0] if prepared.measured.is_profile else min(angle[0] - 1, 10.0)
         stop = angle[-1] + (not prepared.measured.is_profile)
@@ -43,7 +50,7 @@ class MeasuredLines(NamedTuple):
         )
 
     def up_to(self, s: float) -> "MeasuredLines":
-        """Return the lines below an s, 1/angstrom."""
+        """Return the lines below a value of s, 1/angstrom."""
         limit = two_theta(np.array([s]), self.wavelength).item()
         stop = self.stop if np.isnan(limit) else min(self.stop, limit)
         near = self.angle < stop

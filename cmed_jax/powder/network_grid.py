@@ -1,4 +1,4 @@
-"""Measured lines and profiles, brought to the network's grid."""
+"""The conversion of measured lines and profiles to the network's grid."""
 
 import numpy as np
 import scipy  # its parts are imported on first use
@@ -22,19 +22,19 @@ Bins = Float[np.ndarray, "1024"]
 def sticks_on_network_grid(
     angle: Column, area: Column, wavelength: float, monochromator: float = 0.0
 ) -> Bins:
-    """Return lines as the network's grid shows them: sticks, strongest 1.
+    """Return lines as sticks on the network's grid, with the strongest stick 1.
 
-    Each line keeps its s = 1/d and moves to where Mo K-alpha shows it, with the
-    Lorentz-polarization factor of the new angle.
+    Each line keeps its s = 1/d. It moves to its angle for Mo K-alpha, and its intensity is
+    converted to the Lorentz-polarization factor of that angle.
 
     Args:
-        angle: two-theta, degrees.
-        area: in any unit.
-        wavelength: angstrom.
+        angle: two-theta of each line, degrees.
+        area: the integrated intensity of each line, in any unit.
+        wavelength: the wavelength of the measurement, angstrom.
         monochromator: two-theta of its reflection, degrees, as in `lorentz_polarization`.
 
     Raises:
-        ValueError: no line with an intensity falls into the network's range.
+        ValueError: if no line with an intensity falls into the network's range.
     """
     target = two_theta(s_of_two_theta(angle, wavelength), MO_K_ALPHA)
     reached = target < 180 - 1e-6  # false for NaN: beyond the reach of Mo K-alpha
@@ -49,10 +49,12 @@ def sticks_on_network_grid(
 
 
 def profile_on_network_grid(angle: Column, intensity: Column, wavelength: float) -> Bins:
-    """Integrate a profile over the network's bins, as `cmed_jax.physics.artefacts.measure` does.
+    """Return a profile integrated over the bins of the network's grid, with the strongest bin 1.
+
+    `cmed_jax.physics.artefacts.measure` integrates simulated profiles in the same way.
 
     Raises:
-        ValueError: no bin that was measured holds any intensity.
+        ValueError: if no measured bin holds any intensity.
     """
     below = scipy.integrate.cumulative_trapezoid(intensity, angle, initial=0.0)
     counted = np.diff(np.interp(PUBLISHED_GRID.angles(wavelength), angle, below))
@@ -66,7 +68,7 @@ def profile_on_network_grid(angle: Column, intensity: Column, wavelength: float)
 def coverage_of(measured: MeasuredPattern, wavelength: float) -> Bins:
     """Return 1 in the bins of the network's grid that were measured, 0 elsewhere.
 
-    A list of peaks says that there is none below its first.
+    A list of peaks counts as measured from zero: it states that there is no line below its first.
     """
     angle = measured.two_theta
     begin = angle[0] if measured.is_profile else 0.0
@@ -74,10 +76,11 @@ def coverage_of(measured: MeasuredPattern, wavelength: float) -> Bins:
 
 
 def check_grid_pattern(pattern: Real[np.ndarray, "..."]) -> Bins:
-    """Return a pattern that is on the network's grid already, with its strongest bin 1.
+    """Check a pattern that is already on the network's grid; return it with its strongest bin 1.
 
     Raises:
-        ValueError: it has another length, is negative, not finite, or has no intensity.
+        ValueError: if the pattern has another length, a negative or non-finite value, or no
+            intensity.
     """
     pattern = np.asarray(pattern, float)
     if pattern.shape != (BINS,):

@@ -1,8 +1,8 @@
 """The lines of a measured profile: searched in a smoothed copy, fitted in the profile itself.
 
-A line is one d: of every component of the radiation it shows a pseudo-Voigt, at that component's
-angle and with that component's share of the area. Neighbours whose profiles touch are fitted
-together, by least squares weighted with the noise of counting.
+Each line belongs to one d. It has one pseudo-Voigt for each component of the radiation, at the
+angle and with the share of the area of that component. Neighbouring lines with profiles that touch
+are fitted together, by least squares weighted with the counting noise.
 """
 
 from typing import NamedTuple
@@ -15,27 +15,33 @@ from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.patterns import s_of_two_theta, two_theta
 
 SIGNIFICANT = 6.0
-"""Peaks stand out of the smoothed pattern by this many standard deviations of its noise."""
+"""The least prominence of a peak in the smoothed pattern, in standard deviations of its noise."""
 LEAST = 0.003
-"""And by this share of the highest."""
+"""The least prominence and area of a line, as a share of the largest."""
 TOUCHING = 3.0
-"""Profiles touch whose centres are nearer than this many of their widths together."""
+"""Two profiles touch if their centres are closer than this many times their mean width."""
 TOGETHER = 6
-"""Most lines that are fitted at once."""
+"""The largest number of lines that are fitted at once."""
 WINDOW = 4.0
-"""Widths on either side of its lines that a fit sees."""
+"""The range of a fit on either side of its lines, in line widths."""
 SHAPES = (0.4, 2.5)
-"""Widths of lines, as shares of the median: narrower are spikes, wider ones humps or crowds."""
+"""The limits of line widths, as shares of the median width.
+
+Narrower lines are spikes; wider ones are humps of the background or crowds of lines.
+"""
 SWEEPS = 2
-"""How often all lines are fitted, each beside what the others leave."""
+"""The number of times that each line is fitted to what the other lines leave of the profile."""
 MEDIAN_OF_SQUARES = 0.4549
-"""Median of the square of a normal variable."""
+"""The median of the square of a standard normal variable."""
 
 Column = Float[np.ndarray, " n"]
 
 
 class FittedLines(NamedTuple):
-    """Lines as they are fitted; `lorentzian` is the Lorentzian share of each area."""
+    """Fitted lines: two-theta and FWHM in degrees, and areas in intensity times degrees.
+
+    `lorentzian` is the Lorentzian share of the area of each line.
+    """
 
     angle: Float[np.ndarray, " k"]
     area: Float[np.ndarray, " k"]
@@ -43,15 +49,16 @@ class FittedLines(NamedTuple):
     lorentzian: Float[np.ndarray, " k"]
 
     def at(self, lines: Integer[np.ndarray, " m"]) -> "FittedLines":
-        """Return some of the lines."""
+        """Return the lines at some indices."""
         return FittedLines(*(column[lines] for column in self))
 
 
 def counting_noise(intensity: Column) -> Column:
-    """Return the standard deviation at each point of an even profile.
+    """Return the standard deviation at each point of an evenly spaced profile.
 
-    Counts deviate by the root of their mean; what one count is in the file's unit is told by the
-    differences of neighbours, whose squares have twice the variance.
+    The standard deviation of a count is the square root of its mean. The size of one count in the
+    unit of the file is estimated from the differences between neighbouring points: their squares
+    have twice the variance of a point.
     """
     mean = scipy.ndimage.gaussian_filter1d(np.maximum(intensity, 0), 3.0)
     between = (mean[1:] + mean[:-1]) / 2
@@ -63,17 +70,17 @@ def counting_noise(intensity: Column) -> Column:
 def fit_lines(
     angle: Column, net: Column, noise: Column, radiation: Radiation, *, smoothing: bool = True
 ) -> FittedLines:
-    """Return the lines of an even profile, ascending; angles are of the mean wavelength.
+    """Return the lines of an evenly spaced profile, in order of angle for the mean wavelength.
 
     Args:
         angle: two-theta, degrees.
-        net: intensity without background.
-        noise: its standard deviation.
-        radiation: whose components every line shows.
-        smoothing: search the peaks in a smoothed profile.
+        net: the intensity without background.
+        noise: the standard deviation of the intensity.
+        radiation: the radiation; each line has all of its components.
+        smoothing: whether peaks are searched in a smoothed profile.
 
     Raises:
-        ValueError: no peak stands out of the noise.
+        ValueError: if no peak stands out of the noise.
     """
     lines = search(angle, net, noise, radiation, smoothing=smoothing)
     for _ in range(SWEEPS):
@@ -91,10 +98,10 @@ def fit_lines(
 def search(
     angle: Column, net: Column, noise: Column, radiation: Radiation, *, smoothing: bool = True
 ) -> FittedLines:
-    """Return where lines are to be fitted, with rough areas and widths.
+    """Return the starting values of the fit: the peaks, with approximate areas and widths.
 
     Raises:
-        ValueError: no peak stands out of the noise.
+        ValueError: if no peak stands out of the noise.
     """
     step = _step(angle)
     sigma = max(_rough_width(net) / 5, 0.5) if smoothing else 0.0
@@ -113,10 +120,10 @@ def search(
 
 
 def without_companions(angle: Column, intensity: Column, radiation: Radiation) -> Column:
-    """Return a profile of which the second component is taken off, for the search alone.
+    """Return a profile without the second component of the radiation, for the search alone.
 
-    Each point holds the first component's intensity and, of a smaller angle, the second's
-    (Rachinger, J. Sci. Instrum. 25, 254, 1948).
+    Each point holds the intensity of the first component at its own angle, and that of the second
+    component from a smaller angle (Rachinger, J. Sci. Instrum. 25, 254, 1948).
     """
     if len(radiation.wavelengths) != 2:
         return intensity
@@ -130,12 +137,12 @@ def without_companions(angle: Column, intensity: Column, radiation: Radiation) -
 
 
 def profile(angle: Column, lines: FittedLines, radiation: Radiation) -> Column:
-    """Return what lines add up to, in the unit of their areas over degrees."""
+    """Return the sum of the profiles of lines, in the unit of their areas per degree."""
     return lines.area @ shapes(angle, lines, radiation)
 
 
 def shapes(angle: Column, lines: FittedLines, radiation: Radiation) -> Float[np.ndarray, "k n"]:
-    """Return the profile of each line, of area 1, in all components of the radiation."""
+    """Return the profile of each line, with area 1, summed over the components of the radiation."""
     s = s_of_two_theta(lines.angle, radiation.mean)
     total = np.zeros((len(s), len(angle)))
     for wavelength, weight in zip(radiation.wavelengths, radiation.weights, strict=True):
@@ -147,7 +154,7 @@ def shapes(angle: Column, lines: FittedLines, radiation: Radiation) -> Float[np.
 def pseudo_voigt(
     x: Float[np.ndarray, "k n"], lorentzian: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "k n"]:
-    """Return pseudo-Voigts of area 1 at x, in units of the FWHM."""
+    """Return pseudo-Voigt functions of area 1 at x, where x is in units of the FWHM."""
     gaussian = 2 * np.sqrt(np.log(2) / np.pi) * np.exp(-4 * np.log(2) * x**2)
     share = lorentzian[:, None]
     return gaussian + share * (2 / np.pi / (1 + 4 * x**2) - gaussian)
@@ -167,7 +174,7 @@ def _rough_width(net: Column) -> float:
 
 
 def _clusters(lines: FittedLines) -> list[Integer[np.ndarray, " m"]]:
-    """Return the lines in groups that are fitted together."""
+    """Return the indices of lines in groups that are fitted together."""
     apart = np.diff(lines.angle) > TOUCHING * (lines.width[1:] + lines.width[:-1]) / 2
     groups = np.split(np.arange(len(lines.angle)), np.flatnonzero(apart) + 1)
     return [
@@ -178,7 +185,7 @@ def _clusters(lines: FittedLines) -> list[Integer[np.ndarray, " m"]]:
 def _fit_cluster(
     angle: Column, left: Column, noise: Column, lines: FittedLines, radiation: Radiation
 ) -> FittedLines:
-    """Return lines fitted to what the others leave of the profile, with one shape together."""
+    """Return lines fitted, with one common shape, to what the other lines leave of the profile."""
     reach = WINDOW * lines.width
     s = s_of_two_theta(lines.angle, radiation.mean)
     low, high = (
@@ -212,7 +219,7 @@ def _fit_cluster(
 
 
 def _sensible(lines: FittedLines) -> FittedLines:
-    """Leave out what has no area, or a width that no line there has."""
+    """Return the lines in order of angle, without those of negligible area or unusual width."""
     strong = lines.area > LEAST * lines.area.max()
     typical = np.median(lines.width[strong])
     low, high = SHAPES

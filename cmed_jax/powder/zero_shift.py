@@ -1,9 +1,10 @@
 """The zero shift of a pattern, and the displacement of its sample, from the positions of its lines.
 
-Bragg's law leaves no room for a shift where the lattice has one or two free numbers and the lines
-are many. So such lattices are guessed from pairs of lines, at several shifts, and each is held
-against chance: where a line lies within the gap between two lines of a lattice that has nothing to
-do with it is uniform, and minus the sum of the logarithms is gamma-distributed (Fisher, 1925).
+Where a lattice has one or two free parameters and the pattern many lines, Bragg's law determines
+the shift as well. Such lattices are guessed from pairs of lines, at several shifts. Each guess is
+tested against chance. Under a lattice that is unrelated to the pattern, the position of a measured
+line within the gap between two calculated lines is uniformly distributed. Minus the sum of the
+logarithms of such positions has a gamma distribution (Fisher, 1925).
 """
 
 from collections.abc import Iterator
@@ -26,36 +27,39 @@ from cmed_jax.powder.indexing import (
 )
 
 ZEROS = (-0.2, 0.0, 0.2)
-"""Zero shifts that lattices are guessed at, degrees."""
+"""The zero shifts at which lattices are guessed, degrees."""
 LINES = 16
-"""Lines that a guess is held against: the strongest."""
+"""The number of lines, the strongest ones, that a guess is tested with."""
 GUESSED = 5
-"""Lines that guesses are made of: the first of these."""
+"""The number of these lines, from the lowest angle, that guesses are made from."""
 LEFT = 4
-"""Lines that there must be beside the numbers that are fitted."""
+"""The least number of lines beyond the number of fitted parameters."""
 PRECISION = 0.02
-"""Differences of angles below this, degrees, are none: lines overlap and instruments differ."""
+"""The smallest difference of angles that counts, degrees.
+
+Overlapping lines and differences between instruments cause smaller ones.
+"""
 CHANCE = 1e-4
-"""Largest chance that any of the guesses explains the lines by accident."""
+"""The largest accepted chance that any of the guesses explains the lines by accident."""
 EXPLAINED = 0.9
-"""Least share of the intensity that a lattice explains."""
+"""The least share of the intensity that an accepted lattice explains."""
 UNCERTAIN = 0.03
-"""Largest standard deviation of a zero shift that is taken, degrees."""
+"""The largest standard deviation of an accepted zero shift, degrees."""
 CERTAIN = 4.0
-"""Standard deviations by which a displacement has to differ from none."""
+"""The least distance of a displacement from zero, in standard deviations."""
 REFINED = 20
-"""Guesses that are refined."""
+"""The number of guesses that are refined."""
 CHUNK = 256
-"""Guesses that are judged at once, which bounds the memory."""
+"""The number of guesses that are assessed at once, which limits the memory."""
 ALIKE = 0.02
-"""Metrics that differ by this share are one guess."""
+"""Metrics that differ by less than this share count as one guess."""
 
 Column = Float[np.ndarray, " k"]
 Forms = dict[Axes, Float[np.ndarray, "m p"]]
 
 
 def _forms(axes: Axes, base: int, ell: int) -> Float[np.ndarray, "m p"]:
-    """Return the forms of all lines of a primitive lattice with h and k, and l, up to a limit."""
+    """Return the quadratic forms of all lines of a primitive lattice up to limits of h, k and l."""
     hkl = np.array(list(product(range(base + 1), range(base + 1), range(ell + 1))))[1:]
     return np.unique(quadratic_forms(axes, hkl), axis=0)
 
@@ -65,28 +69,28 @@ FORMS: Forms = {
     "tetragonal": _forms("tetragonal", 4, 13),
     "hexagonal": _forms("hexagonal", 4, 13),
 }
-"""Of the lines that a lattice is held to."""
+"""The quadratic forms of the lines that a lattice is tested with."""
 GUESSES: Forms = {
     "cubic": _forms("cubic", 3, 3),
     "tetragonal": _forms("tetragonal", 2, 6),
     "hexagonal": _forms("hexagonal", 2, 6),
 }
-"""Of those that the first lines are guessed to be."""
+"""The quadratic forms that are tried for the first lines."""
 
 
 def estimate_shift(
     angle: Column, area: Column, wavelength: float, precision: float = PRECISION
 ) -> Shift | None:
-    """Return the shift of lines, or None where no lattice explains them beyond doubt.
+    """Return the shift of lines; None where no lattice explains them beyond doubt.
 
-    The displacement is told only where the lines part it from the zero; else it is 0, and the zero
-    stands for both.
+    The displacement is returned only where the lines separate it from the zero shift. Elsewhere it
+    is 0, and the zero shift accounts for both.
 
     Args:
-        angle: two-theta, degrees, ascending.
-        area: integrated intensities; the strongest lines are asked.
-        wavelength: angstrom.
-        precision: of the angles, degrees.
+        angle: two-theta of the lines, degrees, ascending.
+        area: the integrated intensities; only the strongest lines are used.
+        wavelength: the wavelength, angstrom.
+        precision: the precision of the angles, degrees.
     """
     strongest = np.sort(np.argsort(-area, kind="stable")[:LINES])
     angle, area = angle[strongest], area[strongest]
@@ -109,7 +113,7 @@ def estimate_shift(
 def _lattices(
     axes: Axes, angle: Column, wavelength: float, precision: float
 ) -> Iterator[tuple[float, Indexed]]:
-    """Yield fits that explain lines, each with the chance of one as good by accident."""
+    """Yield fitted lattices, each with the chance that one fits as well by accident."""
     forms = FORMS[axes]
     free = forms.shape[1] + 1
     if len(angle) < free + LEFT:
@@ -139,14 +143,16 @@ def evidence(
     wavelength: float,
     precision: float = PRECISION,
 ) -> Float[np.ndarray, " t"]:
-    """Return how unlikely it is that lines lie so near to those of lattices by accident.
+    """Return how unlikely it is that measured lines are so close to calculated ones by accident.
+
+    The values are minus the sums of the logarithms of the positions in the gaps, one per lattice.
 
     Args:
-        metrics: of the lattices.
-        forms: of their lines.
-        angle: two-theta of the measured lines, degrees, as each lattice's shift corrects them.
-        wavelength: angstrom.
-        precision: of the angles, degrees.
+        metrics: the metrics of the lattices.
+        forms: the quadratic forms of their lines.
+        angle: two-theta of the measured lines, degrees, corrected by the shift of each lattice.
+        wavelength: the wavelength, angstrom.
+        precision: the precision of the angles, degrees.
     """
     parts = [slice(i, i + CHUNK) for i in range(0, len(metrics), CHUNK)]
     return np.concatenate(
@@ -165,5 +171,5 @@ def _evidence(
     below = np.where(gaps >= 0, gaps, np.inf).min(axis=2)
     above = np.where(gaps < 0, -gaps, np.inf).min(axis=2)
     share = np.maximum(2 * np.minimum(below, above), precision) / (below + above)
-    # Beyond the last line, and before the first, there is no gap, and nothing is told.
+    # Beyond the last line, and before the first, there is no gap, and so no evidence.
     return -np.log(np.where(below + above < 180, np.minimum(share, 1), 1)).sum(axis=1)

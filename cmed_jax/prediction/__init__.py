@@ -1,1 +1,1 @@
-"""TODO."""
+"""The prediction of densities from patterns: options, queries, results and diagnostics."""

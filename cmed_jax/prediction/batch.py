@@ -1,4 +1,4 @@
-"""Jobs: patterns that are predicted one after another, and the command that repeats each."""
+"""Jobs: patterns to be predicted one after another, and the commands that repeat them."""
 
 import dataclasses
 import shlex
@@ -16,23 +16,26 @@ from cmed_jax.prediction.restore import Restored
 from cmed_jax.prediction.result import Prediction
 
 JOB_STEPS = (*STEPS, "writing the files")
-"""The steps of a job, in their order."""
+"""The steps of a job, in order."""
 
 COMMAND_DEFAULTS = PredictionOptions(samples=8)
-"""Options of the command and of the local page, which draw the deviation; Python draws none."""
+"""The default options of the command and of the local page.
+
+They draw samples for the deviation; the defaults in Python draw none.
+"""
 
 Format = Literal["npz", "npy", "cube", "xsf", "ccp4", "map", "mrc", "chgcar", "vasp"]
 
 
 class Job(NamedTuple):
-    """A file of a pattern, what is known of it, and how its density is predicted."""
+    """A file with a pattern, and the options of its prediction."""
 
     file: Path
     options: PredictionOptions
 
     @property
     def asked(self) -> PredictionOptions:
-        """The options, with the cell to be found where none is given and the formula is."""
+        """The options, with a search for the cell where the formula is given but no cell."""
         if self.options.cell is None and self.options.composition:
             return dataclasses.replace(self.options, cell="auto")
         return self.options
@@ -40,15 +43,15 @@ class Job(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """The network that answers all jobs, and what is written of its answers.
+    """The network of all jobs, and the form in which its predictions are written.
 
     Attributes:
         model: the name of a released network (cubic, trigonal), a run's folder, a checkpoint inside
             it, or the folder of a released network.
-        formats: of the density; all but npz and npy hold the cell, and are left out where it is
-            neither given nor found.
-        scale: give the density as many electrons as the cell holds, where their number is known;
-            by default it is written as predicted.
+        formats: the formats of the density; all but npz and npy hold the cell, and are left out
+            where it is neither given nor found.
+        scale: whether the density is scaled to the number of electrons in the cell, where that is
+            known; by default it is written as predicted.
     """
 
     model: str
@@ -65,14 +68,14 @@ def predict_job(
     """Predict the density behind one pattern.
 
     Args:
-        job: the pattern.
-        output: says whether the density is scaled, and which formats will be written.
+        job: the pattern and its options.
+        output: the scaling of the density, and the formats that will be written.
         restored: the network.
-        progress: is called with each of the `STEPS` when it begins.
+        progress: a function that is called with each of the `STEPS` at its beginning.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the pattern or its options are unusable, or the memory does not suffice.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the pattern or its options are unusable, or the memory does not suffice.
     """
     job.options.check()
     try:
@@ -101,7 +104,7 @@ def command_line(job: Job, output: Output, out: Path) -> str:
 
 
 def _left_out(prediction: Prediction, formats: tuple[Format, ...]) -> list[Diagnostic]:
-    """Return the finding that some formats cannot be written."""
+    """Return a note if some formats cannot be written, else nothing."""
     wanting = [form for form in formats if needs_cell(form)]
     if prediction.lattice is not None or not wanting:
         return []
@@ -113,7 +116,7 @@ def _left_out(prediction: Prediction, formats: tuple[Format, ...]) -> list[Diagn
 
 
 def _changed(options: Any, default: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass, and of those in it, that differ from the default."""
+    """Return the fields of a dataclass, nested ones included, that differ from the default."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         value, before = getattr(options, field.name), getattr(default, field.name)

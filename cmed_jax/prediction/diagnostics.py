@@ -1,4 +1,4 @@
-"""Diagnostics: what a user should know of a question or an answer, with a code to filter by."""
+"""Diagnostics: findings about an input or a prediction, each with a code to filter by."""
 
 from typing import Literal, NamedTuple
 
@@ -9,9 +9,9 @@ class Diagnostic(NamedTuple):
     """One finding.
 
     Attributes:
-        code: what kind of finding it is, such as "cell_contents"; it does not change with wording.
-        severity: "alarm": the question is wrong; "doubt": the answer is, or may well be; "note":
-            something is unusual, and not wrong.
+        code: the kind of finding, such as "cell_contents", which does not change with the wording.
+        severity: "alarm" if the input is wrong; "doubt" if the prediction is wrong, or may well be;
+            "note" if something is unusual but not wrong.
         message: the finding in a sentence.
 
     Example:

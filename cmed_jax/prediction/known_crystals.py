@@ -1,4 +1,4 @@
-"""Known crystals of a source, read and prepared once for many patterns."""
+"""The known crystals of a source, read and prepared once for many patterns."""
 
 from functools import cache, lru_cache
 
@@ -16,8 +16,8 @@ def known_prototypes(
 
     Args:
         structures: the source (`cmed_jax.crystal.sources.open_source`).
-        formula: anonymous formula of those that are taken; None takes all.
-        recipe: how densities are made from crystals.
+        formula: the anonymous formula of the crystals to take; None takes all.
+        recipe: the recipe for the density of a crystal.
     """
     return prototypes_of(known_crystals(structures), formula, recipe)
 

@@ -1,4 +1,4 @@
-"""Which patterns are predicted: files, folders, or the rows of a manifest."""
+"""The patterns to predict: files, folders, or the rows of a manifest."""
 
 import csv
 from collections import Counter
@@ -14,34 +14,35 @@ from cmed_jax.prediction.options import DEFAULTS, Cell, PredictionOptions
 
 TEXT_SUFFIXES = (".xy", ".xye", ".csv", ".dat", ".txt", ".asc", ".chi")
 SUFFIXES = {*TEXT_SUFFIXES, *(suffix for form in FORMATS for suffix in form.suffixes)}
-"""Suffixes of the files of a folder that are taken for patterns."""
+"""The suffixes of files that count as patterns in a folder."""
 
 COLUMNS = ("composition", "elements", "wavelength", "cell", "centring")
-"""Columns of a manifest beside the file."""
+"""The columns of a manifest, apart from the file."""
 
 
 def pattern_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the files among paths, and those in the folders among them that may be patterns.
+    """Return the files among some paths, and the patterns in the folders among them.
 
     Raises:
-        FileNotFoundError: a folder holds no pattern.
+        FileNotFoundError: if a folder holds no pattern.
     """
     return [file for path in paths for file in _files(path)]
 
 
 def read_manifest(path: Path, common: PredictionOptions) -> list[Job]:
-    """Return the jobs of a manifest: a CSV file with a head and a pattern in each row.
+    """Return the jobs of a manifest: a CSV file with a head, and one pattern in each row.
 
-    Columns are file, as seen from the manifest, and what `parse_options` reads, in any case;
-    commas, semicolons or tabs part them, as in the head.
+    The columns are file, a path relative to the manifest, and those that `parse_options` reads.
+    Their names are in upper or lower case. The head decides whether commas, semicolons or tabs
+    separate them.
 
     Args:
-        path: of the manifest.
-        common: options of all patterns, where a column is missing or empty.
+        path: the path of the manifest.
+        common: the options of all patterns, used where a column is missing or empty.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a column is unknown, the files are not named, or a value cannot be read.
+        FileNotFoundError: if there is no such file.
+        ValueError: if a column is unknown, a file is not named, or a value cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no manifest at {path}: give a CSV file")
@@ -58,16 +59,16 @@ def read_manifest(path: Path, common: PredictionOptions) -> list[Job]:
 def parse_options(
     written: Mapping[str, str], common: PredictionOptions = DEFAULTS
 ) -> PredictionOptions:
-    """Return the options of a pattern from how they are written.
+    """Return the options of a pattern, parsed from text.
 
     Args:
-        written: any of composition, elements (with spaces or commas between them), wavelength, cell
-            (six numbers with spaces between them, or auto) and centring; the empty ones are left
-            out.
-        common: options that hold where nothing is written.
+        written: the text of any of composition, elements (with spaces or commas between them),
+            wavelength, cell (six numbers with spaces between them, or auto) and centring; empty
+            ones are left out.
+        common: the options that apply where there is no text.
 
     Raises:
-        ValueError: a cell or a centring cannot be read.
+        ValueError: if a cell or a centring cannot be read.
     """
     known: dict[str, Any] = {name: text.strip() for name, text in written.items() if text.strip()}
     if {"composition", "elements"} & known.keys():
@@ -87,7 +88,7 @@ def check_names(jobs: Iterable[Job]) -> None:
     """Check that no two patterns are written to the same files.
 
     Raises:
-        ValueError: two have the same name.
+        ValueError: if two patterns have the same name.
     """
     jobs = list(jobs)
     (name, times), *_ = Counter(job.file.stem for job in jobs).most_common(1)
@@ -115,7 +116,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _rows(lines: list[str]) -> list[dict[str, str]]:
-    """Return the rows of a table by the names of its columns, in lower case."""
+    """Return the rows of a table, keyed by the names of its columns in lower case."""
     head, *body = lines or [""]
     separator = max(",;\t", key=head.count)
     names = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]

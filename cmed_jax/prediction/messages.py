@@ -1,4 +1,4 @@
-"""The diagnostics of a prediction, gathered from all checks, the gravest first."""
+"""The diagnostics of a prediction, collected from all checks, the most severe first."""
 
 from collections.abc import Sequence
 
@@ -19,14 +19,14 @@ def diagnostics_of(
     assessment: Assessment | None,
     known: Sequence[IsostructuralMatch],
 ) -> tuple[Diagnostic, ...]:
-    """Return everything that a user should know of a prediction, the gravest first.
+    """Return all diagnostics of a prediction, the most severe first.
 
     Args:
-        query: the pattern, and what is known of it.
+        query: the pattern, its composition and its options.
         restored: the network.
         answer: the density, its cell and its pattern.
-        assessment: of the question, where there is one.
-        known: crystals that explain the pattern, the best first.
+        assessment: the assessment of the input, where there is one.
+        known: the known crystals that explain the pattern, the best first.
     """
     return (
         *_alarms(query, assessment),
@@ -36,7 +36,7 @@ def diagnostics_of(
 
 
 def _alarms(query: PredictionQuery, assessment: Assessment | None) -> list[Diagnostic]:
-    """Return what is wrong with the question."""
+    """Return the errors in the input."""
     if assessment is not None and not assessment.consistent:
         return [Diagnostic("inconsistent_question", "alarm", assessment.sentence)]
     if query.lattice is None or query.formula is None:
@@ -55,7 +55,7 @@ def _doubts(
     assessment: Assessment | None,
     known: Sequence[IsostructuralMatch],
 ) -> list[Diagnostic]:
-    """Return what is wrong with the answer, or may well be."""
+    """Return the certain and likely errors of the prediction."""
     found = []
     if assessment is not None and assessment.consistent and assessment.accepted is None:
         found.append(Diagnostic("no_explanation", "doubt", assessment.sentence))
@@ -77,7 +77,7 @@ def _doubts(
 def _notes(
     query: PredictionQuery, restored: Restored, answer: Answer, known: Sequence[IsostructuralMatch]
 ) -> list[Diagnostic]:
-    """Return what is unusual, and not wrong."""
+    """Return what is unusual but not wrong."""
     prepared, formula, options = query.prepared, query.formula, query.options
     found: list[Diagnostic] = []
     if prepared is not None:

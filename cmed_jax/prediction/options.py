@@ -1,4 +1,7 @@
-"""Options of a prediction: one set for Python, the command line, manifests and the local page."""
+"""The options of a prediction.
+
+Python, the command line, manifests and the local page share one set.
+"""
 
 import math
 from dataclasses import dataclass
@@ -18,26 +21,27 @@ MOST_POINTS = 256**3
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """What is known of a pattern, and how its density is predicted.
+    """The known properties of a pattern, and the settings of its prediction.
 
     Attributes:
-        wavelength: a radiation such as CuKa, or angstroms; needed where a file does not say it.
+        wavelength: a radiation such as CuKa, or angstroms; needed if the file does not state it.
         composition: a formula such as NaCl.
         elements: the elements alone, where their ratios are unknown.
         cell: a b c (angstrom) alpha beta gamma (degrees) of the conventional cell; or auto, which
-            searches for it among cubic, hexagonal and rhombohedral cells and those of known
-            crystals. The command does so wherever a composition is given.
-        centring: of the cell that is given; the density is that of its primitive cell. R means
-            hexagonal axes, P takes the cell as primitive already.
-        samples: densities to draw beside the plain one; the surface is coloured by their deviation.
-        seed: of the samples.
-        grid: points along a, b, c.
-        analogues: known crystals to seek beside the prediction that explain the pattern with the
-            elements of the composition; their structures are written as CIF. Without any (0) there
-            is no assessment of wavelength and formula.
-        structures: where these crystals are: a CIF file, a folder of them, a file of JSON lines,
-            ...; the embedded ones where nothing is given.
-        preparation: which steps the pattern is prepared by.
+            searches among cubic, hexagonal and rhombohedral cells and the cells of known crystals.
+            The command searches wherever a composition is given.
+        centring: the centring of the given cell; the density is that of its primitive cell. R means
+            hexagonal axes, and P means that the cell is primitive already.
+        samples: the number of densities to draw beside the plain one; their deviation colours the
+            surface.
+        seed: the seed of the samples.
+        grid: the numbers of points along a, b, c.
+        analogues: the number of known crystals to search for that explain the pattern with the
+            elements of the composition; their structures are written as CIF. With 0 there is no
+            assessment of wavelength and formula.
+        structures: the source of these crystals: a CIF file, a folder of them, a file of JSON
+            lines, ...; by default the embedded crystals.
+        preparation: the steps that prepare the pattern.
 
     Example:
         >>> options = PredictionOptions(wavelength="CuKa", composition="NaCl", cell="auto")
@@ -60,14 +64,14 @@ class PredictionOptions:
 
     @property
     def knowledge(self) -> str | list[str] | None:
-        """What is known of the composition: a formula, elements, or nothing."""
+        """The known part of the composition: a formula, elements, or None."""
         return self.composition or list(self.elements) or None
 
     def check(self) -> None:
         """Check the options before anything is computed.
 
         Raises:
-            ValueError: one of them is unusable, or two contradict.
+            ValueError: if an option is unusable, or two contradict each other.
         """
         if self.composition and self.elements:
             raise ValueError("give either --composition or --elements, not both")
@@ -80,10 +84,7 @@ class PredictionOptions:
             open_source(self.structures)
 
     def _check_cell(self) -> None:
-        if isinstance(self.cell, str):
-            if self.cell != "auto":
-                raise ValueError(f"cell is {self.cell!r}: give six numbers, or auto")
-        elif self.cell is not None:
+        if isinstance(self.cell, tuple):
             primitive_lattice(self.cell, self.centring)
         elif self.centring != "P":
             raise ValueError(f"centring {self.centring} is of no cell: give --cell as well")

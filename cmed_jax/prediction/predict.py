@@ -1,4 +1,4 @@
-"""Prediction: from a network and a pattern to a density and what it was predicted from."""
+"""Prediction: the density behind a pattern, from a network and from known crystals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -43,7 +43,7 @@ STEPS = (
     "comparing with known crystals",
     "finding the cell",
 )
-"""The steps of a prediction, in their order."""
+"""The steps of a prediction, in order."""
 
 
 def restore_and_predict(
@@ -58,18 +58,18 @@ def restore_and_predict(
     """Predict the electron density of the unit cell behind a powder pattern.
 
     Args:
-        model: as `restore` takes it; or the result of `restore`, for many patterns.
+        model: an argument of `restore`; or the result of `restore`, for many patterns.
         pattern: 1,024 bins on the network's grid, a pair (two_theta in degrees, intensity) of peaks
             or of a profile, or the path of a file that `cmed_jax.load_pattern` reads.
         composition: a formula, amounts by element, the elements alone (ratios unknown), or None,
-            which leaves it to the options.
-        options: wavelength, cell, grid, and all else (`PredictionOptions`).
-        progress: is called with each of the `STEPS` when it begins.
-        **changes: fields of `PredictionOptions` that differ from `options`.
+            which takes the composition from the options.
+        options: the wavelength, the cell, the grid, and all else (`PredictionOptions`).
+        progress: a function that is called with each of the `STEPS` at its beginning.
+        **changes: the fields of `PredictionOptions` that differ from `options`.
 
     Raises:
-        FileNotFoundError: there is no such network or no file.
-        ValueError: the pattern, the composition, the wavelength, or an option is unusable.
+        FileNotFoundError: if there is no such network or no such file.
+        ValueError: if the pattern, the composition, the wavelength, or an option is unusable.
 
     Example:
         >>> angles, intensities = [27.4, 31.7, 45.5], [8.0, 100.0, 55.0]  # rock salt
@@ -126,20 +126,22 @@ def changed(options: PredictionOptions, changes: dict[str, Any]) -> PredictionOp
     """Return options with some fields changed.
 
     Raises:
-        ValueError: there is no such option.
+        ValueError: if there is no such option.
     """
     names = [field.name for field in fields(PredictionOptions)]
     for name in changes:
         if name not in names:
             raise ValueError(f"unknown option {name!r}: give some of {', '.join(names)}")
     cell = changes.get("cell")
+    if isinstance(cell, str) and cell != "auto":
+        raise ValueError(f"cell is {cell!r}: give six numbers, or auto")
     if cell is not None and not isinstance(cell, str):
         changes = changes | {"cell": tuple(map(float, cell))}
     return replace(options, **changes)
 
 
 def _network_answer(network: Network, query: PredictionQuery) -> Mixture:
-    """Return the network's own answer, and the deviation of its samples."""
+    """Return the densities of the network alone, and the deviation of its samples."""
     options = query.options
     generator = network_generator(network, options.grid, samples=options.samples, seed=options.seed)
     densities = np.asarray(generator(query.batch)[0])
@@ -147,7 +149,10 @@ def _network_answer(network: Network, query: PredictionQuery) -> Mixture:
 
 
 def _with_refined_crystals(query: PredictionQuery, restored: Restored, own: Mixture) -> Mixture:
-    """Return the network's answer to a pattern on its grid, combined with refined crystals'."""
+    """Return the network's densities, mixed with refined crystals by the gate.
+
+    The mixture is made only for patterns on the network's grid, and where there is a gate.
+    """
     gate, domain, options = restored.gate, restored.domain, query.options
     if not options.analogues or query.prepared is not None:
         return own
@@ -163,7 +168,7 @@ def _with_refined_crystals(query: PredictionQuery, restored: Restored, own: Mixt
 
 
 def _matches(query: PredictionQuery) -> tuple[IsostructuralMatch, ...]:
-    """Return known crystals that explain a pattern, where it and the composition tell enough."""
+    """Return known crystals that explain the pattern, where pattern and composition suffice."""
     options = query.options
     if not options.analogues or query.prepared is None or query.formula is None:
         return ()
@@ -180,7 +185,10 @@ def _cells(
     density: Float[np.ndarray, "a b c"],
     known: tuple[IsostructuralMatch, ...],
 ) -> tuple[CellCandidate, ...]:
-    """Return the cells in which the density, or a known crystal, shows the lines, if asked for."""
+    """Return the cells in which the density or a known crystal has the measured lines.
+
+    The cells are searched for only if the options demand it.
+    """
     if query.prepared is None or not query.cell_is_sought or not query.tells_cell:
         return ()
     lines, formula = MeasuredLines.of(query.prepared), query.formula
@@ -200,9 +208,9 @@ def _in_cell(
     mixture: Mixture,
     cells: tuple[CellCandidate, ...],
 ) -> Answer:
-    """Return an answer in the cell that was given or found, with its pattern there.
+    """Return the mixture in the given or the found cell, with the pattern calculated there.
 
-    The pattern of a valence density is not what X-rays see.
+    No pattern is calculated from valence densities: X-rays are scattered by all electrons.
     """
     lattice, conventional, shift = query.lattice, query.given, None
     if cells:
@@ -216,7 +224,7 @@ def _in_cell(
 
 
 def _crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) -> Answer:
-    """Return the answer of a known crystal alone."""
+    """Return the density, cell and pattern of an accepted known crystal."""
     crystal, group = accepted.crystal, accepted.crystal.space_group
     conventional = ConventionalCell(accepted.parameters, lattice_type_of(group)[-1], group)
     expert = Expert(1.0, Refined(crystal, accepted.rwp))
@@ -227,7 +235,7 @@ def _crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) ->
 def _assessment(
     query: PredictionQuery, answer: Answer, known: tuple[IsostructuralMatch, ...]
 ) -> Assessment | None:
-    """Return whether the question is consistent; None without known crystals to compare it with."""
+    """Return the assessment of the input; None without known crystals to compare it with."""
     prepared, formula = query.prepared, query.formula
     if prepared is None or formula is None or not known:
         return None
@@ -248,7 +256,7 @@ def _assessment(
 
 
 def _accepted_crystal(assessment: Assessment | None) -> IsostructuralMatch | None:
-    """Return the known crystal that the assessment accepts."""
+    """Return the known crystal that the assessment accepts; None where there is none."""
     if assessment is None or assessment.accepted is None:
         return None
     return assessment.accepted.crystal
@@ -257,7 +265,7 @@ def _accepted_crystal(assessment: Assessment | None) -> IsostructuralMatch | Non
 def _electrons(
     query: PredictionQuery, answer: Answer, known: Sequence[IsostructuralMatch]
 ) -> float | None:
-    """Return the electrons of the whole formula units in the cell, where they are known."""
+    """Return the number of electrons of the whole formula units in the cell; None if unknown."""
     if answer.lattice is None or query.formula is None:
         return None
     crystals = [each.crystal for each in known]

@@ -1,4 +1,4 @@
-"""The query behind a prediction: a pattern, and what is known of it."""
+"""The query behind a prediction: a pattern, and what is known of its crystal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,16 +22,19 @@ Column = Sequence[float] | Real[np.ndarray, "..."]
 Pattern = Column | Sequence[Column] | str | Path
 
 LEAST_LINES = 2
-"""A cell is sought by no fewer lines."""
+"""The least number of lines with which a cell is searched for."""
 
 SAME_CELL = 0.01
-"""Cells whose edges and angles differ by a smaller share are the same."""
+"""The relative difference of edges and angles below which two cells count as the same."""
 
 
 class ConventionalCell(NamedTuple):
-    """A conventional cell: a, b, c (angstrom), alpha, beta, gamma (degrees), and its centring.
+    """A conventional cell.
 
-    The number of the space group is None where no crystal tells it.
+    Attributes:
+        parameters: a, b, c (angstrom), alpha, beta, gamma (degrees).
+        centring: the centring of the cell.
+        space_group: the number of the space group; None where no crystal determines it.
     """
 
     parameters: Float[np.ndarray, "6"]
@@ -41,17 +44,17 @@ class ConventionalCell(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PredictionQuery:
-    """A pattern as the network is shown it, and what is known of its crystal.
+    """A pattern in the form of the network's input, and what is known of its crystal.
 
     Attributes:
-        prepared: the measured pattern; None for one on the network's grid.
-        pattern: 1,024 bins, strongest 1.
+        prepared: the measured pattern; None for a pattern on the network's grid.
+        pattern: 1,024 bins, the strongest 1.
         coverage: 1 in the bins that were measured, 0 in the others.
-        composition: what is known of it, by atomic number.
-        knowledge: how much of the composition that is.
-        given: the cell; None where none is given.
-        options: of the prediction.
-        shared: the parent of a solid solution, which is sought instead of it.
+        composition: the known part of the composition, by atomic number.
+        knowledge: how much of the composition is known.
+        given: the given cell; None where none is given.
+        options: the options of the prediction.
+        shared: the parent of a solid solution, which replaces it in searches.
     """
 
     prepared: Prepared | None
@@ -75,15 +78,15 @@ class PredictionQuery:
         """Read and prepare a pattern.
 
         Args:
-            pattern: as `cmed_jax.restore_and_predict` takes it.
-            composition: likewise.
-            options: of the prediction.
-            as_measured: the network was trained on measured profiles and not on sticks.
+            pattern: the pattern, in a form that `cmed_jax.restore_and_predict` accepts.
+            composition: the composition, in a form that it accepts.
+            options: the options of the prediction.
+            as_measured: whether the network was trained on measured profiles and not on sticks.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the pattern, the composition or the wavelength is unusable, or a cell cannot
-                be found from such a pattern.
+            FileNotFoundError: if there is no such file.
+            ValueError: if the pattern, the composition or the wavelength is unusable, or a cell
+                cannot be found from such a pattern.
         """
         known, knowledge = parse_composition(composition)
         prepared = _prepared(pattern, options, as_measured=as_measured)
@@ -105,34 +108,34 @@ class PredictionQuery:
 
     @property
     def batch(self) -> Query:
-        """The query as a generator takes it, a batch of one."""
+        """The query as a batch of one, the input of a generator."""
         knowledge = np.array([self.knowledge], np.int32)
         return Query(self.pattern[None], self.composition[None], knowledge, self.coverage[None])
 
     @property
     def formula(self) -> Float[np.ndarray, "119"] | None:
-        """The composition where it is known in full; of a solid solution its parent."""
+        """The composition where it is known in full, else None; for a solid solution its parent."""
         if self.shared is not None:
             return self.shared.parent
         return self.composition if self.knowledge == Knowledge.FULL else None
 
     @property
     def lattice(self) -> Float[np.ndarray, "3 3"] | None:
-        """The primitive cell that is given; None where none is."""
+        """The given cell, made primitive; None where none is given."""
         return None if self.given is None else primitive_lattice(*self.given[:2])
 
     @property
     def cell_is_sought(self) -> bool:
-        """Whether the cell is to be found."""
+        """Whether the cell is to be searched for."""
         return self.options.cell == "auto"
 
     @property
     def tells_cell(self) -> bool:
-        """Whether a measured pattern has the lines that a cell can be sought by."""
+        """Whether the query has a measured pattern with enough lines to search for a cell."""
         return self.prepared is not None and len(self.prepared.peaks.two_theta) >= LEAST_LINES
 
     def admits(self, crystal: Material) -> bool:
-        """Return whether a crystal fills the cell that is given."""
+        """Return whether the cell of a crystal agrees with the given one, if there is one."""
         if self.lattice is None:
             return True
         cells = cell_parameters(crystal.lattice), cell_parameters(self.lattice)
@@ -142,7 +145,7 @@ class PredictionQuery:
 def _prepared(
     pattern: Pattern, options: PredictionOptions, *, as_measured: bool
 ) -> Prepared | None:
-    """Return what is found in a pattern; None where it is on the network's grid already."""
+    """Return the prepared pattern; None for a pattern that is already on the network's grid."""
     wavelength, preparation = options.wavelength, options.preparation
     if isinstance(pattern, str | Path):
         return prepare(load_pattern(pattern, wavelength), preparation, as_measured=as_measured)

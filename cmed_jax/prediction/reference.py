@@ -1,8 +1,8 @@
-"""Recorded predictions: by them a released network is seen to predict what it did when released.
+"""Recorded predictions, which show that a released network still predicts what it did at release.
 
-The patterns are those that the records of embedded crystals hold. Of three the network answers
-alone: known crystals would answer for it. Of a fourth, where there is a gate, it answers beside
-crystals that are refined from a few others, which are named.
+The patterns are those of the records of embedded crystals. Three densities are predicted by the
+network alone, because known crystals would replace its prediction. Where there is a gate, a fourth
+one is predicted by the network together with crystals refined from a few named prototypes.
 """
 
 from collections.abc import Sequence
@@ -28,25 +28,25 @@ from cmed_jax.solution.solve import solve
 
 RECIPES: tuple[dict[str, Any], ...] = (
     {"material_id": "mp-22862", "composition": "NaCl"},
-    {"material_id": "mp-149", "composition": None},  # silicon, of which nothing is told
+    {"material_id": "mp-149", "composition": None},  # silicon, with no composition given
     {"material_id": "mp-34202", "composition": ["Bi", "Te"]},  # Bi2Te3, trigonal
 )
 MIXED: dict[str, Any] = {
     "material_id": "mp-34202",  # Bi2Te3
     "templates": ["mp-541837", "mp-1201"],
 }
-"""A question that refined crystals help to answer; the templates are embedded ones."""
+"""The recipe of a prediction with refined crystals; its prototypes are embedded crystals."""
 VOXELS = 48
 OF_MIXTURE = 8
-"""Voxels that are kept of the mixture."""
+"""The number of voxels that are recorded of the mixture."""
 TOLERANCE = 1e-3
-"""Largest difference that machines make, as a share of the largest density."""
+"""The largest difference between machines, as a share of the largest density."""
 
 
 def record(restored: Restored) -> list[dict[str, Any]]:
-    """Return the predictions: recipe, the density at some voxels, its maximum, the electrons.
+    """Return the predictions: the recipe, the density at some voxels, its maximum, the electrons.
 
-    Where there is a gate a mixture is the last, with the experts' weights.
+    Where there is a gate, the last prediction is a mixture, with the weights of its experts.
     """
     voxels = np.random.default_rng(0).integers(0, GRID, (VOXELS, len(GRID))).tolist()
     asked = [recipe | {"voxels": voxels} for recipe in RECIPES]
@@ -58,8 +58,8 @@ def record(restored: Restored) -> list[dict[str, Any]]:
 def largest_difference(restored: Restored, recorded: Sequence[dict[str, Any]]) -> float:
     """Return the largest difference of a network's predictions from recorded ones.
 
-    Of densities as a share of the recorded maximum, of electrons as a share of theirs, of weights
-    as they are.
+    Differences of densities are shares of the recorded maximum, and those of electrons shares of
+    the recorded electrons. Differences of weights are absolute.
     """
     return max(_difference(_predicted(restored, before), before) for before in recorded)
 
@@ -90,7 +90,7 @@ def _difference(found: dict[str, Any], before: dict[str, Any]) -> float:
 
 
 def _mixture(network: Network, gate: Gate, record: Record, prototypes: Sequence[str]) -> Mixture:
-    """Return the answer to all that is known of a record, from the network and some crystals."""
+    """Return the mixture of the network and some crystals for a record with known composition."""
     recipe, everything = Recipe(), np.ones_like(record["pattern"][0])
     known = Prototypes.of_crystals(list(canonical_crystals(_embedded(prototypes))), recipe)
     told = record["pattern"][0], record["composition"], Knowledge.FULL, everything
@@ -101,6 +101,6 @@ def _mixture(network: Network, gate: Gate, record: Record, prototypes: Sequence[
 
 
 def _embedded(material_ids: Sequence[str]) -> list[Material]:
-    """Return some of the embedded crystals."""
+    """Return the embedded crystals with these ids."""
     found = (each for each in open_source() if isinstance(each, Material))
     return [each for each in found if each.material_id in material_ids]

@@ -1,4 +1,4 @@
-"""Restoration of a trained network, of a run or released."""
+"""The restoration of a trained network, from a run or a release."""
 
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,10 @@ from cmed_jax.model.network import Network
 
 
 class Restored(NamedTuple):
-    """A trained network, the configuration of its run, and the domain that it was trained on.
+    """A trained network, the configuration of its run, and its training domain.
 
-    Where a gate was trained for it, refined crystals answer beside it (`cmed_jax.mixture`).
+    If a gate was trained for the network, its predictions are mixed with refined crystals
+    (`cmed_jax.mixture`).
     """
 
     config: Config
@@ -33,14 +34,15 @@ def restore(model: str | Path, *, alone: bool = False) -> Restored:
     """Return a network with its configuration.
 
     Args:
-        model: a run's folder (its best checkpoint is taken), a checkpoint inside it, the name of a
+        model: a run's folder (its best checkpoint is used), a checkpoint inside it, the name of a
             network that comes with the package, or the folder of a released network.
-        alone: leave out its gate, whatever that was trained for.
+        alone: whether the gate is left out, and not even checked.
 
     Raises:
-        FileNotFoundError: there is no such network.
-        Damaged: a file of it is not as it was written.
-        ValueError: its gate is damaged, of an earlier version, or was trained for another network.
+        FileNotFoundError: if there is no such network.
+        Damaged: if a file of the network is not as it was written.
+        ValueError: if the gate is damaged, of an earlier version, or was trained for another
+            network.
 
     Example:
         >>> restored = restore("cubic")
@@ -49,7 +51,7 @@ def restore(model: str | Path, *, alone: bool = False) -> Restored:
     """
     folder = released.find(model)
     if folder is None:
-        # Imported for runs alone: a released network needs neither Orbax nor Grain.
+        # Imported only for runs, as a released network needs neither Orbax nor Grain.
         from cmed_jax.training.checkpoint import find_checkpoint, load_model, read_config
 
         found = find_checkpoint(model)

@@ -21,7 +21,7 @@ from cmed_jax.solution.isostructural import IsostructuralMatch
 
 
 class Answer(NamedTuple):
-    """Densities, the primitive and the conventional cell that they fill, and their pattern."""
+    """Densities, their primitive and conventional cell, and the pattern calculated from them."""
 
     mixture: Mixture
     lattice: Float[np.ndarray, "3 3"] | None
@@ -31,38 +31,40 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A predicted density, and what it was predicted from.
+    """A predicted density, and its inputs.
 
-    `cmed_jax.plot` draws it, `cmed_jax.write_report` writes a page of it, and
-    `cmed_jax.prediction.results.results` gives its figures as JSON values.
+    `cmed_jax.plot` draws a figure of it, `cmed_jax.write_report` writes a page of it, and
+    `cmed_jax.prediction.results.results` returns its figures as JSON values.
 
     Attributes:
         density: e/angstrom^3 on the fractional grid i/n, axes a, b, c; from the latent's mean, or
             the gate's mixture.
-        std: deviation at each voxel, e/angstrom^3; None without samples, and where a known crystal
-            answers for a measured pattern. Of a mixture it is the expected deviation of the truth:
-            density +- 1.645 std holds the truth of 90 % of the voxels of validation crystals, and
-            too few where a wrong crystal is accepted, about one material in ten. Of a network alone
-            it is the deviation of the samples, which promises nothing of the kind.
-        candidates: the samples themselves; None likewise.
+        std: the deviation at each voxel, e/angstrom^3; None without samples, and where the density
+            for a measured pattern is that of a known crystal. For a mixture it is the expected
+            deviation of the truth: density +- 1.645 std contains the truth at 90 % of the voxels of
+            validation crystals, and at too few where a wrong crystal is accepted, for about one
+            material in ten. For a network alone it is the deviation of the samples, which has no
+            such calibration.
+        candidates: the samples themselves; None where there are none.
         pattern: the network's input, 1,024 bins of two-theta 0-180 degrees, Mo K-alpha.
-        coverage: 1 in the bins that were measured, 0 in those that were not.
-        composition: what is known of it, by atomic number.
-        config: the configuration of the run that the network comes from.
-        diagnostics: findings about the question and the answer, the gravest first.
-        prepared: what was found in the measured pattern; None for one on the network's grid.
+        coverage: 1 in the bins that were measured, 0 in the others.
+        composition: the known part of the composition, by atomic number.
+        config: the configuration of the network's training run.
+        diagnostics: the findings about the input and the prediction, the most severe first.
+        prepared: the prepared measured pattern; None for a pattern on the network's grid.
         lattice: rows a, b, c in angstrom of the primitive cell, which the density fills: as given,
-            found, or refined with the crystal that answers; None where it is not known.
-        conventional: the conventional cell of that lattice; None likewise.
-        cells: cells that the search found through the density and through known crystals, the best
-            first; empty where there was none.
-        calculated: the calculated pattern of the density in that cell, beside the measured one;
-            None without a cell.
-        analogues: known crystals with the elements of the composition that explain the measured
-            pattern, the best first; empty where they were not sought.
-        assessment: whether pattern, wavelength and formula go together; None where nothing tells.
-        electrons: in the cell, of the whole formula units in it; None where the cell or the formula
-            is not known, or the volume leaves their number open.
+            as found, or as refined with the accepted crystal; None where it is not known.
+        conventional: the conventional cell of that lattice; None where it is not known.
+        cells: the cells found by the search, through the density and through known crystals, the
+            best first; empty where there was no search.
+        calculated: the pattern calculated from the density in that cell, for comparison with the
+            measured one; None without a cell.
+        analogues: the known crystals with the elements of the composition that explain the measured
+            pattern, the best first; empty where they were not searched for.
+        assessment: the assessment whether pattern, wavelength and formula are consistent; None
+            without known crystals to compare with.
+        electrons: the number of electrons in the cell, from whole formula units; None where the
+            cell or the formula is not known, or the volume does not determine the number.
         experts: the experts that contributed, with their weights; empty where the density is the
             network's alone.
     """
@@ -87,35 +89,35 @@ class Prediction:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What is wrong with the question, in sentences."""
+        """The errors in the input, in sentences."""
         return self._messages("alarm")
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What is wrong with the answer, or may well be, in sentences."""
+        """The certain and likely errors of the prediction, in sentences."""
         return self._messages("doubt")
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is unusual, and not wrong, in sentences."""
+        """What is unusual but not wrong, in sentences."""
         return self._messages("note")
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The messages of all diagnostics, the gravest first."""
+        """The messages of all diagnostics, the most severe first."""
         return (*self.alarms, *self.doubts, *self.notes)
 
     def _messages(self, severity: Severity) -> tuple[str, ...]:
         return tuple(each.message for each in self.diagnostics if each.severity == severity)
 
     def scaled(self) -> "Prediction":
-        """Return the prediction with as many electrons as the cell holds.
+        """Return the prediction, scaled to the number of electrons in the cell.
 
-        Networks predict the density's scale as well, and it stays as predicted unless it is asked
-        for: where a network leaves atoms out, the others would be drawn too heavy for them.
+        Networks predict the scale of the density as well, and by default it stays as predicted.
+        Where a network leaves atoms out, the scaling makes the other atoms too heavy.
 
         Raises:
-            ValueError: the number of electrons is not known.
+            ValueError: if the number of electrons is not known.
         """
         if self.electrons is None or self.lattice is None:
             raise ValueError(
@@ -130,17 +132,18 @@ class Prediction:
         )
 
     def save(self, path: str | Path, lattice: Float[np.ndarray, "3 3"] | None = None) -> None:
-        """Write the density in the format that the file's name tells (`cmed_jax.io.volumes`).
+        """Write the density, in the format given by the file's name (`cmed_jax.io.volumes`).
 
         Args:
-            path: .npy; .npz, which holds the deviation as well; or a volume in its cell: .cube,
-                .xsf, .ccp4, .map, .mrc, .chgcar, .vasp, or a name that begins with CHGCAR.
-            lattice: rows a, b, c in angstrom of the cell that the density fills, as
-                `primitive_lattice` gives them; the prediction's own where none is given. Needed by
-                all but .npy and .npz.
+            path: a file name that ends with .npy; with .npz, which holds the deviation as well; or
+                with the format of a volume in its cell: .cube, .xsf, .ccp4, .map, .mrc, .chgcar or
+                .vasp. Names that begin with CHGCAR are such volumes too.
+            lattice: rows a, b, c in angstrom of the cell that the density fills, as returned by
+                `primitive_lattice`; by default that of the prediction. All formats but .npy and
+                .npz need it.
 
         Raises:
-            FileNotFoundError: there is no such folder.
-            ValueError: the name tells no known format, or the lattice is missing or unusable.
+            FileNotFoundError: if there is no such folder.
+            ValueError: if the name has no known format, or the lattice is missing or unusable.
         """
         save_volume(path, self.density, self.std, self.lattice if lattice is None else lattice)

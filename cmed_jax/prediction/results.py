@@ -1,51 +1,52 @@
-"""The figures of a prediction as JSON values: all that is known of it but the arrays.
+"""The figures of a prediction as JSON values: all of its data except the arrays.
 
 `results` holds
 
 composition
-    as the network was told: a formula, elements with commas between them, or None.
+    The composition given to the network: a formula, elements with commas between them, or None.
 density
-    shape; minimum, maximum and mean, e/angstrom^3; deviation of the samples as a share of the mean
-    density, None without samples.
+    Its shape; minimum, maximum and mean, e/angstrom^3; deviation of the samples as a share of the
+    mean density, None without samples.
 cell
-    None where it is not known; else parameters of the primitive cell, which the density fills (a,
-    b, c in angstrom, alpha, beta, gamma in degrees), its volume (angstrom^3), the electrons that
-    the density has in it, the formula units that they make up, None without a formula, the
-    electrons_known of the whole units that it has room for, None where that is not known, and the
-    conventional cell: parameters, volume, centring, and the number of the space_group, None where
-    no crystal tells it.
+    None where the cell is not known. Else parameters of the primitive cell, which the density fills
+    (a, b, c in angstrom, alpha, beta, gamma in degrees); its volume (angstrom^3); the electrons of
+    the density in it; formula_units, the number of formula units with these electrons, None without
+    a formula; electrons_known, the electrons of the whole formula units that fit into the cell,
+    None where that is not known; and the conventional cell: parameters, volume, centring, and the
+    number of the space_group, None where no crystal determines it.
 cells
-    what the search found, the best first: lattice_type, parameters of the conventional cell, merit,
-    origin (the predicted density, or a known crystal), and room, the volume over the usual one.
+    The cells found by the search, the best first: lattice_type, parameters of the conventional
+    cell, merit, origin (the predicted density, or a known crystal), and room, the relative volume:
+    the volume over the usual one.
 measured
-    None for a pattern on the network's grid; else file (None for columns), format, points, first
+    None for a pattern on the network's grid. Else file (None for columns), format, points, first
     and last two-theta (degrees), wavelengths (angstrom) and their weights, the options of the
     preparation, shift (zero in degrees, displacement as a share of the radius; None where the
-    pattern does not tell them), and peaks: two_theta (degrees), d (angstrom), area, and width
+    pattern does not determine them), and peaks: two_theta (degrees), d (angstrom), area, and width
     (degrees; None in a list of peaks).
 implied
-    cosine and rwp of the pattern that the density implies; None without a cell.
+    The cosine and rwp of the pattern calculated from the density; None without a cell.
 analogues
-    known crystals that explain the pattern, the best first: id and formula of the known crystal,
-    number of the space_group, parameters of the conventional cell, volume of the primitive one
-    (angstrom^3), merit, room, cosine and rwp.
+    The known crystals that explain the pattern, the best first: id and formula of the known
+    crystal, number of the space_group, parameters of the conventional cell, volume of the primitive
+    one (angstrom^3), merit, room (the relative volume), cosine and rwp.
 verdict
-    whether pattern, wavelength and formula go together: consistent, a sentence, and by what it is
-    so (None where nothing is believed, of which the alarms or the doubts tell); None where nothing
-    tells.
+    The assessment of pattern, wavelength and formula: consistent; a sentence; and by, the name of
+    the accepted explanation (None where none is accepted, which an alarm or a doubt reports). None
+    without known crystals to compare with.
 experts
-    whose answers the density is mixed from: weight, name ("the network", or such as "NaCl after
-    mp-22862"), and residual, what the crystal leaves unexplained of the pattern (None of the
-    network); empty where the density is the network's alone.
+    The parts of the mixture: weight; name ("the network", or such as "NaCl after mp-22862"); and
+    residual, the part of the pattern that the crystal leaves unexplained (None for the network).
+    Empty where the density is the network's alone.
 alarms, doubts, notes
-    messages of the diagnostics: what is wrong with the question, what is wrong with the answer, and
-    what is unusual.
+    The messages of the diagnostics: errors in the input, certain and likely errors of the
+    prediction, and what is unusual.
 diagnostics
-    all of them, the gravest first: code, severity (alarm, doubt or note) and message.
+    All of them, the most severe first: code, severity (alarm, doubt or note) and message.
 network
-    the folder of its run, its dataset, and what decides its weights.
+    The folder of its run, its dataset, and what determines its weights.
 software
-    versions.
+    The versions of the package, JAX and Python.
 """
 
 import dataclasses
@@ -70,7 +71,7 @@ from cmed_jax.solution.isostructural import IsostructuralMatch
 
 
 def results(prediction: Prediction) -> dict[str, Any]:
-    """Return the figures of a prediction, as the module describes them."""
+    """Return the figures of a prediction, as described in the module's docstring."""
     config, calculated = prediction.config, prediction.calculated
     return {
         "composition": format_composition(prediction.composition),
@@ -98,10 +99,10 @@ def results(prediction: Prediction) -> dict[str, Any]:
 
 
 def format_composition(composition: Float[np.ndarray, "119"]) -> str | None:
-    """Return what is known of a composition, as a user writes it.
+    """Return the known part of a composition in the form that a user writes; None if unknown.
 
     Args:
-        composition: atom fractions by atomic number; ones where the ratios are unknown.
+        composition: the atom fractions by atomic number; ones where the ratios are unknown.
     """
     from pymatgen.core import Composition
 
@@ -152,7 +153,7 @@ def _conventional(cell: ConventionalCell | None) -> dict[str, Any] | None:
 
 
 def _electrons(formula: str | None) -> float | None:
-    """Electrons of a formula unit."""
+    """Return the number of electrons of a formula unit; None without ratios."""
     from pymatgen.core import Composition
 
     if formula is None or "," in formula:

@@ -1,1 +1,1 @@
-"""What is told of a prediction: its figures, its page, and its plot."""
+"""Reports of predictions and evaluations: tables, charts, pages, plots and model cards."""

@@ -1,4 +1,4 @@
-"""Charts of the page: small SVG drawings with real text, coloured by classes of the style sheet."""
+"""Charts of the page: small SVG drawings with real text, coloured by style-sheet classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,19 +9,23 @@ import numpy as np
 from jaxtyping import Float, Real
 
 WIDTH, HEIGHT = 420, 260
-"""Of a chart, in its own units; it fills the width that the page gives it."""
+"""The size of a chart, in its own units; a chart fills the width that the page gives it."""
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 42
-"""Margins around the plotting area."""
-
+"""The margins around the plotting area."""
 
 Values = Sequence[float | int] | Real[np.ndarray, " n"]
 
 
 class Axis(NamedTuple):
-    """What one axis shows: its label, its ends, and the values that are marked.
+    """One axis of a chart.
 
-    log: whether distances are those of logarithms; high may lie below low.
+    Attributes:
+        label: the label of the axis.
+        low: the value at the beginning of the axis.
+        high: the value at its end; it may be smaller than `low`.
+        ticks: the marked values.
+        log: whether the axis is logarithmic.
     """
 
     label: str
@@ -31,7 +35,7 @@ class Axis(NamedTuple):
     log: bool = False
 
     def place(self, values: Values) -> Float[np.ndarray, " n"]:
-        """Return where values lie, 0 at the low end and 1 at the high one."""
+        """Return the positions of values along the axis, 0 at the low end and 1 at the high one."""
         scale = np.log if self.log else np.asarray
         low, high = scale(self.low), scale(self.high)
         return (scale(np.asarray(values, float)) - low) / (high - low)
@@ -39,7 +43,7 @@ class Axis(NamedTuple):
 
 @dataclass
 class Chart:
-    """A drawing that grows mark by mark, in the order in which they are given."""
+    """A drawing to which marks are added, the later ones on top."""
 
     x: Axis
     y: Axis
@@ -48,7 +52,7 @@ class Chart:
     marks: list[str] = field(default_factory=list)
 
     def line(self, x: Values, y: Values, name: str) -> "Chart":
-        """Add a line through points, of a class of the style sheet."""
+        """Add a line through points, drawn in a class of the style sheet."""
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in self._points(x, y))
         self.marks.append(f'<polyline class="{name}" points="{points}"/>')
         return self
@@ -68,7 +72,7 @@ class Chart:
         radius: int = 3,
         titles: Sequence[str] = (),
     ) -> "Chart":
-        """Add dots; titles show when one is pointed at."""
+        """Add dots; the title of a dot appears under the pointer."""
         titles = titles or [""] * len(x)
         for (a, b), title in zip(self._points(x, y), titles, strict=True):
             label = f"<title>{escape(title)}</title>" if title else ""
@@ -98,7 +102,7 @@ class Chart:
         return self
 
     def svg(self, title: str) -> str:
-        """Return the drawing; the title is read to those who cannot see it."""
+        """Return the drawing; screen readers read its title."""
         body = "".join([*self._grid(), *self.marks])
         box = f"0 0 {WIDTH} {self.height}"
         return f'<svg viewBox="{box}" role="img" aria-label="{escape(title)}">{body}</svg>'

@@ -1,4 +1,4 @@
-"""The charts of the page, each from the results alone."""
+"""The charts of an evaluation's page, each drawn from the results alone."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -15,16 +15,16 @@ Results = Mapping[str, Any]
 
 TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 GROUPS = 16
-"""Space groups on their chart: the largest ones."""
+"""The number of space groups, the largest ones, on their chart."""
 
 LOWEST = 0.2
-"""Where axes of SSIM begin that show single materials; lower ones are drawn there."""
+"""The start of SSIM axes in charts of single materials; lower values are drawn there."""
 
 ROW = 24
-"""Height of a row in charts that have one for each name."""
+"""The height of a row in charts with one row for each name."""
 
 LEAST = 1e-3
-"""Where logarithmic axes of errors begin."""
+"""The start of logarithmic axes of errors."""
 
 CURVES = {
     "substitution": "baseline",
@@ -32,11 +32,11 @@ CURVES = {
     "wrong pattern": "control",
     "model": "model",
 }
-"""What the model's distribution is shown beside, and how each is drawn."""
+"""The distributions on the chart of shares, and the style class of each."""
 
 
 def histogram(results: Results) -> str:
-    """Return how many materials the model predicts how well."""
+    """Return the histogram of the model's SSIM."""
     counts, edges = np.histogram(column(results, "model", "ssim"), bins=np.linspace(0, 1, 21))
     most = 5 * -(-int(counts.max()) // 5)
     ticks = np.linspace(0, most, 6)
@@ -45,7 +45,7 @@ def histogram(results: Results) -> str:
 
 
 def shares(results: Results) -> str:
-    """Return the share of the materials above each SSIM, of the model and beside it."""
+    """Return the share of materials above each SSIM, for the model, baselines and a control."""
     known = results["materials"][0]["scores"]
     shown = {name: kind for name, kind in CURVES.items() if name in known}
     axes = Axis("SSIM", LOWEST, 1, TENTHS[1:]), Axis("share above", 0, 1, TENTHS)
@@ -59,7 +59,7 @@ def shares(results: Results) -> str:
 
 
 def space_groups(results: Results) -> str:
-    """Return the SSIM of the materials of the largest space groups."""
+    """Return the SSIM of the materials in the largest space groups."""
     members: dict[int, list[Mapping]] = {}
     for row in results["materials"]:
         members.setdefault(row["space_group"], []).append(row)
@@ -68,7 +68,7 @@ def space_groups(results: Results) -> str:
 
 
 def overlap(results: Results) -> str:
-    """Return the SSIM of the materials by their nearest kin, and by their number of elements."""
+    """Return the SSIM of the materials by training overlap, and by number of elements."""
     rows = results["materials"]
     names = dict(zip(OVERLAP, ("sibling", "same formula", "neither"), strict=True))
     groups = {name: [row for row in rows if row["kin"] == kind] for kind, name in names.items()}
@@ -79,18 +79,18 @@ def overlap(results: Results) -> str:
 
 
 def scatter(results: Results) -> str:
-    """Return the SSIM of each material over the cosine of implied and given pattern."""
+    """Return the SSIM of each material over the cosine of calculated and given pattern."""
     cosine, ssim = (np.clip(column(results, "model", name), 0, 1) for name in ("cosine", "ssim"))
     titles = [f"{row['formula']} {row['material_id']}" for row in results["materials"]]
     axes = (
-        Axis("cosine of implied and given pattern", 0, 1, TENTHS),
+        Axis("cosine of calculated and given pattern", 0, 1, TENTHS),
         Axis("plain SSIM", 0, 1, TENTHS),
     )
     return Chart(*axes).dots(cosine, ssim, "faint", 4, titles).svg("SSIM over cosine")
 
 
 def choice(results: Results) -> str:
-    """Return what choosing by the pattern yields, between a mean candidate and the oracle."""
+    """Return the SSIM of candidates chosen by the pattern, between the mean and the oracle."""
     ranking = results["ranking"]["samples and baselines"]
     figures = {
         "mean candidate": (ranking["mean"], "baseline"),
@@ -107,7 +107,7 @@ def choice(results: Results) -> str:
 
 
 def regions(results: Results) -> str:
-    """Return the median errors at the atoms and between them, of the model and the baselines."""
+    """Return the median errors of the model and the baselines at the atoms and between them."""
     scores = {"model": results["model"], **results["baselines"]}
     metrics = ("nmae_at_atoms", "nmae_between")
     medians = {
@@ -126,7 +126,7 @@ def regions(results: Results) -> str:
 
 
 def coverage(results: Results) -> str:
-    """Return how often intervals hold the truth, over how often they should."""
+    """Return the coverage of intervals over their nominal coverage."""
     levels, covered = (results["uncertainty"][name] for name in ("levels", "coverage"))
     axes = Axis("nominal coverage", 0, 1, TENTHS), Axis("coverage", 0, 1, TENTHS)
     chart = Chart(*axes).line([0, 1], [0, 1], "diagonal")
@@ -135,7 +135,7 @@ def coverage(results: Results) -> str:
 
 
 def deviation(results: Results) -> str:
-    """Return the error over the expected one, in parts of the voxels."""
+    """Return the error over the expected error, for parts of the voxels."""
     expected, error = (
         np.maximum(results["uncertainty"][name], LEAST / 10) for name in ("expected", "error")
     )
@@ -151,7 +151,7 @@ def deviation(results: Results) -> str:
 
 
 def trust(results: Results) -> str:
-    """Return the SSIM of the halves that are trusted and doubted, and the rank correlations."""
+    """Return the SSIM of the trusted and doubted halves, and the rank correlations."""
     known = results["uncertainty"]["trust"]
     halves = {
         f"{half} by its {name}": figures[half]
@@ -172,7 +172,7 @@ def trust(results: Results) -> str:
 
 
 def curve(found: Mapping[str, Any], name: str) -> str:
-    """Return the SSIM over one condition of the measurement."""
+    """Return the SSIM over one condition of the measurement, such as the crystallite size."""
     figures = found["curves"][name]
     values, ssim = figures["values"], figures["ssim"]
     lowest = min(min(each["ssim"]) for each in found["curves"].values())
@@ -187,13 +187,13 @@ def curve(found: Mapping[str, Any], name: str) -> str:
 
 
 def key(names: Mapping[str, str]) -> str:
-    """Return a legend: what each class of line is."""
+    """Return a legend: names, each in the style class of its lines."""
     spans = (f'<span class="{kind}">{escape(name)}</span>' for name, kind in names.items())
     return f'<div class="key">{"".join(spans)}</div>'
 
 
 def column(results: Results, name: str, metric: str) -> Float[np.ndarray, " n"]:
-    """Return one metric of every material."""
+    """Return one metric for every material."""
     return np.array([row["scores"][name][metric] for row in results["materials"]])
 
 
@@ -215,7 +215,7 @@ def _strips(results: Results, groups: Mapping[str, Sequence[Mapping]]) -> str:
 
 
 def _rows(names: Sequence[str], values: Sequence[float], label: str, left: int) -> Chart:
-    """An empty chart of SSIM with a row for each name."""
+    """Return an empty chart of SSIM with a row for each name."""
     across = _ssim_axis(min(values), label)
     return Chart(across, _names_axis(names), _height(names), left).row_names(names)
 

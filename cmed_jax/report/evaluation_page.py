@@ -1,8 +1,8 @@
-"""The report as one HTML page that opens without a network: a table, charts, and a gallery.
+"""The report of an evaluation as one HTML page: a table, charts, and a gallery.
 
-Everything on it comes from the results (`cmed_jax.evaluation.results.results`) and the entries of
-the gallery (`cmed_jax.report.gallery`). Words, style and script stand in `templates`; sections
-for which there are no figures are left out.
+The page opens without access to the internet. It is made from the results
+(`cmed_jax.evaluation.results.results`) and the entries of the gallery (`cmed_jax.report.gallery`).
+The folder `templates` holds its text, style and script. Sections without figures are left out.
 """
 
 import json
@@ -32,16 +32,19 @@ SECTIONS = {
     "gallery": "Gallery",
     "method": "Method",
 }
-"""By their id on the page; those that the results name as well need what stands there."""
+"""The titles of the sections by their id on the page.
+
+Sections that are also keys of the results are shown only if there is something under that key.
+"""
 
 HEADINGS = ("mean", "", "95 % interval", "median", "&gt;0.9", "&gt;0.95", "&lt;0.7")
 FURTHER = ("PSNR", "NMAE", "cosine")
 SHARES = ("above_0.9", "above_0.95", "below_0.7")
 OTHERS = {"psnr": ".1f", "nmae": ".3f", "cosine": ".3f"}
-"""Further metrics of the table."""
+"""The further metrics of the table, and their formats."""
 
 READS = 0.02
-"""A smaller loss with the wrong pattern or composition is hardly one."""
+"""The loss of SSIM with a wrong pattern or composition above which the model uses that input."""
 
 SLICES = ("truth", "prediction", "difference")
 
@@ -50,8 +53,8 @@ def page(results: Results, gallery: Gallery) -> str:
     """Return the page.
 
     Args:
-        results: of a run, with a model.
-        gallery: entries by the name of their group, such as "best".
+        results: the results of an evaluation with a model.
+        gallery: the entries by the name of their group, such as "best".
     """
     folder = resources.files("cmed_jax.report") / "templates"
     absent = [key for key in SECTIONS if key in results and not results[key]]
@@ -70,7 +73,7 @@ def page(results: Results, gallery: Gallery) -> str:
 
 
 def verdict(results: Results) -> list[tuple[bool, str]]:
-    """Return what the figures say of the model: whether it is good news, and the sentence."""
+    """Return the assessment of the model: sentences, each with whether it is favourable."""
     ssim = _mean(results["model"])
     said = []
     for name in ("nearest in both", "substitution", "refined substitution"):
@@ -103,7 +106,7 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
 
 
 def slice_figure(cut: Mapping[str, Any], name: str, caption: str) -> str:
-    """Return a picture of a slice, sheared into the true shape of its plane; `up` points up."""
+    """Return a picture of a slice, sheared into the true shape of its plane, with `up` upwards."""
     (ax, _), (bx, by) = cut["across"], cut["up"]
     left, width = min(0, bx), ax + abs(bx)
     matrix = f"matrix({ax:.4f} 0 {bx:.4f} {-by:.4f} {-left:.4f} {by:.4f})"
@@ -116,7 +119,7 @@ def slice_figure(cut: Mapping[str, Any], name: str, caption: str) -> str:
 
 
 def definitions(values: Mapping[str, Any]) -> str:
-    """Return the entries of a list of definitions; what is None is left out."""
+    """Return the entries of a list of definitions, without those that are None."""
     return "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(_words(value))}</dd>"
         for name, value in values.items()
@@ -125,12 +128,12 @@ def definitions(values: Mapping[str, Any]) -> str:
 
 
 def formula(text: str) -> str:
-    """Return a formula with its numbers set low."""
+    """Return a formula with its numbers as subscripts."""
     return re.sub(r"([0-9.]+)", r"<sub>\1</sub>", escape(text))
 
 
 def _summary(results: Results) -> dict[str, str]:
-    """What stands above the first chart."""
+    """Return the parts of the page above the first chart."""
     model, run, best = results["model"], results["run"], best_baseline(results)
     tiles = {
         "plain SSIM of the model": model["plain"]["ssim"],
@@ -139,7 +142,7 @@ def _summary(results: Results) -> dict[str, str]:
     if "wrong pattern" in results["controls"]:
         tiles["with the wrong pattern"] = results["controls"]["wrong pattern"]["plain"]["ssim"]
     if "cosine" in model["plain"]:
-        tiles["cosine of implied and given pattern"] = model["plain"]["cosine"]
+        tiles["cosine of calculated and given pattern"] = model["plain"]["cosine"]
     said = (
         f'<li class="{"good" if good else "bad"}">{escape(sentence)}</li>'
         for good, sentence in verdict(results)
@@ -156,10 +159,10 @@ def _summary(results: Results) -> dict[str, str]:
 
 
 def _charts(results: Results, absent: Sequence[str]) -> dict[str, str]:
-    """The charts of all sections that are not absent."""
+    """Return the charts of all sections that are not absent."""
     found = {
         name: getattr(evaluation_charts, name)(results)
-        for name in ("histogram", "shares", "space_groups", "kin", "regions")
+        for name in ("histogram", "shares", "space_groups", "overlap", "regions")
     }
     if "ranking" not in absent:
         candidates = str(results["ranking"]["samples and baselines"]["candidates"])
@@ -201,7 +204,7 @@ def _links(absent: Sequence[str]) -> str:
 
 
 def _headline(results: Results) -> str:
-    """The table: a row for the model and each choice, baseline and control."""
+    """Return the table, with a row for the model and each choice, baseline and control."""
     rows = _table_rows(results)
     low = np.floor(10 * min((row[2]["interval"] or [row[2]["mean"]])[0] for row in rows)) / 10
     ends = f'<div class="track"><i style="left:0">{low:.1f}</i><i style="right:0">1.0</i></div>'
@@ -225,7 +228,7 @@ def _headline(results: Results) -> str:
 
 
 def _table_rows(results: Results) -> list[tuple[str, str, Mapping, Mapping]]:
-    """Name, kind, figures of SSIM, and figures of the other metrics of each row."""
+    """Return the name, kind, figures of SSIM and figures of the other metrics of each row."""
     model = results["model"]
     rows = [("model, plain", "model", model["plain"]["ssim"], model["plain"])]
     lists = {
@@ -285,7 +288,7 @@ def _material(entry: Mapping[str, Any], place: int, scores: Mapping[str, Mapping
 
 
 def _patterns(sticks: Mapping[str, Any]) -> str:
-    """The given pattern upwards and the implied one downwards, over 2θ."""
+    """Return the given pattern upwards and the calculated one downwards, over 2θ."""
     stop = sticks["stop"]
     paths = ""
     for name, way in (("given", -100), ("implied", 100)):
@@ -297,7 +300,7 @@ def _patterns(sticks: Mapping[str, Any]) -> str:
     )
     names = {"given pattern": "given"}
     if "implied" in sticks:
-        names["implied by the prediction, downwards"] = "model"
+        names["calculated from the prediction, downwards"] = "model"
     return (
         '<svg class="pattern" viewBox="0 0 1000 200" preserveAspectRatio="none" role="img" '
         f'aria-label="patterns"><path class="grid" d="M0 100H1000"/>{paths}</svg>'
@@ -313,7 +316,7 @@ def _tile(label: str, found: Mapping[str, Any]) -> str:
 
 
 def _track(ssim: Mapping[str, Any], low: float) -> str:
-    """A mark at the mean and a bar over its interval, from low to 1."""
+    """Return a mark at the mean and a bar over its interval, on a scale from low to 1."""
     start, end = ssim["interval"] or [ssim["mean"]] * 2
     left, right, mean = (100 * (x - low) / (1 - low) for x in (start, end, ssim["mean"]))
     return (

@@ -1,8 +1,8 @@
 """The gallery of the page: materials with slices, isosurfaces in their cell, atoms and patterns.
 
-A surface is where the density is that nine tenths of the true density's voxels stay under, the same
-for truth and prediction. It is found on the periodic grid, closed at the faces of the cell, and
-handed over in Cartesian coordinates.
+The isosurfaces of truth and prediction have the same level: nine tenths of the voxels of the true
+density are below it. They are found on the periodic grid, closed at the faces of the cell, and
+returned in Cartesian coordinates.
 """
 
 import base64
@@ -28,16 +28,16 @@ from cmed_jax.physics.patterns import BINS
 from cmed_jax.report.slices import Colours, Plane, plain_density, planes, shared_colours
 
 EACH = 3
-"""Materials from the best, from around the median, and from the worst."""
+"""The number of materials from the best, from around the median, and from the worst."""
 
 LEVEL = 0.9
-"""Share of the true density's voxels that lie outside the surface."""
+"""The share of the true density's voxels outside the surface."""
 
 MOST_FACES = 30_000
-"""A surface with more triangles is drawn on every other point of the grid."""
+"""The number of triangles above which a surface is drawn on every other point of the grid."""
 
 ON_FACE = 1e-3
-"""Atoms this close to a face of the cell are drawn on the opposite one as well."""
+"""The distance from a face, in fractions, below which an atom is drawn on the opposite face too."""
 
 
 def chosen_rows(ssim: Float[np.ndarray, " n"], each: int = EACH) -> dict[str, list[int]]:
@@ -56,14 +56,14 @@ def entry(
     generator: Generator,
     b_factor: float | None,
 ) -> dict[str, Any]:
-    """Return what the page shows of one material, as JSON values.
+    """Return the entry of one material for the page, as JSON values.
 
     Args:
-        examples: the split that holds it.
-        row: its place there.
-        crystal: its structure.
-        generator: whose plain answer is shown.
-        b_factor: isotropic B of the densities; None where they imply no pattern.
+        examples: the split that holds the material.
+        row: the row of the material in the split.
+        crystal: the structure of the material.
+        generator: the model, of which the plain prediction is shown.
+        b_factor: the isotropic B of the densities; None where no pattern can be calculated.
     """
     truth = examples.densities([row])[0]
     prediction = plain_density(generator, examples, row)
@@ -90,18 +90,18 @@ def surface(
     lattice: Float[np.ndarray, "3 3"],
     doubt: Float[np.ndarray, "a b c"] | None = None,
 ) -> dict[str, Any]:
-    """Return the surface of a level as a mesh, in base64; empty where the density has no such.
+    """Return the isosurface at a level as a mesh, in base64; empty where there is no such surface.
 
     Args:
-        density: in the unit of the level.
-        level: where the surface lies.
+        density: the density, in the unit of the level.
+        level: the density on the surface.
         lattice: rows a, b, c in angstrom.
-        doubt: 0 to 1 at each voxel, from which the surface is coloured.
+        doubt: the doubt at each voxel, 0 to 1, which colours the surface.
 
     Returns:
-        origin and size: of the box (angstrom) in which positions are given as 16-bit integers.
-        positions: little endian, x, y, z of each corner. faces: little endian, 32-bit, three
-        corners each. values: the doubt at each corner as an 8-bit integer, where there is any.
+        origin and size: the box (angstrom) in which positions are given as 16-bit integers.
+        positions: x, y, z of each corner, little endian. faces: three corners each, little endian,
+        32-bit. values: the doubt at each corner as an 8-bit integer, only where it is given.
     """
     closed = np.pad(np.pad(density, (0, 1), mode="wrap"), 1, constant_values=-1e6)
     if not closed.min() < level < closed.max():
@@ -128,10 +128,10 @@ def slices(
     prediction: Float[np.ndarray, "n n n"],
     lattice: Float[np.ndarray, "3 3"],
 ) -> list[dict[str, Any]]:
-    """Return two planes through the densest voxel of the truth, each in its true angle.
+    """Return two planes through the densest voxel of the truth, each with its true angle.
 
     Returns:
-        For each plane its equation, its edges "across" and "up" in the plane (angstrom), and
+        The equation of each plane, its edges "across" and "up" in the plane (angstrom), and
         pictures of "truth", "prediction" and "difference" as data URLs.
     """
     density, signed = shared_colours(truth, prediction)
@@ -149,7 +149,7 @@ def cuts(
     voxel: Integer[np.ndarray, "3"],
     lattice: Float[np.ndarray, "3 3"],
 ) -> list[dict[str, Any]]:
-    """Return two planes of each volume through a voxel, as `slices` describes them."""
+    """Return two planes of each volume through a voxel, in the form that `slices` describes."""
     found = {name: planes(volume, voxel) for name, (volume, _) in volumes.items()}
     a, b, c = lattice
     return [
@@ -172,7 +172,7 @@ def _triangles(
 
 
 def _atoms(crystal: Material) -> list[dict[str, Any]]:
-    """The atoms in and on the cell: their element and position, angstrom."""
+    """Return the atoms in and on the cell: their elements and positions, angstrom."""
     atoms = []
     for number, position in zip(crystal.numbers.tolist(), crystal.frac_coords % 1, strict=True):
         position = np.where(position > 1 - ON_FACE, 0, position)
@@ -184,7 +184,7 @@ def _atoms(crystal: Material) -> list[dict[str, Any]]:
 
 
 def _in_plane(across: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> dict[str, list[float]]:
-    """Two edges in the coordinates of their plane, the first along x."""
+    """Return two edges in the coordinates of their plane, the first along x."""
     length = float(np.linalg.norm(across))
     along = float(up @ across) / length
     height = float(np.sqrt(max(up @ up - along**2, 0)))
@@ -192,7 +192,7 @@ def _in_plane(across: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> dic
 
 
 def _picture(plane: Plane, colours: Colours) -> str:
-    """A data URL; the rows of the picture go along `up`, from zero."""
+    """Return a picture as a data URL; its rows run along `up`, from zero."""
     values = np.pad(plane.values, (0, 1), mode="wrap").T
     pixels = colormaps[colours.map](colours.norm(values), bytes=True)[..., :3]
     file = io.BytesIO()
@@ -206,7 +206,7 @@ def _sticks(
     lattice: Float[np.ndarray, "3 3"],
     b_factor: float | None,
 ) -> dict[str, Any]:
-    """The given and the implied pattern as two-theta and intensity, up to `stop` degrees."""
+    """Return the given and calculated patterns as two-theta and intensity, up to `stop` degrees."""
     bins = BINS if b_factor is None else compared_bins(lattice, prediction.shape)
     patterns = {"given": pattern[:bins]}
     if b_factor is not None:

@@ -1,4 +1,4 @@
-"""The model card of a released network: its words stand in card.md, its figures in its sources."""
+"""The model card of a released network: the text of card.md, filled with figures."""
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -22,7 +22,7 @@ BONDING = {
     "independent atoms, in which there are none.",
     "chgcar": "For total densities: it has learned valence densities of density functional theory.",
 }
-"""What is not in the density, by the kind of density."""
+"""The limits of each kind of density."""
 
 GATED = """
 It does not answer alone. Known crystals with the elements of the question (the embedded ones, or
@@ -30,10 +30,10 @@ others that are given) are moved until they explain the pattern, and a gate, tra
 about crystals that were withheld from them, weighs their densities against the network's. Of a
 measured file with a formula that density is given which explains the pattern best, in a usual
 volume. `analogues=0` leaves the network alone. Where samples are drawn `std` is the deviation to
-expect of the truth; validation crystals decided its scale, and where a wrong crystal is believed,
+expect of the truth; validation crystals decided its scale, and where a wrong crystal is accepted,
 for about one material in ten, it is too small.
 """
-"""What is said where a gate is released as well."""
+"""The text about the gate, for networks that are released with one."""
 
 FILES = {
     "config.json": "the configuration of the training",
@@ -54,10 +54,10 @@ def card(
     """Return the card, in Markdown.
 
     Args:
-        manifest: of the released folder.
-        config: of the training.
-        domain: what it has seen, where that is known.
-        results: of evaluations of this network (`cmed_jax.evaluation.results.results`).
+        manifest: the manifest of the released folder.
+        config: the configuration of the training.
+        domain: the training domain, where it is known.
+        results: the results of evaluations of this network (`cmed_jax.evaluation.results.results`).
     """
     text = (resources.files("cmed_jax.released") / "card.md").read_text(encoding="utf-8")
     return Template(text).substitute(
@@ -92,7 +92,7 @@ def _facts(
         "dataset": f"cmed/{identity['config']}/{identity['version']}, fingerprint "
         f"{dataset['fingerprint'][:16]}, densities {_density(identity)}",
         "patterns": _patterns(config),
-        "told of the composition": _knowledge(config),
+        "known of the composition": _knowledge(config),
         "training": f"{manifest['step']:,} of {config.steps:,} steps of {config.batch} crystals",
         "rounding to float16": f"changes the densities of {rounding['materials']} validation "
         f"crystals by at most {rounding['largest_change']:.2%} on average over the cell; SSIM with "
@@ -119,7 +119,7 @@ def _density(identity: Mapping[str, Any]) -> str:
 
 
 def _patterns(config: Config) -> str:
-    """How the patterns of the training were made."""
+    """Return a description of the patterns of the training."""
     augmentation = config.step.augmentation
     if augmentation.artefacts is None:
         return "ideal lines"
@@ -137,7 +137,7 @@ def _knowledge(config: Config) -> str:
 
 
 def _figures(results: Mapping[str, Any], weights: int) -> str:
-    """The printed report of an evaluation, what it says of the model, and what spoils it."""
+    """Return the printed report of an evaluation, its assessment, and the robustness figures."""
     run, protocol = results["run"], results["protocol"]
     dataset = run["provenance"]["identity"]["config"]
     printed = StringIO()
@@ -158,14 +158,14 @@ def _figures(results: Mapping[str, Any], weights: int) -> str:
 
 
 def _who(run: Mapping[str, Any]) -> str:
-    """Say whose answers were scored."""
+    """Return the source of the scored densities."""
     if run.get("known") is None:
         return "the network alone"
     return f"the network with crystals refined from known ones ({run['known']})"
 
 
 def _degradation(found: Mapping[str, Any]) -> str:
-    """Mean SSIM as measurements get worse, one condition a line."""
+    """Return the mean SSIM for perturbed measurements, one condition a line."""
     rows = {
         f"{name}, {curve['label']}": ", ".join(
             f"{value:g}: {ssim:.3f}"

@@ -1,4 +1,4 @@
-"""The files of a prediction: its page, densities, and structures that explain the pattern."""
+"""The files of a prediction: its page, its densities, and structures that explain the pattern."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,25 +21,25 @@ def predict_to_files(
     command: str,
     progress: Callable[[str], object] = lambda step: None,
 ) -> dict[str, Any]:
-    """Predict the density behind one pattern, and write it, and a page of it, into a folder.
+    """Predict the density behind one pattern, and write the density and its page into a folder.
 
     Every file is written whole or not at all.
 
     Args:
-        job: the pattern.
-        output: what is written.
+        job: the pattern and its options.
+        output: the formats and the scaling of the density.
         restored: the network.
         out: the folder.
-        command: repeats it (`cmed_jax.prediction.batch.command_line`).
-        progress: is called with each of the `JOB_STEPS` when it begins.
+        command: the command that repeats the job (`cmed_jax.prediction.batch.command_line`).
+        progress: a function that is called with each of the `JOB_STEPS` at its beginning.
 
     Returns:
         The figures of the prediction (`cmed_jax.prediction.results`) with the "file", the
-        "command", and the names of the "files" that were written, the page first.
+        "command", and the names of the written "files", the page first.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the pattern or its options are unusable, or the memory does not suffice.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the pattern or its options are unusable, or the memory does not suffice.
     """
     prediction = predict_job(job, output, restored, progress)
     progress(JOB_STEPS[-1])
@@ -48,15 +48,15 @@ def predict_to_files(
 
 
 def write_report(prediction: Prediction, path: str | Path, command: str | None = None) -> None:
-    """Write one page of a prediction to look at, which opens without a network.
+    """Write the page of a prediction, which opens without access to the internet.
 
     Args:
-        prediction: what is shown.
-        path: of the HTML file.
-        command: repeats the prediction, where there is one.
+        prediction: the prediction to show.
+        path: the path of the HTML file.
+        command: the command that repeats the prediction, where there is one.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: if there is no such folder.
     """
     write_text(path, page(prediction, command))
 
@@ -64,7 +64,10 @@ def write_report(prediction: Prediction, path: str | Path, command: str | None =
 def _write(
     prediction: Prediction, stem: Path, formats: tuple[Format, ...], command: str
 ) -> list[str]:
-    """Write page, formats and structures; what holds a cell only where one is known."""
+    """Write the page, the densities and the structures, and return the names of the files.
+
+    Formats that hold the cell are written only where it is known.
+    """
     report = stem.with_name(stem.name + ".html")
     write_report(prediction, report, command)
     written = [report.name]

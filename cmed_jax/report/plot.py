@@ -1,4 +1,4 @@
-"""The plot of a prediction: for notebooks and papers."""
+"""The plot of a prediction, for notebooks and papers."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ COLOURS = {"measured": "#1f2933", "background": "#b8862b", "implied": "#3b6ea5",
 
 
 def plot(prediction: Prediction) -> Figure:
-    """Return a figure: slices of density and deviation above the measured and implied pattern.
+    """Return a figure: slices of density and deviation above the measured and calculated pattern.
 
     The slices pass through the densest voxel, in fractional coordinates.
     """
@@ -39,7 +39,7 @@ def plot(prediction: Prediction) -> Figure:
 
 
 def _draw_plane(ax: Axes, plane: Plane, colours: Colours, name: str) -> None:
-    """Draw voxels as they are; index n, which is index 0 again, closes the cell."""
+    """Draw the voxels of a plane without smoothing; index n repeats index 0 and closes the cell."""
     across, up = (0.5 / n for n in plane.values.shape)
     ax.imshow(
         np.pad(plane.values, (0, 1), mode="wrap").T,
@@ -74,7 +74,7 @@ def _draw_profile(ax: Axes, prepared: Prepared, calculated: CalculatedPattern | 
         prepared.peaks.two_theta, low, low / 3, COLOURS["peaks"], linewidth=1, label="peaks found"
     )
     if calculated is not None:
-        label = f"implied, Rwp {calculated.rwp:.2f}"
+        label = f"calculated, Rwp {calculated.rwp:.2f}"
         ax.plot(angle, calculated.intensity, COLOURS["implied"], linewidth=1, label=label)
         difference = intensity - calculated.intensity
         offset = 1.5 * low - difference.max()
@@ -85,12 +85,12 @@ def _draw_profile(ax: Axes, prepared: Prepared, calculated: CalculatedPattern | 
 
 
 def _draw_list(ax: Axes, prepared: Prepared, calculated: CalculatedPattern | None) -> None:
-    """Measured lines upwards, implied ones downwards."""
+    """Draw the measured lines upwards and the calculated ones downwards."""
     angle, intensity = prepared.measured.two_theta, prepared.measured.intensity
     ax.vlines(angle, 0, intensity, COLOURS["measured"], linewidth=1, label="measured")
     if calculated is not None:
         angle, area = calculated.lines.T
-        label = f"implied, Rwp {calculated.rwp:.2f}"
+        label = f"calculated, Rwp {calculated.rwp:.2f}"
         ax.vlines(angle, -area, 0, COLOURS["implied"], linewidth=1, label=label)
     ax.axhline(0, color="#e3e1da", linewidth=0.8)
     ax.set(xlabel="2θ / degrees", ylabel="intensity")

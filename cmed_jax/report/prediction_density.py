@@ -1,4 +1,4 @@
-"""What the page draws of a density: its surfaces, coloured by doubt, and slices through it."""
+"""The drawings of a density on its page: surfaces, coloured by doubt, and slices."""
 
 import base64
 import io
@@ -14,17 +14,17 @@ from cmed_jax.report.gallery import cuts, surface
 from cmed_jax.report.slices import Colours, shared_colours
 
 OUTSIDE = (0.8, 0.9, 0.97)
-"""Shares of the cell that lie outside the surfaces among which the reader chooses."""
+"""The shares of the cell outside each of the surfaces that the reader can choose."""
 
 MOST_DOUBT = 0.5
-"""Deviation at the end of the surface's colours, as a share of the density there."""
+"""The deviation at the end of the surface's colour scale, as a share of the density there."""
 
 UNKNOWN_CELL = 5 * np.eye(3)
-"""Where the cell is not known, its fractional coordinates are drawn as a cube."""
+"""The cell drawn where the true one is not known: a cube of the fractional coordinates."""
 
 
 def scene(prediction: Prediction) -> dict[str, Any]:
-    """Return what the viewer draws, as JSON values: the cell, and surfaces by the share outside."""
+    """Return the viewer's data as JSON values: the cell, and surfaces by the share outside them."""
     lattice = _drawn_lattice(prediction)
     return {
         "lattice": lattice.tolist(),
@@ -37,7 +37,7 @@ def scene(prediction: Prediction) -> dict[str, Any]:
 
 
 def levels(density: Float[np.ndarray, "a b c"]) -> dict[float, float]:
-    """Return where the surfaces lie (e/angstrom^3), by the share of the cell outside."""
+    """Return the levels of the surfaces (e/angstrom^3), by the share of the cell outside them."""
     return dict(zip(OUTSIDE, np.quantile(density, OUTSIDE).tolist(), strict=True))
 
 
@@ -54,7 +54,7 @@ def volumes(
 
 
 def slices(prediction: Prediction) -> list[dict[str, Any]]:
-    """Return two planes of all volumes through the densest voxel (`gallery.slices`)."""
+    """Return two planes of all volumes through the densest voxel (`gallery.cuts`)."""
     density = prediction.density
     densest = np.array(np.unravel_index(density.argmax(), density.shape))
     return cuts(volumes(prediction), densest, _drawn_lattice(prediction))
@@ -69,13 +69,13 @@ def colour_bar(colours: Colours) -> str:
 
 
 def marked_values(colours: Colours) -> list[float]:
-    """Return zero, and the powers of ten that lie apart from it on a bar of the colours."""
+    """Return the marks of a colour bar: zero, and the powers of ten in its logarithmic part."""
     low, high = np.log10([colours.norm.linear_width, float(colours.norm.vmax or 1)])
     return [0.0, *(10.0 ** np.arange(np.ceil(low), high)).tolist()]
 
 
 def _doubt(prediction: Prediction, level: float) -> Float[np.ndarray, "a b c"] | None:
-    """The deviation as a share of the density on and in a surface, 1 at `MOST_DOUBT`."""
+    """Return the deviation as a share of the density on and in a surface, 1 at `MOST_DOUBT`."""
     if prediction.std is None:
         return None
     share = prediction.std / np.maximum(prediction.density, max(level, 1e-30))

@@ -1,8 +1,9 @@
-"""The page of a prediction: one HTML file that opens without a network.
+"""The page of a prediction: one HTML file that opens without access to the internet.
 
-It shows the density in its cell, the measured pattern with what was found in it, the pattern that
-the density implies, and how to repeat the prediction. Style and viewer are shared with the page of
-an evaluation (`cmed_jax.report.evaluation_page`); sections for which nothing is known are left out.
+The page shows the density in its cell, the measured pattern with its background and peaks, the
+pattern calculated from the density, and the command that repeats the prediction. It shares style
+and viewer with the page of an evaluation (`cmed_jax.report.evaluation_page`). Sections without data
+are left out.
 """
 
 import json
@@ -31,23 +32,23 @@ from cmed_jax.report.slices import Colours
 Results = Mapping[str, Any]
 
 FIRST = "90%"
-"""The surface that is shown first."""
+"""The share outside the surface that is shown first."""
 
 PARAMETERS = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °")
 
 SPOKEN = 0.01
-"""Least weight of an answer that is spoken of."""
+"""The least weight of an expert that the page mentions."""
 
 CELLS = 10
-"""Candidates that are shown, of those in the results."""
+"""The number of cells that are shown, of those in the results."""
 
 
 def page(prediction: Prediction, command: str | None = None) -> str:
     """Return the page of a prediction.
 
     Args:
-        prediction: what is shown.
-        command: by which it is repeated, where there is one.
+        prediction: the prediction to show.
+        command: the command that repeats it, where there is one.
     """
     found = results(prediction)
     text = _template("prediction.html")
@@ -98,7 +99,7 @@ def _head(found: Results) -> dict[str, str]:
 
 
 def _said(found: Results) -> Iterator[tuple[str, str, str]]:
-    """Class, first word and sentence of all that is said of the prediction, the gravest first."""
+    """Yield the class, first word and sentence of each message, the most severe first."""
     for kind, word, key in (("bad", "Alarm.", "alarms"), ("poor", "Doubt.", "doubts")):
         yield from ((kind, word, sentence) for sentence in found[key])
     if found["verdict"] is not None and found["verdict"]["by"] is not None:
@@ -109,7 +110,7 @@ def _said(found: Results) -> Iterator[tuple[str, str, str]]:
 
 
 def _origin(found: Results) -> str:
-    """Whose density it is."""
+    """Return a sentence about the source of the density."""
     heard = [expert for expert in found["experts"] if expert["weight"] >= SPOKEN]
     if not heard:
         return "A density predicted by a network, not refined."
@@ -137,7 +138,7 @@ def _measurement(measured: Results | None) -> str:
 
 
 def _facts(found: Results) -> list[tuple[str, str, str]]:
-    """Figure, label and remark of each tile."""
+    """Return the figure, label and remark of each tile."""
     cell, density, calculated = found["cell"], found["density"], found["implied"]
     facts = []
     if calculated is not None:
@@ -168,7 +169,7 @@ def _edges(cell: Results) -> str:
 
 
 def _conventional(cell: Results | None) -> str:
-    """The conventional cell, where it is another."""
+    """Return the conventional cell, where it differs from the primitive one."""
     if cell is None or cell["centring"] == "P":
         return ""
     group = cell["space_group"]
@@ -184,7 +185,7 @@ def _tile(figure: str, label: str, remark: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """A warning with a capital and a full stop."""
+    """Return a message with a capital letter and a full stop."""
     return text[:1].upper() + text[1:].removesuffix(".") + "."
 
 
@@ -201,7 +202,7 @@ def _density(prediction: Prediction) -> dict[str, str]:
 
 
 def _slices(prediction: Prediction) -> str:
-    """Slices of each volume above the bar of its colours."""
+    """Return the slices of each volume, above the bar of its colours."""
     cuts = slices(prediction)
     return "".join(
         "<div>"
@@ -292,12 +293,12 @@ def _peaks(peaks: Sequence[Results]) -> dict[str, str]:
 
 
 def _six(row: Results) -> list[str]:
-    """The parameters of a cell."""
+    """Return the parameters of a cell."""
     return [f"{x:g}" for x in row["parameters"]]
 
 
 def _against(calculated: Results | None, known: Sequence[Results]) -> str:
-    """Which explains the pattern better, the best of the known crystals or the prediction."""
+    """Return a comparison of the prediction with the best of the known crystals, by Rwp."""
     if calculated is None or not known:
         return ""
     best = min(row["rwp"] for row in known)
@@ -322,7 +323,7 @@ def _cell(value: Any) -> str:
 
 
 def _method(found: Results) -> dict[str, Any]:
-    """What stands beside the command."""
+    """Return the details beside the command."""
     measured = found["measured"] or {"preparation": None, "shift": None}
     shift = measured["shift"]
     return {

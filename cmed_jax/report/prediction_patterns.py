@@ -1,4 +1,4 @@
-"""The patterns of a prediction as strips: measured, implied, and as the network was shown."""
+"""The patterns of a prediction as strips: measured, calculated, and the network's input."""
 
 from dataclasses import replace
 
@@ -14,19 +14,22 @@ from cmed_jax.report.strips import Strip, angle_axis, round_values, stack
 from cmed_jax.solution.calculated import CalculatedPattern
 
 HEIGHT, LOWEST_HEIGHT = 210, 60
-"""Of strips, pixels."""
+"""The usual and the lowest height of strips, pixels."""
 
 MOST_POINTS = 6_000
-"""A longer profile is drawn by the lowest and the highest point of each stretch."""
+"""The largest number of points drawn of a profile.
+
+A longer one is drawn by the lowest and the highest point of each stretch.
+"""
 
 EDGE = 0.03
-"""Kept free at both ends, as a share of the range."""
+"""The margin at both ends of the angles, as a share of their range."""
 
 MARGIN = 0.05
-"""Kept free above and below, as a share of the highest value."""
+"""The margin above and below, as a share of the highest value."""
 
 ROOTS = {"intensity": "√intensity", "difference": "Δ√intensity"}
-"""What axes are called under square roots."""
+"""The labels of axes on the square-root scale, by those on the linear scale."""
 
 _SCALES = (
     '<div class="scales"><div class="choice">scale '
@@ -39,10 +42,10 @@ Column = Float[np.ndarray, " n"]
 
 
 def measured_patterns(prepared: Prepared, calculated: CalculatedPattern | None) -> str:
-    """Return what was measured and found in it, and what the density implies, over two-theta.
+    """Return the measured pattern with background and peaks, and the calculated one.
 
-    It is drawn twice: as it is, and by square roots, under which weak lines are seen, and the noise
-    of counting is equally high everywhere.
+    The patterns are drawn twice over two-theta: on a linear scale, and on a square-root scale. The
+    latter shows weak lines, and the counting noise has the same height everywhere on it.
     """
     strips, names = _strips(prepared, calculated)
     roots, _ = _strips(*_rooted(prepared, calculated))
@@ -52,7 +55,7 @@ def measured_patterns(prepared: Prepared, calculated: CalculatedPattern | None) 
 
 
 def shown_pattern(prediction: Prediction) -> str:
-    """Return the bins that the network was shown, on a ground where nothing was measured."""
+    """Return the bins of the network's input, with the unmeasured ranges shaded."""
     angle = (np.arange(BINS) + 0.5) * 180 / BINS
     strip = Strip(
         angle_axis(-EDGE * 180, (1 + EDGE) * 180, "2θ / degrees, Mo Kα"),
@@ -70,7 +73,7 @@ def shown_pattern(prediction: Prediction) -> str:
 
 
 def thinned(x: Column, y: Column) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Return a profile of at most `MOST_POINTS` that looks the same: each stretch's extremes."""
+    """Return a profile of at most `MOST_POINTS` points, the extremes of each stretch."""
     if len(x) <= MOST_POINTS:
         return x, y
     stretches = np.array_split(np.arange(len(x)), MOST_POINTS // 2)
@@ -81,7 +84,7 @@ def thinned(x: Column, y: Column) -> tuple[Float[np.ndarray, " m"], Float[np.nda
 def _rooted(
     prepared: Prepared, calculated: CalculatedPattern | None
 ) -> tuple[Prepared, CalculatedPattern | None]:
-    """What is drawn, with the square roots of intensities; negative ones keep their sign."""
+    """Return the patterns with the square roots of intensities; negative ones keep their sign."""
     measured = replace(prepared.measured, intensity=_root(prepared.measured.intensity))
     if calculated is not None:
         angle, area = calculated.lines.T
@@ -97,7 +100,7 @@ def _root(values: Column) -> Column:
 def _strips(
     prepared: Prepared, calculated: CalculatedPattern | None
 ) -> tuple[dict[str, Strip], dict[str, str]]:
-    """Strips by their titles, and a legend."""
+    """Return strips by their titles, and a legend."""
     angle = prepared.measured.two_theta
     edge = EDGE * float(np.ptp(angle))
     axis = angle_axis(float(angle[0]) - edge, float(angle[-1]) + edge, "2θ / degrees, as measured")
@@ -120,12 +123,12 @@ def _profiles(
     names["peaks found"] = "peak"
     if calculated is not None:
         strips |= _beside(prepared, calculated, axis)
-        names |= {"implied by the prediction": "implied", "difference": "difference"}
+        names |= {"calculated from the prediction": "implied", "difference": "difference"}
     return strips, names
 
 
 def _beside(prepared: Prepared, calculated: CalculatedPattern, axis: Axis) -> dict[str, Strip]:
-    """The implied pattern on the measured one, and their difference on the same scale."""
+    """Return the calculated on the measured pattern, and their difference on the same scale."""
     angle, intensity = prepared.measured.two_theta, prepared.measured.intensity
     both = Strip(
         axis, _with_margin_below(np.concatenate([intensity, calculated.intensity])), HEIGHT
@@ -141,18 +144,18 @@ def _beside(prepared: Prepared, calculated: CalculatedPattern, axis: Axis) -> di
     below = Strip(axis, scale, int(np.clip(HEIGHT * share, LOWEST_HEIGHT, HEIGHT)))
     below.line(*thinned(angle, difference), "difference")
     return {
-        "the measured pattern and the one that the prediction implies": both,
-        "measured less implied": below,
+        "the measured pattern and the one calculated from the prediction": both,
+        "measured less calculated": below,
     }
 
 
 def _lists(
     prepared: Prepared, calculated: CalculatedPattern | None, axis: Axis
 ) -> tuple[dict[str, Strip], dict[str, str]]:
-    """Lists of peaks as upright lines, on one scale."""
+    """Return lists of peaks as upright lines, on one scale."""
     lists = {"measured": (prepared.measured.two_theta, prepared.measured.intensity, "given")}
     if calculated is not None:
-        lists["implied by the prediction"] = (*calculated.lines.T, "implied")
+        lists["calculated from the prediction"] = (*calculated.lines.T, "implied")
     scale = _with_margin(np.concatenate([area for _, area, _ in lists.values()]))
     strips = {
         name: Strip(axis, scale, HEIGHT).sticks(angle, np.zeros(len(area)), area, kind)
@@ -162,20 +165,20 @@ def _lists(
 
 
 def _with_margin(values: Column) -> Axis:
-    """An axis of intensities from zero."""
+    """Return an axis of intensities from zero."""
     top = float(values.max()) or 1.0
     low = min(0.0, float(values.min()))
     return Axis("intensity", low, (1 + MARGIN) * top, round_values(0.0, top, 4))
 
 
 def _with_margin_below(values: Column) -> Axis:
-    """Likewise, with room below zero for marks."""
+    """Return an axis of intensities with space below zero for marks."""
     axis = _with_margin(values)
     return axis._replace(low=axis.low - 2 * MARGIN * axis.high)
 
 
 def _marks(strip: Strip, angle: Column, name: str) -> None:
-    """Short lines in the room below zero."""
+    """Add short lines in the space below zero."""
     inside = angle[(angle >= strip.x.low) & (angle <= strip.x.high)]
     low, height = strip.y.low, MARGIN * strip.y.high
     ends = np.full(len(inside), low + 0.4 * height), np.full(len(inside), low + 1.4 * height)
@@ -183,6 +186,6 @@ def _marks(strip: Strip, angle: Column, name: str) -> None:
 
 
 def _stretches(mask: np.ndarray) -> list[tuple[int, int]]:
-    """Where runs of true values begin and end."""
+    """Return the beginnings and ends of runs of true values."""
     edges = np.flatnonzero(np.diff(np.pad(mask, 1).astype(int)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Pictures of densities: slices through a cell, and a page of them for each material."""
+"""Pictures of densities: slices through a cell, and one picture of slices for each material."""
 
 import re
 from pathlib import Path
@@ -17,18 +17,21 @@ from cmed_jax.data.query import Generator, Query, full_query
 from cmed_jax.evaluation import metrics
 
 LINEAR_PART = 60
-"""The colours of slices are linear up to the maximum over this, and logarithmic beyond."""
+"""The ratio of the maximum to the end of the linear colour scale of slices.
+
+The scale is logarithmic beyond that end.
+"""
 
 
 class Colours(NamedTuple):
-    """How values are coloured."""
+    """The colours of values: a colour map and a norm."""
 
     map: str
     norm: AsinhNorm
 
 
 class Plane(NamedTuple):
-    """A slice of a density, and what its equation and its axes are called."""
+    """A slice of a density, with its equation and the names of its axes."""
 
     equation: str
     across: str
@@ -43,17 +46,19 @@ def plot_materials(
     ssim: Float[np.ndarray, " n"],
     pictures: int,
 ) -> int:
-    """Draw materials at even distances from the best to the worst; names begin with the rank.
+    """Draw materials at even distances from the best to the worst.
+
+    The names of the files begin with the rank.
 
     Args:
-        folder: is made where it is missing.
-        generator: whose plain candidates are drawn.
+        folder: the folder of the pictures, which is created if it is missing.
+        generator: the model, of which the plain candidates are drawn.
         examples: the split.
-        ssim: of each material.
-        pictures: most materials to draw.
+        ssim: the SSIM of each material.
+        pictures: the largest number of materials to draw.
 
     Returns:
-        How many were drawn.
+        The number of materials drawn.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ranked = np.argsort(-ssim, kind="stable")
@@ -79,14 +84,14 @@ def plot_material(
     """Draw truth, prediction and difference of one material, and the pattern, into a picture.
 
     The slices pass through the densest voxel of the truth: a plane of constant z, and one along
-    the diagonal of x and y. All are on one scale, linear near zero and logarithmic beyond, so that
-    what lies between the atoms is seen beside the cores.
+    the diagonal of x and y. All are on one scale, linear near zero and logarithmic beyond, which
+    shows the density between the atoms as well as the cores.
 
     Args:
-        path: of the PNG to write.
+        path: the path of the PNG to write.
         examples: the split that holds the material.
-        row: its place there.
-        prediction: density, e/angstrom^3.
+        row: the row of the material in the split.
+        prediction: the predicted density, e/angstrom^3.
     """
     truth = examples.densities(np.array([row]))[0]
     prediction = np.asarray(prediction, np.float32)
@@ -105,10 +110,10 @@ def plot_material(
 def shared_colours(
     truth: Float[np.ndarray, "a b c"], prediction: Float[np.ndarray, "a b c"]
 ) -> tuple[Colours, Colours]:
-    """Return the colours of densities, and those of differences, that truth and prediction share.
+    """Return common colours for truth and prediction: those of densities and of differences.
 
-    Linear near zero and logarithmic beyond, so that what lies between the atoms is seen beside the
-    cores.
+    The scales are linear near zero and logarithmic beyond. They show the density between the atoms
+    as well as the cores.
     """
     top, bottom = max(truth.max(), prediction.max()), min(0, truth.min(), prediction.min())
     linear = top / LINEAR_PART
@@ -121,10 +126,11 @@ def shared_colours(
 def planes(
     volume: Float[np.ndarray, "a b c"], voxel: Integer[np.ndarray, "3"]
 ) -> tuple[Plane, Plane]:
-    """The planes of constant z and of constant y - x through a voxel.
+    """Return the planes of constant z and of constant y - x through a voxel.
 
-    The diagonal one meets the atoms at the centre of the cell and of its edges, and on its body
-    diagonal, where simple structures hold them; between the points of b it takes the nearest.
+    The diagonal plane contains the centre of the cell, the centres of edges, and the body diagonal,
+    which are the sites of atoms in simple structures. Between the points of b it takes the nearest
+    one.
     """
     shape, x = volume.shape, np.arange(len(volume))
     shift = (voxel[1] / shape[1] - voxel[0] / shape[0]) % 1
@@ -162,7 +168,7 @@ def _draw_slices(
 
 
 def _draw_plane(ax: Axes, plane: Plane, colours: Colours) -> None:
-    """Draw voxels as they are; index n, which is index 0 again, closes the cell."""
+    """Draw the voxels of a plane without smoothing; index n repeats index 0 and closes the cell."""
     half = 0.5 / len(plane.values)
     ax.imshow(
         np.pad(plane.values, (0, 1), mode="wrap").T,

@@ -1,8 +1,8 @@
-"""Strips: plots over two-theta that fill any width and are spread out along it, text apart.
+"""Strips: plots over two-theta that fill any width and can be magnified along the angles.
 
-The drawing stretches with the page while lines keep their width; ticks and labels are text of the
-page, so that they stay legible at every width. Strips of one stack share their axis and are
-scrolled together.
+The drawing stretches with the page, while its lines keep their width. Ticks and labels are text of
+the page and stay legible at every width. The strips of one stack share their axis and scroll
+together.
 """
 
 from collections.abc import Mapping
@@ -15,21 +15,21 @@ from matplotlib.ticker import MaxNLocator
 from cmed_jax.report.charts import Axis, Values
 
 ACROSS, UP = 20_000, 2_000
-"""Of a drawing, in its own units."""
+"""The size of a drawing, in its own units."""
 
 ZOOMS = (1, 2, 4, 8)
-"""By which a stack can be spread out."""
+"""The magnifications of a stack along the angles."""
 
 
 @dataclass
 class Strip:
-    """A drawing that grows mark by mark, in the order in which they are given.
+    """A drawing to which marks are added, the later ones on top.
 
     Attributes:
-        x: two-theta.
-        y: what is drawn over it.
-        height: on the page, pixels.
-        marks: what has been drawn.
+        x: the axis of two-theta.
+        y: the axis of the values over it.
+        height: the height on the page, pixels.
+        marks: the marks drawn so far.
     """
 
     x: Axis
@@ -38,7 +38,7 @@ class Strip:
     marks: list[str] = field(default_factory=list)
 
     def line(self, x: Values, y: Values, name: str) -> "Strip":
-        """Add a line through points, of a class of the style sheet."""
+        """Add a line through points, drawn in a class of the style sheet."""
         first, *rest = (f"{a} {b}" for a, b in zip(self._across(x), self._down(y), strict=True))
         self.marks.append(f'<path class="{name}" d="M{first}L{" ".join(rest)}"/>')
         return self
@@ -51,13 +51,13 @@ class Strip:
         return self
 
     def span(self, start: float, stop: float, name: str) -> "Strip":
-        """Add a ground of full height between two values of x."""
+        """Add a shaded band of full height between two values of x."""
         a, b = self._across([start, stop])
         self.marks.append(f'<rect class="{name}" x="{a}" width="{b - a}" height="{UP}"/>')
         return self
 
     def html(self, title: str) -> str:
-        """Return the strip; the title is read to those who cannot see it."""
+        """Return the strip; screen readers read its title."""
         rules = "".join(f"M0 {b}H{ACROSS}" for b in self._down(self.y.ticks))
         scale = "".join(
             f'<i style="bottom:{100 * place:.1f}%">{value:,.6g}</i>'
@@ -79,11 +79,11 @@ class Strip:
 
 
 def stack(name: str, strips: Mapping[str, Strip]) -> str:
-    """Return strips by their titles, above the axis that they share.
+    """Return a stack of strips above their common axis.
 
     Args:
-        name: of the stack, another than those of the page's other ones.
-        strips: from the top; all have the same axis of x.
+        name: the name of the stack, unique on the page.
+        strips: the strips by their titles, from the top; all have the same axis of x.
     """
     axis = next(iter(strips.values())).x
     fine = round_values(axis.low, axis.high, 40)
@@ -113,6 +113,6 @@ def angle_axis(low: float, high: float, label: str) -> Axis:
 
 
 def round_values(low: float, high: float, most: int) -> list[float]:
-    """Return at most so many round values from low to high, at even distances."""
+    """Return evenly spaced round values from low to high, with at most `most` intervals."""
     values = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
     return [float(x) for x in values if low <= x <= high]

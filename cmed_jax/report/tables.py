@@ -13,18 +13,19 @@ from cmed_jax.evaluation.results import OVERLAP, best_baseline
 from cmed_jax.evaluation.statistics import format_interval, standing
 
 TABLE_WIDTH = 110
-"""Columns that the table needs; a narrower terminal breaks its lines, and a file has them whole."""
+"""The number of columns of the table.
 
+A narrower terminal breaks its lines; output to a file has the full width.
+"""
 
 GROUPS_SHOWN = 15
-"""Space groups in the printed table; the results hold all of them."""
-
+"""The number of space groups in the printed table; the results hold all of them."""
 
 STYLE: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "collapse_padding": True}
 
 
 def print_report(results: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the table of the protocol, the plain figures by group, and the lead of the model."""
+    """Print the table of the protocol, the plain figures by group, and the model's lead."""
     console = console or Console()
     console.print(_headline(results))
     console.print(_by_group(results))
@@ -62,19 +63,19 @@ def _headline(results: Mapping[str, Any]) -> Table:
         for name, figures in results[kind].items():
             table.add_row(name, *_cells(figures["plain"]))
     if strangers := _without_prototype(results):
-        notes.append(f"substitution: no template for {strangers}, where nearest in both answers")
+        notes.append(f"substitution: no prototype for {strangers}, where nearest in both answers")
     notes.append(f"PSNR: {metrics.PSNR_CEILING:.1f} of a material whose answer is the truth itself")
     table.caption = "\n".join(notes)
     return table
 
 
 def _notes(results: Mapping[str, Any]) -> list[str]:
-    """What the rows of the model mean, and what its samples tell."""
+    """Return notes on the rows of the model, and the figures of its samples."""
     model, uncertainty, notes = results["model"], results["uncertainty"], []
     if results["ranking"]:
         joint = results["ranking"]["samples and baselines"]
         notes.append(
-            "chosen: by the pattern implied in the true cell, which a user must first find"
+            "chosen: by the pattern calculated in the true cell, which a user must first find"
         )
         notes.append(
             f"{joint['candidates']} are with the baselines, and for {joint['hits']:.0%} of the "
@@ -95,13 +96,13 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
 
 
 def _without_prototype(results: Mapping[str, Any]) -> int:
-    """How many materials are of an anonymous formula that no known crystal has."""
+    """Return the number of materials with an anonymous formula that no known crystal has."""
     groups = results["baselines"].get("substitution", {}).get("by_kin", {})
     return groups.get("none", {"materials": 0})["materials"]
 
 
 def _cells(figures: Mapping[str, Any]) -> list[str]:
-    """The columns of a row; blank where a figure is not known."""
+    """Return the columns of a row, blank where a figure is not known."""
     ssim = figures["ssim"]
     others = {"psnr": ".1f", "nmae": ".3f", "cosine": ".3f"}
     return [
@@ -113,7 +114,7 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _by_group(results: Mapping[str, Any]) -> Table:
-    """The model beside the best baseline, or the best baseline alone."""
+    """Return the table of the model and the best baseline by group, or of the baseline alone."""
     columns = {} if results["model"] is None else {"model": results["model"]}
     if results["baselines"]:
         best = best_baseline(results)
@@ -149,7 +150,7 @@ def _by_group(results: Mapping[str, Any]) -> Table:
 
 
 def _lead(results: Mapping[str, Any]) -> Table:
-    """How far the model is above the best baseline, where kin is near and where there is none."""
+    """Return the table of the model's lead over the best baseline, by training overlap."""
     best = best_baseline(results)
     table = Table(title=f"plain SSIM, model - {best}, paired", **STYLE)
     table.add_column(no_wrap=True)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Crystals made to explain a measured pattern."""

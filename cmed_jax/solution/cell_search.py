@@ -1,14 +1,15 @@
 """`find_cell`: the cell of a predicted density, from the lines of the measured pattern.
 
-A density in fractional coordinates has Fourier coefficients |F(hkl)|, whatever its cell is; a cell
-gives them their d. For cubic and trigonal lattices one or two numbers are free. They are guessed
-from pairs of measured lines and of the density's strong reflections (`cmed_jax.powder.indexing`),
-at several zero shifts; of the guesses under which implied and measured lines agree best the metric
-and the shift are refined, and they are judged once more, under narrower peaks.
+A density in fractional coordinates has Fourier coefficients |F(hkl)|, whatever its cell is. A cell
+gives each of them its d. Cubic lattices have one free parameter, and trigonal ones two. These
+parameters are guessed from pairs of measured lines and of the density's strong reflections
+(`cmed_jax.powder.indexing`), at several zero shifts. The guesses with the best agreement between
+calculated and measured lines are refined together with the shift. They are then assessed once more,
+under narrower peaks.
 
-The agreement is the cosine between both patterns, each line a Gaussian of the area sqrt(I): so
-neither the few strongest lines decide alone, nor does texture, which changes intensities but not
-where lines stand.
+The agreement is the cosine between both patterns, in which each line is a Gaussian of the area
+sqrt(I). With the square root the few strongest lines do not decide alone. It also reduces the
+effect of texture, which changes the intensities of lines but not their positions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,42 +39,41 @@ LatticeType = Literal["cubic P", "cubic I", "cubic F", "hexagonal P", "hexagonal
 LATTICE_TYPES: tuple[LatticeType, ...] = get_args(LatticeType)
 
 THERMAL = 1.0
-"""Isotropic B of a measured sample, angstrom^2: it stands for what is not known of its atoms."""
+"""The isotropic B assumed for a measured sample, angstrom^2, as that of its atoms is unknown."""
 MODES = 16
-"""Reflections with indices beyond this are not asked."""
+"""The largest index of the reflections that are used."""
 WEAK = 1e-4
-"""Reflections below this share of the strongest are not guessed with."""
+"""The least |F|^2 of the reflections that guesses are made from, as a share of the strongest."""
 GUESSED = 6
-"""Lines that guesses are made of: the strongest of the measured ones."""
+"""The number of measured lines, the strongest ones, that guesses are made from."""
 FORMS = {"cubic": 24, "hexagonal": 24}
-"""And of the density's, with small indices."""
+"""The number of the density's reflections, those of small indices, that guesses are made from."""
 ZEROS = (-0.2, -0.1, 0.0, 0.1, 0.2)
-"""Zero shifts that cells are guessed at, degrees, where none is known."""
+"""The zero shifts at which cells are guessed, degrees, where the shift is not known."""
 LONGEST = 45.0
-"""Longest cell edge that is tried, angstrom."""
+"""The longest cell edge that is tried, angstrom."""
 JUDGED = 100
-"""Reflections that guesses are judged by."""
+"""The number of reflections, the strongest ones, that guesses are assessed with."""
 COARSE, FINE = 0.15, 0.05
-"""Standard deviations of the Gaussians that lines are compared under, degrees."""
+"""The standard deviations of the Gaussians in the first and in the final comparison, degrees."""
 REFINED = 24
-"""Guesses of each lattice type that are refined."""
+"""The number of guesses of each lattice type that are refined."""
 LISTED = 5
-"""Candidates of each lattice type that are returned."""
+"""The number of candidates of each lattice type that are returned."""
 ALIKE = 0.004
-"""Metrics that differ by this share are one cell."""
+"""Metrics that differ by less than this share count as one cell."""
 FREEDOM = 0.01
-"""By so much the merit has to rise for each further number that is free in a lattice."""
+"""The penalty in the ranking, in units of the merit, for each free parameter of a lattice."""
 UNUSUAL = 0.1
-"""And by so much for a volume that is larger or smaller than the usual one by a factor e."""
+"""The penalty for a volume that differs from the usual one by a factor e, in the same units."""
 FREE_NUMBERS = {
     "cubic": 1, "hexagonal": 2, "tetragonal": 2, "orthorhombic": 3, "monoclinic": 4, "triclinic": 6,
 }  # fmt: skip
-"""Of the lattices of each type."""
+"""The number of free parameters of the lattices of each type."""
 SYMMETRIC = 5
-"""Reflections with indices up to this are compared with their equivalents."""
+"""The largest index of the reflections that are compared with their equivalents."""
 CHUNK = 512
-"""Guesses that are judged at once, which bounds the memory."""
-
+"""The number of guesses that are assessed at once, which limits the memory."""
 
 _CYCLE = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
 _THREEFOLD = np.array([[0, -1, 0], [1, -1, 0], [0, 0, 1]])
@@ -82,7 +82,7 @@ LAUE = {
     "cubic": [np.linalg.matrix_power(_CYCLE, k) @ two for k in range(3) for two in _TWOFOLD],
     "hexagonal": [np.linalg.matrix_power(_THREEFOLD, k) for k in range(3)],
 }
-"""Rotations of m-3 and -3 by which (h k l) is multiplied from the right; Friedel's law adds -1."""
+"""The rotations of m-3 and -3 that multiply (h k l) from the right; Friedel's law adds -1."""
 
 
 class CellCandidate(NamedTuple):
@@ -92,12 +92,13 @@ class CellCandidate(NamedTuple):
         lattice_type: such as "cubic F", "hexagonal R" or "monoclinic C".
         parameters: a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell.
         lattice: rows a, b, c, angstrom, of the primitive cell, which the density fills.
-        merit: figure of merit, 0 to 1: how well implied and measured lines agree, times how well
-            the density has the symmetry of the lattice type.
-        shift: zero shift, with which they do.
-        origin: what implies the lines: the density, or a known crystal.
-        relative_volume: its volume over what the atoms in it usually take up, of a density those of
-            whole formula units (`cmed_jax.crystal.atomic_volumes`); 1 where that is not known.
+        merit: the figure of merit, 0 to 1: the agreement of calculated and measured lines, times
+            the degree to which the density has the symmetry of the lattice type.
+        shift: the zero shift of that agreement.
+        origin: the source of the calculated lines: the density, or a known crystal.
+        relative_volume: the volume of the cell over the usual volume of the atoms in it
+            (`cmed_jax.crystal.atomic_volumes`); the atoms of a density are those of whole formula
+            units. 1 where the usual volume is not known.
     """
 
     lattice_type: str
@@ -110,13 +111,13 @@ class CellCandidate(NamedTuple):
 
 
 class Reflections(NamedTuple):
-    """Lines of a lattice type: their forms, and |F|^2 of all reflections of a form together."""
+    """Lines of a lattice type: their quadratic forms, and |F|^2 summed over their reflections."""
 
     forms: Float[np.ndarray, "m p"]
     squared: Float[np.ndarray, " m"]
 
     def strongest(self, number: int) -> "Reflections":
-        """Return the lines that are likely to be the strongest of a pattern."""
+        """Return the lines that are likely to be the strongest ones of a pattern."""
         # The Lorentz-polarization factor falls like 1 / s^2 at first.
         order = np.argsort(-self.squared / self.forms.sum(axis=1), kind="stable")[:number]
         return Reflections(self.forms[order], self.squared[order])
@@ -128,23 +129,26 @@ def find_cell(
     lattice_types: Sequence[LatticeType] = LATTICE_TYPES,
     b_factor: float = B_FACTOR,
 ) -> tuple[CellCandidate, ...]:
-    """Return the cells in which a density implies the measured lines, the best first.
+    """Return the cells in which the lines calculated from a density match measured lines.
+
+    The best cell comes first.
 
     Args:
-        density: in any unit, of the primitive cell.
-        lines: as measured.
-        lattice_types: that are tried in turn.
-        b_factor: isotropic B of the density, angstrom^2.
+        density: the density in the primitive cell, in any unit.
+        lines: the measured lines.
+        lattice_types: the lattice types that are tried.
+        b_factor: the isotropic B of the density, angstrom^2.
     """
     found = [cell for each in lattice_types for cell in _cells(density, lines, each, b_factor)]
     return best_cells_first(found)
 
 
 def best_cells_first(cells: Iterable[CellCandidate]) -> tuple[CellCandidate, ...]:
-    """Return cells by their merit, less for free numbers and for unusual room.
+    """Return cells ranked by merit less the penalty of `ranking_penalty`, the best first.
 
-    Every cubic lattice is a rhombohedral one as well, which fits by its two numbers; and ions with
-    equally many electrons, as in KCl, look like a lattice of half the edge, which has no room.
+    Both parts of the penalty prevent wrong choices. Every cubic lattice is also a rhombohedral one,
+    and the rhombohedral one fits at least as well with its two parameters. Ions with equal numbers
+    of electrons, as in KCl, look like a lattice of half the edge, which is too small for the atoms.
     """
     return tuple(
         sorted(
@@ -155,11 +159,13 @@ def best_cells_first(cells: Iterable[CellCandidate]) -> tuple[CellCandidate, ...
 
 
 def ranking_penalty(lattice_type: str, relative_volume: float) -> float:
-    """Return by how much the merit of a cell has to be above that of another to go before it.
+    """Return the penalty that is subtracted from the merit of a cell in the ranking.
+
+    The penalty grows with the number of free parameters and with the deviation of the volume.
 
     Args:
-        lattice_type: of the cell.
-        relative_volume: its volume over the usual.
+        lattice_type: the lattice type of the cell.
+        relative_volume: the volume of the cell over the usual volume of its atoms.
     """
     return FREEDOM * FREE_NUMBERS[lattice_type.split()[0]] + UNUSUAL * abs(
         float(np.log(relative_volume))
@@ -167,7 +173,7 @@ def ranking_penalty(lattice_type: str, relative_volume: float) -> float:
 
 
 def lattice_types_of(space_groups: Iterable[int]) -> tuple[LatticeType, ...]:
-    """Return the lattice types, of those that can be sought, that space groups have."""
+    """Return those of `LATTICE_TYPES` that belong to any of the space groups."""
     found = {lattice_type_of(number) for number in space_groups}
     return tuple(each for each in LATTICE_TYPES if each in found)
 
@@ -191,10 +197,10 @@ def density_reflections(
 
 
 def symmetry_of(density: Float[Array | np.ndarray, "a b c"], lattice_type: LatticeType) -> float:
-    """Return how well a density has the least symmetry of a lattice type, 0 to 1.
+    """Return the degree to which a density has the lowest symmetry of a lattice type, 0 to 1.
 
-    The share of the amplitudes |F| that is left when they are averaged over the Laue class, m-3 of
-    cubic and -3 of trigonal crystals; a projection, so that 1 is perfect.
+    The degree is the share of the amplitudes |F| that remains after averaging over the Laue class:
+    m-3 for cubic and -3 for trigonal crystals. The average is a projection, and so 1 is perfect.
     """
     axes, centring = _axes_and_centring(lattice_type)
     factors = np.asarray(structure_factors(density))
@@ -259,7 +265,7 @@ def _cells(
 def _guesses(
     axes: Axes, calculated: Reflections, lines: MeasuredLines
 ) -> tuple[Float[np.ndarray, "t p"], Float[np.ndarray, "t 2"]]:
-    """Return metrics under which some strong lines are some low reflections, and their shifts."""
+    """Return guessed metrics and shifts, which assign low reflections to some strong lines."""
     present = calculated.squared > WEAK * calculated.squared.max()
     forms = calculated.forms[present]
     low = forms[np.argsort(forms.sum(axis=1), kind="stable")[: FORMS[axes]]]
@@ -282,7 +288,7 @@ def agreement(
     b_factor: float,
     width: float,
 ) -> Float[np.ndarray, " t"]:
-    """Return the cosine between implied and measured lines as Gaussians of the area sqrt(I)."""
+    """Return the cosine between calculated and measured lines, as Gaussians of area sqrt(I)."""
     angle, height = _calculated_lines(metrics, shifts, calculated, lines, b_factor)
     measured = np.sqrt(lines.area)
     grid = np.arange(lines.start - 1, lines.stop + 1, width / 4)
@@ -294,7 +300,7 @@ def agreement(
     order = np.argsort(angle, axis=1)
     angle, height = (np.take_along_axis(x, order, axis=1) for x in (angle, height))
     length = (height**2).sum(axis=1)
-    for k in range(1, 8):  # neighbours that overlap
+    for k in range(1, 8):  # neighbouring lines that overlap
         close = _overlap(angle[:, k:] - angle[:, :-k], width)
         length += 2 * (height[:, k:] * height[:, :-k] * close).sum(axis=1)
     return across / np.sqrt(np.maximum(length, 1e-30) * (measured @ own @ measured))
@@ -307,7 +313,7 @@ def _calculated_lines(
     lines: MeasuredLines,
     b_factor: float,
 ) -> tuple[Float[np.ndarray, "t m"], Float[np.ndarray, "t m"]]:
-    """Return two-theta as it would be measured, and the root of the intensity, of all lines."""
+    """Return the measured two-theta, and the root of the intensity, of all calculated lines."""
     squared = metrics @ calculated.forms.T
     angle = two_theta_or_far(squared, lines.wavelength)
     inside = angle < 179
@@ -322,7 +328,7 @@ def _calculated_lines(
 
 
 def _overlap(gap: Float[np.ndarray, "*k"], width: float) -> Float[np.ndarray, "*k"]:
-    """Return the cosine between two Gaussians of one width."""
+    """Return the cosine between two Gaussians of equal width at a distance."""
     return np.exp(-((gap / width) ** 2) / 4)
 
 
@@ -333,7 +339,7 @@ def _refined(
     lines: MeasuredLines,
     b_factor: float,
 ) -> Indexed:
-    """Return the metric and the zero shift that fit best, by the lines that count there."""
+    """Return the metric and the zero shift, refined with the stronger calculated lines."""
     _, height = _calculated_lines(metric[None], shift[None], calculated, lines, b_factor)
     counting = height[0] > 0.05 * height[0].max()
     return refine(metric, calculated.forms[counting], lines.angle, lines.wavelength, Shift(*shift))

@@ -1,29 +1,29 @@
-"""How far patterns and compositions are from those of known crystals.
+"""The distances of patterns and compositions from those of known crystals.
 
 composition
-    half the L1 distance of the atom fractions: the share of the atoms that would have to change.
+    Half the L1 distance of the atom fractions: the share of the atoms that would have to change.
 pattern
-    1 - cosine of the two patterns, each broadened by a Gaussian of 2.5 bins (sigma), so that peaks
-    a few bins apart, from a cell that differs by a percent, still meet.
+    1 - cosine of the two patterns, each broadened by a Gaussian of 2.5 bins (sigma). Peaks a few
+    bins apart, as in cells that differ by a percent, still overlap after the broadening.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-import scipy  # its parts are imported on first use  # its parts are imported on first use
+import scipy  # its parts are imported on first use
 from jaxtyping import ArrayLike, Float
 
 BROADENING = 2.5
-"""Standard deviation of the Gaussian that patterns are compared under, in bins."""
+"""The standard deviation of the Gaussian that broadens patterns for the comparison, in bins."""
 
 Distance = Callable[[ArrayLike], Float[np.ndarray, "queries known"]]
 
 
 def composition_distance(known: Float[np.ndarray, "n 119"]) -> Distance:
-    """Return the distance of compositions from the known ones, 0 to 1.
+    """Return a function that gives the distances of compositions from the known ones, 0 to 1.
 
-    Elements without ratios (ones) are taken as equal fractions; a composition that is not known
-    (zeros) is at the same distance from all.
+    Elements without ratios (ones) count as equal fractions. An unknown composition (zeros) has the
+    same distance from all.
     """
     fractions = _fractions(known)
     return lambda composition: (
@@ -32,7 +32,10 @@ def composition_distance(known: Float[np.ndarray, "n 119"]) -> Distance:
 
 
 def pattern_distance(known: Float[np.ndarray, "n 1024"]) -> Distance:
-    """Return the distance of patterns from the known ones, 0 to 1; 1 from a pattern of zeros."""
+    """Return a function that gives the distances of patterns from the known ones, 0 to 1.
+
+    A pattern of zeros has distance 1 from all.
+    """
     broadened = _broadened(known)
     return lambda pattern: 1 - _broadened(pattern) @ broadened.T
 
@@ -44,7 +47,7 @@ def _fractions(composition: ArrayLike) -> Float[np.ndarray, "n 119"]:
 
 
 def _broadened(pattern: ArrayLike) -> Float[np.ndarray, "n 1024"]:
-    """Patterns with peaks as wide as a match may be off, each of unit length."""
+    """Return patterns of unit length, with peaks broadened by `BROADENING`."""
     smooth = scipy.ndimage.gaussian_filter1d(
         np.asarray(pattern, np.float32), BROADENING, mode="constant"
     )

@@ -1,4 +1,4 @@
-"""Patterns over ln s, in which a scale of the cell is a shift."""
+"""Patterns over ln s, where scaling the cell shifts the pattern."""
 
 from collections.abc import Sequence
 
@@ -15,34 +15,37 @@ from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, lorentz_polarization, s_
 from cmed_jax.physics.reflections import reflections_of
 
 REACH = 0.4
-"""Largest change of the cell's edges in one fit, as |ln scale|."""
-
+"""The largest change of the cell's edges in one fit, as |ln scale|."""
 
 STEP = 0.002
-"""Of the grid of ln s, and so of the scales; a bin at two-theta = 90 degrees is as wide."""
+"""The step of the grid of ln s, and so of the scales.
 
+A bin of the network's grid at two-theta = 90 degrees is as wide.
+"""
 
 S_MIN = 0.05
-"""Where the grid of ln s begins, 1/angstrom: no line of a cell under 20 angstrom lies below."""
+"""The value of s at which the grid of ln s begins, 1/angstrom.
 
+Cells with edges under 20 angstrom have no line below it.
+"""
 
 STEPS = round(np.log(S_MAX / S_MIN) / STEP) + 1
-"""Of the grid, up to `S_MAX`."""
-
+"""The number of steps of the grid up to `S_MAX`."""
 
 WIDTH = 2.0
-"""Standard deviation of the Gaussian that profiles are compared under, in steps."""
-
+"""The standard deviation of the Gaussian that broadens profiles for the comparison, in steps."""
 
 LEAST_SEEN = 0.01
-"""Share of a profile's squared length that cannot be left unmeasured for a chance agreement."""
+"""The least share of a profile's squared length that the agreement is divided by.
 
+The limit prevents chance agreements of profiles that are mostly in the unmeasured range.
+"""
 
 Profile = Float[np.ndarray, " m"]
 
 
 def lines_of(crystals: Sequence[Material]) -> list[Float[np.ndarray, "_ 2"]]:
-    """Return s and |F|^2 of the lines of crystals in their canonical cells."""
+    """Return s (1/angstrom) and |F|^2 of the lines of crystals in their canonical cells."""
     atoms = [Crystal.of(each.lattice, each.numbers, each.frac_coords) for each in crystals]
     laue = [space_group(each.space_group).laue for each in crystals]
     return reflections_of(atoms, s_max=S_MAX, table="pymatgen", laue=laue, threads=1)
@@ -54,13 +57,13 @@ def fit_scales(
     """Return the scale of the cell at which each profile agrees best, and the cosine there.
 
     Args:
-        profiles: of unit length, over the grid of ln s.
-        target: of the pattern that they are to agree with.
-        measured: 1 where the pattern was measured, else 0: what lies elsewhere does not count. None
-            where all of it was.
+        profiles: the profiles of the crystals over the grid of ln s, each of unit length.
+        target: the profile of the given pattern.
+        measured: 1 on the measured part of the grid, else 0; the rest does not count. None if all
+            of it was measured.
     """
     reach = round(REACH / STEP)
-    # Row k is the target moved down by k - reach steps: where a cell grows, its lines move down.
+    # Row k is the target moved down by k - reach steps: as a cell grows, its lines move down.
     moved = sliding_window_view(np.pad(target, reach), len(target))
     agreement = profiles @ moved.T
     if measured is not None:
@@ -75,7 +78,7 @@ def fit_scales(
 
 
 def profile_of_pattern(pattern: Float[np.ndarray, "1024"]) -> Profile:
-    """Return |F|^2 over ln s of the sticks of a pattern."""
+    """Return the profile over ln s of the sticks of a pattern."""
     peaks = np.flatnonzero(pattern)
     angle = (peaks + 0.5) * 180 / BINS
     intensity = pattern[peaks] / lorentz_polarization(angle)
@@ -83,10 +86,11 @@ def profile_of_pattern(pattern: Float[np.ndarray, "1024"]) -> Profile:
 
 
 def profile_of_lines(s: Float[np.ndarray, " k"], intensity: Float[np.ndarray, " k"]) -> Profile:
-    """Return lines as peaks on the grid of ln s, of unit length together.
+    """Return lines as peaks on the grid of ln s, normalized to unit length.
 
-    A peak is |F| / s high: the root of |F|^2 times what the Lorentz-polarization factor is at small
-    angles. So neither the strongest lines decide alone nor the crowd at large s.
+    The height of a peak is |F| / s: the root of |F|^2 times the Lorentz-polarization factor at
+    small angles. With this height neither the strongest lines nor the many lines at large s decide
+    alone.
     """
     steps = profile_steps(s)
     inside = (steps >= 0) & (steps < STEPS)
@@ -96,5 +100,5 @@ def profile_of_lines(s: Float[np.ndarray, " k"], intensity: Float[np.ndarray, " 
 
 
 def profile_steps(s: Float[np.ndarray, " k"]) -> Integer[np.ndarray, " k"]:
-    """Return the places of lines on the grid of ln s."""
+    """Return the indices of lines on the grid of ln s."""
     return np.rint(np.log(s / S_MIN) / STEP).astype(int)

@@ -1,4 +1,4 @@
-"""Prototypes: known crystals whose places other elements take."""
+"""Prototypes: known crystals in which other elements are put on the sites."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -23,32 +23,35 @@ from cmed_jax.solution.profiles import (
 from cmed_jax.solution.site_assignments import partial_site_assignments
 
 TRIED_OF_KIND = 3
-"""Most templates that are tried of those that differ in elements and size alone."""
-
+"""The largest number of prototypes tried among those that differ only in elements and size."""
 
 ALIKE = 0.02
-"""Coordinates, and cells of unit volume, that round to the same multiples of this are alike."""
+"""The rounding step of coordinates, and of the edges of cells of unit volume.
 
+Values that round to the same multiple count as alike.
+"""
 
 _BIAS = 0.5 + 1 / 24
-"""Of that rounding: its boundaries keep away from multiples of 1/24, where many atoms are."""
+"""The offset of that rounding.
 
+It keeps the boundaries away from multiples of 1/24, which are the coordinates of many atoms.
+"""
 
 NONE = np.zeros(0, int)
-"""Of the templates are withheld."""
+"""The rows of no prototype: the default of the prototypes that are passed over."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prototypes:
-    """Training crystals, and what choosing among them takes.
+    """Training crystals, and the data needed to choose among them.
 
     Attributes:
         crystals: the crystals.
-        formulas: the anonymous formula of each.
-        elements: how many each is made of.
-        profiles: the pattern of each over ln s, of unit length.
-        kinds: equal where crystals differ in elements and size alone.
-        recipe: how the dataset makes a density from a crystal.
+        formulas: the anonymous formula of each crystal.
+        elements: the number of elements of each crystal.
+        profiles: the pattern of each crystal over ln s, of unit length.
+        kinds: the kind of each crystal, equal where crystals differ only in elements and size.
+        recipe: the dataset's recipe for the density of a crystal.
     """
 
     crystals: Sequence[Material]
@@ -59,11 +62,11 @@ class Prototypes:
     recipe: Recipe
 
     @classmethod
-    def of(cls, training: Examples, crystals: Sequence[Material], recipe: Recipe) -> "Templates":
+    def of(cls, training: Examples, crystals: Sequence[Material], recipe: Recipe) -> "Prototypes":
         """Prepare the crystals of a training split.
 
         Raises:
-            ValueError: if they are not those of the training split, row by row.
+            ValueError: if the crystals are not those of the training split, row by row.
         """
         if [crystal.material_id for crystal in crystals] != training.material_id.tolist():
             raise ValueError(
@@ -74,11 +77,11 @@ class Prototypes:
         return cls._of(crystals, profiles, recipe)
 
     @classmethod
-    def of_crystals(cls, crystals: Sequence[Material], recipe: Recipe) -> "Templates":
-        """Prepare any crystals in their canonical cells; their patterns are simulated.
+    def of_crystals(cls, crystals: Sequence[Material], recipe: Recipe) -> "Prototypes":
+        """Prepare any crystals in their canonical cells, with simulated patterns.
 
         Raises:
-            ValueError: if there are none.
+            ValueError: if there are no crystals.
         """
         if not crystals:
             raise ValueError("there are no crystals to begin from; give at least one")
@@ -88,7 +91,7 @@ class Prototypes:
     @classmethod
     def _of(
         cls, crystals: Sequence[Material], profiles: Sequence[Profile], recipe: Recipe
-    ) -> "Templates":
+    ) -> "Prototypes":
         compositions = [composition_vector(crystal.numbers) for crystal in crystals]
         return cls(
             crystals,
@@ -106,9 +109,15 @@ class Prototypes:
         knowledge: Knowledge = Knowledge.FULL,
         without: Integer[np.ndarray, " w"] = NONE,
     ) -> Iterator[Material]:
-        """Yield the templates with the elements of a composition, the best agreement first.
+        """Yield the prototypes with the elements of a composition, the best agreement first.
 
-        They are in their canonical cells. Those of the rows in `without` are passed over.
+        The crystals are in their canonical cells.
+
+        Args:
+            composition: the known part of the composition.
+            target: the profile of the given pattern.
+            knowledge: how much of the composition is known.
+            without: the rows of prototypes that are passed over.
         """
         rows = np.setdiff1d(self._rows(composition, knowledge), without)
         scales, agreements = fit_scales(self.profiles[rows], target)
@@ -126,7 +135,7 @@ class Prototypes:
     def _rows(
         self, composition: Float[np.ndarray, "119"], knowledge: Knowledge
     ) -> Integer[np.ndarray, " k"]:
-        """Return the templates that what is known of a composition may describe."""
+        """Return the rows of the prototypes that agree with the known part of a composition."""
         if knowledge == Knowledge.FULL:
             return np.flatnonzero(self.formulas == anonymous_formula(composition))
         if knowledge == Knowledge.NONE:
@@ -136,13 +145,13 @@ class Prototypes:
 
 
 def canonical_crystals(materials: Iterable[Material | Refusal]) -> Iterator[Material]:
-    """Yield the materials that can be templates, in their canonical cells."""
+    """Yield the materials that can serve as prototypes, in their canonical cells."""
     for material in materials:
         if isinstance(material, Refusal):
             continue
         try:
             crystal = canonical_cell(material)
-        except ValueError:  # atoms coincide: it lends itself to no other crystal
+        except ValueError:  # atoms coincide: no prototype for other crystals
             continue
         if np.prod(np.linalg.norm(crystal.lattice, axis=1)) <= MAX_EDGES:  # else too oblique
             yield crystal
@@ -160,7 +169,10 @@ def _distinct(crystals: Iterable[Material]) -> Iterator[Material]:
 
 
 def crystal_kind(crystal: Material) -> Hashable:
-    """Return what crystals in canonical cells have in common that differ in elements and size."""
+    """Return a key that is equal for crystals that differ only in elements and size.
+
+    The crystals are in their canonical cells.
+    """
     _, first, place = np.unique(crystal.numbers, return_index=True, return_inverse=True)
     labels = np.argsort(np.argsort(first))[place]  # elements by their first atom
     cell = crystal.lattice / np.cbrt(crystal.volume)
@@ -169,7 +181,10 @@ def crystal_kind(crystal: Material) -> Hashable:
 
 
 def crystal_identity(crystal: Material) -> Hashable:
-    """Return what crystals in canonical cells have in common that differ in size alone."""
+    """Return a key that is equal for crystals that differ only in size.
+
+    The crystals are in their canonical cells.
+    """
     return crystal_kind(crystal), crystal.numbers.tobytes()
 
 
@@ -180,12 +195,12 @@ def _multiples(values: Float[np.ndarray, "n 3"]) -> Integer[np.ndarray, "n 3"]:
 def prototypes_of(
     known: Iterable[Material | Refusal], formula: str | None, recipe: Recipe
 ) -> Prototypes | None:
-    """Return the crystals as templates; None where there is none.
+    """Return known crystals as prototypes; None where there is none.
 
     Args:
         known: crystals in any cells.
-        formula: anonymous formula of those that are taken, such as "AB2"; None takes all.
-        recipe: how densities are made from crystals.
+        formula: the anonymous formula of the crystals to take, such as "AB2"; None takes all.
+        recipe: the recipe for the density of a crystal.
     """
     usable = (material for material in known if isinstance(material, Material))
     alike = (

@@ -1,14 +1,15 @@
-"""Refinement: a crystal that nearly explains a pattern is moved until it explains it best.
+"""Refinement: the cell and the coordinates of a crystal are fitted to a pattern.
 
-What the space group leaves free of the cell and of the atoms' places follows the pattern by damped
-least squares (Levenberg and Marquardt), as in the method of Rietveld (J. Appl. Cryst. 2, 65, 1969;
-Young, The Rietveld Method, 1993, chapter 1). The pattern is the record's: ideal sticks in 1,024
-bins, of which the strongest line of each bin is kept. Both patterns are brought to |F|^2, smeared
-by a temperature factor, and broadened, so that lines a bin apart still meet. The first rounds smear
-so much that atoms half an angstrom away still find their places; the last ones hardly at all.
+The cell parameters and coordinates that the space group leaves free are refined by damped least
+squares (Levenberg and Marquardt), as in the method of Rietveld (J. Appl. Cryst. 2, 65, 1969; Young,
+The Rietveld Method, 1993, chapter 1). The pattern is that of a record: ideal sticks in 1,024 bins,
+with the strongest line of each bin. Both patterns are converted to |F|^2 and smeared by a
+temperature factor. They are then broadened, and so lines a bin apart still overlap. The first
+rounds smear so much that atoms half an angstrom away still find their places; the last rounds
+hardly smear.
 
-NumPy instead of JAX: crystals differ in their numbers of lines, atoms and free numbers, and one
-refinement takes less time than one compilation. The derivatives are the analytic ones.
+The code uses NumPy instead of JAX. Crystals differ in their numbers of lines, atoms and free
+parameters, and one refinement takes less time than one compilation. The derivatives are analytic.
 """
 
 from collections import deque
@@ -34,36 +35,45 @@ from cmed_jax.physics.patterns import (
 from cmed_jax.physics.reflections import COINCIDENCE, unique_reflections
 
 S_REFINED = 1.8
-"""Largest s of the lines that are compared, 1/angstrom: two-theta = 80 degrees of Mo K-alpha."""
+"""The largest s of the compared lines, 1/angstrom: two-theta = 80 degrees of Mo K-alpha."""
 
 BEYOND = 1.5 * S_REFINED
-"""Lines that a trial moves out of sight stand here, 1/angstrom, below two-theta = 180 degrees."""
+"""The value of s to which lines are limited that a trial moves further out, 1/angstrom.
+
+It is below two-theta = 180 degrees.
+"""
 
 VOLUMES = 1.02
-"""Lines so much beyond `S_REFINED` can come into reach while the cell changes."""
+"""The factor on `S_REFINED` up to which reflections are computed.
+
+They can move into the compared range as the cell changes.
+"""
 
 SCHEDULE = ((6.0, 4.0, 8), (2.0, 2.0, 6), (1.0, 1.2, 8))
-"""Rounds: B of the smearing, angstrom^2, the standard deviation of the Gaussian that both patterns
-are broadened by, in bins, and the most steps that are taken."""
+"""The rounds: the B of the smearing, angstrom^2; the standard deviation of the Gaussian that
+broadens both patterns, in bins; and the largest number of steps."""
 
 FLOOR = 0.01
-"""Added to all intensities before they weigh, as a share of the strongest: a background."""
+"""A constant background in the weights, as a share of the strongest intensity."""
 
 CELL_CHANGES = (0.4, 0.2, 0.1, 0.05)
-"""That are tried, by how much the pattern should change, as a share of it."""
+"""The changes of the cell that are tried, as the expected relative change of the pattern."""
 
 LARGEST_CHANGE = 0.01
-"""Of the metric, as a share of it, where the pattern hardly depends on the cell."""
+"""The largest relative change of the metric, where the pattern hardly depends on the cell."""
 
 FARTHEST = 0.3
-"""No atom moves by more than this in one step, angstrom."""
+"""The largest movement of an atom in one step, angstrom."""
 
 HOPELESS = 0.25
-"""A residual above this after a round ends the refinement. Of 178 crystals that ended below 0.1,
-of 80 validation materials of the benchmark, none had more than 0.122 after the first."""
+"""The residual after a round above which the refinement ends.
+
+For 80 validation materials of the benchmark, 178 crystals ended below 0.1. After the first round
+none of these had a residual above 0.122.
+"""
 
 SETTLED = 1e-4
-"""Steps that lower the residual by less end the rounds."""
+"""The least decrease of the residual in a step; a smaller one ends the round."""
 
 _FIRST_DAMPING, _HARDER, _SOFTER, _TRIES = 1e-2, 8.0, 4.0, 4
 
@@ -74,9 +84,11 @@ _FACTOR = lorentz_polarization(_ANGLES)
 
 
 class Refined(NamedTuple):
-    """A crystal, and what is left between its pattern and the given one.
+    """A refined crystal, and the residual between its pattern and the given one.
 
-    residual: weighted profile R factor, 0 to 1.
+    Attributes:
+        crystal: the refined crystal.
+        residual: the weighted profile R factor, 0 to 1.
     """
 
     crystal: Material
@@ -90,20 +102,20 @@ def refine(
 ) -> Refined:
     """Return the crystal with the cell and the coordinates that explain a pattern best.
 
-    The space group stays, and so does the origin. It is a local search: atoms that start more than
+    The space group and the origin stay as they are. The search is local: atoms that start more than
     about half an angstrom away may end elsewhere, with a large residual.
 
     Args:
-        crystal: in its canonical cell.
-        pattern: as the record holds it.
-        coverage: 1 in the bins that were measured, 0 in those that were not, which do not count;
-            None where all of them were.
+        crystal: the crystal in its canonical cell.
+        pattern: the pattern in the form of a record.
+        coverage: 1 in the bins that were measured and 0 in the others, which do not count; None
+            if all bins were measured.
 
     Raises:
-        ValueError: the pattern has no line in the range that is compared.
+        ValueError: if the pattern has no line in the compared range.
     """
     coverage = np.ones(BINS) if coverage is None else coverage
-    pattern = pattern * coverage  # nor may what stands there reach its neighbours when broadened
+    pattern = pattern * coverage  # unmeasured bins must not be broadened into others
     if not pattern[:_USED].any():
         raise ValueError(
             f"the pattern has no line below {_ANGLES[-1]:.0f} degrees that a crystal could follow"
@@ -123,11 +135,15 @@ def refine(
 
 
 class _View(NamedTuple):
-    """A pattern as one round sees it.
+    """A pattern in the form that one round compares.
 
-    target: the smeared and broadened pattern. root: of the weight of each bin, 0 where nothing was
-    measured. b_factor: of the smearing. broaden, shift: matrices that turn sticks into their
-    broadened pattern, and into its change as they move up by a bin.
+    Attributes:
+        target: the smeared and broadened pattern.
+        root: the square root of the weight of each bin, 0 where nothing was measured.
+        b_factor: the B of the smearing, angstrom^2.
+        broaden: the matrix that converts sticks to their broadened pattern.
+        shift: the matrix that converts sticks to the change of that pattern per bin of upward
+            movement.
     """
 
     target: Float[np.ndarray, " bins"]
@@ -152,13 +168,13 @@ class _View(NamedTuple):
 
     @property
     def length(self) -> float:
-        """Of the weighted target."""
+        """The norm of the weighted target."""
         return float(np.linalg.norm(self.root * self.target))
 
     def compare(
         self, lines: "_Lines"
     ) -> tuple[float, Float[np.ndarray, " bins"], float, Float[np.ndarray, " bins"]]:
-        """Return the residual, what is left in each bin, the best scale, and the pattern."""
+        """Return the residual, the weighted difference in each bin, the scale, and the pattern."""
         sticks = np.bincount(lines.place[lines.kept], lines.squared[lines.kept], _USED)
         pattern = self.broaden @ sticks
         weighted = self.root * pattern
@@ -175,9 +191,17 @@ def _broadening(width: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Model(NamedTuple):
-    """The patterns of a crystal whose cell and coordinates may change.
+    """A crystal with variable cell and coordinates, and its patterns.
 
-    species: its elements. of_species: 1 where an atom is of an element.
+    Attributes:
+        crystal: the crystal before the refinement.
+        metric: its reciprocal metric.
+        metrics: the changes of the metric that the space group leaves free.
+        shifts: the changes of the coordinates that the space group leaves free.
+        hkl: the indices of the unique reflections.
+        multiplicity: the multiplicities of these reflections.
+        species: the elements of the crystal.
+        of_species: 1 where an atom is of an element, else 0.
     """
 
     crystal: Material
@@ -224,13 +248,13 @@ class _Model(NamedTuple):
         return replace(self.crystal, lattice=lattice, frac_coords=self.coords_at(values) % 1.0)
 
     def waves_at(self, values: Float[np.ndarray, " f"]) -> "_Waves":
-        """Return cos and sin of 2 pi h.x; in float32, which is many times faster."""
+        """Return the cosine and sine of 2 pi h.x, in float32, which is many times faster."""
         turns = self.hkl @ self.coords_at(values).T
         angles = (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
         return _Waves(np.cos(angles), np.sin(angles))
 
     def lines_at(self, values: Float[np.ndarray, " f"], view: _View, waves: "_Waves") -> "_Lines":
-        """Return the reflections of the cell, given the waves of the coordinates."""
+        """Return the reflections of the cell at some values, given the waves of the coordinates."""
         s = np.sqrt(np.einsum("mi,ij,mj->m", self.hkl, self.metric_at(values), self.hkl))
         s = np.minimum(s, BEYOND)
         angle = two_theta(s, MO_K_ALPHA)
@@ -246,7 +270,7 @@ class _Model(NamedTuple):
     def derivatives_at(
         self, view: _View, waves: "_Waves", lines: "_Lines"
     ) -> Float[np.ndarray, "bins f"]:
-        """Return the derivatives of the broadened pattern by the free numbers."""
+        """Return the derivatives of the broadened pattern with respect to the free parameters."""
         s, weight, factors, real, imaginary, squared, place, kept = lines
         sticks = scipy.sparse.csr_array(
             (np.ones(len(kept)), (place[kept], kept)), shape=(_USED, len(s))
@@ -257,7 +281,7 @@ class _Model(NamedTuple):
             slopes @ self.shifts[:, :, axis].T * self.hkl[:, [axis]] for axis in range(3)
         )
         ds = np.einsum("mi,qij,mj->mq", self.hkl, self.metrics, self.hkl) / (2 * s[:, None])
-        # Of two-theta = 2 arcsin(s wavelength / 2), in bins.
+        # The derivative of two-theta = 2 arcsin(s wavelength / 2) with respect to s, in bins.
         slope = MO_K_ALPHA / np.sqrt(1 - (s * MO_K_ALPHA / 2) ** 2) * np.degrees(BINS / 180)
         of_metrics = view.shift @ (sticks @ (squared[:, None] * slope[:, None] * ds))
         return np.concatenate([of_metrics, view.broaden @ (sticks @ of_shifts)], axis=1)
@@ -265,7 +289,7 @@ class _Model(NamedTuple):
     def misfit_at(
         self, values: Float[np.ndarray, " f"], view: _View
     ) -> tuple[float, Float[np.ndarray, " bins"], Float[np.ndarray, "bins g"]]:
-        """Return the residual, what is left in each bin, and its derivatives, the scale's last."""
+        """Return the residual, the weighted differences, and the derivatives, the scale's last."""
         waves = self.waves_at(values)
         lines = self.lines_at(values, view, waves)
         residual, left, scale, pattern = view.compare(lines)
@@ -274,18 +298,24 @@ class _Model(NamedTuple):
 
 
 class _Waves(NamedTuple):
-    """Of each reflection at each atom."""
+    """The cosine and sine of 2 pi h.x, for each reflection and each atom."""
 
     cosine: Float32[np.ndarray, "m n"]
     sine: Float32[np.ndarray, "m n"]
 
 
 class _Lines(NamedTuple):
-    """The reflections of a crystal as one round sees them.
+    """The reflections of a crystal in one round.
 
-    s: 1/angstrom. weight: what |F|^2 is multiplied with. factors: form factors of the elements.
-    real, imaginary: of the structure factor F. squared: weight times |F|^2. place: their bins.
-    kept: those of the strongest line of each bin.
+    Attributes:
+        s: the values of s, 1/angstrom.
+        weight: the factors on |F|^2.
+        factors: the form factors of the elements.
+        real: the real parts of the structure factors F.
+        imaginary: the imaginary parts of F.
+        squared: the weights times |F|^2.
+        place: the bins of the reflections.
+        kept: the reflections of the strongest line of each bin.
     """
 
     s: Float[np.ndarray, " m"]
@@ -314,10 +344,11 @@ def _strongest_of_bins(
 def _by_trial(
     model: _Model, view: _View, values: Float[np.ndarray, " f"]
 ) -> Float[np.ndarray, " f"]:
-    """Return values whose cell no small change betters.
+    """Return values with a cell that no small change improves.
 
-    As a cell changes its lines jump from bin to bin, at which least squares stop. The changes are
-    along the axes of the normal matrix, each so large that the pattern should change as much.
+    As a cell changes, its lines jump from bin to bin, and least squares stop at the jumps. The
+    trial changes are along the axes of the normal matrix. Their sizes are chosen to change the
+    pattern by equal amounts.
     """
     residual, _, rows = model.misfit_at(values, view)
     of_cell = rows[:, : len(model.metrics)]
@@ -350,7 +381,7 @@ def _least_squares(
     values: Float[np.ndarray, " f"],
     steps: int,
 ) -> tuple[Float[np.ndarray, " f"], float]:
-    """Return better values of the free numbers, and the residual there."""
+    """Return better values of the free parameters, and their residual."""
     residual, left, rows = model.misfit_at(values, view)
     damping = _FIRST_DAMPING
     for _ in range(steps):
@@ -376,7 +407,7 @@ def _step(
     rows: Float[np.ndarray, "bins g"],
     damping: float,
 ) -> Float[np.ndarray, " f"]:
-    """Return a damped step of least squares, in which no atom moves too far."""
+    """Return a damped step of least squares, shortened until no atom moves beyond `FARTHEST`."""
     normal = rows.T @ rows
     normal += damping * np.diag(np.diag(normal) + 1e-12 * np.trace(normal))
     step = np.linalg.solve(normal, rows.T @ left)[:-1]  # the last number is the scale

@@ -1,4 +1,4 @@
-"""Ways in which elements take the places of others in a crystal."""
+"""The ways to put other elements on the sites of a crystal."""
 
 from collections.abc import Iterator
 from itertools import permutations
@@ -10,19 +10,19 @@ from cmed_jax.crystal.canonical import electropositivity
 from cmed_jax.crystal.composition import Knowledge
 
 LIKELY = 2
-"""In so many ways at most the elements of a template are replaced where ratios are not known."""
+"""The largest number of assignments per prototype where the ratios are not known."""
 
 
 def site_assignments(
     numbers: Integer[np.ndarray, " n"], composition: Float[np.ndarray, "119"]
 ) -> Iterator[Integer[np.ndarray, " n"]]:
-    """Yield the atomic numbers with other elements in their place, in every way.
+    """Yield every assignment of the elements of a composition to the sites of a crystal.
 
-    An element takes the place of one that has its share of the atoms.
+    An element replaces one with the same share of the atoms.
 
     Args:
-        numbers: atomic numbers of a crystal.
-        composition: atom fractions of another, of the same anonymous formula.
+        numbers: the atomic numbers of the crystal.
+        composition: the atom fractions of another crystal with the same anonymous formula.
     """
     _, place, counts = np.unique(numbers, return_inverse=True, return_counts=True)
     amounts = np.rint(composition * len(numbers)).astype(int)
@@ -34,16 +34,16 @@ def site_assignments(
 def partial_site_assignments(
     numbers: Integer[np.ndarray, " n"], composition: Float[np.ndarray, "119"], knowledge: Knowledge
 ) -> Iterator[Integer[np.ndarray, " n"]]:
-    """Yield the atomic numbers with the elements of a composition in their place.
+    """Yield assignments of the known elements of a composition to the sites of a crystal.
 
-    In every way where the composition is known in full (`site_assignments`). Else what is not known
-    stays: of the elements that are known each takes the place of one of the crystal's, in the few
-    ways (`LIKELY`) in which they are most alike in electronegativity.
+    A composition that is known in full gives every assignment (`site_assignments`). Otherwise each
+    known element replaces one element of the crystal, and the rest stays. The few assignments
+    (`LIKELY`) with the smallest differences in electronegativity are yielded.
 
     Args:
-        numbers: atomic numbers of a crystal.
-        composition: what is known of that of another.
-        knowledge: how much that is.
+        numbers: the atomic numbers of the crystal.
+        composition: the known part of another crystal's composition.
+        knowledge: how much of that composition is known.
     """
     if knowledge == Knowledge.FULL:
         yield from site_assignments(numbers, composition)

@@ -1,14 +1,15 @@
 """Solution: known crystals with other elements, refined until they explain the pattern.
 
-Substitution (`cmed_jax.solution.substitution`) leaves the atoms where they are in the template.
-Here those of its answers that come nearest to the pattern are refined (`refine`), and the one with
-the smallest residual is the answer. The residual says how far to trust it, without the truth: where
-elements, cell and coordinates are right it is mostly below 0.003, and where the best one is above
-`UNEXPLAINED` somebody else is asked.
+Substitution (`cmed_jax.solution.substitution`) leaves the atoms at their places in the prototype.
+This module refines the substituted crystals with the closest patterns (`refine`). The crystal with
+the smallest residual comes first. The residual shows, without the true structure, how far the
+crystal can be trusted. It is mostly below 0.003 where elements, cell and coordinates are right.
+Where even the smallest residual is above `cmed_jax.evaluation.baselines.UNEXPLAINED`, the baseline
+takes the density of another generator.
 
-What is not known of the composition stays as it is in the template: without ratios any template of
-as many elements is tried, with an element missing one of its elements remains, and without a
-composition it is scaled and refined as it is.
+The unknown part of a composition stays as it is in the prototype. Without ratios, every prototype
+with the same number of elements is tried. With one element missing, one element of the prototype
+remains. Without a composition, the prototypes are scaled and refined with their own elements.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,10 +25,10 @@ from cmed_jax.solution.refinement import Refined, refine
 from cmed_jax.solution.substitution import substituted_candidates
 
 REFINED = 8
-"""Most crystals that are refined for one query."""
+"""The largest number of crystals that are refined for one query."""
 
 EXPLAINED = 0.003
-"""A residual below this is not sought to be lowered by further crystals."""
+"""The residual below which no further crystals are refined."""
 
 
 def solve(
@@ -38,15 +39,15 @@ def solve(
     coverage: Float[np.ndarray, "1024"] | None = None,
     without: Integer[np.ndarray, " w"] = NONE,
 ) -> list[Refined]:
-    """Return refined crystals, each once and the smallest residual first, as far as there are any.
+    """Return refined crystals, each once, the smallest residual first; the list may be empty.
 
     Args:
         prototypes: the crystals to begin from.
-        pattern: as the record holds it.
-        composition: what is known of it.
-        knowledge: how much that is.
-        coverage: 1 in the bins that were measured, else 0; None where all of them were.
-        without: rows of templates that are passed over.
+        pattern: the pattern in the form of a record.
+        composition: the known part of the composition.
+        knowledge: how much of the composition is known.
+        coverage: 1 in the bins that were measured, else 0; None if all bins were measured.
+        without: the rows of prototypes that are passed over.
     """
     found: list[Refined] = []
     if not pattern.any():
@@ -63,7 +64,7 @@ def solve(
 
 
 def _once(found: Iterable[Refined]) -> Iterator[Refined]:
-    """Yield each crystal once: from different templates one and the same may come out."""
+    """Yield each crystal once, as different prototypes may lead to the same crystal."""
     seen = set()
     for each in found:
         with suppress(ValueError):  # its atoms coincide

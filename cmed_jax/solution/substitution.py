@@ -1,24 +1,26 @@
-"""Substitution: what an expert would do who has the pattern, the composition and the training set.
+"""Substitution of elements: the expert's method, from pattern, composition and training crystals.
 
-Every training crystal of the same anonymous formula is a template. The elements of the composition
-take the places of its own in every way that keeps the amounts, the cell is scaled as a whole until
-its lines agree best with the pattern, and of all these crystals the one is kept whose simulated
-pattern is nearest to the given one, under the distance that retrieval goes by. The answer is its
-density, made as the dataset's are: in the canonical cell, of independent atoms.
+Every training crystal with the same anonymous formula is a prototype. The elements of the
+composition replace those of the prototype in every way that keeps the amounts. The cell is scaled
+as a whole until its lines agree best with the pattern. Of all these crystals the one with the
+simulated pattern closest to the given one is chosen, by the distance that retrieval uses. The
+predicted density is that of this crystal, made like those of the dataset: in the canonical cell,
+from independent atoms.
 
-A scale of the cell is a shift of the pattern in ln s, so that one correlation finds it for all
-templates. They are tried in the order of that agreement. Of templates that differ in elements and
-size alone, as all rock salts do, the first three are: the scale that fits the lines of one's own
-elements best need not be right, and another's may be. Elements that trade places may make the same
-crystal, as sodium and chlorine do in rock salt: of one template it is tried once. At most `TRIALS`
-crystals are simulated. Their lines, of the new elements, are then fitted once more.
+Scaling the cell shifts the pattern in ln s, and so one correlation finds the scales of all
+prototypes. They are tried in the order of that agreement. Some prototypes differ only in elements
+and size, as all rock salts do; the first three of these are tried. More than one is needed because
+the scale that fits best with a prototype's own elements may be wrong where that of another is
+right. Exchanged elements may give the same crystal, as sodium and chlorine do in rock salt; such a
+crystal is tried once per prototype. At most `TRIALS` crystals are simulated. Their lines, now of
+the new elements, are then fitted once more.
 
-On 100 validation crystals of the cubic benchmark 24 trials do as well as 64 (SSIM 0.986 and 0.984),
-and a reach of 0.25 as well as one of 0.4; fitting the scale between the steps of its grid raised
-0.986 to 0.992. One template of each kind leads to 0.956, three to 0.991 and six to 0.992. The
-height of a profile's peaks was picked, of twelve kinds, by how often the known scales of 100
-embedded structures were found again; 60 of these are test materials, whose densities were not used.
-The other constants were set by hand and not varied.
+On 100 validation crystals of the cubic benchmark, 24 trials do as well as 64 (SSIM 0.986 and
+0.984), and a reach of 0.25 does as well as one of 0.4. Fitting the scale between the steps of its
+grid raised 0.986 to 0.992. One prototype of each kind leads to 0.956, three lead to 0.991, and six
+to 0.992. The height of a profile's peaks was chosen from twelve kinds: it recovered the known
+scales of 100 embedded structures most often. Of these structures 60 are test materials; their
+densities were not used. The other constants were set by hand and not varied.
 """
 
 from collections.abc import Iterable
@@ -40,15 +42,15 @@ from cmed_jax.solution.profiles import fit_scales, lines_of, profile_of_lines, p
 from cmed_jax.solution.prototypes import NONE, Prototypes
 
 TRIALS = 24
-"""Most substituted crystals that are simulated for one query."""
+"""The largest number of substituted crystals that are simulated for one query."""
 
 
 def first_density(
     crystals: Iterable[Material], recipe: Recipe
 ) -> Float[np.ndarray, "na nb nc"] | None:
-    """Return the density of the first crystal that a record can be made of, None without one."""
+    """Return the density of the first crystal that can form a record; None without one."""
     for crystal in crystals:
-        with suppress(ValueError):  # the record refuses atoms that came too close
+        with suppress(ValueError):  # atoms too close together for a record
             return density_of(crystal, recipe)
     return None
 
@@ -60,9 +62,16 @@ def substituted_candidates(
     knowledge: Knowledge = Knowledge.FULL,
     without: Integer[np.ndarray, " w"] = NONE,
 ) -> list[Material]:
-    """Return the substituted crystals, each at its best scale, the nearest pattern first.
+    """Return the substituted crystals, each at its best scale, the closest pattern first.
 
-    They are in their canonical cells. From different templates one and the same may come.
+    The crystals are in their canonical cells. Different prototypes may lead to the same crystal.
+
+    Args:
+        prototypes: the crystals to begin from.
+        pattern: the pattern in the form of a record.
+        composition: the known part of the composition.
+        knowledge: how much of the composition is known.
+        without: the rows of prototypes that are passed over.
     """
     target = profile_of_pattern(pattern)
     answers = prototypes.substituted(composition, target, knowledge, without)

@@ -1,1 +1,1 @@
-"""The training step, its loop, its devices and its checkpoints."""
+"""Training: the step, its loop, its devices and its checkpoints."""

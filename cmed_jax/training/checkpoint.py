@@ -1,10 +1,10 @@
-"""Checkpoints: the one file that knows of Orbax.
+"""Checkpoints of a run; the only module that uses Orbax.
 
 A run's folder holds `checkpoints/STEP/` with two items, `model` (parameters and batch statistics)
-and `optimizer`, and the run's configuration as metadata, so that one checkpoint suffices for a
-prediction. The two latest and the best on the validation materials are kept: should the latest be
-damaged, a run goes on from the one before. Each takes about 12 bytes for a parameter, and one more
-is on the disk while it is written.
+and `optimizer`, and the run's configuration as metadata, so that one checkpoint is enough for a
+prediction. The two latest checkpoints and the best on the validation materials are kept. If the
+latest is damaged, the run continues from the one before. Each takes about 12 bytes for a parameter,
+and one more is on the disk while it is written.
 """
 
 import dataclasses
@@ -31,17 +31,17 @@ from cmed_jax.training.integrity import (
 from cmed_jax.training.step import TrainState
 
 SCORE = "ssim"
-"""The validation figure, larger is better, by which the best checkpoint is kept."""
+"""The validation figure by which the best checkpoint is kept; larger is better."""
 CENTURY = 100 * 365 * 86_400
-"""Seconds that Orbax waits for a save. It goes by the clock on the wall, which may jump."""
+"""The seconds that Orbax waits for a save, by the wall clock, which may jump."""
 MOMENT = 0.1
-"""Seconds between two questions to all processes whether a save is done."""
+"""The seconds between two checks by all processes whether a save is done."""
 
 
 class Checkpoints:
-    """The checkpoints of one run, written while training goes on.
+    """The checkpoints of one run, written while training continues.
 
-    An error that leaves the context is given a note that names the last good checkpoint.
+    An error that leaves the context gets a note that names the last good checkpoint.
     """
 
     def __init__(self, run: Path, config: dict[str, Any]):
@@ -66,10 +66,10 @@ class Checkpoints:
         self._saving: ocp.AsyncResponse[bool] | None = None
 
     def save(self, step: int, state: TrainState, metrics: dict[str, float] | None) -> None:
-        """Write the state after `step` steps in the background; `metrics` if it was validated.
+        """Write the state after `step` steps in the background, with `metrics` if it was validated.
 
         Raises:
-            Unsaved: this checkpoint, or the one before, cannot be written.
+            SaveFailed: this checkpoint, or the one before, cannot be written.
             Elsewhere: another process could not write its part of the one before.
         """
         items = _items(state)
@@ -85,12 +85,12 @@ class Checkpoints:
             )
 
     def restore(self, abstract: TrainState) -> tuple[int, TrainState] | None:
-        """Return the latest whole step and its state, or None where nothing was saved yet.
+        """Return the latest intact step and its state, or None where nothing was saved yet.
 
-        Damaged checkpoints that came after it are named on stderr and renamed to STEP.damaged.
+        Later checkpoints that are damaged are named on stderr and renamed to STEP.damaged.
 
         Raises:
-            Damaged: there are checkpoints, and none is whole; they are left as they are.
+            Damaged: there are checkpoints, and all are damaged; they are left as they are.
         """
         faults: dict[Path, ValueError] = {}
         for saved in reversed(self._checkpointer.checkpoints):
@@ -112,10 +112,10 @@ class Checkpoints:
         return None
 
     def wait(self) -> None:
-        """Return when all that was to be written is written, by all processes.
+        """Wait until all processes have finished writing.
 
         Raises:
-            Unsaved: it cannot be.
+            SaveFailed: the checkpoint cannot be written.
             Elsewhere: another process cannot write.
         """
         waiting = True
@@ -129,7 +129,7 @@ class Checkpoints:
         try:
             return self._saving is None or self._saving.result(MOMENT)
         except TimeoutError as error:
-            if error.args:  # Orbax has given up
+            if error.args:  # a timeout of Orbax itself
                 raise
             return False
 
@@ -143,9 +143,9 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if not isinstance(error, Elsewhere):  # a save would wait for that process
+            if not isinstance(error, Elsewhere):  # closing would wait for that process
                 self._checkpointer.close()
-        except Exception:  # of a save in the background; what ended the run matters more
+        except Exception:  # of a background save; the error that ended the run is more important
             if error is None:
                 raise
         if error is not None:
@@ -182,7 +182,7 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
     """Return the configuration that a checkpoint was saved with, as JSON values.
 
     Raises:
-        Damaged: it cannot be read; other checkpoints of the run are named.
+        Damaged: the configuration cannot be read; the error names other checkpoints of the run.
     """
     with others_named(checkpoint):
         return _metadata(checkpoint)["config"]
@@ -192,8 +192,8 @@ def load_model(checkpoint: Path, parameters: PyTree, statistics: PyTree) -> tupl
     """Return parameters and statistics of a checkpoint, given their abstract trees.
 
     Raises:
-        Damaged: they cannot be read, or are not what was saved; other checkpoints of the run are
-            named.
+        Damaged: they cannot be read, or differ from what was saved; the error names other
+            checkpoints of the run.
     """
     with others_named(checkpoint):
         target = {"model": {"parameters": parameters, "statistics": statistics}}
@@ -202,12 +202,12 @@ def load_model(checkpoint: Path, parameters: PyTree, statistics: PyTree) -> tupl
 
 
 def _context() -> ocp.Context:
-    """Return how Orbax writes: whatever the clock does, and where it cannot, it says so at once."""
+    """Return a context in which Orbax tolerates jumps of the clock and reports failures at once."""
     context = ocp.Context()
     options = context.asynchronous
     options.timeout_secs = CENTURY
     options.create_directories_asynchronously = False
-    given = options.v0  # the only way to Orbax's barriers
+    given = options.v0  # the only access to Orbax's barriers
     options.v0 = lambda: dataclasses.replace(given(), barrier_sync_fn=_meet)
     return context
 
@@ -215,8 +215,8 @@ def _context() -> ocp.Context:
 def _meet(*, key: str, timeout_ms: int) -> None:
     """Wait for the other processes at a barrier of Orbax.
 
-    A process whose write failed comes with the error in hand to a barrier that the others, at
-    another one, never reach: it goes on instead, and says what happened.
+    A process whose write failed arrives with an active exception at a barrier. The others wait at
+    another one and never reach it, so the process raises the exception instead of waiting.
     """
     if error := sys.exception():
         raise error
@@ -229,8 +229,8 @@ def _items(state: TrainState) -> dict[str, PyTree]:
 
 
 def _load(checkpoint: Path, target: dict[str, PyTree]) -> dict[str, PyTree]:
-    """Return the items of a checkpoint, given their abstract trees; Damaged where they are not."""
-    sums = _metadata(checkpoint).get("checksums")  # the first checkpoints had none
+    """Return the items of a checkpoint, given their abstract trees; raise Damaged on failure."""
+    sums = _metadata(checkpoint).get("checksums")  # the earliest checkpoints have none
     try:
         items = ocp.load_checkpointables(checkpoint, target)
     except Exception as error:
@@ -245,13 +245,13 @@ def _metadata(checkpoint: Path) -> dict[str, Any]:
         metadata = ocp.checkpointables_metadata(checkpoint).custom_metadata
     except Exception as error:
         raise Damaged(f"{checkpoint} cannot be read ({reason(error)})") from error
-    if not metadata:  # of a damaged file Orbax says no more
+    if not metadata:  # Orbax returns nothing for a damaged file
         raise Damaged(f"{checkpoint} is damaged (its metadata cannot be read)")
     return metadata
 
 
 def _unreadable_scores(folder: Path) -> list[Path]:
-    """Return the files of scores that Orbax would stumble over."""
+    """Return the files of scores on which Orbax would fail."""
 
     def readable(path: Path) -> bool:
         try:

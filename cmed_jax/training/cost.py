@@ -1,4 +1,4 @@
-"""What a step costs in floating-point operations, and what the devices could do in a second."""
+"""The floating-point operations of a step, and the peak rate of the devices."""
 
 import dataclasses
 import time
@@ -31,13 +31,13 @@ PEAKS: dict[str, tuple[float, float, float]] = {
     "TPU v5": (76.5, 153, 459),
     "TPU v4": (45.8, 91.7, 275),
 }
-"""TFLOP/s of a device in float32, tf32 and bfloat16, dense, as the vendors' data sheets give them.
+"""TFLOP/s of a device in float32, tf32 and bfloat16, dense, from the vendors' data sheets.
 
-The first name that a device's kind begins with counts. TPUs multiply in bfloat16 and take six
+The first key that is a prefix of the device's kind is used. TPUs multiply in bfloat16 and take six
 passes for float32, and three for what JAX calls tf32.
 """
 SIZE, TIMES = 1024, 8
-"""Of the matrices, and products of them, by which the peak of a CPU is measured."""
+"""The size and the number of the matrix products by which the peak of a CPU is measured."""
 
 
 def flops_per_step(
@@ -47,14 +47,14 @@ def flops_per_step(
     batch: int,
     lines: Lines | None = None,
 ) -> float:
-    """Return the floating-point operations of a step, over all devices, as XLA counts them.
+    """Return the floating-point operations of a step over all devices, as counted by XLA.
 
     Args:
         network: the architecture.
-        optimizer: that of the run.
-        config: what a step draws, and how it computes.
-        batch: crystals in a step.
-        lines: those of the training split, where patterns are measured afresh.
+        optimizer: the optimizer of the run.
+        config: the augmentation and the precision of a step.
+        batch: the number of crystals in a step.
+        lines: the lines of the training split, where patterns are measured afresh.
     """
 
     def shapes(*shape: int, dtype: jax.typing.DTypeLike = jnp.float32) -> Any:
@@ -68,7 +68,7 @@ def flops_per_step(
         shapes(batch),
         jax.tree.map(lambda column: shapes(batch, *column.shape[1:], dtype=column.dtype), lines),
     )
-    whole = dataclasses.replace(config, accumulate=1)  # of a loop XLA counts one round
+    whole = dataclasses.replace(config, accumulate=1)  # XLA counts one iteration of a loop
     step = make_step(graph, optimizer, whole, seed=0)
     rows = shapes(batch, dtype=jnp.int32)
     lowered = jax.jit(step).lower(state, examples, rows, rows, shapes(dtype=jnp.int32))
@@ -77,9 +77,9 @@ def flops_per_step(
 
 
 def peak_flops(precision: Precision, devices: list[jax.Device]) -> float | None:
-    """Return the operations that devices could do in a second; None where that is not known.
+    """Return the peak operations per second of devices; None where it is not known.
 
-    That of CPUs is measured, by products of matrices.
+    The peak of CPUs is measured by matrix products.
     """
     if devices[0].platform == "cpu":
         return _measured_peak()
@@ -88,7 +88,7 @@ def peak_flops(precision: Precision, devices: list[jax.Device]) -> float | None:
 
 
 def peak_of(kind: str, precision: Precision) -> float | None:
-    """Return the operations that a device of a kind could do in a second, None if not known."""
+    """Return the peak operations per second of a kind of device; None where it is not known."""
     column = ("float32", "tf32", "bfloat16").index(precision)
     known = (peaks[column] * 1e12 for name, peaks in PEAKS.items() if kind.startswith(name))
     return next(known, None)
@@ -97,7 +97,7 @@ def peak_of(kind: str, precision: Precision) -> float | None:
 def _measured_peak() -> float:
     matrix = jnp.ones((SIZE, SIZE))
     product = jax.jit(jnp.matmul)
-    product(matrix, matrix).block_until_ready()  # compiled
+    product(matrix, matrix).block_until_ready()  # compiles
     seconds = []
     for _ in range(TIMES):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A run's folder: who may write to it, and what it was started with."""
+"""A run's folder: its lock, and the configuration that the run was started with."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,12 +21,12 @@ HOLDER = ".holder"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Create the folder and hold it for this run.
+    """Create the folder and lock it for this run.
 
-    The first process of the run has the lock, which goes with it, however it ends.
+    The first process of the run holds the lock, which is released however the process ends.
 
     Raises:
-        ValueError: another run holds the folder, or not all processes of this one see it.
+        ValueError: another run holds the folder, or not all processes of this run see it.
     """
     word = broadcast_from_primary({"word": token_hex()})["word"]
     with ExitStack() as held:
@@ -57,7 +57,7 @@ def _check_shared(folder: Path, word: str) -> None:
 
 @contextmanager
 def written_once(folder: Path) -> Iterator[Path]:
-    """Give the folder to the first process of the run; to others one that is thrown away."""
+    """Yield the folder in the first process of the run, and a temporary one in the others."""
     if is_primary():
         yield folder
         return
@@ -66,15 +66,16 @@ def written_once(folder: Path) -> Iterator[Path]:
 
 
 def keep_identity(folder: Path, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    """Write the configuration, or check that a run begun earlier agrees with it.
+    """Write the configuration, or check that it agrees with that of the run in the folder.
 
     Args:
         folder: the run's folder.
-        config: the whole configuration, kept as it was at the start.
-        identity: what must not change for the run to continue: options and the dataset.
+        config: the whole configuration; that of the start is kept.
+        identity: the options and the dataset that must not change for the run to continue.
 
     Raises:
-        ValueError: the run in the folder was begun with something else; the difference is named.
+        ValueError: the run in the folder was started with a different identity; the error names the
+            difference.
     """
     path = folder / CONFIG
     if not path.exists():

@@ -1,8 +1,8 @@
-"""Several processes of one run: how they find each other, agree, and end when one is gone.
+"""Several processes of one run: how they connect, agree, and end when one is lost.
 
-Each process runs the same command on its own devices and takes its share of every batch. Process 0
-alone writes the log and the configuration; all take part in checkpoints, so the run's folder has to
-be one that all of them see.
+Each process runs the same command on its own devices and takes its share of every batch. Only
+process 0 writes the log and the configuration. All take part in writing checkpoints, so the run's
+folder has to be visible to all of them.
 """
 
 import atexit
@@ -27,19 +27,22 @@ from jax.experimental import multihost_utils
 from cmed_jax.config import HostsConfig
 
 LINGER = 1.0
-"""Seconds in which the others may say their error, too: JAX ends them with process 0."""
+"""The seconds that process 0 waits before it ends, so that others can print their errors.
+
+JAX ends the other processes together with process 0.
+"""
 SENTENCE = 2000
-"""Bytes of what a process can say to the others."""
+"""The largest size of a message to the other processes, bytes."""
 _LOST = re.compile("Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|Connection")
-"""What JAX says where another process does not answer."""
+"""The pattern of JAX's messages about a process that does not respond."""
 
 
 @contextmanager
 def joined(config: HostsConfig) -> Iterator[None]:
-    """Be one of the processes of a run, and print in process 0 alone; do nothing where it is one.
+    """Connect the processes of a run, and print in process 0 alone; do nothing in a single process.
 
     JAX ends a process that cannot reach the others for `config.timeout` seconds. So no process
-    hangs when another one is gone; a sentence after JAX's own report says how to go on.
+    hangs when another one is lost. A sentence after JAX's own report explains how to continue.
     """
     if not _is_one_of_several(config):
         yield
@@ -60,18 +63,18 @@ def joined(config: HostsConfig) -> Iterator[None]:
             try:
                 yield
             except BaseException as error:
-                atexit.register(leave, 1)  # for errors that nobody turns into an exit code
+                atexit.register(leave, 1)  # for errors that are not turned into an exit code
                 if isinstance(error, jax.errors.JaxRuntimeError) and _LOST.search(str(error)):
                     raise _gone(error) from error
                 raise
-        jax.distributed.shutdown()  # when all are here
+        jax.distributed.shutdown()  # waits for all processes
 
 
 def leave(code: int) -> NoReturn:
     """End this process with a code.
 
-    After an error among several, without JAX and Orbax, which would wait for the others while they
-    wait for us.
+    After an error in a run of several processes it skips the shutdown of JAX and Orbax, which would
+    wait for the others while they wait for this process.
     """
     if jax.distributed.is_initialized():
         sys.stdout.flush()
@@ -83,7 +86,7 @@ def leave(code: int) -> NoReturn:
 
 
 def is_primary() -> bool:
-    """Return whether this process is the first, which writes what is written once."""
+    """Return whether this process is the first, which writes the shared files."""
     return jax.process_index() == 0
 
 
@@ -93,7 +96,7 @@ class Elsewhere(ValueError):
 
 @contextmanager
 def raise_together() -> Iterator[None]:
-    """Let an error of one process, ValueError or OSError, be one of all, so that none waits.
+    """Turn a ValueError or OSError of one process into an error of all, so that none waits.
 
     Raises:
         Elsewhere: in the other processes.
@@ -112,7 +115,7 @@ def raise_together() -> Iterator[None]:
 
 
 def allgather_text(sentence: str) -> list[str]:
-    """Return what each process says; all have to ask."""
+    """Return the texts of all processes; each of them has to call this function."""
     if jax.process_count() == 1:
         return [sentence]
     words = np.zeros(SENTENCE, np.uint8)
@@ -123,7 +126,7 @@ def allgather_text(sentence: str) -> list[str]:
 
 
 def broadcast_from_primary(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON values that process 0 gives; all have to ask."""
+    """Return the JSON values of process 0; all processes have to call this function."""
     return json.loads(allgather_text(json.dumps(values))[0])
 
 
@@ -139,11 +142,11 @@ def check_alike(begun_with: dict[str, Any]) -> None:
 
 
 def _is_one_of_several(config: HostsConfig) -> bool:
-    """Return whether the options or the environment speak of several processes."""
+    """Return whether the options or the environment describe several processes."""
     explicit = config.coordinator or "JAX_COORDINATOR_ADDRESS" in os.environ
-    # JAX would take a single task in a larger allocation for one of many, and wait for the others.
+    # JAX would treat a single task in a larger allocation as one of many, and wait for the others.
     tasks = [os.environ.get(name, "1") for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")]
-    tpu = "TPU_ML_PLATFORM" in os.environ  # JAX sets it on the machines of a TPU, one or many
+    tpu = "TPU_ML_PLATFORM" in os.environ  # set by JAX on all TPU machines, one or many
     return bool(explicit) or tasks != ["1", "1"] or tpu
 
 
@@ -161,9 +164,9 @@ def _gone(error: jax.errors.JaxRuntimeError) -> ConnectionError:
 
 @contextmanager
 def _sentence_at_a_sudden_end() -> Iterator[None]:
-    """Have a sentence printed should this process be ended: by JAX, which aborts it, or a kill.
+    """Print a sentence if this process is ended by JAX, which aborts it, or by a kill.
 
-    Nothing can be printed from within then; a shell does it that waits for the end of a pipe.
+    An ended process cannot print. A shell prints the sentence instead, when the pipe to it closes.
     """
     sentence = (
         f"error: the process of the run on {socket.gethostname()} was ended before the run: it was "
@@ -173,9 +176,9 @@ def _sentence_at_a_sudden_end() -> Iterator[None]:
     shell = subprocess.Popen(
         ["sh", "-c", 'read -r done || printf "%s\\n" "$1" >&2', "sh", sentence],
         stdin=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is not for it
+        start_new_session=True,  # Ctrl-C does not reach it
     )
     try:
         yield
-    finally:  # an error says for itself what it is
+    finally:  # an error prints its own message
         shell.communicate(b"done\n")

@@ -1,7 +1,7 @@
-"""What a run trains on: a split that lies on the devices, or examples that are read as it goes.
+"""The input of a run: a split that is resident on the devices, or examples streamed from disk.
 
-Either way a batch is the same function of the seed and the step, and is made in threads a few
-dispatches ahead, so that it lies on the devices when its turn comes.
+In both modes a batch is the same function of the seed and the step. Threads prepare it a few
+dispatches ahead, so that it is on the devices when it is needed.
 """
 
 import os
@@ -21,11 +21,11 @@ from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.table import Batches, Table
 
 EXAMPLE = 4 * 1024 + 4 * 119 + 2 * 50**3 + 4
-"""Bytes of an example without lines."""
+"""The size of an example without lines, bytes."""
 SHARE = 0.5
-"""A split that takes at most this share of a device's memory lies there whole."""
+"""The largest share of a device's memory that a resident split may take."""
 AHEAD = 4
-"""Dispatches whose batches are made ahead, each by a thread."""
+"""The number of dispatches prepared ahead, each by a thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class Inputs:
     """The batches of a run.
 
     Attributes:
-        material_id: of every row of the training split.
-        rows: which of them each step trains on.
+        material_id: the id of every row of the training split.
+        rows: the rows that each step trains on.
         table: the split on the devices; None where batches hold the examples themselves.
-        read: makes batches (k b ...) of rows (k b).
-        parallel: divides them over the devices.
+        read: the function that makes batches (k b ...) of rows (k b).
+        parallel: the devices over which batches are divided.
     """
 
     material_id: Shaped[np.ndarray, " n"]
@@ -68,13 +68,13 @@ def open_inputs(
     """Return the batches of the training split.
 
     Args:
-        directory: of the dataset.
-        mode: resident, streaming, or auto: resident where the split takes at most half of the
-            memory of a device (of the machine, where that is the device).
-        lines: of every material, where patterns are measured afresh; they stay in memory.
+        directory: the directory of the dataset.
+        mode: resident, streaming, or auto. The last is resident where the split takes at most half
+            of the memory of a device (for CPUs, of the machine).
+        lines: the lines of every material, where patterns are measured afresh; they stay in memory.
         parallel: the devices.
-        batch: crystals in a step, over all devices.
-        seed: of the order.
+        batch: the number of crystals in a step, over all devices.
+        seed: the seed of the order.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
@@ -107,6 +107,6 @@ def _fits(examples: int, lines: Lines | None) -> bool:
 
 
 def _memory() -> int:
-    """Return the bytes of a device; CPUs use the memory of the machine, and do not say how much."""
+    """Return the memory of a device in bytes; for CPUs, which report none, that of the machine."""
     statistics = jax.local_devices()[0].memory_stats() or {}
     return statistics.get("bytes_limit", os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

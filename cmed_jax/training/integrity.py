@@ -1,4 +1,4 @@
-"""What can be wrong with a checkpoint: how it is noticed, and in which words it is said."""
+"""Errors of checkpoints: how failures are detected and described."""
 
 import os
 import re
@@ -19,19 +19,19 @@ class SaveFailed(OSError):
 
 
 def _finished(folder: Path) -> list[int]:
-    """Return the steps of the checkpoints that were finished."""
+    """Return the steps of the finished checkpoints."""
     return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
 
 
 def last_finished(folder: Path) -> str:
-    """Say which checkpoint of a folder is the latest that was finished."""
+    """Return a phrase that names the latest finished checkpoint of a folder."""
     steps = _finished(folder)
     return f"the last good checkpoint is {folder / str(steps[-1])}" if steps else "none was saved"
 
 
 @contextmanager
 def others_named(checkpoint: Path) -> Iterator[None]:
-    """Let what says that a checkpoint is damaged name the others of the run."""
+    """Add the names of the run's other checkpoints to an error about a damaged one."""
     try:
         yield
     except Damaged as fault:
@@ -44,10 +44,10 @@ def others_named(checkpoint: Path) -> Iterator[None]:
 
 @contextmanager
 def save_failures_named(folder: Path) -> Iterator[None]:
-    """Say of what Orbax raises, of whatever type, that a checkpoint cannot be written."""
+    """Turn any exception of Orbax into an error that a checkpoint cannot be written."""
     try:
         yield
-    except jax.errors.JaxRuntimeError:  # no fault of the disk
+    except jax.errors.JaxRuntimeError:  # not caused by the disk
         raise
     except Exception as error:
         raise SaveFailed(
@@ -57,7 +57,7 @@ def save_failures_named(folder: Path) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Return what went wrong first; in the operating system's words where it was the one."""
+    """Return the first cause of an error, in the operating system's words where there is a code."""
     while cause := error.__cause__:
         error = cause
     number = re.search(r"os_error_code='(\d+)'", str(error))

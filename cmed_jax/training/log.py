@@ -1,4 +1,4 @@
-"""What a run says while it trains: JSON lines, TensorBoard, and a progress bar."""
+"""The log of a run: JSON lines, TensorBoard, and a progress bar."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ from cmed_jax.training.speed import Throughput
 
 
 class Log:
-    """The metrics of one run; a run that continues goes on where its checkpoint stands."""
+    """The metrics of one run; a continued run appends from the step of its checkpoint."""
 
     def __init__(self, folder: Path, first: int, steps: int, speed: Throughput):
         """Begin after step `first` of `steps`; later lines of an earlier process are dropped."""
@@ -61,10 +61,10 @@ class Log:
         self._bar.update(self._task, completed=step, loss=f"loss {loss:.4f}", rate=rate)
 
     def write(self, step: int, metrics: Mapping[str, float], *, show: bool = False) -> None:
-        """Record metrics of a step; they are printed if `show`, or where there is no terminal.
+        """Record metrics of a step; print them if `show` is set or there is no terminal.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: the metrics cannot be written.
         """
         with _unwritten(self._folder):
             self._file.write(json.dumps({"step": step, **metrics}) + "\n")
@@ -77,14 +77,14 @@ class Log:
 
 
 def timed(path: Path, queries: int) -> list[dict[str, Any]]:
-    """Return the metrics that a run wrote, with the "seconds" in steps that had led to each.
+    """Return the metrics that a run wrote, each with the "seconds" spent in steps up to it.
 
-    Time spent on validation and checkpoints is no part of the speeds that were written, nor of
-    these seconds.
+    Time spent on validation and checkpoints is excluded from the recorded speeds and from these
+    seconds.
 
     Args:
-        path: of the metrics.
-        queries: voxels that are asked about in a step.
+        path: the file of the metrics.
+        queries: the number of voxel queries in a step.
     """
     seconds, done, rows = 0.0, 0, []
     for line in path.read_text().splitlines():
@@ -97,16 +97,16 @@ def timed(path: Path, queries: int) -> list[dict[str, Any]]:
 
 
 class _Board:
-    """Metrics for TensorBoard.
+    """The metrics for TensorBoard.
 
-    They are written at once: the usual writer has a thread that a full disk ends and a jump of the
-    clock holds up, and training would wait for it without end.
+    They are written synchronously. The usual writer has a thread that ends on a full disk and hangs
+    when the clock jumps, and training would then wait for it forever.
     """
 
     def __init__(self, folder: Path, purge_step: int):
         folder.mkdir(parents=True, exist_ok=True)
         self._writer = EventsWriter(str(folder / "events"))
-        start = SessionLog(status=SessionLog.START)  # forget what came at and after this step
+        start = SessionLog(status=SessionLog.START)  # drops events at and after this step
         self._writer.write_event(Event(step=purge_step, session_log=start))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -152,6 +152,6 @@ def _lines_until(path: Path, step: int) -> list[str]:
         try:
             if json.loads(line)["step"] <= step:
                 lines.append(line)
-        except json.JSONDecodeError:  # the line that a kill cut short, or a damaged one
+        except json.JSONDecodeError:  # a line cut off by a kill, or a damaged one
             break
     return lines

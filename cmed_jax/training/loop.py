@@ -1,4 +1,4 @@
-"""The loop, in the order in which it goes: step, log, validate, save, stop."""
+"""The training loop: step, log, validate, save and stop, in this order."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,10 +21,10 @@ Validate = Callable[[TrainState], dict[str, float]]
 
 
 class Diverged(ValueError):
-    """The loss or its gradient is no longer a number.
+    """The loss or its gradient is not finite.
 
     Attributes:
-        step: the number of the step, counted from 1, whose batch it was.
+        step: the number of the step of the batch, counted from 1.
     """
 
     def __init__(self, name: str, value: float, step: int):
@@ -35,7 +35,7 @@ class Diverged(ValueError):
 
 @contextmanager
 def batch_named(rows: Rows, materials: Shaped[np.ndarray, " n"]) -> Iterator[None]:
-    """Let the error of a run that diverges name the materials of its batch."""
+    """Add the materials of the batch to the error of a run that diverges."""
     try:
         yield
     except Diverged as fault:
@@ -56,9 +56,9 @@ def fit(
     validate: Validate,
     stop: StopRequest,
 ) -> int:
-    """Train from step `first` to step `steps` and return the step that was reached.
+    """Train from step `first` to step `steps` and return the last step.
 
-    It is less than `steps` only where `stop` was asked for; the state is saved in every case.
+    It is less than `steps` only if `stop` was requested. The state is saved in both cases.
 
     Raises:
         Diverged: the loss or its gradient is not finite; the checkpoints are left as they are.
@@ -70,15 +70,15 @@ def fit(
         state, metrics = step(state, inputs.table, batches, span.start)
         done = span.stop
 
-        # The numbers of the dispatch before are fetched while the device works on this one.
+        # The metrics of the dispatch before are fetched while the device works on this one.
         if pending:
             _report(*pending, config, log)
         pending = (span, metrics)
 
         to_validate = done % config.validate_every == 0 or done == steps
-        stopping = stop.requested()  # once: the signal may come at any moment
+        stopping = stop.requested()  # read once, since the signal may come at any moment
         if to_validate or done % config.checkpoint_every == 0 or stopping:
-            _report(*pending, config, log)  # first: a state that has diverged is not saved
+            _report(*pending, config, log)  # before saving: a diverged state is not saved
             pending = None
             scores = _validated(validate, state, done, log) if to_validate else None
             checkpoints.save(done, state, scores)
@@ -109,7 +109,7 @@ def _report(span: range, metrics: dict[str, Array], config: LoopConfig, log: Log
     speed = log.speed.lap(span.stop) if logged else {}
     for place, number in enumerate(span):
         numbers = {name: float(column[place]) for name, column in columns.items()}
-        for name in ("loss", "gradient_norm"):  # the loss is of the state before, not the norm
+        for name in ("loss", "gradient_norm"):  # a finite loss may have an infinite gradient
             if not math.isfinite(numbers[name]):
                 raise Diverged(name, numbers[name], number + 1)
         log.advance(number + 1, numbers["loss"])

@@ -30,7 +30,7 @@ def loss_terms(
     stored, rows = (batch, slice(None)) if isinstance(batch, Table) else (cast(Table, table), batch)
     _, *shape = stored.density.shape
     if config.shared_voxels:
-        # A place that no example has: the voxels' key is the same on every device.
+        # No example has this place: the voxels' key is the same on every device.
         voxels = draw_voxels(jax.random.fold_in(key, 2**31 - 1), shape)
     else:
         voxels = jax.vmap(lambda k: draw_voxels(k, shape))(keys[:, 1])
@@ -59,7 +59,7 @@ def _look_up(
     voxels: Integer[Array, "*b p 3"],
 ) -> Float16[Array, "b p"]:
     """Return the densities of some rows, or of all in their order, at voxels."""
-    if isinstance(rows, slice):  # mapped over the crystals, so that each device looks up its own
+    if isinstance(rows, slice):  # mapped over crystals, so that each device reads its own
         own = 0 if voxels.ndim == 3 else None
         return jax.vmap(lambda grid, where: grid[tuple(where.T)], (0, own))(density, voxels)
     return jnp.asarray(density)[rows[:, None], *jnp.moveaxis(voxels, -1, 0)]

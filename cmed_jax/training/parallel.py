@@ -1,8 +1,8 @@
-"""Data parallelism: the one file that knows of devices.
+"""Data parallelism; the only module that handles devices.
 
-The state and the resident table of examples are whole on every device; batches are divided. Two
-ways lead to the same numbers: `jit` over a one-axis mesh, in which the compiler sees the global
-batch (the default, for any number of hosts), and `pmap`, in which each device sees its own share.
+The state and the resident table of examples are complete on every device; batches are divided. Two
+modes give the same numbers. `jit` over a one-axis mesh, the default for any number of hosts, lets
+the compiler see the global batch. In `pmap` each device sees its own share.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ Compiled = Callable[
 
 
 class DataParallel:
-    """All devices of the run, used in one of the two ways."""
+    """All devices of the run, used in one of the two modes."""
 
     def __init__(self, mode: Mode = "jit", devices: list[jax.Device] | None = None):
         if mode == "pmap" and jax.process_count() > 1:
             raise ValueError("pmap serves the devices of one process: use jit for several")
         self.mode = mode
-        # A process takes one stretch of the batch, whatever order the machine's wiring suggests.
+        # A process takes one contiguous part of the batch, whatever the wiring of the machine.
         given = jax.devices() if devices is None else devices
         self.devices = sorted(given, key=lambda device: device.process_index)
         self.mesh = Mesh(np.asarray(self.devices), (AXIS,))
@@ -39,7 +39,7 @@ class DataParallel:
 
     @property
     def axis_name(self) -> str | None:
-        """The axis over which a step must average, None where the compiler does it."""
+        """The axis over which a step must average; None where the compiler does it."""
         return AXIS if self.mode == "pmap" else None
 
     def check_batch(self, size: int, parts: int = 1) -> None:
@@ -52,15 +52,15 @@ class DataParallel:
             )
 
     def place(self, tree: PyTree) -> PyTree:
-        """Return arrays whole on every device."""
+        """Return arrays that are complete on every device."""
         if self.whole.is_fully_addressable:
             return jax.device_put(tree, self.whole)
-        # Each process has them; device_put would send them around to compare them.
+        # Each process has the arrays; device_put would exchange them to compare them.
         place = partial(jax.make_array_from_process_local_data, self.whole)
         return jax.tree.map(lambda array: place(np.asarray(array)), tree)
 
     def own(self, tree: PyTree) -> PyTree:
-        """Return arrays that are whole on every device as one device of this process has them."""
+        """Return arrays that are complete on every device as arrays of one local device."""
         return jax.tree.map(lambda array: array.addressable_data(0), tree)
 
     def share(self, size: int) -> slice:
@@ -74,19 +74,19 @@ class DataParallel:
         return jax.tree.map(self._divide, batches)
 
     def create(self, make: Callable[[], PyTree]) -> PyTree:
-        """Return what `make` returns, made on the devices: its buffers may be donated."""
+        """Return the result of `make`, created on the devices: its buffers may be donated."""
         return jax.jit(make, out_shardings=self.whole)()
 
     def abstract(self, tree: PyTree) -> PyTree:
-        """Return the shapes of a tree, whole on every device, to restore a checkpoint into."""
+        """Return the shapes of a tree, complete on every device, to restore a checkpoint into."""
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.whole), tree
         )
 
     def compile(self, step: Step) -> Compiled:
-        """Return steps(state, table, batches, first): one for each batch, divided as they are.
+        """Return steps(state, table, batches, first): one step for each divided batch.
 
-        The state's buffers are given up to the state that is returned.
+        The state's buffers are donated to the returned state.
         """
         steps = several(step, self.axis_name)
         compiled = self._pmap(steps) if self.mode == "pmap" else self._jit(steps)
@@ -117,7 +117,7 @@ class DataParallel:
         )
 
     def _divide(self, array: Shaped[np.ndarray, "k b *rest"]) -> Shaped[Array, "k ..."]:
-        if self.mode == "pmap":  # which has an axis of devices
+        if self.mode == "pmap":  # pmap needs an axis of devices
             steps, _, *rest = array.shape
             array = array.reshape(steps, len(self.devices), -1, *rest)
             return jax.make_array_from_process_local_data(self.divided, array)

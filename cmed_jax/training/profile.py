@@ -13,16 +13,16 @@ from cmed_jax.training.table import Batches, Table
 
 FOLDER = "profile"
 WARM = 2
-"""Dispatches before the trace: they compile."""
+"""The number of dispatches before the trace, which compile."""
 
 
 @contextmanager
 def traced(compiled: Compiled, steps: int, run: Path) -> Iterator[Compiled]:
-    """Give the program back as one that writes a trace of some of its steps into the run's folder.
+    """Yield the program as one that writes a trace of some of its steps into the run's folder.
 
     Args:
-        compiled: takes steps.
-        steps: how many to trace, at least, once they have been compiled; 0 for none.
+        compiled: the program that takes steps.
+        steps: the least number of steps to trace after compilation; 0 for none.
         run: the run's folder.
     """
     if not steps:
@@ -49,5 +49,5 @@ def traced(compiled: Compiled, steps: int, run: Path) -> Iterator[Compiled]:
     try:
         yield run_traced
     finally:
-        if calls > WARM and left > 0:  # the run ended before
+        if calls > WARM and left > 0:  # the run ended during the trace
             jax.profiler.stop_trace()

@@ -1,4 +1,4 @@
-"""How fast a run trains, and how much of that is waiting for input."""
+"""The training speed of a run, and the share of the time spent waiting for input."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,19 +9,19 @@ Input = TypeVar("Input")
 
 
 class Throughput:
-    """A clock of laps: it stands still while a run does something else than training."""
+    """A clock of laps, which pauses while a run does something other than training."""
 
     def __init__(self, first: int, queries: int, flops: float, peak: float | None):
         """Begin the first lap.
 
         Args:
-            first: steps that are done already.
-            queries: voxel queries of a step.
-            flops: floating-point operations of a step.
-            peak: what the devices could do in a second; None where that is not known.
+            first: the number of steps done already.
+            queries: the number of voxel queries in a step.
+            flops: the floating-point operations of a step.
+            peak: the peak operations per second of the devices; None where it is not known.
         """
         self.rate = 0.0
-        """Voxel queries a second in the last lap."""
+        """The voxel queries per second in the last lap."""
         self._queries, self._flops, self._peak = queries, flops, peak
         self._done, self._began = first, time.monotonic()
         self._paused = self._waited = 0.0
@@ -29,8 +29,8 @@ class Throughput:
     def lap(self, done: int) -> dict[str, float]:
         """Return the speed since the last lap, after step `done`, and begin the next.
 
-        Voxel queries a second, the share of the peak where that is known, and the share of the time
-        that was spent on waiting for input.
+        The result holds the voxel queries per second, the share of the peak where that is known,
+        and the share of the time spent waiting for input.
         """
         now = time.monotonic()
         seconds = max(now - self._began - self._paused, 1e-9)
@@ -43,7 +43,7 @@ class Throughput:
         return lap
 
     def waiting(self, inputs: Iterable[Input]) -> Iterator[Input]:
-        """Yield the inputs, and count the time for which each is waited."""
+        """Yield the inputs, and count the time spent waiting for each."""
         began = time.monotonic()
         for one in inputs:
             self._waited += time.monotonic() - began
@@ -52,7 +52,7 @@ class Throughput:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave what is done in the context out of the lap."""
+        """Exclude the time spent in the context from the lap."""
         began = time.monotonic()
         yield
         self._paused += time.monotonic() - began

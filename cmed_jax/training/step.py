@@ -1,6 +1,6 @@
 """One step of training, a pure function of the state, the data, and the step's number.
 
-Several steps make one program (`several`), so that a fast device need not wait for the host.
+Several steps form one program (`several`), so that a fast device need not wait for the host.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from cmed_jax.training.table import Batch, Batches, Table
 
 
 class TrainState(NamedTuple):
-    """All that a step changes. The step's number is the host's."""
+    """Everything that a step changes; the host counts the steps."""
 
     parameters: PyTree
     statistics: PyTree
@@ -27,7 +27,7 @@ class TrainState(NamedTuple):
 
 
 MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
-"""What JAX calls the precision of products of float32 matrices."""
+"""JAX's names for the precision of products of float32 matrices."""
 
 
 Step = Callable[
@@ -43,7 +43,7 @@ Steps = Callable[
 def initial_state(
     network: Network, optimizer: optax.GradientTransformation
 ) -> tuple[nnx.GraphDef, TrainState]:
-    """Return the network's structure, and the state of a run that has not begun."""
+    """Return the network's structure, and the state at the start of a run."""
     graph, *states = nnx.split(network, nnx.Param, ...)
     parameters, statistics = states
     return graph, TrainState(parameters, statistics, optimizer.init(parameters))
@@ -58,8 +58,8 @@ def make_step(
 ) -> Step:
     """Return step(state, table, batch, places, number) -> (state, metrics).
 
-    `batch` are rows of the table, or examples where there is none, and `places` their places in the
-    global batch. Random numbers depend on (seed, number, place) alone, so they are the same however
+    `batch` are rows of the table, or examples where there is none. `places` are their places in the
+    global batch. Random numbers depend on (seed, number, place) alone, so they do not depend on how
     the batch is divided over devices. Under `axis_name` (pmap) gradients and metrics are averaged
     over it.
     """
@@ -108,7 +108,7 @@ def _in_parts(
     places: Integer[Array, " b"],
     count: int,
 ) -> tuple[PyTree, PyTree, dict[str, Array]]:
-    """Return gradient, statistics and metrics of a batch whose parts are taken one by one."""
+    """Return gradient, statistics and metrics of a batch that is processed in parts."""
     if count == 1:
         return descend(state.statistics, batch, places)
 
@@ -133,7 +133,7 @@ def several(step: Step, axis_name: str | None = None) -> Steps:
     """Return steps(state, table, batches, first) -> (state, metrics), one program for all of them.
 
     `batches` are rows of the table, or examples where there is none. Their arrays and those of the
-    metrics have an axis of steps in front; `first` is the number of the first step.
+    metrics have a leading axis of steps; `first` is the number of the first step.
     """
 
     def steps(
@@ -156,9 +156,9 @@ def several(step: Step, axis_name: str | None = None) -> Steps:
 
 
 def compute_as(config: StepConfig, network: Network) -> None:
-    """Let a network compute in the precision and with the memory that are asked for.
+    """Set the precision and the rematerialisation of a network.
 
-    In bfloat16 sums over features and batches, parameters and their gradients stay float32.
+    In bfloat16, sums over features and batches, parameters and their gradients stay float32.
     """
     for _, module in nnx.iter_modules(network):
         if config.precision == "bfloat16" and hasattr(module, "dtype"):

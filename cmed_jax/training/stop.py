@@ -1,4 +1,4 @@
-"""How a run is asked to end: by SIGTERM or by Ctrl-C, to one process or to any of several."""
+"""Requests to end a run, by SIGTERM or Ctrl-C, sent to one process or to any of several."""
 
 import os
 import signal
@@ -15,21 +15,21 @@ class StopRequest:
     signal: int | None = None
 
     def requested(self) -> bool:
-        """Return whether the run is to end here; the loop asks once after its steps."""
+        """Return whether the run is to end now; the loop calls this once after its steps."""
         return self.signal is not None
 
 
 class StopTogether(StopRequest):
-    """A stop of all processes after the same step, for a signal to any of them.
+    """A stop of all processes after the same step, after a signal to any of them.
 
-    JAX listens for SIGTERM as soon as it knows of several processes, and agrees on the step.
+    JAX handles SIGTERM once several processes are connected, and agrees on the step.
     """
 
     def __init__(self) -> None:
         self._times = 0
 
     def requested(self) -> bool:
-        """Return whether all are to end here; each has to ask as often as the others."""
+        """Return whether all are to end now; every process has to call this equally often."""
         self._times += 1
         if multihost_utils.reached_preemption_sync_point(self._times):
             self.signal = signal.SIGTERM
@@ -38,10 +38,10 @@ class StopTogether(StopRequest):
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn SIGTERM and SIGINT into a request that the loop answers after its step.
+    """Turn SIGTERM and SIGINT into a request that the loop reads after its step.
 
-    A second one of the same kind does what it does without us: some steps wait for a compilation.
-    (Of several processes only SIGINT does, for SIGTERM is in the hands of JAX.)
+    A second signal of the same kind has its default effect, because some steps wait for a
+    compilation. (Among several processes this holds for SIGINT only, because JAX handles SIGTERM.)
     """
     several = jax.process_count() > 1
     stop = StopTogether() if several else StopRequest()

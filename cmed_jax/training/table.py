@@ -1,4 +1,4 @@
-"""The table: training examples as the devices hold them, and what a step takes from it."""
+"""The table of training examples on the devices, and the batches that a step takes."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ from cmed_jax.physics.instrument import Lines
 
 
 class Table(NamedTuple):
-    """The training examples as the device holds them: a step gathers its rows and voxels.
+    """The training examples in the form held by the device: a step gathers its rows and voxels.
 
-    `lines` are there where patterns are measured afresh.
+    `lines` is set where patterns are measured afresh.
     """
 
     pattern: Float[Array | np.ndarray, "n 1024"]
@@ -26,7 +26,7 @@ class Table(NamedTuple):
         """Return the table of a split; densities stay float16, in units of `scale`.
 
         Raises:
-            ValueError: numbers are not finite; their materials are named.
+            ValueError: numbers are not finite; the error names their materials.
         """
         stored = (examples.pattern, examples.composition, examples.density, examples.density_scale)
         finite = [all(np.isfinite(x).all() for x in row) for row in zip(*stored, strict=True)]
@@ -39,8 +39,8 @@ class Table(NamedTuple):
 
 
 Batch = Integer[Array, " b"] | Table
-"""What a step trains on: rows of a table that lies on the devices, or the examples themselves."""
+"""The input of a step: rows of a table that is on the devices, or the examples themselves."""
 
 
 Batches = Integer[Array | np.ndarray, "k *b"] | Table
-"""The batches of k steps; of examples (k *b ...). Under pmap b begins with an axis of devices."""
+"""The batches of k steps; for examples (k *b ...). Under pmap b begins with an axis of devices."""

@@ -1,4 +1,4 @@
-"""The command that serves the page: a network that is restored once, a port of this machine."""
+"""The command that serves the page: a network that is restored once, on a local port."""
 
 import importlib.util
 import os
@@ -25,7 +25,7 @@ def predict(finished):
 
 
 def options(*arguments, **named):
-    """What a user writes, with a small grid."""
+    """The options of a user, with a small grid."""
     few = {"samples": 2, "grid": (6, 5, 4), "analogues": 0}
     return PredictionOptions(*arguments, **few | named)
 

@@ -1,4 +1,4 @@
-"""The local page: who may ask, what is taken, whose answer is whose."""
+"""The local page: permitted requests, accepted inputs, and results for the right request."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ PATTERN = b"10 1\n11 2\n12 1\n"
 
 
 class Oracle:
-    """Answers with what it was asked; a pattern of the text `wait` waits until it is let go."""
+    """A network that returns its query; a pattern of the text `wait` waits until it is released."""
 
     def __init__(self):
         self.go = threading.Event()
@@ -52,7 +52,7 @@ def desk(oracle, tmp_path):
 
 @pytest.fixture
 def ask(desk):
-    """Send a request as a browser on this machine would, or as the caller says."""
+    """A function that sends a request as a browser on this machine would, or as given."""
 
     def ask(method, path, **options):
         async def send():

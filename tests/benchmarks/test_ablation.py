@@ -1,4 +1,4 @@
-"""The parts of the ablation make networks, and are what they claim to be."""
+"""The parts of the ablation make networks with the properties that they claim."""
 
 import dataclasses
 import json
@@ -120,7 +120,7 @@ def test_a_threefold_series_has_its_axis_and_misses_no_function(latent, coordina
     conditioning = network.condition(latent)
     turned = network.values(conditioning, coordinates[:, [1, 2, 0]])
     np.testing.assert_allclose(turned, network.values(conditioning, coordinates), atol=1e-5)
-    # As many as there are orbits of the harmonics, by Burnside's lemma: identity and two turns.
+    # The number of orbits of the harmonics is given by Burnside's lemma: identity and two turns.
     ball = np.argwhere(np.ones((7, 7, 7))) - 3
     ball = ball[(ball**2).sum(axis=1) <= CONFIG.harmonics]
     fixed = (ball == ball[:, :1]).all(axis=1).sum()
@@ -129,7 +129,7 @@ def test_a_threefold_series_has_its_axis_and_misses_no_function(latent, coordina
 
 @pytest.fixture(scope="module")
 def density():
-    """Of three crystals, a tenth of it empty, e/angstrom^3."""
+    """The densities of three crystals, a tenth of them empty, e/angstrom^3."""
     density = jnp.float32(np.random.default_rng(4).gamma(0.3, 20, (3, 1000)))
     return density.at[:, :100].set(0)
 
@@ -202,7 +202,7 @@ def test_every_weight_that_reads_the_pattern_counts(kind, told):
 
     gradient = nnx.to_pure_dict(jax.grad(latent)(weights))["pattern"]
     for path, leaf in jax.tree.leaves_with_path(gradient):
-        # The bias of keys changes no softmax.
+        # The bias of keys does not change a softmax.
         if "'key'" not in jax.tree_util.keystr(path) or leaf.ndim > 2:
             assert np.abs(leaf).max() > 0, path
 

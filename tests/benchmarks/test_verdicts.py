@@ -1,4 +1,4 @@
-"""The count of verdicts on questions that were asked rightly and wrongly."""
+"""The count of assessments of correct and wrong queries."""
 
 from benchmarks.verdicts import counts
 from cmed_jax.prediction.assessment import Explanation

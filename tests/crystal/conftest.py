@@ -1,4 +1,4 @@
-"""Materials that the tests of this room share."""
+"""Materials shared by the tests of `cmed_jax.crystal`."""
 
 import json
 

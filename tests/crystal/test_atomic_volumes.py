@@ -1,4 +1,4 @@
-"""Volumes of crystals from their compositions, beside cells of the literature."""
+"""Volumes of crystals from their compositions, against cells of the literature."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ LITERATURE = {
     "Pb": 4.950**3 / 4,
     "Ni3Al": 3.572**3 / 4,
 }
-"""Volumes per atom, angstrom^3, from edges of cubic cells."""
+"""The volumes per atom, angstrom^3, from edges of cubic cells."""
 
 
 @pytest.mark.parametrize("formula", LITERATURE)
@@ -31,7 +31,7 @@ def test_atoms_take_up_what_they_do_in_crystals_of_the_literature(formula):
 
 
 def test_a_cation_takes_up_less_than_the_atom_of_a_metal():
-    """Sodium: a metal of 39.5 angstrom^3 an atom, and an ion of a few."""
+    """Sodium takes 39.5 angstrom^3 an atom as a metal, and a few as an ion."""
     alone, salt, amalgam = (volume_of_atom(parse_composition(x)[0]) for x in ("Na", "NaF", "NaHg"))
     fluorine = volume_of_atom(parse_composition("F")[0])
     mercury = volume_of_atom(parse_composition("Hg")[0])

@@ -75,7 +75,7 @@ def test_one_crystal_has_one_description(sample):
 
 
 def test_crystals_near_the_tolerance_have_one_description(embedded):
-    """Some that spglib describes differently from one cell to the next."""
+    """The crystals are some that spglib describes differently from one cell to the next."""
     rng = np.random.default_rng(2)
     for number in (16861, 684560, 849073, 1014160, 1100873, 1179656):
         material = embedded[f"mp-{number}"]
@@ -108,7 +108,7 @@ def test_the_powder_pattern_stays(sample):
 
 
 def lines_at(angles, pattern):
-    """The share of the intensity close to each angle: sources round, so that lines may split."""
+    """The share of the intensity close to each angle, since rounding in sources may split lines."""
     close = np.abs(angles[:, None] - pattern.x) < 0.05
     return close @ pattern.y / pattern.y.sum()
 
@@ -121,7 +121,7 @@ def test_it_obeys_its_space_group_exactly(sample):
 
 
 def test_the_space_group_is_the_one_that_spglib_finds(sample):
-    """Where the atoms lie in their places; near the tolerance the two may part."""
+    """The atoms lie on their sites; near the tolerance the two space groups may differ."""
     for material in map(canonical_cell, sample):
         rng = np.random.default_rng(6)
         found = with_space_group(disguise(material, rng))

@@ -1,4 +1,4 @@
-"""What symmetry leaves free, counted in the tables of space groups and found by moving atoms."""
+"""Free parameters under symmetry, counted in the tables of space groups and by moving atoms."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Cell parameters and primitive lattices, beside pymatgen's and spglib's."""
+"""Cell parameters and primitive lattices, against pymatgen's and spglib's."""
 
 import numpy as np
 import pytest

@@ -29,7 +29,7 @@ def halite():
 
 
 def write_chgcar(path, structure, density):
-    """Write a density in e/angstrom^3 as VASP does: times the volume."""
+    """Write a density in e/angstrom^3 in VASP's format: times the volume."""
     Chgcar(structure, {"total": density * structure.volume}).write_file(str(path))
 
 
@@ -164,7 +164,7 @@ def test_a_cif_file_that_cannot_be_used_is_refused_by_name(tmp_path):
 def test_chgcar_files_give_structure_and_density(tmp_path):
     rng = np.random.default_rng(0)
     density = rng.random((6, 8, 10))
-    density *= 28 / density.mean() / halite().volume  # of whole electrons
+    density *= 28 / density.mean() / halite().volume  # a whole number of electrons
     write_chgcar(tmp_path / "a_CHGCAR", halite(), density)
     (tmp_path / "b").mkdir()
     write_chgcar(tmp_path / "b" / "CHGCAR", halite(), density)
@@ -227,7 +227,7 @@ def test_a_folder_of_both_kinds_is_ambiguous(tmp_path):
 
 @pytest.fixture
 def materials_project(monkeypatch):
-    """A client of the Materials Project that answers from memory; returns the searches made."""
+    """A client of the Materials Project that returns stored data; returns the searches made."""
     searches = []
 
     class Client:

@@ -30,7 +30,7 @@ def rows():
 
 @contextlib.contextmanager
 def one_thread(workers):
-    """In the place of the pool of processes, whose start takes seconds."""
+    """A stand-in for the pool of processes, which takes seconds to start."""
     with ThreadPoolExecutor(1) as pool:
         yield pool
 

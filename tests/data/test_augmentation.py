@@ -1,4 +1,4 @@
-"""What training does to an example: moved, noisy, and told less."""
+"""Augmentation of an example in training: shifted, noisy, and with less information."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def composition():
 
 
 def moved(pattern, bins):
-    """numpy's roll, with zeros in the place of what came round."""
+    """The roll of numpy, with zeros in place of the wrapped bins."""
     rolled = np.roll(pattern, bins)
     if bins > 0:
         rolled[:bins] = 0

@@ -1,4 +1,4 @@
-"""Batches and voxels are functions of the seed and the step, and miss nothing."""
+"""Batches and voxels: they depend on the seed and the step, and leave nothing out."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ def epochs(rows, batch, examples, count):
 
 
 def test_each_epoch_sees_each_row_once_in_another_order():
-    drawn = epochs(Rows(21, 6, seed=3), 6, 21, 6)  # batches reach over the ends of epochs
+    drawn = epochs(Rows(21, 6, seed=3), 6, 21, 6)  # batches extend over the ends of epochs
     np.testing.assert_array_equal(np.sort(drawn, axis=1), np.tile(np.arange(21), (6, 1)))
     assert len(np.unique(drawn, axis=0)) == 6
 

@@ -1,4 +1,4 @@
-"""What a run has seen, beside the records that it was trained on."""
+"""The training domain of a run, against the records that it was trained on."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_what_older_runs_kept_beside_is_left_alone(kept, tmp_path):
 
 def test_it_is_read_once(kept, tmp_path):
     (tmp_path / FILE).write_text(json.dumps({"elements": [1]}))
-    keep_domain(tmp_path, "nowhere")  # which is not asked
+    keep_domain(tmp_path, "nowhere")  # which is not read
     with pytest.raises(ValueError, match=r"familiar\.json is damaged"):
         load_domain(tmp_path)
 

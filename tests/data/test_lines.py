@@ -12,7 +12,7 @@ from cmed_jax.physics.texture import moments
 
 @pytest.fixture(scope="module")
 def rutile():
-    """Its lines from pymatgen, with the hkl of their members."""
+    """The lines of rutile from pymatgen, with the hkl of their members."""
     cell = Lattice.tetragonal(4.594, 2.959)
     oxide = Structure.from_spacegroup("P4_2/mnm", cell, ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]])
     return cell, XRDCalculator("CuKa").get_pattern(oxide, scaled=False)

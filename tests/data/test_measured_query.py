@@ -1,4 +1,4 @@
-"""Queries with patterns as they are measured: whose they are, and what else they tell."""
+"""Queries with measured patterns: their order, and their other columns."""
 
 import numpy as np
 import pytest

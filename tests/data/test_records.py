@@ -122,7 +122,7 @@ def test_a_density_follows_a_shifted_supercell(wurtzite):
 
 
 def test_records_do_not_depend_on_their_company(halite, wurtzite):
-    """Beyond the rounding of sums over batches of another shape."""
+    """The records are equal apart from the rounding of sums over batches of another shape."""
     crystals = [material(halite), material(wurtzite), material(halite.get_primitive_structure())]
     for together, crystal in zip(make_records(crystals), crystals, strict=True):
         alone = make_record(crystal)
@@ -136,7 +136,7 @@ def test_records_do_not_depend_on_their_company(halite, wurtzite):
 
 
 def test_symmetry_takes_no_line_away():
-    """Of one embedded crystal of each system, beside the sum over the whole sphere."""
+    """One embedded crystal of each system is compared with the sum over the whole sphere."""
     materials = {material.crystal_system: material for material in open_source()}
     assert len(materials) == 7
     for record in make_records(materials.values()):
@@ -198,5 +198,5 @@ def test_a_density_on_a_long_axis_is_coarse():
     )
     assert is_coarse(long, Recipe())
     assert not is_coarse(short, Recipe())
-    assert not is_coarse(long, Recipe(density="chgcar"))  # what it was made of is not known
+    assert not is_coarse(long, Recipe(density="chgcar"))  # the recipe of the density is not known
     assert not is_coarse(long, Recipe(b_factor=12.0))

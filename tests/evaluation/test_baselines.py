@@ -18,7 +18,7 @@ def generators(training_split):
 
 
 def answered_rows(densities, training):
-    """Which training densities were copied, found by comparing voxel by voxel."""
+    """The rows of the training densities that were copied, found by voxelwise comparison."""
     known = training.densities(slice(None))
     return [np.flatnonzero((known == d).all(axis=(1, 2, 3))).item() for d in densities[:, 0]]
 
@@ -57,7 +57,7 @@ def test_constant_map_is_the_mean_of_the_training_densities(generators, test_spl
 
 
 def amounts(composition):
-    """What the anonymous formula says: two elements in synthetic crystals, in quarters."""
+    """The amounts in the anonymous formula: two elements in synthetic crystals, in quarters."""
     return sorted(round(4 * share) for share in composition if share)
 
 

@@ -1,4 +1,4 @@
-"""Kept scores: the same as computed ones, and never in the way."""
+"""Cached scores: they equal the computed ones, and the cache never causes a failure."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def test_scores_are_read_as_they_were_computed(tmp_path, scores):
         expected, value = getattr(scores, field.name), getattr(found, field.name)
         np.testing.assert_equal(value, expected)
         assert type(value) is type(expected)
-    assert len(list((tmp_path / "kept").iterdir())) == 1  # nothing half written is left
+    assert len(list((tmp_path / "kept").iterdir())) == 1  # no incomplete file is left
 
 
 def test_scores_without_samples_are_kept_too(tmp_path, scores):

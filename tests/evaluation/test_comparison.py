@@ -1,4 +1,4 @@
-"""Runs side by side: paired differences, and what cannot be compared."""
+"""Comparison of runs: paired differences, and runs that cannot be compared."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ N = 200
 
 
 def made(ssim, **run):
-    """Results with what comparing needs."""
+    """Results with the fields that a comparison needs."""
     return {
         "run": {"dataset": "a" * 64, "split": "test", **run},
         "protocol": {"as_published": False},

@@ -1,4 +1,4 @@
-"""The pattern that a density implies, beside structure factors summed atom by atom in float64."""
+"""Patterns calculated from densities, against structure factors summed atom by atom in float64."""
 
 import gemmi
 import numpy as np
@@ -69,7 +69,7 @@ def test_true_densities_imply_their_patterns(examples, crystals):
 
 
 def test_what_a_pattern_cannot_tell_makes_no_difference(examples, crystals):
-    """The size of the density, its origin, and its mirror image."""
+    """The pattern determines neither the size of the density nor its origin or mirror image."""
     truth, lattice = examples.densities([0])[0], crystals[0].lattice
     alike = [truth, 3 * truth, np.roll(truth, (5, 11, 2), (0, 1, 2)), truth[::-1, ::-1, ::-1]]
     patterns = calculated_patterns(np.stack(alike), lattice, B_FACTOR)
@@ -113,7 +113,7 @@ def test_lines_end_where_the_grid_has_no_whole_spheres(edge, shape, limit):
     lines = carried_lines(lattice, grid)
     assert lines.s.max() < limit
     assert lines.s.max() > limit - 1.1 / edge
-    # The first lines of a cubic cell, with the number of reflections in each.
+    # These are the first lines of a cubic cell, with the number of reflections in each.
     np.testing.assert_allclose(lines.s[:4] * edge, np.sqrt([1, 2, 3, 4]))
     np.testing.assert_array_equal(np.diff(lines.first)[:4], [6, 12, 8, 6])
     assert compared_bins(lattice, grid) == int(

@@ -1,4 +1,4 @@
-"""Controls: what they hand out instead, and that it is the same each time."""
+"""Controls: the inputs that they replace, and that the replacement is always the same."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ from cmed_jax.evaluation.controls import (
 
 
 def partners(examples):
-    """The row whose pattern each material is handed."""
+    """The row whose pattern each material receives."""
     return [
         np.flatnonzero((examples.pattern == pattern).all(axis=1)).item()
         for pattern in wrong_pattern(examples).pattern
@@ -80,7 +80,7 @@ def test_shuffled_bins_keep_the_intensities_and_lose_the_angles(test_split):
     shuffled = shuffled_bins(test_split)
     np.testing.assert_array_equal(np.sort(shuffled.pattern), np.sort(test_split.pattern))
     assert (shuffled.pattern != test_split.pattern).any(axis=1).all()
-    # One order for all: patterns that agreed still do.
+    # One order is used for all: patterns that agreed still do.
     products = [p @ p.T for p in (shuffled.pattern, test_split.pattern)]
     np.testing.assert_allclose(*products, rtol=1e-5)
     np.testing.assert_array_equal(shuffled.pattern, shuffled_bins(test_split).pattern)

@@ -1,4 +1,4 @@
-"""The whole evaluation on predictors whose scores are known: perfect, shuffled, constant."""
+"""The whole evaluation on predictors of known scores: perfect, shuffled, constant."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def structure_metrics(examples, dataset):
 
 
 def perfect(examples, samples=0):
-    """Knows the truth by the pattern, and reads nothing else."""
+    """A generator that identifies the truth by the pattern alone."""
     row_of = {pattern.tobytes(): row for row, pattern in enumerate(examples.pattern)}
 
     def generate(query):
@@ -42,7 +42,7 @@ def perfect(examples, samples=0):
 
 
 def test_similarity_and_noise_ratio_are_those_of_scikit_image():
-    """Fifty pairs: fields of every smoothness, scaled, shifted, and blurred."""
+    """The fifty pairs are fields of every smoothness, scaled, shifted, and blurred."""
     rng = np.random.default_rng(5)
     pairs = []
     for _ in range(50):
@@ -89,7 +89,7 @@ def test_a_perfect_predictor_scores_one_everywhere(examples, training, structure
 
 
 def test_a_shuffled_predictor_falls_to_the_control(examples, structure_metrics):
-    """What reads the pattern alone answers a wrong one with the density that belongs to it."""
+    """A generator that reads only the pattern predicts the density that belongs to a wrong one."""
     control = evaluate(
         perfect(examples), examples, control=wrong_pattern, further=structure_metrics
     )

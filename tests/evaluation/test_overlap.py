@@ -1,4 +1,4 @@
-"""Kinship by hand: who differs from whom in one element."""
+"""Overlap worked out by hand: which crystals differ from which in one element."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from cmed_jax.evaluation.overlap import TrainingOverlap, training_overlap
 
 @pytest.fixture
 def crystals(training_split):
-    """Examples of given formulas and space groups; all else is of no account."""
+    """Examples of given formulas and space groups; all other columns are irrelevant."""
 
     def make(*members):
         n = len(members)
@@ -53,7 +53,7 @@ def known(crystals):
             "PtAl3",
             221,
             TrainingOverlap.SAME_FORMULA,
-        ),  # one goes and one comes, but the amounts trade places
+        ),  # one element is replaced, but the amounts are exchanged
         ("Ni2MnGa", 225, TrainingOverlap.ONE_ELEMENT),
         ("NaKCl2", 225, TrainingOverlap.SAME_FORMULA),
     ],

@@ -1,4 +1,4 @@
-"""Choosing by the pattern: between the mean of the candidates and the oracle."""
+"""Choice by the pattern: between the mean of the candidates and the oracle."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ def structure_metrics(examples, dataset):
 
 
 def candidates(examples, *strengths):
-    """The truth mixed with that of another material, so much of it in each candidate."""
+    """Candidates that mix the truth with that of another material, in given proportions."""
     row_of = {pattern.tobytes(): row for row, pattern in enumerate(examples.pattern)}
 
     def generate(query):

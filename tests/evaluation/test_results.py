@@ -180,7 +180,7 @@ def test_the_table_counts_what_substitution_could_not_answer(scores):
     overlap = np.array([TrainingOverlap.NONE] * 4 + [TrainingOverlap.ONE_ELEMENT] * 7, np.int32)
     named = {"substitution": scores[1]["nearest in both"]}
     text = printed(results(None, named, {}, run={}, overlap=overlap))
-    assert "no template for 4, where nearest in both answers" in text
+    assert "no prototype for 4, where nearest in both answers" in text
     assert "no template" not in printed(
         results(None, named, {}, run={}, overlap=overlap[4:].repeat(2)[:11])
     )
@@ -204,7 +204,7 @@ def test_many_space_groups_are_cut_short_and_said_so(scores, test_split):
 
 
 def examined(scores, seed):
-    """The same scores with self-consistency made up for every candidate."""
+    """The same scores with invented self-consistency for every candidate."""
     cosine = np.random.default_rng(seed).random(scores.candidates["ssim"].shape)
     return dataclasses.replace(
         scores,

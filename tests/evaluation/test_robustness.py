@@ -1,4 +1,4 @@
-"""Curves of the measurement: they begin where the records are, and spoil what they name."""
+"""Robustness curves: they begin at the records, and perturb the condition that they name."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_a_shift_moves_the_lines(examples, lines):
 def test_what_was_not_measured_is_zero_and_said_so(examples, lines):
     query = perturbed(examples, lines, "Measured range", 80)
     assert not query.pattern[query.coverage == 0].any()
-    # Copper's 10 and 80 degrees, at molybdenum's wavelength.
+    # These are copper's 10 and 80 degrees, at molybdenum's wavelength.
     first, last = (
         1024 / 180 * 2 * np.degrees(np.arcsin(np.sin(np.radians(x) / 2) * 0.71073 / 1.5418))
         for x in (10, 80)
@@ -88,7 +88,7 @@ def test_curves_hold_the_scores_of_what_was_asked(examples, lines, monkeypatch):
     monkeypatch.setattr("cmed_jax.evaluation.robustness.CONDITIONS", kept)
 
     def generate(query):
-        """The truth, faded by the share of the pattern that was not measured."""
+        """The truth, reduced by the share of the pattern that was not measured."""
         share = query.coverage.mean(axis=1)[:, None, None, None]
         return (examples.densities(slice(None)) * share)[:, None]
 

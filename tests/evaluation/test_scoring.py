@@ -21,7 +21,7 @@ from cmed_jax.evaluation.statistics import (
 
 
 def reader(examples):
-    """A generator that knows the truth by its pattern and reads nothing else."""
+    """A generator that identifies the truth by its pattern and reads nothing else."""
     row_of = {pattern.tobytes(): row for row, pattern in enumerate(examples.pattern)}
 
     def generate(query):
@@ -32,7 +32,7 @@ def reader(examples):
 
 
 def sampler(examples, *samples):
-    """The same with samples, each a function of the true density, after a blurred candidate 0."""
+    """The generator with samples, functions of the true density, after a blurred candidate 0."""
 
     def generate(query):
         truth = reader(examples)(query)[:, 0]
@@ -138,7 +138,7 @@ def missing(volume):
 
 
 def quarter_turns(volume):
-    """The 24 orientations that `numpy.rot90` gives: each face in front, four times around."""
+    """The 24 orientations by `numpy.rot90`: each face in front, in four turns."""
     for axes, turns in (((0, 1), range(4)), ((0, 2), (1, 3))):
         for turn in turns:
             faced = np.rot90(volume, turn, axes)

@@ -1,4 +1,4 @@
-"""Points near atoms, beside every periodic image one by one."""
+"""Points near atoms, against every periodic image one by one."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""The bench: the known crystals that may answer are none of those that are scored."""
+"""The evaluation suite: none of the known crystals is a scored one."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def reduced(row):
 
 @pytest.fixture(scope="module")
 def embedded():
-    """Some embedded rows of two or three atoms, among them those of the dataset."""
+    """Some embedded rows of two or three atoms, including those of the dataset."""
     with gzip.open(EMBEDDED, "rt") as file:
         rows = [json.loads(line) for line in file]
     return [row for row in rows if 2 <= len(row["species"]) <= 3][:120]
@@ -36,7 +36,7 @@ def embedded():
 
 @pytest.fixture
 def source(embedded, tmp_path):
-    """A file of them, of the scored ones once more under other ids, and of one that is refused."""
+    """A file of the embedded rows, of the scored ones under other ids, and of an unusable one."""
     again = [row | {"material_id": f"again-{row['material_id']}"} for row in embedded]
     broken = embedded[0] | {"material_id": "broken", "species": ["Xx"]}
     path = tmp_path / "known.jsonl"
@@ -51,7 +51,7 @@ def test_training_crystals_are_known_unless_others_are_named(suite, dataset):
 
 @pytest.fixture
 def informed(dataset, source):
-    """The bench with other known crystals."""
+    """A suite with other known crystals."""
     return EvaluationSuite(dataset, "test", known=str(source))
 
 
@@ -79,7 +79,7 @@ def test_embedded_means_the_embedded_crystals(dataset, informed, source, monkeyp
     found = [
         crystal.material_id for crystal in EvaluationSuite(dataset, "test", known="embedded").known
     ]
-    assert names == [None]  # which stands for them
+    assert names == [None]  # the embedded source
     assert found == [crystal.material_id for crystal in informed.known]
 
 

@@ -1,4 +1,4 @@
-"""Calibration of samples that are drawn as the truth is, and of samples that are not."""
+"""Calibration of samples from the distribution of the truth, and from another."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files as instruments and programs write them, all of one pattern, as bytes."""
+"""Files in the formats of instruments and programs, all of one pattern, as bytes."""
 
 import io
 import struct
@@ -26,13 +26,13 @@ def columns(separator=" ", end="\n", comma=False, heading=(), sigma=False):
 
 
 def rruff():
-    """A mineral as the RRUFF project gives it, with its wavelength in the header."""
+    """A mineral in the format of the RRUFF project, with its wavelength in the header."""
     heading = ["##NAMES=Halite", "##X-RAY WAVELENGTH=1.541838", "##CELL PARAMETERS=5.64 5.64"]
     return columns(", ", "\r\n", heading=heading) + b"##END="
 
 
 def pdcif(kind="scan"):
-    """As a program of refinement publishes it: wavelengths in one loop, points in another."""
+    """A pdCIF of a refinement program: wavelengths in one loop, points in another."""
     radiation = (
         "loop_\n_diffrn_radiation_wavelength_wt\n_diffrn_radiation_wavelength\n"
         f" 1.0 {ALPHA1}\n 0.5 {ALPHA2}(2)\n"
@@ -54,7 +54,7 @@ def pdcif(kind="scan"):
 
 
 def xrdml(version="1.5", scans=1, intended="K-Alpha", listed=False, encoding="utf-8"):
-    """As a diffractometer of PANalytical's writes it; from schema 2.0 on with raw counts."""
+    """A file of a PANalytical diffractometer; from schema 2.0 on with raw counts."""
     space = f"http://www.xrdml.com/XRDMeasurement/{version}"
     factor = np.where(COUNTS > 500, 2, 1) if version >= "2" else np.ones(POINTS, int)
     numbers = " ".join(f"{n / f:g}" for n, f in zip(COUNTS, factor, strict=True))
@@ -90,7 +90,7 @@ def rigaku_rows(separator=" "):
 
 
 def ras(axis="TwoThetaTheta", scans=1):
-    """As SmartLab writes it: Latin-1, Windows' line ends, a factor of the attenuator."""
+    """A file of SmartLab: Latin-1, Windows' line ends, a factor of the attenuator."""
     header = [
         "*RAS_HEADER_START",
         '*FILE_COMMENT "Probe für die Prüfung"',
@@ -111,7 +111,7 @@ def rows(width, separator=" "):
 
 
 def fullprof():
-    """Start, step and stop, a title, and ten counts a line, of which the last is filled up."""
+    """A file with start, step and stop, a title, and ten counts a line, the last line filled up."""
     return "\n".join([f"{START} {STEP} {ANGLE[-1]:.2f}  salt", *rows(10)]).encode() + 9 * b" 0"
 
 
@@ -148,7 +148,7 @@ def rasx():
 def brml_route(views=True):
     rows = zip(ANGLE, COUNTS, strict=True)
     steps = "".join(f"<Datum>3.0,1,{a:.4f},{a / 2:.4f},{n:.0f}</Datum>" for a, n in rows)
-    if views is None:  # a detector that stood still
+    if views is None:  # a fixed detector
         steps = f"<Datum>96,1,25,{','.join(f'{n:.0f}' for n in COUNTS)}</Datum>"
         return f"""<DataRoute RouteFlag="Final"><ScanInformation><ScaleAxes><ScaleAxisInfo>
           <Start>{START}</Start><Stop>{ANGLE[-1]:.2f}</Stop><Increment>{STEP}</Increment>
@@ -309,10 +309,10 @@ WRITTEN = {
     "salt.gsa": gsas("STD"),
     "salt.gss": gsas("FXY", end="\n"),
 }
-"""Each holds ANGLE and COUNTS."""
+"""The files that hold ANGLE and COUNTS, by name."""
 TOLD = [
     name
     for name in WRITTEN
     if name.endswith((".cif", "ml", ".ras", ".rasx", ".asc", ".uxd", ".raw"))
 ]
-"""Files that say the radiation: K-alpha 1 and 2, two to one."""
+"""The files that give the radiation: K-alpha 1 and 2, two to one."""

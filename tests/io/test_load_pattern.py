@@ -1,4 +1,4 @@
-"""Every format is read as it was written; what is broken is answered in one sentence."""
+"""Every format is read correctly; a broken file gives an error of one sentence."""
 
 import io
 import re
@@ -180,7 +180,7 @@ def test_the_counting_time_is_read(reader, name):
 
 
 def test_a_cif_is_read_as_gemmi_reads_it(read):
-    """The loop's columns by gemmi, and the standard uncertainty by its own rule."""
+    """The loop's columns are read by gemmi, and the standard uncertainty by its own rule."""
     block = gemmi.cif.read_string(pdcif("last").decode()).sole_block()
     table = block.find("_pd_meas_", ["2theta_scan", "counts_total"])
     expected = np.array([[gemmi.cif.as_number(field) for field in row] for row in table])
@@ -432,13 +432,13 @@ def test_what_a_file_may_cost_is_bounded(read, monkeypatch, limit, name, message
 def test_a_file_larger_than_any_pattern_is_not_opened(tmp_path):
     path = tmp_path / "large.xy"
     with path.open("wb") as file:
-        file.truncate(2**24 + 1)  # a hole
+        file.truncate(2**24 + 1)  # a sparse file
     with pytest.raises(ValueError, match="is larger than 16 MiB"):
         load_pattern(path)
 
 
 def answer(path):
-    """Return a pattern, or the sentence that says why there is none."""
+    """Return a pattern, or the sentence of the error."""
     try:
         return load_pattern(path, "CuKa")
     except ValueError as error:
@@ -516,7 +516,7 @@ ARCHIVES = [name for name in sorted(SPOILT) if name.endswith(("rasx", "brml"))]
     changed=st.lists(changes, min_size=1, max_size=3),
 )
 def test_spoilt_members_are_a_pattern_or_a_sentence(tmp_path_factory, name, member, end, changed):
-    """Spoilt before they are packed, for checksums hide most else."""
+    """The members are perturbed before packing, because checksums hide most other damage."""
     with zipfile.ZipFile(io.BytesIO(SPOILT[name])) as file:
         members = {inside: file.read(inside) for inside in file.namelist()}
     inside = list(members)[member % len(members)]

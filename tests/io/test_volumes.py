@@ -1,4 +1,4 @@
-"""Densities in files: whole or not at all, and what other programs read in them."""
+"""Densities in files: whole or not at all, and as other programs read them."""
 
 import ase.io.cube
 import ase.io.xsf
@@ -13,7 +13,7 @@ from pymatgen.io.vasp import Chgcar
 from cmed_jax.io.volumes import check_output, save_volume
 
 SHAPE = (5, 8, 13)
-"""Unequal and not multiples of the six values in a line, so that axes cannot be exchanged."""
+"""A shape of unequal axes, not multiples of the six values in a line: exchanged axes show."""
 
 VOLUMES = [
     "a.cube", "a.xsf", "a.ccp4", "a.map", "a.mrc", "a.chgcar", "a.vasp", "CHGCAR", "CHGCAR_salt",
@@ -34,21 +34,21 @@ def crystal():
 
 @pytest.fixture(scope="module")
 def turned(crystal):
-    """The same cell, in no special position."""
+    """The same cell in a general orientation."""
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3))).Q
     return crystal.matrix @ rotation * np.linalg.det(rotation)
 
 
 @pytest.fixture(scope="module")
 def blob():
-    """A peak at the grid point (1, 6, 4) on a background that tells every voxel apart."""
+    """A peak at the grid point (1, 6, 4) on a background in which every voxel is different."""
     density = 0.05 + np.random.default_rng(2).random(SHAPE).astype(np.float32)
     density[1, 6, 4] = 12.5
     return density
 
 
 def peak(shape, lattice):
-    """Cartesian coordinates of that point."""
+    """The Cartesian coordinates of that point."""
     return np.array([1, 6, 4]) / shape @ lattice
 
 
@@ -57,7 +57,7 @@ def brightest(density):
 
 
 def check(values, lattice, blob, expected_lattice, *, rtol):
-    """Compare what a reader found, e/angstrom^3 in a cell, with what was written."""
+    """Compare the values that a reader found, e/angstrom^3 in a cell, with the written ones."""
     assert values.shape == SHAPE
     np.testing.assert_allclose(values, blob, rtol=rtol)
     np.testing.assert_allclose(lattice, expected_lattice, atol=2e-6)
@@ -215,6 +215,6 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, density, monkeypatch)
 
 @pytest.mark.parametrize("name", VOLUMES)
 def test_a_volume_is_all_that_is_left(tmp_path, density, turned, name):
-    for _ in range(2):  # over itself as well
+    for _ in range(2):  # the second write replaces the first
         save_volume(tmp_path / name, density, lattice=turned)
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -1,4 +1,4 @@
-"""Experts: the network and refined crystals beside each other, and what a gate makes of them."""
+"""Experts: the network and refined crystals, and their mixture by a gate."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ STRUCTURES = [
 
 @pytest.fixture(scope="module")
 def found():
-    """Crystals as if they had been refined, the smallest residual first."""
+    """Crystals in place of refined ones, the smallest residual first."""
     _, crystals = split(STRUCTURES)
     return [Refined(crystal, 0.002 * 3**i) for i, crystal in enumerate(crystals)]
 
@@ -57,7 +57,7 @@ def own():
 
 @pytest.fixture(scope="module")
 def gate():
-    """A gate that finds the experts unequally good."""
+    """A gate that gives the experts unequal weights."""
     gate = Gate(FEATURES, nnx.Rngs(0))
     gate.score.kernel[...] = jax.random.normal(jax.random.key(0), gate.score.kernel.shape)
     return gate
@@ -126,7 +126,7 @@ def test_a_crystal_whose_atoms_coincide_is_not_heard(own, found):
 
 
 def test_a_crystal_s_density_is_the_sum_of_its_atoms(found):
-    """On the record's grid, and at the points of a coarser one."""
+    """The sum is checked on the record's grid, and at the points of a coarser one."""
     crystal = found[0].crystal
     points = np.stack(np.meshgrid(*[np.arange(5) / 5] * 3, indexing="ij"), -1).reshape(-1, 3)
     atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
@@ -147,7 +147,7 @@ def test_on_the_record_s_grid_it_is_the_record_s(found):
 
 
 def test_who_resembles_the_network_is_told(found):
-    """A network that answers with the second crystal's density."""
+    """The network's density is that of the second crystal."""
     own = gathered(np.ones(GRID, np.float32), found[1:2]).densities[1]
     alike = gathered(own, found[:3]).features[:, 6]
     np.testing.assert_allclose(alike[[0, 2]], 1, rtol=1e-5)
@@ -188,7 +188,7 @@ def test_experts_are_drawn_as_often_as_their_weights_say(gate, own, found):
     drawn, _, named = asked(gate, answers.astype(np.float32), found[:2])
     densities = gathered(own, found[:2]).densities
     of_crystals = [(drawn[1:] == densities[k]).all(axis=(1, 2, 3)) for k in (1, 2)]
-    of_network = (drawn[1:] == answers[1:]).all(axis=(1, 2, 3))  # of the network its own sample
+    of_network = (drawn[1:] == answers[1:]).all(axis=(1, 2, 3))  # the network's own samples
     assert (of_crystals[0] + of_crystals[1] + of_network == 1).all()
     for who, expert in zip((of_network, *of_crystals), named, strict=True):
         deviation = np.sqrt(expert.weight * (1 - expert.weight) / n)
@@ -239,7 +239,7 @@ def test_a_mixture_answers_each_query_for_itself(network, gate, prototypes):
 
 
 def test_a_gate_that_believes_the_best_crystal_answers_with_it(network, prototypes):
-    """Its score is a bias of the first feature, which only the network has."""
+    """The gate penalises the first feature, which only the network has."""
     gate = Gate(FEATURES, nnx.Rngs(0))
     for layer in (gate.inner, gate.joint, gate.score):
         layer.kernel[...] = 0 * layer.kernel[...]
@@ -259,7 +259,7 @@ def test_without_a_pattern_the_network_answers_alone(network, gate, prototypes):
 
 
 def test_different_questions_are_drawn_for_differently(network, gate, prototypes):
-    """Of equally good experts not all questions are answered by the same ones."""
+    """Among equally weighted experts not all queries draw the same ones."""
     held_out, _ = split([cubic("Fm-3m", 5.64 + 0.1 * i, Na=ORIGIN, Cl=CENTRE) for i in range(6)])
     found = mixture_generator(unsure(network), gate, prototypes, GRID, samples=6, seed=1)(
         full_query(held_out)

@@ -1,4 +1,4 @@
-"""The gate: weights that sum to one, whoever stands where, and a file that brings it back."""
+"""The gate: weights that sum to one in any order of the experts, and its file."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ NETWORK = 2**32 - 5
 
 
 def gate_of(seed):
-    """A gate that has an opinion: a new one finds all experts equally good."""
+    """A gate with unequal weights; a new one gives all experts equal weights."""
     gate = Gate(FEATURES, nnx.Rngs(seed))
     gate.score.kernel[...] = jax.random.normal(jax.random.key(seed), gate.score.kernel.shape)
     return gate
@@ -28,7 +28,7 @@ def gate():
 
 
 def question(seed, some=True):
-    """Features of four experts, the first of whom is always there."""
+    """The features of four experts, of which the first is always present."""
     drawn = np.random.default_rng(seed)
     present = np.arange(EXPERTS) < (drawn.integers(1, EXPERTS + 1) if some else EXPERTS)
     return jnp.asarray(drawn.normal(size=(EXPERTS, FEATURES)), jnp.float32), jnp.asarray(present)

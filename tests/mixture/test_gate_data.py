@@ -1,4 +1,4 @@
-"""Lessons: no question is answered by the crystal it is about, and what is solved stays solved."""
+"""Gate examples: queries are solved without their own crystal, and solutions are kept."""
 
 import json
 from collections import Counter
@@ -49,7 +49,7 @@ def records(crystals):
 
 @pytest.fixture(scope="module")
 def about(records):
-    """Find the row of the crystal that a pattern, or a density, is of."""
+    """Find the row of the crystal that a pattern, or a density, belongs to."""
     patterns = np.stack([record["pattern"][0] for record in records])
     densities = [decode_density(each["density"], each["density_scale"]) for each in records]
 
@@ -64,7 +64,7 @@ def about(records):
 
 @pytest.fixture(scope="module", autouse=True)
 def _network():
-    """In the place of a network: the same density for whatever it is asked."""
+    """A stand-in for a network, with the same density for every query."""
 
     def generator(network, shape, *, samples, seed):
         return lambda query: np.ones((len(query.pattern), 1 + samples, *shape), np.float32)
@@ -76,7 +76,7 @@ def _network():
 
 @pytest.fixture(scope="module")
 def school(crystals, tmp_path_factory):
-    """A school in a folder, an empty one where none is given."""
+    """A function that makes a gate dataset in a folder, a new one by default."""
     network = nnx.eval_shape(lambda: BaseConfig().build(nnx.Rngs(0)))
     prototypes = Prototypes.of_crystals(crystals, Recipe())
 
@@ -89,7 +89,7 @@ def school(crystals, tmp_path_factory):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What is solved, in the place of solving it."""
+    """The queries passed to a stand-in for `solve`."""
     questions = []
 
     def record(prototypes, *question):
@@ -101,7 +101,7 @@ def asked(monkeypatch):
 
 
 def overlap(crystal, others):
-    """Return the rows that each kind of withholding takes, by pymatgen's formulas."""
+    """Return the rows that each kind of withholding removes, by pymatgen's formulas."""
 
     def formula(other):
         return Composition({int(z): n for z, n in Counter(other.numbers.tolist()).items()})
@@ -177,7 +177,7 @@ def test_a_crystal_that_cannot_be_a_record_is_not_asked_about(school, crystals, 
 
 @pytest.fixture(scope="module")
 def taught(school, crystals, tmp_path_factory):
-    """Lessons about half of the crystals, and the folder where they were solved."""
+    """The examples of half of the crystals, and the folder of their solutions."""
     folder = tmp_path_factory.mktemp("taught")
     return school(folder).examples(crystals, PARTIAL, most=6, withhold=True), folder
 
@@ -209,7 +209,7 @@ def test_no_answer_comes_from_the_crystal_itself(taught, crystals, about):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often a question was solved."""
+    """The number of solved queries."""
     calls = []
 
     def counting(*question):

@@ -1,4 +1,4 @@
-"""Our own network: its symmetries, its Fourier series, and its losses beside closed forms."""
+"""The `base` network: its symmetries, its Fourier series, and its losses against closed forms."""
 
 import dataclasses
 
@@ -93,7 +93,7 @@ def test_a_step_of_adam_changes_a_coefficient_by_about_as_much_as_a_weight(base,
 
 @pytest.fixture(scope="module")
 def truth(conditioning):
-    """Densities with empty space, and the conditioning and the values that stand for them."""
+    """Densities with empty space, and the conditioning and the values that represent them."""
     density = np.random.default_rng(4).gamma(0.3, 20, (4, 50))
     density[:, :5] = 0
     values = jnp.float32(np.log(1 + density / 10))
@@ -114,7 +114,7 @@ def test_a_density_is_never_negative(base, truth):
 
 
 def test_an_error_costs_its_size_and_a_small_one_its_square(base, truth):
-    """Huber's loss, scipy's, in units of its threshold."""
+    """The loss is Huber's, compared with scipy's, in units of its threshold."""
     conditioning, values, density, maximum = truth
     for error in (0.1, -0.3, 0.03, -0.01, 0.002):
         loss = base.reconstruction_loss(conditioning, values + error, density, maximum)
@@ -122,7 +122,7 @@ def test_an_error_costs_its_size_and_a_small_one_its_square(base, truth):
 
 
 def test_rounding_of_values_that_are_right_hardly_turns_the_loss(base, truth):
-    """Else devices that round otherwise would train otherwise."""
+    """Otherwise devices with different rounding would train differently."""
     conditioning, values, density, maximum = truth
 
     def slope(values):
@@ -153,7 +153,7 @@ def test_the_loss_has_gradients_where_the_density_is_zero(base, truth):
 
 
 def divergence(mean, deviation):
-    """Of a normal distribution from the standard one, by quadrature."""
+    """The divergence of a normal distribution from the standard one, by quadrature."""
     one, other = scipy.stats.norm(mean, deviation), scipy.stats.norm()
     reach = (mean - 10 * deviation, mean + 10 * deviation)
     return scipy.integrate.quad(lambda x: one.pdf(x) * (one.logpdf(x) - other.logpdf(x)), *reach)[0]
@@ -184,7 +184,7 @@ def _with_kernel(network, kernel):
 def test_every_input_counts(base, crystals, part):
     told = dict(zip(INPUTS, crystals, strict=True))
     weights = jax.random.normal(jax.random.key(0), base.unmeasured.kernel.shape)
-    network = _with_kernel(base, weights)  # at first they are zero
+    network = _with_kernel(base, weights)  # the initial ones are zero
     other = told | {part: told[part][::-1]}
     change = network.encode(**other).mean - network.encode(**told).mean
     assert (np.abs(change).max(axis=1) > 1e-3).all()

@@ -65,7 +65,7 @@ def test_it_answers_the_protocol(network, test_split):
 
 
 def test_it_predicts_in_evaluation_mode(network):
-    """Batch statistics must not flow from a query into its neighbours."""
+    """Batch statistics must not leak from one query into others of the batch."""
     probed = nnx.clone(network)
     probed.probe = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
     probed.train()

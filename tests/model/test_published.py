@@ -1,4 +1,4 @@
-"""The published network beside plain float64 formulas for its decoder, its FiLM and its losses."""
+"""The published network against plain float64 formulas for its decoder, its FiLM and its losses."""
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ def linear(layer, x):
 
 
 def reference(decoder, conditioning, coordinates, running):
-    """The decoder over rows (one for each crystal and voxel), and the statistics it saw."""
+    """The decoder over rows (one for each crystal and voxel), and its batch statistics."""
     seen = []
 
     def perceptron(part, x):

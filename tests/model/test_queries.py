@@ -1,4 +1,4 @@
-"""Full grids and candidates, as every network gives them."""
+"""Full grids and candidates, for every kind of network."""
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ def test_samples_are_a_function_of_the_keys(network, query):
 
 
 def test_each_crystal_is_drawn_by_a_key_of_its_own(network, query):
-    """Whoever stands beside it, and in whichever row."""
+    """The draw does not depend on the row or on the other crystals of the batch."""
     together = predict(network, *query, shape=(4, 5, 6), samples=3, keys=KEYS)
     for row in range(2):
         one = predict(
@@ -101,7 +101,7 @@ def test_each_crystal_is_drawn_by_a_key_of_its_own(network, query):
 
 
 def products(jaxpr):
-    """The precision of every product of matrices, those of inner programs included."""
+    """The precision of every matrix product, including those of inner programs."""
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             yield equation.params["precision"]
@@ -110,7 +110,7 @@ def products(jaxpr):
 
 
 def test_predictions_are_computed_in_float32_whatever_the_device_prefers(network, query):
-    """GPUs and TPUs would round the factors of a product that does not say so."""
+    """GPUs and TPUs would round the factors of a product that does not set its precision."""
 
     def asked(pattern, composition, knowledge, coverage):
         parts = (pattern, composition, knowledge, coverage)

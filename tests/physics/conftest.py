@@ -1,4 +1,4 @@
-"""Crystals to compute on: embedded ones of all seven systems, and some in cells that are hard."""
+"""Crystals for the tests: embedded ones of all seven systems, and some in difficult cells."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are
 
 
 class Atoms(NamedTuple):
-    """What `Crystal.of` takes: rows a, b, c (angstrom), atomic numbers, coordinates."""
+    """The arguments of `Crystal.of`: rows a, b, c (angstrom), atomic numbers, coordinates."""
 
     lattice: np.ndarray
     numbers: np.ndarray

@@ -1,4 +1,4 @@
-"""Conditions lie in their ranges, counts are Poisson's, and a measurement shows what it should."""
+"""Artefacts: conditions lie in their ranges, counts are Poisson's, and measurements show them."""
 
 import dataclasses
 
@@ -89,7 +89,7 @@ def test_counts_are_those_of_poisson(mean):
 
 
 def clean(**changes):
-    """Conditions without any artefact but what is named."""
+    """Conditions without any artefact except the named ones."""
     nothing = Artefacts(
         start=(0.0, 0.0), stop=(180.0, 180.0), monochromator=(0.0, 0.0), u=(0.0, 0.0), v=(0.0, 0.0),
         w=(0.01, 0.01), size=(1e6, 1e6), strain=(0.0, 0.0), b_factor=(0.0, 0.0),
@@ -105,7 +105,7 @@ KEY = jax.random.key(0)
 
 
 def test_without_artefacts_the_pattern_is_that_of_molybdenum(lines):
-    """Measured with copper and converted, every line has the area that molybdenum gives it."""
+    """In a pattern measured with copper and converted, every line has the area for molybdenum."""
     lines = lines._replace(intensity=lines.intensity.at[6].set(0))
     conditions = clean()
     found, coverage = measure(KEY, lines, conditions)
@@ -130,7 +130,7 @@ def test_what_was_not_measured_is_zero(lines):
 
 
 def test_a_background_and_a_hump_have_their_height(lines):
-    """Relative to the highest peak of a single wavelength, on the instrument's own grid."""
+    """The height is relative to the highest peak of a single wavelength, on the measured grid."""
     grid = Grid(5.0, 80.0, 6000, wavelength=1.54056)
 
     def single(**changes):
@@ -190,7 +190,7 @@ def test_patterns_are_finite_even_of_nothing(name, lines):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_gradients_are_finite_even_of_nothing(name, lines):
-    """With padding, zero intensity, and lines at 90 degrees, at backscattering and beyond reach."""
+    """The lines include padding, zero intensity, 90 degrees, backscattering and beyond reach."""
     s = jnp.array([0.31, 2**0.5 / 1.5405929, 0.0, 2 / 1.5405929, 3.0, 0.7, 0.5])
     conditions = sample_conditions(KEY, PRESETS[name])
     gradient = jax.jit(jax.grad(lambda *x: expected(*x)[0].sum(), argnums=(0, 1)))

@@ -1,4 +1,4 @@
-"""Reciprocal lattices against pymatgen, and what is no crystal."""
+"""Reciprocal lattices against pymatgen, and invalid crystals."""
 
 import numpy as np
 import pytest

@@ -38,14 +38,14 @@ def volume(crystal):
 
 
 def atomic_factor(number, q):
-    """International Tables' f(q) with f(0) = Z, float64."""
+    """The f(q) of International Tables with f(0) = Z, float64."""
     fit = gemmi.Element(number).it92
     f = fit.c + sum(a * np.exp(-b * q) for a, b in zip(fit.a, fit.b, strict=True))
     return f * number / (sum(fit.a) + fit.c)
 
 
 def structure_factors(crystal, hkl, b_factor=B_FACTOR):
-    """sum_j f_j exp(-B q) exp(2 pi i h.x_j), written out in float64."""
+    """The sum_j f_j exp(-B q) exp(2 pi i h.x_j), written out in float64."""
     q = np.sum((hkl @ np.linalg.inv(crystal.lattice).T) ** 2, axis=-1) / 4
     return sum(
         atomic_factor(number, q) * np.exp(-b_factor * q + 2j * np.pi * (hkl @ position))
@@ -54,7 +54,7 @@ def structure_factors(crystal, hkl, b_factor=B_FACTOR):
 
 
 def coefficients(crystal, density):
-    """F(h) as the integral of rho(x) exp(2 pi i h.x) over the cell, by the array index of h."""
+    """The integral F(h) of rho(x) exp(2 pi i h.x) over the cell, by the array index of h."""
     return np.fft.ifftn(density.astype(float)) * volume(crystal)
 
 
@@ -100,8 +100,8 @@ def test_fourier_coefficients_are_the_structure_factors_of_gemmi(crystal, densit
 
 
 def test_the_density_is_the_sum_of_gaussian_atoms(crystal, density):
-    # No Fourier series: every Gaussian of f is one of rho. In cells this small truncation at mode
-    # 24 leaves less than exp(-B s^2 / 4) = 1e-5.
+    # No Fourier series is used: every Gaussian of f is one of rho. In cells this small, truncation
+    # at mode 24 leaves less than exp(-B s^2 / 4) = 1e-5.
     points = np.random.default_rng(0).integers(0, 50, (300, 3))
     expected = np.zeros(len(points))
     for number, position in zip(crystal.numbers.tolist(), crystal.frac_coords, strict=True):
@@ -118,7 +118,7 @@ def test_the_density_is_the_sum_of_gaussian_atoms(crystal, density):
 
 
 def test_the_direct_sum_is_the_series_between_the_points_of_a_grid(crystal):
-    # What the modes of the grid leave of these small cells is under 1e-5 of the highest density.
+    # The truncation error of these small cells is under 1e-5 of the highest density.
     ours = Crystal.of(*crystal)
     assert truncation(crystal.lattice, crystal.numbers) < 1e-5
     fine = electron_density(ours, shape=(100, 100, 100))

@@ -1,4 +1,4 @@
-"""Form factors against the tables they are read from."""
+"""Form factors against the published tables."""
 
 import importlib.util
 
@@ -36,7 +36,7 @@ def test_international_tables_factors_are_those_of_gemmi_with_f0_equal_to_z():
 
 
 def of_electrons(number, q):
-    """Return an X-ray factor by the Mott-Bethe formula, of gemmi's table for electrons."""
+    """Return an X-ray factor by the Mott-Bethe formula, from gemmi's table for electrons."""
     fit = gemmi.Element(number).c4322
     return number - 41.78214 * q * sum(
         a * np.exp(-b * q) for a, b in zip(fit.a, fit.b, strict=True)
@@ -44,7 +44,7 @@ def of_electrons(number, q):
 
 
 def test_tables_beside_a_third_where_laboratories_measure():
-    """International Tables C 4.3.2.2 knows nothing of the two, and tells which fails at tin."""
+    """International Tables C 4.3.2.2 is independent of both, and shows which one fails at tin."""
     low = Q[Q <= 0.2]
     third = np.array([of_electrons(number, low) for number in TABULATED.tolist()])
     away = {

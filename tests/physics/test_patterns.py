@@ -24,14 +24,20 @@ from cmed_jax.physics.reflections import reflections
 
 
 def test_wavelengths_are_those_of_international_tables():
-    """Volume C (2006), table 4.2.2.6, to its standard uncertainties, in angstrom."""
+    """The wavelengths are those of volume C (2006), table 4.2.2.6, in angstrom.
+
+    They agree to its standard uncertainties.
+    """
     assert RADIATIONS["CuKa1"] == pytest.approx(1.54059292, abs=4.5e-7)
     assert RADIATIONS["MoKa1"] == pytest.approx(0.70931713, abs=4.1e-7)
 
 
 @pytest.mark.parametrize("name", RADIATIONS)
 def test_wavelengths_are_those_of_pymatgen_but_for_the_unit(name):
-    """It rounds to 1e-5, in the older unit for some anodes, and misprints Co K-beta (1.62079)."""
+    """The values of pymatgen are rounded to 1e-5, in the older unit for some anodes.
+
+    Its Co K-beta is a misprint; the right value is 1.62079.
+    """
     theirs = {**WAVELENGTHS, "CoKb1": 1.62079}[name]
     assert RADIATIONS[name] == pytest.approx(theirs, abs=5e-6, rel=2.5e-5)
 

@@ -1,4 +1,4 @@
-"""Widths and shapes beside closed forms, scipy's Voigt profile, and quadrature."""
+"""Widths and shapes against closed forms, scipy's Voigt profile, and quadrature."""
 
 import jax
 import jax.numpy as jnp

@@ -194,7 +194,7 @@ def test_bad_input_is_refused(change, message):
 
 @pytest.mark.parametrize("number", [2, 12, 62, 87, 139, 148, 166, 176, 191, 205, 225])
 def test_one_reflection_stands_for_all_that_symmetry_relates(number):
-    """Every Laue class, beside the orbits of gemmi."""
+    """Every Laue class is compared with the orbits of gemmi."""
     group = gemmi.find_spacegroup_by_number(number)
     operations = group.operations()
     rotations = np.array([operation.rot for operation in operations.sym_ops]) // 24

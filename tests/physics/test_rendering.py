@@ -1,4 +1,4 @@
-"""Patterns beside pymatgen's lines, scipy's integrals, and finite differences in float64."""
+"""Patterns against pymatgen's lines, scipy's integrals, and finite differences in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def pymatgen_peaks(structure, radiation, **options):
 
 
 def test_peaks_are_those_of_pymatgen(halite):
-    """Its intensities, divided by its Lorentz-polarization factor, are our lines."""
+    """The intensities of pymatgen, divided by its Lorentz-polarization factor, are our lines."""
     angle, intensity = pymatgen_peaks(halite, "MoKa")
     theta = np.radians(angle) / 2
     factor = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
@@ -146,7 +146,7 @@ def test_a_batch_is_its_patterns_one_by_one(lines):
 
 
 def test_gradients_are_finite_and_those_of_finite_differences():
-    """With zero intensity, s of zero, 90 degrees, backscattering and beyond reach in the list."""
+    """The list includes zero intensity, s of zero, 90 degrees, backscattering and beyond reach."""
     with jax.enable_x64(True):
         wavelength = 1.5
         s = jnp.array([0.3, 2**0.5 / wavelength, 0.0, 2 / wavelength, 3.0, 0.7])

@@ -1,4 +1,4 @@
-"""Whatever is asked, the physics answers correctly or refuses in one sentence.
+"""The physics gives a correct result, or an error of one sentence, for any input.
 
 The suite tries some hundred inputs; `pytest tests/physics/test_robustness.py
 --hypothesis-profile=thorough` tries ten thousand of each kind.
@@ -25,7 +25,7 @@ shapes = (
 
 
 def mostly(sensible):
-    """Mostly something sensible, now and then anything at all."""
+    """A strategy of mostly sensible values, and sometimes any value."""
     return st.integers(0, 9).flatmap(lambda n: anything if n == 0 else sensible)
 
 
@@ -44,7 +44,7 @@ def atoms(draw):
 
 
 def squared_sum(crystal, hkl, b_factor):
-    """Sum of |F|^2 in complex float64, with the form factors of International Tables."""
+    """The sum of |F|^2 in complex float64, with the form factors of International Tables."""
     q = np.sum((hkl @ np.linalg.inv(crystal["lattice"]).T) ** 2, axis=1) / 4
     total = 0
     occupancies = crystal["occupancies"]

@@ -76,7 +76,7 @@ def assert_equal_to_gemmi(small, crystal):
 
 
 def squared_sum(crystal, hkl, *, occupancies, b_factor, wavelength):
-    """|F|^2 of the definition in complex float64, the mean of h and -h."""
+    """The definition of |F|^2 in complex float64, the mean of h and -h."""
     total = 0
     for sign in (1, -1):
         amplitude = 0

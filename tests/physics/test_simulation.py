@@ -1,4 +1,4 @@
-"""Simulated patterns beside pymatgen's lines, and their derivatives beside finite differences."""
+"""Simulated patterns against pymatgen's lines, and their derivatives against differences."""
 
 import gemmi
 import jax
@@ -36,7 +36,7 @@ def test_lines_are_those_of_pymatgen(structure, b_factor):
     expected = calculator.get_pattern(structure, two_theta_range=(10.0, 120.0))
     sample = Sample(b_factor=b_factor)
     found = simulate_pattern(structure, COPPER, stop=120.0, sample=sample, table="pymatgen").lines
-    strong = found[found[:, 2] > 1e-3]  # pymatgen leaves out what is weaker than that
+    strong = found[found[:, 2] > 1e-3]  # pymatgen leaves out weaker lines
     np.testing.assert_allclose(strong[:, 0], expected.d_hkls, rtol=1e-6)
     np.testing.assert_allclose(strong[:, 1], expected.x, atol=1e-4)
     np.testing.assert_allclose(strong[:, 2], expected.y, atol=2e-3)
@@ -61,7 +61,7 @@ def test_lines_are_as_strong_as_their_profiles_behind_a_monochromator(monochroma
 
 
 def test_dispersion_weakens_iron_beside_its_edge():
-    """By f' and f'' of gemmi: all lines of body-centred iron are |f + f' + i f''|^2."""
+    """All lines of body-centred iron are |f + f' + i f''|^2, with f' and f'' of gemmi."""
     iron = Structure(Lattice.cubic(2.866), ["Fe", "Fe"], [[0, 0, 0], [0.5] * 3])
     plain, found = (
         simulate_pattern(iron, "CoKa1", stop=150.0, anomalous=anomalous).lines

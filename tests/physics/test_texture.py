@@ -1,4 +1,4 @@
-"""March's distribution beside quadrature, and lines beside the sum over their members."""
+"""March's distribution against quadrature, and lines against the sum over their members."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""The background of a profile beside one that is known."""
+"""The background of a profile against a known one."""
 
 from typing import get_args
 

@@ -53,7 +53,7 @@ def record_pattern(structure):
 
 
 def test_lines_of_copper_land_where_molybdenum_has_them(salt, copper_lines):
-    """Peaks from pymatgen for Cu K-alpha, beside the record's pattern for Mo K-alpha."""
+    """Peaks from pymatgen for Cu K-alpha are compared with the record's pattern for Mo K-alpha."""
     found = sticks_on_network_grid(*copper_lines, CU)
     last = 2 * np.degrees(np.arcsin(MO / CU * np.sin(np.radians(copper_lines[0][-1]) / 2)))
     seen = np.arange(BINS) <= int(BINS * last / 180)
@@ -80,7 +80,7 @@ def test_peaks_of_molybdenum_stay_where_they_are():
 
 
 def test_what_lies_beyond_molybdenum_is_left_out():
-    """Silver sees lines of smaller d than molybdenum can."""
+    """Silver radiation shows lines of smaller d than molybdenum can."""
     found = sticks_on_network_grid(np.array([20.0, 170.0]), np.array([1.0, 5.0]), 0.560885)
     assert np.count_nonzero(found) == 1
 
@@ -119,7 +119,7 @@ CENTRES, AREAS = np.array([27.4, 31.7, 45.4, 53.9, 56.5]), np.array([9, 100, 60,
 
 
 def counted(angle):
-    """Return Gaussian lines of the FWHM 0.1 degrees and a background, as they are counted."""
+    """Return counts of Gaussian lines of the FWHM 0.1 degrees and a background."""
     gaussians = np.exp(-4 * np.log(2) * ((angle[:, None] - CENTRES) / 0.1) ** 2)
     return np.random.default_rng(0).poisson(50 + 200 * gaussians @ AREAS).astype(float)
 
@@ -157,7 +157,7 @@ def test_standard_deviations_of_points_of_one_angle_are_those_of_their_mean(tmp_
 @pytest.mark.parametrize("decimals", [2, 6])
 @pytest.mark.parametrize("doublet", [False, True])
 def test_the_lines_of_a_large_cell_are_no_profile(decimals, doublet):
-    """Thousands of lines from pymatgen, as programs print them."""
+    """The file lists thousands of lines from pymatgen, in the format of programs."""
     cell = Lattice.from_parameters(9.1, 10.3, 11.7, 84, 97, 103)
     sites = np.random.default_rng(0).random((12, 3))
     lines = XRDCalculator(wavelength=CU).get_pattern(
@@ -207,7 +207,7 @@ def test_a_pattern_that_is_not_on_the_grid_is_an_error(pattern, message):
 
 
 def test_a_profile_is_rebinned_as_training_renders_it():
-    """A file of evenly spaced points, and the same conditions rendered on the network's grid."""
+    """The same conditions are rendered on evenly spaced points and on the network's grid."""
     lines = Lines(jnp.array([0.31, 0.355, 0.502, 0.614]), jnp.array([20.0, 90.0, 60.0, 17.0]))
     conditions = central_conditions(dataclasses.replace(LABORATORY, counts=(1e9, 1e9)))
     start, stop = float(conditions.start), float(conditions.stop)

@@ -1,4 +1,4 @@
-"""The steps from a measured pattern to the network's, beside simulations whose parts are known."""
+"""The steps from a measured pattern to the network's, against simulations of known parts."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ ZERO = 0.06
 
 @pytest.fixture(scope="module")
 def lines():
-    """Of fluorite, up to where the instrument sees."""
+    """The lines of fluorite, up to the limit of the instrument."""
     fluorite = Structure.from_spacegroup(
         "Fm-3m", Lattice.cubic(5.463), ["Ca", "F"], [[0, 0, 0], [0.25, 0.25, 0.25]]
     )
@@ -33,7 +33,7 @@ def lines():
 
 @pytest.fixture(scope="module")
 def simulated(lines):
-    """Angles, counts, and the background under them, of a laboratory diffractometer."""
+    """The angles, counts and background of a laboratory diffractometer."""
     conditions = central_conditions(
         dataclasses.replace(LABORATORY, zero=(ZERO, ZERO), b_factor=(0.0, 0.0))
     )
@@ -91,7 +91,7 @@ def test_a_network_of_sticks_is_shown_the_strongest_bins_of_the_record(prepared,
 
 
 def test_a_network_of_measurements_is_shown_what_training_shows(measured, simulated, lines):
-    """Background and all; the shift, which is within those of training, is corrected."""
+    """The background is kept; the shift, which is within those of training, is corrected."""
     conditions = simulated[3]
     straight = conditions._replace(
         instrument=conditions.instrument._replace(zero=jnp.array(0.0)), counts=jnp.array(1e9)

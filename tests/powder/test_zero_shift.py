@@ -1,4 +1,4 @@
-"""Zero shifts and displacements of lines beside those that they were moved by."""
+"""Zero shifts and displacements of lines against the applied ones."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ CRYSTALS = {
 
 
 def lines_of(name, stop=120.0):
-    """Positions and intensities, from pymatgen."""
+    """The positions and intensities of lines, from pymatgen."""
     pattern = XRDCalculator(wavelength=CU).get_pattern(
         Structure.from_spacegroup(*CRYSTALS[name]), two_theta_range=(10, stop)
     )

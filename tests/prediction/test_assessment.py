@@ -1,4 +1,4 @@
-"""The assessment: right about what goes together, and about what to check."""
+"""The assessment: correct for consistent queries, and specific about inconsistent ones."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_no_anode_is_named_where_none_would_do():
 
 
 def test_a_poor_explanation_in_a_usual_volume_does_not_save_a_wrong_wavelength():
-    """Some distorted crystal of the same type always leaves a little less than nothing does."""
+    """Some distorted crystal of the same type always fits a little better than none."""
     good, poor = Explanation(NAME, 0.12, 1.57), Explanation("junk", 0.6, 1.0)
     assert not assess([good, poor], CU, "AB").consistent
     assert assess([good, poor._replace(rwp=0.15)], CU, "AB").consistent
@@ -86,7 +86,7 @@ def implied_of(*lines):
 
 def test_a_line_is_explained_by_a_tenth_of_it_within_its_width():
     peaks = lines_of([20, 30, 40], [1, 2, 5], [0.1, 0.3, 0.1])
-    near = implied_of((20.09, 0.2), (30.2, 1), (40.2, 5))  # the last lies beside the line
+    near = implied_of((20.09, 0.2), (30.2, 1), (40.2, 5))  # the last is shifted from the line
     assert unexplained(peaks, near) == Unexplained(5 / 8, (40.0,))
     halves = implied_of((20.05, 0.06), (19.95, 0.06), (30, 0.1), (40, 0.6))  # the second is weak
     assert unexplained(peaks, halves) == Unexplained(2 / 8, (30.0,))
@@ -109,7 +109,7 @@ def test_what_leaves_lines_unexplained_is_not_believed():
 
 
 def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
-    """Half its edge puts most of the lines in place, all but those of odd indices."""
+    """Half its edge reproduces most of the lines, all but those of odd indices."""
     sites, types = [[0, 0, 0], [0.5, 0.5, 0.5]], {"Fm-3m": ("MgO", 4.21), "Pm-3m": ("CsCl", 4.12)}
     salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], sites)
     lines = XRDCalculator(CU).get_pattern(salt, two_theta_range=(10, 100))

@@ -1,4 +1,4 @@
-"""Checks: they are silent about what is usual, and name what is not."""
+"""Checks: they report unusual inputs, and nothing else."""
 
 import dataclasses
 
@@ -84,7 +84,7 @@ def test_elements_that_were_never_seen_are_named():
     ],
 )
 def test_a_cell_has_room_for_whole_formula_units(formula, cell, centring, units, electrons):
-    """Cells of the literature; with Mo K-alpha in the place of Cu they are a tenth as large."""
+    """The cells are of the literature; with Mo K-alpha instead of Cu they are a tenth as large."""
     told, _ = parse_composition(formula)
     lattice = primitive_lattice(cell, centring)
     assert cell_contents.formula_units(lattice, told) == pytest.approx(units, rel=0.2)

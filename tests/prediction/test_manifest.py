@@ -1,4 +1,4 @@
-"""Which patterns are predicted: files, folders and manifests, and what is known of each."""
+"""The patterns that are predicted: files, folders and manifests, and known facts about each."""
 
 import csv
 from pathlib import Path

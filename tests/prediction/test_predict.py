@@ -1,4 +1,4 @@
-"""Prediction: from every form of a pattern, and with an answer to every mistake."""
+"""Prediction: from every form of a pattern, and with an error for every mistake."""
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ def file(peaks, tmp_path):
 
 @pytest.fixture(scope="module")
 def ask(finished, peaks):
-    """Predict with what differs from a plain prediction of rock salt."""
+    """A function that predicts rock salt with changed arguments."""
 
     def ask(pattern=peaks, composition="NaCl", checkpoint=finished, **options):
         options = {"wavelength": "CuKa", "grid": GRID, "analogues": 0} | options
@@ -329,7 +329,7 @@ def test_with_a_gate_refined_crystals_answer_beside_the_network(of_grid):
         crystal = each.refined.crystal
         assert (crystal.formula, crystal.material_id) == ("NaCl", "salt")
         assert crystal.volume == pytest.approx(5.64**3 / 4, rel=0.01)
-        assert each.weight == pytest.approx(1 / len(found.experts))  # so a new gate finds
+        assert each.weight == pytest.approx(1 / len(found.experts))  # the weights of a new gate
     densities = [of_grid(analogues=0, grid=FINE).density, *(rock_salt(x, FINE) for x in crystals)]
     expected = np.mean(np.sqrt(densities), axis=0) ** 2
     np.testing.assert_allclose(found.density, expected, atol=0.01 * expected.max())
@@ -351,7 +351,7 @@ def test_an_embedded_crystal_is_named_by_its_pattern(opened, dataset):
 
 def test_without_known_crystals_the_network_answers_alone(of_grid, ask):
     found = of_grid(analogues=0, samples=2)
-    plain = ask(found.pattern, wavelength=None, samples=2)  # of the run without a gate
+    plain = ask(found.pattern, wavelength=None, samples=2)  # from the run without a gate
     assert found.experts == plain.experts == ()
     np.testing.assert_array_equal(found.density, plain.density)
     np.testing.assert_array_equal(found.candidates, plain.candidates)
@@ -388,7 +388,7 @@ def test_samples_are_of_the_network_and_of_the_crystals(of_grid):
     gaps = [np.square(each - found.density) for each in (alone.density, *crystals)]
     assert (
         found.std**2 >= 0.99 * np.mean(gaps, axis=0) - 1e-3
-    ).all()  # and what each does not know
+    ).all()  # plus the deviation within each expert
 
 
 def test_a_measured_pattern_is_answered_by_the_crystal_that_is_believed(ask, opened, known):
@@ -409,7 +409,7 @@ def test_a_measured_pattern_is_answered_by_the_crystal_that_is_believed(ask, ope
         {"analogues": 0},
         {"composition": ["Na", "Cl"]},
         {"composition": "Na2Cl"},
-        {"wavelength": "CoKa"},  # for which the cell has no room
+        {"wavelength": "CoKa"},  # the cell is too small for it
         {"cell": (5.2, 5.2, 5.2, 90, 90, 90), "centring": "F"},
     ],
     ids=lambda options: str(next(iter(options))),
@@ -432,7 +432,7 @@ def test_a_cell_that_is_given_roughly_is_refined_and_the_note_says_so(ask, opene
     (note,) = (x for x in found.notes if "the cell that was given" in x)
     assert "5.6 5.6 5.6 90 90 90, was refined to 5.6" in note
     assert float(note.split(" was refined to ")[1].split()[0]) == pytest.approx(5.64, rel=1e-3)
-    assert not any("was refined" in x for x in ask(**cell).notes)  # where no crystal answers
+    assert not any("was refined" in x for x in ask(**cell).notes)  # no crystal takes part
 
 
 def test_a_centred_cell_that_is_given_as_primitive_is_an_alarm(ask, opened, known):

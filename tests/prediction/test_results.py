@@ -1,4 +1,4 @@
-"""The figures of a prediction, beside pymatgen's."""
+"""The figures of a prediction, against pymatgen's."""
 
 import dataclasses
 import json

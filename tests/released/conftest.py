@@ -1,4 +1,4 @@
-"""A tiny network that is released, evaluated, and released with its figures."""
+"""A tiny network that is released, evaluated, and released again with its figures."""
 
 import pytest
 
@@ -11,7 +11,7 @@ ORIGIN = "Crystals of the tests, which are free."
 
 @pytest.fixture(scope="session")
 def results(finished, dataset, tmp_path_factory):
-    """The results of the tiny network as it is released, and the folder in which it was."""
+    """The results of the released tiny network, and the folder of its release."""
     place = tmp_path_factory.mktemp("unscored")
     assert release([str(finished), "--out", str(place / "tiny"), "--origin", ORIGIN]) == 0
     options = ["--data", dataset, "--out", place / "results", "--samples", 1, "--pictures", 0]
@@ -38,7 +38,7 @@ def made_with_gate(gated, tmp_path_factory):
 
 @pytest.fixture
 def package(made, monkeypatch, tmp_path):
-    """A package that comes with the tiny network, and an empty folder to work in."""
+    """A package that contains the tiny network, and an empty folder to work in."""
     monkeypatch.setattr(released, "PACKAGE", made.parent)
     monkeypatch.chdir(tmp_path)
     return made.parent

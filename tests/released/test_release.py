@@ -1,4 +1,4 @@
-"""The command that releases: what it writes, what the card says, and what it refuses."""
+"""The release command: its files, its model card, and its errors."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ ORIGIN = "Crystals of the tests, which are free."
 
 @pytest.fixture
 def release(finished, tmp_path, answer):
-    """Run the command, by default for the tiny run, with what differs."""
+    """A function that runs the command, by default for the tiny run, with changed options."""
 
     def release(run=finished, **options):
         options = {"out": tmp_path / "out", "origin": ORIGIN} | options
@@ -98,7 +98,7 @@ def test_the_card_tells_the_lead_by_kin_and_when_it_shows_nothing(said, results)
 
 
 def numbers(values):
-    """All numbers in a tree, as they are printed."""
+    """All numbers in a tree, in their printed form."""
     if isinstance(values, dict | list):
         children = values.values() if isinstance(values, dict) else values
         return {text for child in children for text in numbers(child)}

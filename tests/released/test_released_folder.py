@@ -16,7 +16,7 @@ from cmed_jax.prediction.restore import restore
 
 PATTERN = np.zeros(1024)
 PATTERN[[69, 80, 113]] = [0.09, 1.0, 0.65]
-"""Three lines of rock salt, on the network's grid."""
+"""The pattern of three lines of rock salt, on the network's grid."""
 
 
 def parameters(model):

@@ -1,6 +1,6 @@
-"""Every network that comes with the package, and a tiny one by which these tests are seen to work.
+"""Every network of the package, and a tiny one that shows that these tests work.
 
-They load, are small enough, and predict what they did when they were released.
+The networks load, are small enough, and predict the same as at their release.
 """
 
 import gzip

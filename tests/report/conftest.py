@@ -20,7 +20,7 @@ from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.cell_search import CellCandidate
 
 ANGLES = np.array([27.37, 31.70, 45.44, 56.47])
-"""Of the lines, degrees, copper K-alpha."""
+"""The angles of the lines, degrees, copper K-alpha."""
 AREAS = np.array([10.0, 100.0, 60.0, 20.0])
 CONVENTIONAL = np.array([5.64, 5.64, 5.64, 90, 90, 90])
 PRIMITIVE = primitive_lattice(CONVENTIONAL, "F")
@@ -49,7 +49,7 @@ def prepared(angle, intensity, background, file, kind="profile"):
 
 @pytest.fixture(scope="session")
 def bins():
-    """From a pattern on the network's grid, without samples or a cell."""
+    """A prediction from a pattern on the network's grid, without samples or a cell."""
     composition = np.zeros(119, np.float32)
     composition[[11, 17]] = 0.5
     density = np.random.default_rng(0).random(SHAPE, np.float32)
@@ -66,7 +66,7 @@ def bins():
 
 @pytest.fixture(scope="session")
 def profile(bins):
-    """From a profile, with everything that a prediction can hold."""
+    """A prediction from a profile, with all optional fields."""
     angle = np.arange(20.0, 60.0, 0.05)
     background = 200 * np.exp(-angle / 30)
     lines = np.exp(-(((angle - ANGLES[:, None]) / 0.1) ** 2))
@@ -95,7 +95,7 @@ def profile(bins):
 
 @pytest.fixture(scope="session")
 def peaks(profile):
-    """From a list of peaks that came as columns."""
+    """A prediction from a list of peaks in columns."""
     listed = prepared(ANGLES, AREAS, np.zeros(4), None, "peaks")
     calculated = CalculatedPattern(
         ANGLES, AREAS, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4

@@ -1,4 +1,4 @@
-"""The page: whole without a network, true to the results, and without sections that are empty."""
+"""The evaluation page: it works offline, matches the results, and has no empty sections."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The page of a prediction: whole without a network, true to its figures, whatever is known."""
+"""The prediction page: it works offline and matches the figures, whatever is known."""
 
 import base64
 import dataclasses
@@ -96,7 +96,7 @@ def test_the_pattern_is_drawn_where_it_was_measured(profile):
 
 
 def test_lists_of_peaks_are_drawn_on_one_scale(peaks):
-    """The implied lines are half as strong as the measured ones, and so half as high."""
+    """The calculated lines are half as strong as the measured ones, and so half as high."""
     heights = [
         np.array([int(a) - int(b) for a, b in re.findall(r"M\d+ (\d+)V(\d+)", line)])
         for line in re.findall(r'<path class="(?:given|implied)" d="([^"]*V[^"]*)"', page(peaks))

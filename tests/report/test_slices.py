@@ -1,4 +1,4 @@
-"""A picture of a material holds what it says, whatever the prediction is."""
+"""The picture of a material holds its labels, whatever the prediction is."""
 
 import matplotlib.image
 import pytest

@@ -1,4 +1,4 @@
-"""The pattern that a density implies, beside one that was simulated from its crystal."""
+"""The pattern calculated from a density, against one simulated from its crystal."""
 
 from dataclasses import replace
 
@@ -67,7 +67,7 @@ def test_a_polarised_beam_is_implied_as_it_is_measured():
 
 @pytest.mark.parametrize("wavelength", [1.3, 1.54184])
 def test_a_crystal_implies_what_its_density_does_and_its_dispersion(wavelength):
-    """Beside its edge, 1.283 angstrom, zinc scatters as fewer electrons; gemmi draws the truth."""
+    """Near its edge, 1.283 angstrom, zinc scatters like fewer electrons; gemmi is the reference."""
     blende = Structure.from_spacegroup("F-43m", Lattice.cubic(5.41), ["Zn", "S"], SITES)
     cell = blende.get_primitive_structure()
     truth = lines_of_gemmi(blende, wavelength)
@@ -103,7 +103,7 @@ def lines_of_gemmi(structure, wavelength):
 
 
 def test_points_weigh_by_the_standard_deviations_of_the_file(prepared):
-    """As of two ranges that were counted for different times, and put together as rates."""
+    """The file joins two ranges that were counted for different times, as rates."""
     measured = prepared.measured
     time = np.where(measured.two_theta < 60, 0.1, 4.0)
     sigma = np.sqrt(np.maximum(measured.intensity, 1) / time)

@@ -1,4 +1,4 @@
-"""Cells of exact densities, sought from lines of pymatgen, beside the cells they were made in."""
+"""Cells of exact densities, found from lines of pymatgen, against the cells of the structures."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_the_cell_of_an_exact_density_is_found_among_all_lattice_types(name):
 
 
 def test_a_known_shift_and_lattice_type_are_taken():
-    """A shift beyond those that are guessed."""
+    """The shift is beyond those that are tried."""
     density, _, lines = density_and_lines("cubic F", zero=0.5)
     found = find_cell(density, lines._replace(shift=Shift(0.48)), ("cubic F",))
     assert {cell.lattice_type for cell in found} == {"cubic F"}

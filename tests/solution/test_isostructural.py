@@ -1,4 +1,4 @@
-"""Structures of the literature, found again from pymatgen's lines through others of their type."""
+"""Structures of the literature, found from pymatgen's lines through crystals of their type."""
 
 import gemmi
 import numpy as np
@@ -71,7 +71,7 @@ def structure_of(crystal):
 
 
 def measured(structure, shift=0.0):
-    """The lines of a structure in the measured range, as pymatgen has them."""
+    """The lines of a structure in the measured range, from pymatgen."""
     found = XRDCalculator(CU_K_ALPHA_1).get_pattern(structure, two_theta_range=SPAN)
     strong = found.y > 0.1
     angle, area = found.x[strong] + shift, found.y[strong]
@@ -148,7 +148,7 @@ def test_a_polarised_beam_ranks_as_one_that_is_not():
 
 
 def test_one_crystal_is_found_once():
-    """Two rock salts, and both places of their elements, are the same rock salt in the end."""
+    """Two rock salts, with their elements in either order, lead to the same rock salt."""
     truth = rock_salt("Na", "Cl", 5.64)
     composition, _ = parse_composition("NaCl")
     assert len(find_isostructural(measured(truth), composition, KNOWN[:2])) == 1
@@ -162,8 +162,11 @@ def test_a_zero_shift_that_is_known_is_taken_off():
 
 
 def test_a_template_that_is_much_smaller_is_found_as_well():
-    """KCl through a hydride of half its edge; K+ and Cl- have equally many electrons, so that its
-    lines are those of a cell of half the edge, in which there is no room."""
+    """KCl is found through a hydride of half its edge.
+
+    K+ and Cl- have equally many electrons, so that its lines are those of a cell of half the edge,
+    which is too small for the atoms.
+    """
     truth = rock_salt("K", "Cl", 6.293)
     composition, _ = parse_composition("KCl")
     small = [
@@ -189,7 +192,7 @@ def test_the_cell_is_judged_as_those_of_densities_are():
 
 
 def test_lines_of_hard_radiation_are_compared_as_far_as_they_are_needed():
-    """Silver shows twice the range, and many times the lines, and changes nothing."""
+    """Silver radiation shows twice the range and many more lines, without changing the result."""
     truth = rock_salt("Na", "Cl", 5.64)
     composition, _ = parse_composition("NaCl")
     found = XRDCalculator(0.5594).get_pattern(truth, two_theta_range=(5, 100))

@@ -1,4 +1,4 @@
-"""Known crystals of any source explain a pattern with what is known of its composition."""
+"""Known crystals of any source explain a pattern with the known part of its composition."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_the_crystal_is_found_through_another_of_its_type(solved, told, knowledg
     assert best.crystal.material_id == "rock salt"
     assert sorted(best.crystal.numbers) == [11, 17]
     assert best.crystal.volume == pytest.approx(SALT.volume / 4, rel=1e-3)
-    assert best.residual < 0.06  # a line in the bin beside its own costs so much
+    assert best.residual < 0.06  # the cost of a line in the neighbouring bin
 
 
 def test_cells_of_the_source_do_not_matter(solved):

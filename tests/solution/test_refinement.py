@@ -1,4 +1,4 @@
-"""A crystal that was moved and resized is brought back by the pattern of the true one."""
+"""A crystal that was moved and resized is restored by the pattern of the true one."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def pattern_of(structure):
 
 
 def disturbed(crystal, shift, stretch, seed=0):
-    """Atoms moved by `shift` angstrom at most, edges stretched by a share."""
+    """A crystal with atoms moved by at most `shift` angstrom and edges stretched by a share."""
     shifts = free_shifts(crystal)
     mixed = np.tensordot(np.random.default_rng(seed).normal(size=len(shifts)), shifts, 1)
     farthest = max(np.linalg.norm(mixed @ crystal.lattice, axis=1).max(), 1e-9)
@@ -63,7 +63,7 @@ def test_a_disturbed_crystal_is_brought_back(structure, stretch):
     truth = canonical(structure)
     start = disturbed(truth, 0.2, stretch)
     found = refine(start, pattern_of(structure))
-    assert found.residual < 0.06  # a line in the bin beside its own costs so much
+    assert found.residual < 0.06  # the cost of a line in the neighbouring bin
     assert farthest_atom(truth, found.crystal) < 0.01
     np.testing.assert_allclose(found.crystal.lattice, truth.lattice, rtol=5e-4, atol=2e-3)
     assert found.crystal.space_group == truth.space_group
@@ -105,7 +105,7 @@ def test_a_cell_that_is_far_off_ends_somewhere(factors):
 
 
 MEASURED = (np.arange(BINS) >= 20) & (np.arange(BINS) < 330)
-"""Bins that a measurement of about 3.5 to 58 degrees would have covered."""
+"""The bins that a measurement of about 3.5 to 58 degrees would cover."""
 
 
 @pytest.mark.parametrize("height", [1.0, 1e6])

@@ -1,4 +1,4 @@
-"""Refined substitution finds what substitution alone misses, and says when it found nothing."""
+"""Refined substitution: it finds crystals that substitution alone misses, and reports failure."""
 
 from dataclasses import replace
 
@@ -107,7 +107,7 @@ def told(query):
 
 @pytest.mark.parametrize("knowledge", Knowledge)
 def test_templates_that_are_withheld_are_not_returned(prototypes, knowledge):
-    """Whatever is withheld, one after the other, until nothing is left."""
+    """Prototypes are withheld one after the other, until none is left."""
     held_out, _ = split([cubic("Fm-3m", 5.46, Sr=ORIGIN, Cl=QUARTER)])
     query = partial_composition(knowledge)(held_out)
     names = [crystal.material_id for crystal in prototypes.crystals]
@@ -133,12 +133,12 @@ def test_the_smallest_residual_comes_first(prototypes):
 
 
 def test_each_crystal_is_returned_once():
-    """Several pyrites, with coordinates too far apart to be of one kind, lead to one."""
+    """Several pyrites, with coordinates too far apart to be of one kind, lead to one crystal."""
     pyrites = [pyrite(5.42, "Fe", "S", x) for x in (0.37, 0.39, 0.41)]
     several = Prototypes.of(*split(pyrites), Recipe())
     assert len(set(several.kinds)) == 3
     held_out, _ = split([MOVED["pyrite"]])
-    pattern = held_out.pattern[0] * (np.arange(1024) < 300)  # so none explains it
+    pattern = held_out.pattern[0] * (np.arange(1024) < 300)  # so that no crystal explains it
     found = solve(several, pattern, held_out.composition[0])
     identities = [crystal_identity(canonical_cell(each.crystal)) for each in found]
     assert 0 < len(set(identities)) == len(identities) < 3

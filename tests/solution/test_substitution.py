@@ -1,4 +1,4 @@
-"""Substitution finds crystals whose structure type was in training, whatever the elements."""
+"""Substitution: it finds crystals of structure types in the training split, for any elements."""
 
 from dataclasses import replace
 
@@ -73,7 +73,7 @@ def test_it_finds(generator, name):
     assert answer.shape == (1, 1, 50, 50, 50)
     assert ssim(truth, answer[:, 0])[0] > 0.99
     assert pearson(truth, answer[:, 0])[0] > 0.999
-    # The size is found as well: e/angstrom^3 go with the volume.
+    # The volume is found as well, and with it the scale of densities in e/angstrom^3.
     np.testing.assert_allclose(answer.mean(), truth.mean(), rtol=3 * 2 * STEP)
 
 
@@ -130,7 +130,7 @@ def test_places_that_symmetry_does_not_exchange_are_tried_apart(prototypes):
     half_heusler = FOUND["the one order of three"]
     held_out, _ = split([half_heusler])
     crystals = substituted_candidates(prototypes, held_out.pattern[0], held_out.composition[0])
-    assert len(crystals) == 3  # of six ways: the origin and the centre are alike
+    assert len(crystals) == 3  # of six ways: the origin and the centre are equivalent
 
 
 @settings(deadline=None)
@@ -205,7 +205,7 @@ def test_crystals_of_another_split_are_refused():
 
 
 def test_templates_of_crystals_are_those_of_their_records(prototypes):
-    """Their lines are exact, and not in the bins of a pattern, whose strongest alone are kept."""
+    """Lines of crystals are exact, while the bins of a pattern keep only the strongest."""
     _, crystals = split(TRAINING)
     simulated = Prototypes.of_crystals(crystals, Recipe())
     assert simulated.kinds == prototypes.kinds

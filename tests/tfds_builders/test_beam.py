@@ -1,4 +1,4 @@
-"""Workers of Apache Beam write what processes would; where Beam is missing, it is asked for."""
+"""Workers of Apache Beam write the same as processes; a missing Beam is reported."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ LOCAL = "--runner=DirectRunner --direct_num_workers=1"
 
 @pytest.fixture
 def build(dataset, tmp_path, monkeypatch, capsys):
-    """Build from the materials of `dataset`, and one that cannot be used; give code and errors."""
+    """Build from the materials of `dataset` and an unusable one; return code and errors."""
     monkeypatch.setattr(cmed_dataset_builder, "SHARD", 8)
     lines = (dataset.parents[2] / "materials.jsonl").read_text().splitlines(keepends=True)
     unusable = json.loads(lines[0]) | {"material_id": "heavy", "species": ["Cn", "Cn"]}
@@ -36,7 +36,7 @@ def records(directory):
     return [record for split in builder.info.splits for record in builder.as_data_source(split)]
 
 
-@pytest.mark.filterwarnings("ignore")  # Beam has many
+@pytest.mark.filterwarnings("ignore")  # Beam emits many warnings
 @pytest.mark.parametrize("through", ["the directory", "elsewhere"])
 def test_beam_writes_what_processes_write(build, dataset, tmp_path, through):
     pytest.importorskip("apache_beam")

@@ -1,4 +1,4 @@
-"""The job that builds the dataset, from the command line down to processes."""
+"""The job that builds the dataset, from the command line to the processes."""
 
 import contextlib
 import json
@@ -72,7 +72,7 @@ def materials(rows, tmp_path):
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Compute in this process: starting others takes seconds."""
+    """Compute in this process, because starting others takes seconds."""
 
     @contextlib.contextmanager
     def pool(workers):

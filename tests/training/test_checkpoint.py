@@ -1,4 +1,4 @@
-"""Checkpoints hold the state of their step, are found again, and survive kills and bad disks."""
+"""Checkpoints: they hold the state of their step, are found again, and survive kills and errors."""
 
 import gc
 import itertools
@@ -17,13 +17,13 @@ from cmed_jax.training.integrity import SaveFailed
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import TrainState
 
-# Orbax leaves its coroutines behind where a file is damaged.
+# Orbax leaves coroutines behind where a file is damaged.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(autouse=True)
 def swept():
-    """What Orbax left behind is complained of here, where it is ignored, and not later."""
+    """Collect the coroutines that Orbax left behind here, where their warnings are ignored."""
     yield
     gc.collect()
 
@@ -33,7 +33,7 @@ ONE = DataParallel(devices=jax.devices()[:1])
 
 
 def make(size=50_000):
-    """A state whose every number is the step's."""
+    """A state in which every number is the step's."""
     weights = {f"layer{i}": {"kernel": jnp.zeros((size // 10, 10))} for i in range(4)}
     return TrainState(
         weights, {"mean": jnp.zeros(7)}, {"mu": jnp.zeros(size), "count": jnp.int32(0)}
@@ -65,7 +65,7 @@ def steps_in(run):
 
 
 def test_a_checkpoint_holds_the_weights_of_its_step_while_training_goes_on(tmp_path):
-    """The state is handed to the next steps, which reuse its memory, before it is written."""
+    """The next steps reuse the memory of the state before it is written."""
     advance = jax.jit(
         lambda state: jax.tree.map(lambda x: x + 1, state),
         donate_argnums=0,
@@ -133,7 +133,7 @@ def test_what_a_kill_left_of_a_save_is_passed_over_and_removed(tmp_path):
     shutil.copytree(folder / "4", half)
     (half / "commit_success.txt").unlink(missing_ok=True)
     assert find_checkpoint(tmp_path) == folder / "4"
-    assert half.exists()  # a reader leaves a run alone
+    assert half.exists()  # a reader changes nothing in the run
     with Checkpoints(tmp_path, CONFIG) as checkpoints:
         assert checkpoints.restore(abstract())[0] == 4
         checkpoints.save(5, at(5), None)
@@ -144,7 +144,7 @@ def test_what_a_kill_left_of_a_save_is_passed_over_and_removed(tmp_path):
 
 @pytest.mark.parametrize("days", [1, -1])
 def test_a_clock_that_jumps_during_a_save_does_no_harm(tmp_path, monkeypatch, days):
-    """Each look at the clock on the wall shows another day."""
+    """Each reading of the wall clock shows another day."""
     looks, today = itertools.count(), time.time()
     with Checkpoints(tmp_path, CONFIG) as checkpoints, monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: today + 86_400 * days * next(looks))
@@ -202,7 +202,7 @@ def test_whichever_file_is_damaged_no_state_is_restored_that_was_not_saved(tmp_p
 def test_the_one_before_is_used_and_the_fault_named(tmp_path, item, capsys):
     fill(tmp_path, {4: None, 7: None})
     folder = tmp_path / "checkpoints"
-    for _ in range(2):  # what was set aside does not stand in the way of the next
+    for _ in range(2):  # a file set aside does not block the next one
         shutil.rmtree(folder / "7" / item)
         assert restored(tmp_path) == (4, {4})
         warning = capsys.readouterr().err
@@ -225,7 +225,7 @@ def test_a_run_without_a_whole_checkpoint_is_not_begun_again_in_silence(tmp_path
 
 
 def test_a_damaged_best_checkpoint_is_refused_and_others_are_named(tmp_path):
-    """A figure of another checkpoint is not to be taken for that of the best."""
+    """The figure of another checkpoint must not be mistaken for that of the best."""
     fill(tmp_path, {4: 0.5, 6: None, 7: None})
     best = find_checkpoint(tmp_path)
     cut(best / "model" / "manifest.ocdbt")
@@ -259,7 +259,7 @@ def test_a_checksum_is_that_of_the_words_and_differs_for_each():
 
 
 def test_what_cannot_be_written_is_said_with_what_is_left(tmp_path):
-    """A file in the place of the folder: the superuser, too, is refused to write there."""
+    """A file takes the place of the folder, where even the superuser cannot write."""
     folder = tmp_path / "checkpoints"
     with Checkpoints(tmp_path, CONFIG) as checkpoints:
         checkpoints.save(4, at(4), None)

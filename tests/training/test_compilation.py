@@ -1,4 +1,4 @@
-"""Programs are compiled once for all processes of a run, and a damaged one is compiled again."""
+"""Compiled programs: all processes of a run share them, and a damaged one is compiled again."""
 
 import warnings
 
@@ -20,7 +20,7 @@ def small_programs(monkeypatch):
 
 @pytest.fixture
 def hits():
-    """How many programs were found, and not compiled."""
+    """The number of programs found in the cache."""
     found = []
 
     def listen(event, **_):
@@ -33,7 +33,7 @@ def hits():
 
 
 def compute():
-    """Compile as a new process does, which knows no function."""
+    """Compile as in a new process, which has no compiled function."""
     x = np.arange(3.0, dtype=np.float32)
     return jax.jit(lambda x: jnp.cos(x) + 2 * jnp.sin(x))(x)
 

@@ -12,7 +12,7 @@ from cmed_jax.training.cost import flops_per_step, peak_flops, peak_of
 
 
 def test_a_step_takes_three_times_the_products_of_the_network():
-    """Forward, and back to the inputs and to the weights of each product: 2 operations each."""
+    """Each product is done forward, and back to its inputs and weights: 2 operations each."""
     network = BaseConfig(width=1024, blocks=2, latent=256, hidden=256, harmonics=20)
     batch, terms = 32, 1 + 2 * len(harmonics(20))
     weights = 1024 * 1024 + 2 * 2 * 1024**2 + 2 * 1024 * 256 + 256 * 256 + 256 * terms

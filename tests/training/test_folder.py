@@ -1,4 +1,4 @@
-"""A run's folder has one writer, and remembers what it was begun with."""
+"""A run's folder: it has one writer, and keeps the configuration of the start."""
 
 import json
 

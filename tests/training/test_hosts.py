@@ -1,4 +1,4 @@
-"""Processes find each other, agree, and end with a sentence when one is gone.
+"""Processes of a run: they connect, agree, and end with a sentence when one is lost.
 
 `python test_hosts.py CASE PROCESS PORT` is one of two processes of a case.
 """
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def speak():
-    print(is_primary())  # of process 0 alone
+    print(is_primary())  # printed by process 0 only
     print(allgather_text(f"I am {jax.process_index()}"), file=sys.stderr)
     check_alike({"seed": 1})
     print(broadcast_from_primary({"score": jax.process_index() + 0.1}), file=sys.stderr)
@@ -74,7 +74,7 @@ def die(number):
 
 @pytest.fixture
 def run(unused_port):
-    """Run a case in two processes (or in the second alone); give their codes, outputs, errors."""
+    """Run a case in two processes (or in the second alone); return codes, outputs and errors."""
 
     def run(case, numbers=(0, 1)):
         processes = [
@@ -180,7 +180,7 @@ def test_one_process_is_alone(monkeypatch):
     ],
 )
 def test_the_environment_tells_of_other_processes(monkeypatch, environment, told):
-    """What is not told JAX finds out: of SLURM, Open MPI and TPU all, of an address the address."""
+    """JAX finds options that are not given: all on SLURM, Open MPI and TPU, else the address."""
     asked = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: asked.append(args))
     monkeypatch.setattr(jax.distributed, "shutdown", lambda: asked.append("done"))

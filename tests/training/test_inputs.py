@@ -1,4 +1,4 @@
-"""Resident and streaming inputs are one and the same to the network, and none is waited for."""
+"""Resident and streaming inputs: they give the same batches, and neither makes the loop wait."""
 
 from functools import partial
 
@@ -59,7 +59,7 @@ def same(one, other):
 
 @pytest.fixture(scope="module")
 def alone(dataset):
-    """Resident, one step in a dispatch."""
+    """Resident inputs, with one step in a dispatch."""
     return trained(dataset, "resident", StepConfig(), every(1))
 
 
@@ -68,7 +68,7 @@ def test_streaming_trains_as_resident_does(dataset, alone):
 
 
 def test_streaming_trains_as_resident_does_where_everything_is_drawn(dataset):
-    """Voxels for each crystal and fresh patterns, several steps in a dispatch."""
+    """The run draws voxels for each crystal and fresh patterns, several steps in a dispatch."""
     lines, _ = load_lines(dataset, "train", LABORATORY.s_max, 16)
     fresh = AugmentationConfig(artefacts=LABORATORY, noise=0.0)
     config = StepConfig(fresh, shared_voxels=False)
@@ -86,7 +86,7 @@ def test_several_streamed_steps_in_a_dispatch_of_pmap_are_those_steps(dataset, a
 
 
 def test_batches_are_those_of_the_steps_in_any_order(dataset):
-    """A run that goes on begins in the middle."""
+    """A continued run begins in the middle."""
     examples, rows = load_examples(dataset, "train"), Rows(20, BATCH, SEED)
     resident, streaming = opened(dataset, "resident"), opened(dataset, "streaming")
     assert streaming.material_id.tolist() == examples.material_id.tolist()
@@ -104,7 +104,7 @@ def test_batches_are_those_of_the_steps_in_any_order(dataset):
 
 @pytest.mark.parametrize(("memory", "resident"), [(40e6, True), (4e6, False)])
 def test_what_fits_into_half_of_the_memory_is_resident(dataset, monkeypatch, memory, resident):
-    """Twenty examples of 254,576 bytes."""
+    """The split has twenty examples of 254,576 bytes."""
     monkeypatch.setattr(module, "_memory", lambda: memory)
     assert (opened(dataset, "auto").table is not None) == resident
 

@@ -1,4 +1,4 @@
-"""Metrics of a run that stopped and went on: every step once, in JSON lines and on the board."""
+"""Metrics of a run that stopped and continued: every step once, in JSON lines and TensorBoard."""
 
 import gc
 import io
@@ -25,7 +25,7 @@ def lines(folder):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time that passes when the test says so."""
+    """A clock that is set by the test."""
 
     class Clock:
         now = 100.0
@@ -87,7 +87,7 @@ def test_a_full_disk_is_named(small_disk):
     def write():
         with Log(small_disk, 0, 10, speed()) as log:
             (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free))
-            for step in range(1, 1000):  # what a file has begun to fill it may fill
+            for step in range(1, 1000):  # a file may fill the block that it has begun
                 log.write(step, {"loss": 1.0})
 
     message = rf"cannot write the log in {small_disk} \(No space left on device\): see to it"

@@ -1,4 +1,4 @@
-"""The order of the loop: what is logged, validated and saved, and when it stops."""
+"""The order of the loop: log, validate, save and stop."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ INPUTS = Inputs(np.array([]), Rows(9, 2, 0), None, lambda rows: rows, DataParall
 
 
 class Recorder(Checkpoints):
-    """Remembers what was to be saved."""
+    """Checkpoints that record the states passed to `save`."""
 
     def __init__(self):
         self.saved = []
@@ -157,7 +157,7 @@ def test_a_state_that_has_diverged_is_not_saved(run, monkeypatch):
 
 @pytest.fixture
 def only_explicit_transfers():
-    """In every thread: what moves between host and device was asked to, or it is an error."""
+    """Allow only explicit transfers between host and device, in every thread."""
     with jax.transfer_guard("disallow"):
         jax.config.update("jax_transfer_guard", "disallow")
         yield
@@ -173,7 +173,7 @@ def test_a_steady_loop_moves_nothing_but_batches_and_metrics(dataset, tmp_path, 
     step = parallel.compile(make_step(graph, optimizer, StepConfig(), 0))
 
     def run(first, state):
-        """Six steps in three dispatches; the last one is validated, and gives the state away."""
+        """Six steps in three dispatches; the last one is validated, and donates the state."""
         reached = []
         with Log(tmp_path, first, first + 6, Throughput(first, 1, 1.0, None)) as log:
             fit(

@@ -1,4 +1,4 @@
-"""Learning rates beside closed forms, and the optimizer beside Adam written out."""
+"""Learning rates against closed forms, and the optimizer against Adam written out."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -48,7 +48,7 @@ def test_the_cycles_of_the_article_end_with_its_run():
 
 
 def steps_of(config, gradients, parameter=2.0):
-    """The parameter after each gradient, with the whole run at one rate: a cosine of no fall."""
+    """The parameter after each gradient at a constant learning rate."""
     optimizer = make_optimizer(config, 10**9)
     parameters = jnp.array([parameter])
     moments = optimizer.init(parameters)

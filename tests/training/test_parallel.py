@@ -1,6 +1,6 @@
-"""One device, four (jit, pmap, in parts), and four from which a run moves to fewer train alike.
+"""Training on one device, on four (jit, pmap, in parts), and on fewer half way gives one result.
 
-The four devices are fake ones of the CPU, in a process of their own: `python test_parallel.py`
+The four devices are emulated ones of the CPU, in a separate process: `python test_parallel.py`
 prints the largest relative difference of each way from one device.
 """
 
@@ -52,7 +52,7 @@ def random_table(n=16):
 def trained(network, optimizer, config, parallel, steps, dtype=np.float32, checkpoints=None):
     """Parameters, batch statistics and losses of a run of some steps of eight crystals.
 
-    Half way it leaves a checkpoint, or goes on from the one that is there.
+    Half way the run saves a checkpoint, or continues from an existing one.
     """
 
     def begin():
@@ -94,7 +94,7 @@ def base_run(parallel, checkpoints=None, parts=1):
 
 
 class ShortEncoder(nnx.Module):
-    """In the place of the published pattern encoder, whose convolutions take long to compile."""
+    """A stand-in for the published pattern encoder, whose convolutions take long to compile."""
 
     def __init__(self, norm, rngs):
         self.out = nnx.Linear(1024, published.HALF, rngs=rngs)
@@ -105,7 +105,7 @@ class ShortEncoder(nnx.Module):
 
 
 def published_run(parallel):
-    """In float64: batch statistics of eight crystals magnify the rounding of float32."""
+    """A run in float64: batch statistics of eight crystals magnify the rounding of float32."""
     published.HALF, published.PatternEncoder = 16, ShortEncoder
     config = StepConfig(AugmentationConfig(), shared_voxels=False)
     with jax.enable_x64():

@@ -1,4 +1,4 @@
-"""A trace of some steps is written once they run steadily, and of nothing else."""
+"""The trace holds some steps after compilation, and nothing else."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ def events(folder):
 
 
 def test_a_trace_is_written_for_both_viewers(tmp_path):
-    """Two dispatches of three steps for four of them."""
+    """Two dispatches of three steps are traced for four requested steps."""
     assert run(tmp_path, WARM + 4, 4) == 6 * (WARM + 4)
     assert list(tmp_path.glob("profile/plugins/profile/*/*.xplane.pb"))
     assert "PjitFunction(steps)" in events(tmp_path)

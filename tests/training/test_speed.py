@@ -1,4 +1,4 @@
-"""A clock of laps: queries and operations a second, waiting, and pauses."""
+"""The clock of laps: queries and operations per second, waiting, and pauses."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from cmed_jax.training.speed import Throughput
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time that passes when the test says so."""
+    """A clock that is set by the test."""
 
     class Clock:
         now = 100.0

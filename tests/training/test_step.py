@@ -1,4 +1,4 @@
-"""A step trains on what it says, and draws the same numbers however the batch is divided."""
+"""The step: its gradient, and random numbers that do not depend on the division of the batch."""
 
 import dataclasses
 from functools import cache, partial
@@ -44,7 +44,7 @@ RATE = 0.01
 
 @cache
 def begin(shared=True, seed=0):
-    """A compiled step of gradient descent that draws everything, and the state to begin with."""
+    """A compiled step of gradient descent that draws everything, and the initial state."""
     optimizer = optax.sgd(RATE)
     graph, state = initial_state(BASE.build(nnx.Rngs(0)), optimizer)
     config = StepConfig(PARTIAL, shared_voxels=shared)
@@ -77,7 +77,7 @@ def test_a_step_lowers_the_loss_on_its_batch(table):
 
 
 def test_a_batch_in_parts_is_the_same_step(table):
-    """Gradient and metrics are equal to 1e-6; but for networks with batch statistics."""
+    """Gradient and metrics agree to 1e-6, except for networks with batch statistics."""
     optimizer = optax.sgd(1.0)
     graph, state = initial_state(BASE.build(nnx.Rngs(0)), optimizer)
     rows, places = batch(range(8))
@@ -152,7 +152,7 @@ def test_fresh_patterns_depend_on_seed_step_and_place(table):
 
 
 class Oracle(Network):
-    """It knows the density of every row by heart: row + x + 2 y + 4 z."""
+    """A network that knows the density of every row: row + x + 2 y + 4 z."""
 
     def __init__(self):
         self.unused = nnx.Param(jnp.zeros(1))
@@ -203,7 +203,7 @@ def test_records_that_are_not_finite_are_named(dataset, column):
 
 
 def gradient_after(table, network, steps=3, **how):
-    """What some steps of gradient descent change, and their losses."""
+    """The change of the parameters in some steps of gradient descent, and the losses."""
     graph, state = initial_state(network.build(nnx.Rngs(0)), optax.sgd(RATE))
     shared = isinstance(network, BaseConfig)
     step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(PARTIAL, shared, **how), 0))
@@ -227,7 +227,7 @@ def test_remat_changes_nothing_but_rounding(table):
     [(BaseConfig(width=64, blocks=6, latent=8), 0.75), (PublishedConfig(), 0.5)],
 )
 def test_remat_keeps_less_for_the_way_back(network, share):
-    """Of 64 crystals with 50 voxels each. (XLA for CPUs undoes it again.)"""
+    """The batch has 64 crystals with 50 voxels each. (XLA for CPUs undoes remat again.)"""
     graph, state = nnx.eval_shape(lambda: nnx.split(network.build(nnx.Rngs(0))))
     asked = jnp.zeros((64, 1024)), jnp.zeros((64, 119)), jnp.zeros(64, int), jnp.ones((64, 1024))
 
@@ -263,7 +263,7 @@ def test_tf32_is_float32_where_the_device_has_none(table):
 
 @pytest.mark.parametrize("network", [BASE, PublishedConfig()])
 def test_every_layer_computes_in_bfloat16_where_asked(network):
-    """Their outputs, not their parameters."""
+    """This holds for the outputs of the layers, not for their parameters."""
     built = nnx.eval_shape(lambda: network.build(nnx.Rngs(0)))
     compute_as(StepConfig(), built)
     assert not [m for _, m in nnx.iter_modules(built) if getattr(m, "dtype", None)]

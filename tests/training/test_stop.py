@@ -1,4 +1,4 @@
-"""Signals become requests that the loop answers."""
+"""Signals become requests that the loop reads."""
 
 import signal
 

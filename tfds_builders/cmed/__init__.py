@@ -1,1 +1,1 @@
-"""The dataset of powder patterns and electron densities, laid out as TFDS lays out its own."""
+"""The dataset of powder patterns and electron densities, in the layout of TFDS."""

@@ -32,18 +32,18 @@ class Job:
     """Build the dataset of powder patterns and electron densities.
 
     Attributes:
-        data_dir: folder of datasets; this one comes to lie in cmed/CONFIG/VERSION.
-        config: a crystal system, or all.
+        data_dir: folder of datasets; this one is written to cmed/CONFIG/VERSION in it.
+        config: crystal system, or all.
         materials: JSON lines, folder of CIF or CHGCAR files, or a search such as
-            mp:crystal_system=cubic; without it the embedded materials.
+            mp:crystal_system=cubic; the default is the embedded materials.
         density: independent atoms, or the CHGCAR density of the source.
-        cell: canonical primitive cell, or the source's.
+        cell: canonical primitive cell, or that of the source.
         b_factor: isotropic Debye-Waller factor of the independent atoms, angstrom^2.
-        max_atoms: materials with more atoms in the cell are refused.
-        workers: processes.
-        part: K/N builds part K of N alone; built apart, the parts are read as one dataset.
-        beam_options: of a pipeline of Apache Beam, in one string, such as
-            "--runner=DirectRunner --direct_num_workers=4": its workers take the place of processes.
+        max_atoms: largest number of atoms in the cell; larger materials are refused.
+        workers: number of processes.
+        part: K/N to build only part K of N; the separately built parts are read as one dataset.
+        beam_options: options of a pipeline of Apache Beam in one string, such as
+            "--runner=DirectRunner --direct_num_workers=4"; its workers replace the processes.
     """
 
     data_dir: Path
@@ -76,10 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build(job: Job) -> None:
-    """Build what is not built yet, and print a summary.
+    """Build the dataset, or the requested part of it, if it does not exist, and print a summary.
 
     Raises:
-        ValueError: an option or the source is unusable, or another dataset lies there.
+        ValueError: an option or the source is unusable, or another dataset is in its place.
     """
     import tensorflow_datasets as tfds
 

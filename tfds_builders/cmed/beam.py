@@ -1,4 +1,4 @@
-"""Records made and written by the workers of Apache Beam, on any of its runners."""
+"""Making and writing of records by the workers of Apache Beam, on any of its runners."""
 
 import dataclasses
 import json
@@ -22,13 +22,13 @@ Write = Callable[[Shard], Written]
 
 @contextmanager
 def beam_pool(options: Sequence[str], directory: Path) -> Iterator["BeamPool"]:
-    """Give workers of Beam for the files of a directory.
+    """Yield a pool of Beam workers for the files of a directory.
 
     Args:
-        options: of the pipeline, as Beam's commands take them. What workers hand over goes through
-            their `--temp_location`, such as gs://BUCKET/FOLDER; without one, through the directory,
-            which the workers then have to see.
-        directory: where the dataset is being written.
+        options: options of the pipeline, in the form of Beam's commands. Workers transfer files
+            through their `--temp_location`, such as gs://BUCKET/FOLDER. Without one, they use the
+            directory, which they must then be able to reach.
+        directory: directory in which the dataset is written.
     """
     pipeline = PipelineOptions(list(options))
     exchange = pipeline.view_as(GoogleCloudOptions).temp_location or str(directory)
@@ -41,26 +41,26 @@ def beam_pool(options: Sequence[str], directory: Path) -> Iterator["BeamPool"]:
 
 
 class BeamPool:
-    """Maps as an executor does."""
+    """A pool with the method `map` of an executor."""
 
     def __init__(self, options: PipelineOptions, exchange: str):
         self._options, self._exchange = options, exchange
 
     def map(self, write: Write, shards: Sequence[Shard]) -> Iterator[Written]:
-        """Write all shards, then yield what came of each.
+        """Write all shards, then yield the result of each.
 
-        A worker may be a machine that sees nothing of this one, so it leaves two files for each
-        shard: the records, which are fetched here, and what came of them.
+        A worker may be a machine without access to this one. It therefore writes two files for each
+        shard, which are copied from there: the records, and the result.
 
         Raises:
-            OSError: the pipeline failed, or files cannot be handed over.
+            OSError: the pipeline failed, or files cannot be transferred.
         """
         hand_over = beam.Map(_hand_over, write=write, exchange=self._exchange)
         try:
             with beam.Pipeline(options=self._options) as pipeline:
                 numbered = pipeline | beam.Create(list(enumerate(shards))) | beam.Reshuffle()
                 _ = numbered | hand_over
-        except Exception as error:  # of whatever type the runner has
+        except Exception as error:  # runners raise errors of any type
             raise OSError(
                 f"the pipeline of Apache Beam failed ({shorten(str(error), 300)})"
             ) from error
@@ -76,7 +76,7 @@ class BeamPool:
 
 def _hand_over(numbered: tuple[int, Shard], write: Write, exchange: str) -> None:
     number, shard = numbered
-    with TemporaryDirectory() as folder:  # array_record writes local files alone
+    with TemporaryDirectory() as folder:  # array_record writes only local files
         path = epath.Path(folder) / "records"
         written = write(dataclasses.replace(shard, path=path))
         records, result = _files(exchange, number)

@@ -1,4 +1,4 @@
-"""The builder: materials of a source become records of pattern and density."""
+"""The builder of the dataset: records of pattern and density from the materials of a source."""
 
 import dataclasses
 import json
@@ -27,28 +27,29 @@ from tfds_builders.cmed.workers import Pool, Shard, Writer, worker_pool, write_s
 
 LOCK = ".lock"
 SHARD = 128
-"""Materials of a shard, whose physics a worker computes at once: about a second of its time."""
+"""The number of materials in a shard; a worker computes them at once, in about a second."""
 
 _HOMEPAGE = "https://doi.org/10.1038/s41524-024-01401-8"
 
 
 @dataclasses.dataclass
 class BuilderConfig(tfds.core.BuilderConfig):
-    """A configuration: the materials of one crystal system, or of all (None)."""
+    """A configuration: the materials of one crystal system, or of all systems (None)."""
 
     crystal_system: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a build starts from and how it is done.
+    """The options of a build.
 
     Attributes:
-        materials: as `cmed_jax.crystal.sources.open_source` takes them; None is the embedded ones.
-        recipe: how a material becomes a record.
-        workers: processes.
-        part: (k, n) builds part k = 1 ... n alone, into a folder of its own.
-        beam: options of a pipeline of Apache Beam, whose workers then do what processes would.
+        materials: source of the materials, in a form that `cmed_jax.crystal.sources.open_source`
+            accepts; None means the embedded materials.
+        recipe: options for making a record of a material.
+        workers: number of processes.
+        part: (k, n) to build only part k = 1 ... n, into its own folder.
+        beam: options of a pipeline of Apache Beam, with workers that replace the processes.
     """
 
     materials: str | None = None
@@ -61,13 +62,15 @@ class Options:
 class Builder(FileReaderBuilder):
     """Powder patterns and electron densities of crystals.
 
-    The workers write the shards themselves: the builders of TFDS bring every record to one process,
-    and those that shuffle need TensorFlow. The records are ordered by material id.
+    The workers write the shards themselves, because the usual builders of TFDS send every record to
+    one process, and those that shuffle need TensorFlow. The records are ordered by material id.
 
-    `report` may be set to a function that is told the number of materials done and of all.
+    The attribute `report` may be set to a function of the number of finished materials and the
+    total number of materials.
 
-    Beside the records it leaves provenance.json (what they were built from) and refused.jsonl (what
-    could not be used, and why). Nothing is readable before all of it is.
+    Besides the records, the builder writes provenance.json (the source and options of the build)
+    and refused.jsonl (the refused materials, with reasons). A dataset is readable only once it is
+    complete.
     """
 
     VERSION = tfds.core.Version(schema.VERSION)
@@ -93,8 +96,9 @@ class Builder(FileReaderBuilder):
         """Prepare a build.
 
         Args:
-            options: what to build from and how.
-            file_format: of TFDS; array_record if None, as it is read without TensorFlow.
+            options: options of the build.
+            file_format: file format of TFDS; None means array_record, which needs no TensorFlow to
+                read.
             **kwargs: data_dir, config and version of `tfds.core.DatasetBuilder`.
         """
         self.options = options
@@ -102,20 +106,20 @@ class Builder(FileReaderBuilder):
         self._refused: list[Refusal] = []
         self._coarse = 0
         super().__init__(file_format=file_format or "array_record", **kwargs)
-        self._original_state["options"] = options  # pickled builders keep it
+        self._original_state["options"] = options  # pickled builders keep the options
 
     @cached_property
     def source(self) -> Source:
         """The source of the materials.
 
         Raises:
-            ValueError: it does not exist or is of no known form.
+            ValueError: the source does not exist or has no known form.
         """
         return open_source(self.options.materials)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What decides the records; two builds with the same identity are equal."""
+        """The options that decide the records; two builds with the same identity are equal."""
         return {
             "config": self.builder_config.name,
             "version": str(self.version),
@@ -124,10 +128,10 @@ class Builder(FileReaderBuilder):
         }
 
     def is_built(self) -> bool:
-        """Return whether the dataset, or the part that is to be built, is there already.
+        """Return whether the dataset, or the requested part of it, exists already.
 
         Raises:
-            ValueError: something else is there.
+            ValueError: another dataset, or a part of another division, is in its place.
         """
         part = Path(self.data_dir)
         whole = part.parent if self.options.part else part
@@ -155,11 +159,11 @@ class Builder(FileReaderBuilder):
         return root, directory
 
     def _info(self) -> tfds.core.DatasetInfo:
-        """Return the metadata; see the superclass."""
+        """Return the metadata of the dataset; see the superclass."""
         return self.dataset_info_from_configs(features=schema.FEATURES, homepage=_HOMEPAGE)
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Write everything to the temporary directory that TFDS renames when it is complete.
+        """Write the dataset to a temporary directory, which TFDS renames on completion.
 
         Raises:
             ValueError: no material can be used, or another job builds the same dataset.
@@ -190,7 +194,7 @@ class Builder(FileReaderBuilder):
         return beam_pool(self.options.beam, directory)
 
     def _shards(self, split: str, materials: list[Material]) -> list[Shard]:
-        """Return the materials of a split, cut into shards."""
+        """Return the materials of a split, divided into shards."""
         starts = range(0, len(materials), SHARD)
         file = partial(self._get_filename_template(split).sharded_filepath, num_shards=len(starts))
         return [
@@ -199,7 +203,7 @@ class Builder(FileReaderBuilder):
         ]
 
     def _write(self, shards: list[Shard], pool: Pool) -> list[tfds.core.SplitInfo]:
-        """Write the shards, note what is refused, and return what there is of each split."""
+        """Write the shards, record the refusals, and return the metadata of each split."""
         writer = Writer(self.info.file_format)
         write = partial(write_shard, source=self.source, recipe=self.options.recipe, writer=writer)
         total = sum(len(shard.materials) for shard in shards)
@@ -221,7 +225,7 @@ class Builder(FileReaderBuilder):
         ]
 
     def _materials(self) -> dict[str, list[Material]]:
-        """Return the materials of the configuration (of the part) by split, ordered by id."""
+        """Return the materials of the configuration or its part by split, ordered by id."""
         found, self._refused = _read(self.source)
         splits = assign_splits(found.values())
         system = self.builder_config.crystal_system
@@ -254,7 +258,7 @@ class Builder(FileReaderBuilder):
 
 
 def _read(source: Source) -> tuple[dict[str, Material], list[Refusal]]:
-    """Return the materials of a source by id, and what it refuses."""
+    """Return the materials of a source by id, and its refusals."""
     found: dict[str, Material] = {}
     refused = []
     for item in source:
@@ -278,7 +282,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """Remove what killed builds of the same dataset left beside its temporary directory."""
+    """Remove the temporary directories of earlier, interrupted builds of the same dataset."""
     target = directory.name.split("_", maxsplit=1)[1]
     for leftover in directory.parent.glob(f"incomplete.*_{target}"):
         if leftover != directory:

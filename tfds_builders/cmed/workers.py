@@ -1,4 +1,4 @@
-"""Records made and written by several processes, each with one thread."""
+"""Making and writing of records in several processes, each with one thread."""
 
 import multiprocessing
 import os
@@ -19,14 +19,14 @@ from cmed_jax.crystal.sources import Source
 from cmed_jax.data.records import Recipe, is_coarse, make_records
 from cmed_jax.data.schema import FEATURES
 
-# One thread and no accelerator for each worker: results do not depend on how many there are.
+# One thread and no accelerator for each worker: results do not depend on the number of workers.
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "NPROC": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    # Compilations of a third of a second are worth keeping, where there is a cache.
+    # Compilations of a third of a second are worth caching.
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
@@ -34,12 +34,12 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Shard:
-    """Materials whose records share a file.
+    """Materials with records in one file.
 
     Attributes:
         split: "train", "validation" or "test".
-        path: of the file.
-        materials: structures as the source gives them.
+        path: path of the file.
+        materials: structures from the source.
     """
 
     split: str
@@ -49,11 +49,11 @@ class Shard:
 
 @dataclass
 class Written:
-    """What became of the materials of a shard.
+    """The result of writing a shard.
 
     Attributes:
-        refused: materials without a record, and why.
-        coarse: number of records whose density the grid does not wholly carry
+        refused: refused materials, with reasons.
+        coarse: number of records with a density that the grid does not fully represent
             (`cmed_jax.data.records.is_coarse`).
     """
 
@@ -62,19 +62,19 @@ class Written:
 
 
 class Pool(Protocol):
-    """What writes shards: processes of this machine, or the workers of Apache Beam."""
+    """A pool of workers that write shards: processes of this machine, or workers of Apache Beam."""
 
     def map(self, write: Callable[[Shard], Written], shards: Sequence[Shard]) -> Iterator[Written]:
-        """Write all shards and yield what came of each, in their order."""
+        """Write all shards and yield the result of each, in their order."""
 
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool of single-threaded processes that end with the one that started them."""
+    """Yield a pool of single-threaded processes that end with their parent process."""
     context = multiprocessing.get_context("spawn")
     with _environment(_ENVIRONMENT):
         pool = ProcessPoolExecutor(workers, context, initializer=_follow_parent)
-        pool.submit(os.getpid)  # they start while the materials are read
+        pool.submit(os.getpid)  # the processes start while the materials are read
         try:
             yield pool
         finally:
@@ -82,14 +82,18 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 class Writer(tfds.core.ExampleWriter):
-    """Writes shards as TFDS does, array_record files in two thirds of its time."""
+    """A writer of shards like that of TFDS; it writes array_record in two thirds of the time."""
 
     def write(self, path: epath.Path, examples: Iterable[tuple[str, bytes]]) -> None:
-        """Write serialised examples to a file; OSError where it cannot be written."""
+        """Write serialised examples to a file.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         if self.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
             super().write(path, examples)
             return
-        # Level 3 of zstd, which TFDS leaves as it is, makes files 3 % smaller.
+        # Level 3 of zstd, the default of TFDS, makes files 3 % smaller.
         writer = ArrayRecordWriter(str(path), "group_size:1,zstd:2")
         for _, example in examples:
             with _unwritten(path):
@@ -100,7 +104,7 @@ class Writer(tfds.core.ExampleWriter):
 
 @contextmanager
 def _unwritten(path: epath.Path) -> Iterator[None]:
-    """Say of what array_record raises that a file cannot be written."""
+    """Convert errors of array_record to an OSError that the file cannot be written."""
     try:
         yield
     except RuntimeError as error:
@@ -111,13 +115,13 @@ def _unwritten(path: epath.Path) -> Iterator[None]:
 def write_shard(
     shard: Shard, source: Source, recipe: Recipe, writer: tfds.core.ExampleWriter
 ) -> Written:
-    """Write the records of a shard, in the order of its materials, and return what came of them.
+    """Write the records of a shard, in the order of its materials, and return the result.
 
     Args:
-        shard: the materials, and where to write.
-        source: is asked for the densities if the recipe needs them.
-        recipe: how to make a record.
-        writer: of the format of the file.
+        shard: materials, and the path of the file.
+        source: source of the densities, if the recipe needs them.
+        recipe: options for making a record.
+        writer: writer for the format of the file.
     """
     written = Written()
 
@@ -136,7 +140,7 @@ def write_shard(
 def _with_densities(
     materials: Sequence[Material], source: Source, recipe: Recipe
 ) -> Iterator[Material | Refusal]:
-    """Yield the materials, one after the other as a density may fill much memory."""
+    """Yield the materials with their densities, one by one, because a density needs much memory."""
     for material in materials:
         try:
             density = source.density(material.material_id) if recipe.density == "chgcar" else None
@@ -146,7 +150,7 @@ def _with_densities(
 
 
 def _follow_parent() -> None:
-    """End with the parent, even if it was killed, and leave Ctrl-C to it."""
+    """Exit with the parent process, even if it is killed; the parent alone handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_after_parent, daemon=True).start()
 
