@@ -24,6 +24,7 @@ from cmed_jax.io import released
 from cmed_jax.io.atomic import write_text
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
+from cmed_jax.io.writable import check_folder
 from cmed_jax.mixture.experts import mixture, mixture_generator
 from cmed_jax.model.generator import network_generator
 from cmed_jax.prediction.restore import restore
@@ -83,7 +84,8 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
 
     Raises:
         FileNotFoundError: there is no checkpoint, or no dataset.
-        ValueError: there is no run, the dataset has no such split, or an option is out of range.
+        ValueError: there is no run, its results cannot be written, which is said before anything
+            is computed, the dataset has no such split, or an option is out of range.
     """
     if options.run is None:
         raise ValueError("there is no run to evaluate; give its folder")
@@ -93,6 +95,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         )
     config, network, _, gate = restore(options.run, alone=options.alone)
     out = options.report or options.out or _own_folder(options.run, options.split)
+    check_folder(out)
     suite = _suite(options, options.data or Path(config.data), console)
     shape = suite.held_out.density.shape[1:]
     plain: Generator = network_generator(network, shape)
@@ -135,6 +138,8 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
     """
     if options.data is None or options.report is not None:
         raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
+    if options.out is not None:
+        check_folder(options.out)
     suite = _suite(options, options.data, console)
     nobody = dict.fromkeys(("checkpoint", "weights", "config", "gate", "known"))
     found = suite.results(model=None, controls={}, run=nobody)

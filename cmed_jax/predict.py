@@ -14,6 +14,7 @@ from rich.table import Table
 
 from cmed_jax.cli import run_command
 from cmed_jax.io.atomic import write_text
+from cmed_jax.io.writable import check_folder
 from cmed_jax.prediction.batch import COMMAND_DEFAULTS, Format, Job, Output, command_line
 from cmed_jax.prediction.manifest import check_names, pattern_files, read_manifest
 from cmed_jax.prediction.options import PredictionOptions
@@ -71,6 +72,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the command."""
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.predict")
     _check_out(options.out)
+    check_folder(options.out)
     jobs = options.jobs()
     restored = restore(options.output.model)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.atomic_volumes import volume_of_atom
+from cmed_jax.crystal.atomic_volumes import nearest_relative_volume, volume_of_atom
 from cmed_jax.crystal.material import Material
 from cmed_jax.physics.cell import cell_volume
 
@@ -27,8 +27,7 @@ def relative_cell_volume(
     Returns:
         The ratio; 1 where the usual volume is unknown.
     """
-    units = formula_units(lattice, composition)
-    return 1.0 if units is None else units / max(round(units), 1)
+    return nearest_relative_volume(cell_volume(lattice), composition, atoms_of_formula(composition))
 
 
 def electrons(

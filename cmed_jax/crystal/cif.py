@@ -127,7 +127,7 @@ def _sites(block: gemmi.cif.Block) -> list[Site]:
     formula = _formula(block) or {}
     sites: list[Site] = []
     for row in block.find("_atom_site_", names):
-        label, *place = (row.str(i) for i in (0, 2, 3, 4))
+        label, *place = (row[i] for i in (0, 2, 3, 4))
         position = np.array([_number(field) for field in place])
         if not np.isfinite(position).all():
             raise ValueError(f"atom {label!r} has the coordinates {', '.join(place)}: give numbers")
@@ -176,15 +176,14 @@ def _contents(
     """
     if len(sites) * len(operations.rotations) > MOST_IMAGES:
         raise ValueError(f"it lists {len(sites)} atoms, more than any crystal that is used")
-    orbits: list[tuple[Float[np.ndarray, "m 3"], Counter[str], str]] = []
+    orbits: list[tuple[Float[np.ndarray, "m 3"], dict[str, float], str]] = []
     for site in sites:
         orbit = _orbit(site.position, operations, lattice)
         same = next((filled for at, filled, _ in orbits if _holds(at, orbit[0], lattice)), None)
         if same is None:
-            orbits.append((orbit, Counter({site.element: site.occupancy}), site.label))
+            orbits.append((orbit, {site.element: site.occupancy}, site.label))
         else:  # the same element twice is one atom, but shares of a site add up
-            shared = same[site.element] + site.occupancy
-            same[site.element] = min(shared, 1.0)
+            same[site.element] = min(same.get(site.element, 0.0) + site.occupancy, 1.0)
     for _, filled, label in orbits:
         if len(filled) > 1 or min(filled.values()) < FULL:
             shares = ", ".join(f"{element}:{share:.3g}" for element, share in filled.items())
@@ -226,14 +225,15 @@ def _formula(block: gemmi.cif.Block) -> dict[str, float] | None:
     parts = re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", written)
     if not parts or re.sub(r"([A-Z][a-z]?)(\d*\.?\d*)|\s", "", written):
         return None
-    amounts: Counter[str] = Counter()
+    amounts: dict[str, float] = {}
     for symbol, amount in parts:
         try:
             atomic_number(symbol)
         except ValueError:
             return None
-        amounts["H" if symbol == "D" else symbol] += float(amount or 1)
-    return dict(amounts) if sum(amounts.values()) > 0 else None
+        symbol = "H" if symbol == "D" else symbol
+        amounts[symbol] = amounts.get(symbol, 0.0) + float(amount or 1)
+    return amounts if sum(amounts.values()) > 0 else None
 
 
 def _contradiction(block: gemmi.cif.Block, contents: Contents) -> str:

@@ -120,9 +120,10 @@ def _groups(symbol: str) -> list[gemmi.SpaceGroup]:
     plain = re.sub(r"\s+", " ", symbol.replace("_", "")).strip()
     if match := re.fullmatch(r"(.+?) ?\(?:? ?([HRSZ])\)?", plain):
         base, letter = match.groups()
-        found = gemmi.find_spacegroup_by_name(f"{base}:{LETTERS[letter]}")
-        if found is not None:
-            return [found]
+        setting = gemmi.find_spacegroup_by_name(f"{base}:{LETTERS[letter]}")
+        if setting is not None:
+            return [setting]
+    found: gemmi.SpaceGroup | None
     found = gemmi.find_spacegroup_by_name(plain) or _by_pymatgen(plain)
     if found is None:
         return []

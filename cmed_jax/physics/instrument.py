@@ -126,13 +126,9 @@ def radiation(
         >>> wavelengths.round(4).tolist()
         [1.5406, 1.5444]
     """
-    if isinstance(name, str):
-        name = radiation_name(name) or name
-        doublet = name.endswith("Ka") and name in RADIATIONS
-    else:
-        doublet = False
-    if doublet:
-        return np.array([RADIATIONS[name + "1"], RADIATIONS[name + "2"]]), np.array(DOUBLET)
+    plain = radiation_name(name) if isinstance(name, str) else None
+    if plain is not None and plain.endswith("Ka") and plain in RADIATIONS:
+        return np.array([RADIATIONS[plain + "1"], RADIATIONS[plain + "2"]]), np.array(DOUBLET)
     return np.array([wavelength_in_angstrom(name)]), np.ones(1)
 
 

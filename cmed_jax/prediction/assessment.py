@@ -69,8 +69,9 @@ class Assessment(NamedTuple):
     Attributes:
         consistent: whether pattern, wavelength and formula go together.
         sentence: says so, or what to check.
-        accepted: the explanation that is accepted; None where none is, which of a consistent
-            question the sentence explains.
+        accepted: the explanation that is accepted; of an inconsistent question the one which
+            explains the pattern best, whatever its volume. None where none is, which of a
+            consistent question the sentence explains.
     """
 
     consistent: bool
@@ -127,7 +128,8 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
         said = "pattern, wavelength and formula may go together, but no crystal is accepted"
         return Assessment(True, f"{said}: {_but_for(min(usual, key=lambda each: each.rwp))}")
     said = f"the wavelength looks wrong, or else the formula: {_explained(best)}"
-    return Assessment(False, said + _anode(best.relative_volume, wavelength))
+    by = best if best.unexplained.share <= IMPURE else None
+    return Assessment(False, said + _anode(best.relative_volume, wavelength), by)
 
 
 def _explained(by: Explanation) -> str:

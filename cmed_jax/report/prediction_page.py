@@ -102,7 +102,8 @@ def _said(found: Results) -> Iterator[tuple[str, str, str]]:
     """Yield the class, first word and sentence of each message, the most severe first."""
     for kind, word, key in (("bad", "Alarm.", "alarms"), ("poor", "Doubt.", "doubts")):
         yield from ((kind, word, sentence) for sentence in found[key])
-    if found["verdict"] is not None and found["verdict"]["by"] is not None:
+    verdict = found["verdict"]
+    if verdict is not None and verdict["consistent"] and verdict["by"] is not None:
         yield "good", "Consistent.", found["verdict"]["sentence"]
     yield from (("note", "Note.", sentence) for sentence in found["notes"])
     if not any(found[key] for key in ("alarms", "doubts", "notes", "verdict")):

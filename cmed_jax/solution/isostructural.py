@@ -102,9 +102,9 @@ class IsostructuralMatch(NamedTuple):
 
     @property
     def relative_volume(self) -> float:
-        """Its volume over what its atoms usually take up; 1 where that is not known."""
+        """The volume over the nearest that is usual for its atoms; 1 where that is not known."""
         numbers = self.crystal.numbers
-        return relative_volume(self.crystal.volume, composition_vector(numbers), len(numbers))
+        return usual_relative_volume(self.crystal.volume, composition_vector(numbers), len(numbers))
 
     @property
     def rwp(self) -> float:

@@ -14,7 +14,6 @@ parameters, and one refinement takes less time than one compilation. The derivat
 
 from collections import deque
 from dataclasses import replace
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,13 +28,16 @@ from cmed_jax.physics.patterns import (
     BINS,
     MO_K_ALPHA,
     lorentz_polarization,
-    s_of_two_theta,
     two_theta,
 )
 from cmed_jax.physics.reflections import COINCIDENCE, unique_reflections
-
-S_REFINED = 1.8
-"""The largest s of the compared lines, 1/angstrom: two-theta = 80 degrees of Mo K-alpha."""
+from cmed_jax.solution.observed_pattern import (
+    BIN_ANGLES,
+    BIN_FACTOR,
+    BINS_USED,
+    S_REFINED,
+    ObservedPattern,
+)
 
 BEYOND = 1.5 * S_REFINED
 """The value of s to which lines are limited that a trial moves further out, 1/angstrom.
@@ -53,8 +55,6 @@ SCHEDULE = ((6.0, 4.0, 8), (2.0, 2.0, 6), (1.0, 1.2, 8))
 """The rounds: the B of the smearing, angstrom^2; the standard deviation of the Gaussian that
 broadens both patterns, in bins; and the largest number of steps."""
 
-FLOOR = 0.01
-"""A constant background in the weights, as a share of the strongest intensity."""
 
 CELL_CHANGES = (0.4, 0.2, 0.1, 0.05)
 """The changes of the cell that are tried, as the expected relative change of the pattern."""
@@ -76,11 +76,6 @@ SETTLED = 1e-4
 """The least decrease of the residual in a step; a smaller one ends the round."""
 
 _FIRST_DAMPING, _HARDER, _SOFTER, _TRIES = 1e-2, 8.0, 4.0, 4
-
-_USED = int(two_theta(np.array([S_REFINED]), MO_K_ALPHA)[0] * BINS / 180)
-_ANGLES = (np.arange(_USED) + 0.5) * 180 / BINS
-_S = s_of_two_theta(_ANGLES, MO_K_ALPHA)
-_FACTOR = lorentz_polarization(_ANGLES)
 
 
 class Refined(NamedTuple):
@@ -116,78 +111,23 @@ def refine(
     """
     coverage = np.ones(BINS) if coverage is None else coverage
     pattern = pattern * coverage  # unmeasured bins must not be broadened into others
-    if not pattern[:_USED].any():
+    if not pattern[:BINS_USED].any():
         raise ValueError(
-            f"the pattern has no line below {_ANGLES[-1]:.0f} degrees that a crystal could follow"
+            f"the pattern has no line below {BIN_ANGLES[-1]:.0f} degrees that a crystal could "
+            "follow"
         )
     model = _Model.of(crystal)
     values = np.zeros(len(model.metrics) + len(model.shifts))
     for b_factor, width, steps in SCHEDULE:
-        view = _View.of(pattern, coverage, b_factor, width)
+        view = ObservedPattern.of(pattern, coverage, b_factor, width)
         values, _ = _least_squares(model, view, values, steps)
         values = _by_trial(model, view, values)
         values, residual = _least_squares(model, view, values, steps)
         if residual > HOPELESS:
-            view = _View.of(pattern, coverage, *SCHEDULE[-1][:2])
-            residual, *_ = view.compare(model.lines_at(values, view, model.waves_at(values)))
+            view = ObservedPattern.of(pattern, coverage, *SCHEDULE[-1][:2])
+            residual, *_ = view.compare(model.lines_at(values, view, model.waves_at(values)).sticks)
             break
     return Refined(model.crystal_at(values), residual)
-
-
-class _View(NamedTuple):
-    """A pattern in the form that one round compares.
-
-    Attributes:
-        target: the smeared and broadened pattern.
-        root: the square root of the weight of each bin, 0 where nothing was measured.
-        b_factor: the B of the smearing, angstrom^2.
-        broaden: the matrix that converts sticks to their broadened pattern.
-        shift: the matrix that converts sticks to the change of that pattern per bin of upward
-            movement.
-    """
-
-    target: Float[np.ndarray, " bins"]
-    root: Float[np.ndarray, " bins"]
-    b_factor: float
-    broaden: Float[np.ndarray, "bins bins"]
-    shift: Float[np.ndarray, "bins bins"]
-
-    @classmethod
-    def of(
-        cls,
-        pattern: Float[np.ndarray, "1024"],
-        coverage: Float[np.ndarray, "1024"],
-        b_factor: float,
-        width: float,
-    ) -> "_View":
-        sticks = pattern[:_USED] / _FACTOR * np.exp(-b_factor * _S**2 / 2)
-        broaden, shift = _broadening(width)
-        target = broaden @ sticks
-        root = coverage[:_USED] / np.sqrt(target + FLOOR * target.max())
-        return cls(target, root, b_factor, broaden, shift)
-
-    @property
-    def length(self) -> float:
-        """The norm of the weighted target."""
-        return float(np.linalg.norm(self.root * self.target))
-
-    def compare(
-        self, lines: "_Lines"
-    ) -> tuple[float, Float[np.ndarray, " bins"], float, Float[np.ndarray, " bins"]]:
-        """Return the residual, the weighted difference in each bin, the scale, and the pattern."""
-        sticks = np.bincount(lines.place[lines.kept], lines.squared[lines.kept], _USED)
-        pattern = self.broaden @ sticks
-        weighted = self.root * pattern
-        scale = weighted @ (self.root * self.target) / max(weighted @ weighted, 1e-30)
-        left = self.root * (self.target - scale * pattern)
-        return float(np.linalg.norm(left)) / self.length, left, float(scale), pattern
-
-
-@cache
-def _broadening(width: float) -> tuple[np.ndarray, np.ndarray]:
-    offsets = (np.arange(_USED)[:, None] - np.arange(_USED)) / width
-    peak = np.exp(-(offsets**2) / 2) / (width * np.sqrt(2 * np.pi))
-    return peak, offsets / width * peak
 
 
 class _Model(NamedTuple):
@@ -253,13 +193,17 @@ class _Model(NamedTuple):
         angles = (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
         return _Waves(np.cos(angles), np.sin(angles))
 
-    def lines_at(self, values: Float[np.ndarray, " f"], view: _View, waves: "_Waves") -> "_Lines":
+    def lines_at(
+        self, values: Float[np.ndarray, " f"], view: ObservedPattern, waves: "_Waves"
+    ) -> "_Lines":
         """Return the reflections of the cell at some values, given the waves of the coordinates."""
         s = np.sqrt(np.einsum("mi,ij,mj->m", self.hkl, self.metric_at(values), self.hkl))
         s = np.minimum(s, BEYOND)
         angle = two_theta(s, MO_K_ALPHA)
-        place = np.minimum((BINS * angle / 180).astype(int), _USED)
-        weight = self.multiplicity * lorentz_polarization(angle) / np.append(_FACTOR, np.inf)[place]
+        place = np.minimum((BINS * angle / 180).astype(int), BINS_USED)
+        weight = (
+            self.multiplicity * lorentz_polarization(angle) / np.append(BIN_FACTOR, np.inf)[place]
+        )
         weight *= np.exp(-view.b_factor * s**2 / 2)
         factors = np.asarray(form_factors(self.species, s**2 / 4, "pymatgen")).T
         real, imaginary = (np.sum(factors * (wave @ self.of_species), axis=1) for wave in waves)
@@ -268,12 +212,12 @@ class _Model(NamedTuple):
         return _Lines(s, weight, factors, real, imaginary, squared, place, kept)
 
     def derivatives_at(
-        self, view: _View, waves: "_Waves", lines: "_Lines"
+        self, view: ObservedPattern, waves: "_Waves", lines: "_Lines"
     ) -> Float[np.ndarray, "bins f"]:
         """Return the derivatives of the broadened pattern with respect to the free parameters."""
         s, weight, factors, real, imaginary, squared, place, kept = lines
         sticks = scipy.sparse.csr_array(
-            (np.ones(len(kept)), (place[kept], kept)), shape=(_USED, len(s))
+            (np.ones(len(kept)), (place[kept], kept)), shape=(BINS_USED, len(s))
         )
         slopes = real[:, None] * waves.sine - imaginary[:, None] * waves.cosine
         slopes *= (-4 * np.pi * weight)[:, None] * (factors @ self.of_species.T)
@@ -287,12 +231,12 @@ class _Model(NamedTuple):
         return np.concatenate([of_metrics, view.broaden @ (sticks @ of_shifts)], axis=1)
 
     def misfit_at(
-        self, values: Float[np.ndarray, " f"], view: _View
+        self, values: Float[np.ndarray, " f"], view: ObservedPattern
     ) -> tuple[float, Float[np.ndarray, " bins"], Float[np.ndarray, "bins g"]]:
         """Return the residual, the weighted differences, and the derivatives, the scale's last."""
         waves = self.waves_at(values)
         lines = self.lines_at(values, view, waves)
-        residual, left, scale, pattern = view.compare(lines)
+        residual, left, scale, pattern = view.compare(lines.sticks)
         derivatives = scale * self.derivatives_at(view, waves, lines)
         return residual, left, view.root[:, None] * np.column_stack([derivatives, pattern])
 
@@ -327,6 +271,11 @@ class _Lines(NamedTuple):
     place: Integer[np.ndarray, " m"]
     kept: Integer[np.ndarray, " k"]
 
+    @property
+    def sticks(self) -> Float[np.ndarray, " bins"]:
+        """The calculated |F|^2 of each bin, with multiplicity."""
+        return np.bincount(self.place[self.kept], self.squared[self.kept], BINS_USED)
+
 
 def _strongest_of_bins(
     s: Float[np.ndarray, " m"], squared: Float[np.ndarray, " m"], place: Integer[np.ndarray, " m"]
@@ -336,13 +285,13 @@ def _strongest_of_bins(
     line = np.empty(len(s), int)
     line[order] = np.cumsum(np.diff(s[order], prepend=s[order[:1]]) > COINCIDENCE)
     height = np.bincount(line, squared)[line]
-    highest = np.zeros(_USED + 1)
+    highest = np.zeros(BINS_USED + 1)
     np.maximum.at(highest, place, height)
-    return np.flatnonzero((place < _USED) & (height >= highest[place] * (1 - 1e-12)))
+    return np.flatnonzero((place < BINS_USED) & (height >= highest[place] * (1 - 1e-12)))
 
 
 def _by_trial(
-    model: _Model, view: _View, values: Float[np.ndarray, " f"]
+    model: _Model, view: ObservedPattern, values: Float[np.ndarray, " f"]
 ) -> Float[np.ndarray, " f"]:
     """Return values with a cell that no small change improves.
 
@@ -359,7 +308,7 @@ def _by_trial(
     waves = model.waves_at(values)  # the coordinates stay
 
     def residual_in_cell(trial: Float[np.ndarray, " f"]) -> float:
-        return view.compare(model.lines_at(trial, view, waves))[0]
+        return view.compare(model.lines_at(trial, view, waves).sticks)[0]
 
     for size in CELL_CHANGES:
         trials = deque([*directions, *-directions])
@@ -377,7 +326,7 @@ def _by_trial(
 
 def _least_squares(
     model: _Model,
-    view: _View,
+    view: ObservedPattern,
     values: Float[np.ndarray, " f"],
     steps: int,
 ) -> tuple[Float[np.ndarray, " f"], float]:

@@ -49,3 +49,64 @@ def test_what_is_not_known_has_no_volume_and_the_usual_room(composition):
     told, _ = parse_composition(composition)
     assert volume_of_atom(told) is None
     assert relative_volume(100.0, told, 2) == 1
+
+
+OPEN = {
+    "Si": 20.02,
+    "Ge": 22.64,
+    "K": 75.7,
+    "Li": 21.6,
+    "Cs": 115.0,
+    "Yb": 41.3,
+    "W": 15.85,
+    "Ag": 17.05,
+    "C10H8": 10.0,
+    "CO2": 14.8,
+}
+"""Volumes per atom, angstrom^3, of open structures, soft metals, and molecules."""
+ALLOTROPES = {"C": (5.67, 8.80), "Sn": (27.05, 34.1), "P": (18.98, 28.3)}
+"""Of diamond and graphite, white and grey tin, black and white phosphorus."""
+
+
+@pytest.mark.parametrize("formula", OPEN)
+def test_open_structures_and_soft_metals_take_up_what_is_usual(formula):
+    composition, _ = parse_composition(formula)
+    assert usual_relative_volume(8 * OPEN[formula], composition, 8) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize("formula", [*OPEN, "NaCl", "GaAs", "Fe", "Ni3Al"])
+@pytest.mark.parametrize("anode", ["CrKa", "FeKa", "CoKa", "MoKa", "AgKa"])
+def test_a_wrong_anode_leaves_no_usual_volume(formula, anode):
+    composition, _ = parse_composition(formula)
+    volume = (OPEN | LITERATURE)[formula]
+    scaled = volume * (RADIATIONS[anode] / RADIATIONS["CuKa"]) ** 3
+    assert not SMALLEST_VOLUME <= usual_relative_volume(scaled, composition, 1) <= LARGEST_VOLUME
+
+
+@pytest.mark.parametrize(("element", "volume"), [(e, v) for e in ALLOTROPES for v in ALLOTROPES[e]])
+def test_every_allotrope_is_usual(element, volume):
+    composition, _ = parse_composition(element)
+    assert SMALLEST_VOLUME <= usual_relative_volume(volume, composition, 1) <= LARGEST_VOLUME
+
+
+@pytest.mark.parametrize("formula", ["NaCl", "MgO", "GaAs", "Ni3Al", "SrTiO3"])
+def test_where_the_table_knows_the_bonding_it_alone_tells(formula):
+    composition, _ = parse_composition(formula)
+    assert usual_volumes(composition) == (volume_of_atom(composition),)
+    assert usual_relative_volume(100.0, composition, 4) == relative_volume(100.0, composition, 4)
+
+
+def test_of_whole_formula_units_the_nearest_number_is_taken():
+    composition, _ = parse_composition("NaCl")
+    unit = 2 * volume_of_atom(composition)
+    for units in (1, 2, 4):
+        assert nearest_relative_volume(1.1 * units * unit, composition, 2) == pytest.approx(
+            1.1, rel=0.1
+        )
+    assert nearest_relative_volume(0.3 * unit, composition, 2) == pytest.approx(0.3)
+    assert nearest_relative_volume(100.0, parse_composition("NaAt")[0], 2) == 1
+
+
+@pytest.mark.parametrize("composition", ["NaAt", None])
+def test_without_volumes_any_room_is_usual(composition):
+    assert usual_relative_volume(1.0, parse_composition(composition)[0], 3) == 1

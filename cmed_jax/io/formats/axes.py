@@ -171,7 +171,7 @@ AXES = (
         r"chan|kanal|^ch\b|^mca|pixel|(?<![a-z])px(?![a-z])|^bin\b"
         r"|^(no|nr|index|idx|point|step)\b\W*(no|nr|number|index)?\W*$",
         "refused",
-        examples=("Channel", "MCA channel", "Pixel", "Index"),
+        examples=("Channel", "MCA channel", "Pixel", "Index", "Point"),
     ),
     AxisKind(
         "another angle of the goniometer or of the detector",

@@ -16,9 +16,11 @@ from cmed_jax.io.formats.axes import (
 )
 from cmed_jax.io.formats.text import number_or_none
 
-INTENSITY = (
-    r"^(i|y|yobs|counts?|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|int|counts|i[-_ ]?obs"
-    + r"|impuls|signal|z[aä]hl"
+INTENSITY = "|".join(
+    (
+        r"^(i|y|yobs|counts?|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|i[-_ ]?obs",
+        r"(?<![a-z])int|intens|counts|impuls|signal|z[aä]hl",
+    )
 )
 SIGMA = r"esd|sigma|σ|\berr|uncert|std"
 """What columns are called, in lower case; of positions `cmed_jax.io.formats.axes` tells."""

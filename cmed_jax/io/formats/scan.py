@@ -105,12 +105,14 @@ def even_steps(start: float, step: float, points: int) -> Column:
     return start + step * np.arange(points, dtype=float)
 
 
-def per_equal_time(counts: Column, times: Column) -> tuple[Column, float, tuple[str, ...]]:
+def per_equal_time(
+    counts: Column, times: Float[np.ndarray, " m"]
+) -> tuple[Column, float, tuple[str, ...]]:
     """Return counts as if each point had been counted for the same time.
 
     Args:
         counts: of the points.
-        times: in which they were counted, seconds.
+        times: in which they were counted, seconds, one a point.
 
     Returns:
         The counts, that time, and what the user should know.

@@ -1,0 +1,203 @@
+"""How often right questions raise alarms and wrong ones do not: `python -m benchmarks.alarms`.
+
+Twenty textbook standards are simulated under `laboratory` conditions; with `--measured` and
+`--simulated` folders with a manifest.csv, of measured files and of patterns of other programs, are
+asked about as well. Each is asked about rightly, with the wavelength of another anode, and with the
+formula of the next pattern. The known crystals are the embedded ones and the standards. An alarm is
+a verdict that the question is not consistent; known crystals alone are heard, no network.
+"""
+
+import csv
+import gzip
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import tyro
+from pymatgen.core import Lattice, Structure
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.analogues import measured as simulated_measurement
+from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.sources import open_source
+from cmed_jax.io.pattern import MeasuredPattern, load_pattern, pattern_of_columns
+from cmed_jax.physics import Crystal
+from cmed_jax.powder.preparation import prepare
+from cmed_jax.prediction.assessment import Explanation, assess, unexplained
+from cmed_jax.solution.isostructural import match_pattern
+
+HEARD = 3
+"""Analogues, as many as a prediction has by default."""
+KINDS = ("right", "wavelength", "formula")
+
+STANDARDS = {
+    "Si": ("F d -3 m:1", (5.431,), {"Si": (0, 0, 0)}),
+    "LaB6": ("P m -3 m", (4.157,), {"La": (0, 0, 0), "B": (0.1993, 0.5, 0.5)}),
+    "CeO2": ("F m -3 m", (5.411,), {"Ce": (0, 0, 0), "O": (0.25, 0.25, 0.25)}),
+    "Al2O3": ("R -3 c:H", (4.759, 12.991), {"Al": (0, 0, 0.3522), "O": (0.3063, 0, 0.25)}),
+    "Y2O3": (
+        "I a -3",
+        (10.604,),
+        {"Y": (0.25, 0.25, 0.25), "Y ": (0.9676, 0, 0.25), "O": (0.3907, 0.1518, 0.3800)},
+    ),
+    "ZnO": ("P 63 m c", (3.250, 5.207), {"Zn": (1 / 3, 2 / 3, 0), "O": (1 / 3, 2 / 3, 0.382)}),
+    "MgO": ("F m -3 m", (4.212,), {"Mg": (0, 0, 0), "O": (0.5, 0.5, 0.5)}),
+    "NaCl": ("F m -3 m", (5.640,), {"Na": (0, 0, 0), "Cl": (0.5, 0.5, 0.5)}),
+    "KCl": ("F m -3 m", (6.293,), {"K": (0, 0, 0), "Cl": (0.5, 0.5, 0.5)}),
+    "CaF2": ("F m -3 m", (5.463,), {"Ca": (0, 0, 0), "F": (0.25, 0.25, 0.25)}),
+    "TiO2": ("P 42/m n m", (4.594, 2.959), {"Ti": (0, 0, 0), "O": (0.305, 0.305, 0)}),
+    "TiO2 ": ("I 41/a m d:1", (3.785, 9.514), {"Ti": (0, 0, 0), "O": (0, 0, 0.2081)}),
+    "SiO2": (
+        "P 32 2 1",
+        (4.913, 5.405),
+        {"Si": (0.4697, 0, 2 / 3), "O": (0.4135, 0.2669, 0.7858)},
+    ),
+    "CaCO3": (
+        "R -3 c:H",
+        (4.990, 17.061),
+        {"Ca": (0, 0, 0), "C": (0, 0, 0.25), "O": (0.2569, 0, 0.25)},
+    ),
+    "Fe3O4": (
+        "F d -3 m:2",
+        (8.396,),
+        {"Fe": (0.125, 0.125, 0.125), "Fe ": (0.5, 0.5, 0.5), "O": (0.2547, 0.2547, 0.2547)},
+    ),
+    "Cr2O3": ("R -3 c:H", (4.959, 13.594), {"Cr": (0, 0, 0.3475), "O": (0.3058, 0, 0.25)}),
+    "C": ("F d -3 m:1", (3.567,), {"C": (0, 0, 0)}),
+    "C ": ("P 63/m m c", (2.464, 6.711), {"C": (0, 0, 0.25), "C ": (1 / 3, 2 / 3, 0.25)}),
+    "W": ("I m -3 m", (3.165,), {"W": (0, 0, 0)}),
+    "Ag": ("F m -3 m", (4.086,), {"Ag": (0, 0, 0)}),
+}
+"""Formula, space group, edges (angstrom) and sites, from textbooks; a blank parts what repeats."""
+HEXAGONAL = ("P 6", "P 3", "R ")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Ask about textbook standards and about files, rightly and wrongly.
+
+    Attributes:
+        measured: a folder of measured patterns with a manifest.csv (file, formula, wavelength_A).
+        simulated: such a folder of patterns of other programs; files may be packed (.gz).
+        wavelength: the wrong one.
+        standards: how many of the twenty.
+        every: of the simulated patterns only each so many-th.
+        seed: of the conditions of measurement.
+    """
+
+    measured: Path | None = None
+    simulated: Path | None = None
+    wavelength: str = "CoKa"
+    standards: int = 20
+    every: int = 1
+    seed: int = 0
+
+
+class Asked(NamedTuple):
+    """A pattern, the formula of its sample, and the radiation that is said of it."""
+
+    pattern: MeasuredPattern
+    formula: str
+    radiation: str | float
+
+
+def standard(name: str) -> Material:
+    """Return a standard as a material."""
+    symbol, edges, sites = STANDARDS[name]
+    a, c = edges[0], edges[-1]
+    cell = Lattice.hexagonal(a, c) if symbol.startswith(HEXAGONAL) else Lattice.tetragonal(a, c)
+    species = [each.strip() for each in sites]
+    crystal = Structure.from_spacegroup(symbol.replace(" ", ""), cell, species, [*sites.values()])
+    return Material(
+        f"standard {name.strip()}",
+        cell.matrix,
+        np.array([site.specie.Z for site in crystal]),
+        crystal.frac_coords,
+    )
+
+
+def of_standards(options: Options) -> Iterator[Asked]:
+    """Yield simulated measurements of the standards."""
+    keys = jax.random.split(jax.random.key(options.seed), len(STANDARDS))
+    for name, key in list(zip(STANDARDS, keys, strict=True))[: options.standards]:
+        material = standard(name)
+        crystal = Crystal.of(material.lattice, material.numbers, material.frac_coords)
+        yield Asked(simulated_measurement(crystal, key), name.strip(), "CuKa")
+
+
+def of_files(folder: Path | None, every: int = 1) -> Iterator[Asked]:
+    """Yield the patterns of a folder."""
+    if folder is None:
+        return
+    with (folder / "manifest.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))[::every]
+    for row in rows:
+        path = folder / (row.get("file") or row["pattern"])
+        yield Asked(_pattern(path), row["formula"], float(row.get("wavelength_A") or 1.54184))
+
+
+def _pattern(path: Path) -> MeasuredPattern:
+    if path.suffix != ".gz":
+        return load_pattern(path, "CuKa")
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / path.stem
+        plain.write_bytes(gzip.decompress(path.read_bytes()))
+        return load_pattern(plain, "CuKa")
+
+
+def alarmed(asked: Asked, formula: str, radiation: str | float, known: Sequence[Material]) -> bool:
+    """Return whether a question raises an alarm."""
+    pattern = asked.pattern
+    said = pattern_of_columns(pattern.two_theta, pattern.intensity, radiation)
+    composition, _ = parse_composition(formula)
+    try:
+        prepared = prepare(said)
+        found = match_pattern(prepared, composition, known, HEARD)
+    except ValueError:  # no line, or out of reach: that is said as well
+        return True
+    heard = [
+        Explanation(
+            x.name, x.calculated.rwp, x.relative_volume, unexplained(prepared.peaks, x.calculated)
+        )
+        for x in found
+        if x.calculated is not None
+    ]
+    assessment = assess(heard, prepared.radiation.mean, "")
+    return assessment is not None and not assessment.consistent
+
+
+def main() -> None:
+    """Run the command."""
+    options = tyro.cli(Options, prog="python -m benchmarks.alarms")
+    known = [each for each in open_source(None) if not isinstance(each, Refusal)]
+    known += [standard(name) for name in STANDARDS]
+    kinds = {
+        "standards": list(of_standards(options)),
+        "measured": list(of_files(options.measured)),
+        "simulated": list(of_files(options.simulated, options.every)),
+    }
+    console, table = Console(), Table("patterns", "number", *KINDS)
+    for name, questions in kinds.items():
+        counted, false = dict.fromkeys(KINDS, 0), []
+        others = [*questions[1:], *questions[:1]]
+        pairs = list(zip(questions, others, strict=True))
+        for asked, other in track(pairs, name, transient=True):
+            right = alarmed(asked, asked.formula, asked.radiation, known)
+            counted["right"] += right
+            false += [asked.formula] if right else []
+            counted["wavelength"] += alarmed(asked, asked.formula, options.wavelength, known)
+            counted["formula"] += alarmed(asked, other.formula, asked.radiation, known)
+        table.add_row(name, str(len(questions)), *map(str, counted.values()))
+        console.print(f"{name}: alarms about the right question of {', '.join(false) or 'none'}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Whether a folder can be written to, asked before hours of work."""
+
+import tempfile
+from pathlib import Path
+
+
+def check_folder(folder: Path) -> None:
+    """Check that files can be written into a folder, or into a new one of that name.
+
+    Nothing is left behind.
+
+    Raises:
+        ValueError: they cannot; the folder and the reason are named.
+    """
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"results cannot be written to {folder} ({error.strerror or error}): give --out FOLDER "
+            "with a folder that can be written to"
+        ) from None

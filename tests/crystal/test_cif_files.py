@@ -1,0 +1,249 @@
+"""Crystals of CIF files as programs and databases write them, beside gemmi, pymatgen and spglib."""
+
+import gemmi
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.cif import CifWriter
+
+from cmed_jax.crystal.cif import read_cif
+from cmed_jax.crystal.sources import open_source
+
+CUBIC = (5.64, 5.64, 5.64, 90, 90, 90)
+SALT = ["Na1 Na 0 0 0 1", "Cl1 Cl 1/2 0.5 0.5 1"]
+RHOMBOHEDRAL = (5.129, 5.129, 5.129, 55.288, 55.288, 55.288)
+HEXAGONAL = (4.7591, 4.7591, 12.9894, 90, 90, 120)
+CORUNDUM_R = ["Al1 Al 0.35216 0.35216 0.35216 1", "O1 O 0.55624 -0.05624 0.25 1"]
+CORUNDUM_H = ["Al1 Al 0 0 0.35216 1", "O1 O 0.30624 0 0.25 1"]
+LOOP = "loop_\n" + "".join(
+    f"_atom_site_{name}\n"
+    for name in ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")
+)
+
+
+def cif(cell, sites, *items, loop=LOOP):
+    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    lines = [f"_cell_{name} {value}" for name, value in zip(names, cell, strict=True)]
+    return "\n".join(["data_x", *lines, *items]) + "\n" + loop + "\n".join(sites) + "\n"
+
+
+def group(symbol, name="_symmetry_space_group_name_H-M"):
+    return f"{name} '{symbol}'"
+
+
+def operations(symbol):
+    listed = gemmi.find_spacegroup_by_name(symbol).operations()
+    return "loop_\n_symmetry_equiv_pos_as_xyz\n" + "\n".join(f"'{op.triplet()}'" for op in listed)
+
+
+def atoms(text):
+    return read_cif(text).composition.get_el_amt_dict()
+
+
+@pytest.mark.parametrize("occupancy", [".", "?", "1", "1.0", "1.00(1)"])
+def test_an_occupancy_that_is_not_said_is_full(occupancy):
+    sites = [f"Na1 Na 0 0 0 {occupancy}", "Cl1 Cl 0.5 0.5 0.5 1"]
+    assert atoms(cif(CUBIC, sites, group("F m -3 m"))) == {"Na": 4, "Cl": 4}
+
+
+@pytest.mark.parametrize(
+    "symmetry",
+    [
+        group("F m -3 m"),
+        group("Fm-3m"),
+        group("F m 3 m"),
+        group("F 4/m -3 2/m"),
+        group("F m -3 m", "_space_group_name_H-M_alt"),
+        group("F m -3 m", "_space_group.name_H-M_alt"),
+        group("-F 4 2 3", "_symmetry_space_group_name_Hall"),
+        group("-F 4 2 3", "_space_group_name_Hall"),
+        "_symmetry_Int_Tables_number 225",
+        "_space_group_IT_number 225",
+        "_space_group_name_H-M_alt ?\n_space_group_IT_number 225",
+    ],
+)
+def test_a_symbol_stands_for_its_operations(symmetry):
+    assert atoms(cif(CUBIC, SALT, symmetry)) == {"Na": 4, "Cl": 4}
+
+
+@pytest.mark.parametrize(
+    ("cell", "sites", "symbol"),
+    [
+        (RHOMBOHEDRAL, CORUNDUM_R, "R -3 c :R"),
+        (RHOMBOHEDRAL, CORUNDUM_R, "R -3 c R"),
+        (RHOMBOHEDRAL, CORUNDUM_R, "R -3 c"),
+        (HEXAGONAL, CORUNDUM_H, "R -3 c :H"),
+        (HEXAGONAL, CORUNDUM_H, "R -3 c H"),
+        (HEXAGONAL, CORUNDUM_H, "R-3c"),
+    ],
+)
+def test_rhombohedral_and_hexagonal_axes_are_kept_apart(cell, sites, symbol):
+    """As with the operations in the file, by pymatgen."""
+    found = read_cif(cif(cell, sites, group(symbol)))
+    setting = "R -3 c:R" if cell is RHOMBOHEDRAL else "R -3 c:H"
+    formula = "_chemical_formula_sum 'Al2 O3'"  # or pymatgen warns
+    reference = Structure.from_str(cif(cell, sites, formula, operations(setting)), "cif")
+    assert found.composition == reference.composition
+    assert found.composition.reduced_formula == "Al2O3"
+    np.testing.assert_allclose(
+        np.sort(found.distance_matrix.ravel()),
+        np.sort(reference.distance_matrix.ravel()),
+        atol=1e-3,
+    )
+
+
+def test_axes_of_the_other_kind_are_refused():
+    with pytest.raises(ValueError, match=r"its symmetry, R -3 c:H, does not fit its cell"):
+        read_cif(cif(RHOMBOHEDRAL, CORUNDUM_R, group("R -3 c :H")))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "place"),
+    [("F d -3 m :1", "0"), ("F d -3 m :2", "1/8"), ("F d -3 m S", "0"), ("F d -3 m Z", "0.125")],
+)
+def test_origins_are_those_of_the_symbol(symbol, place):
+    sites = [f"Si1 Si {place} {place} {place} ."]
+    found = read_cif(cif((5.431, 5.431, 5.431, 90, 90, 90), sites, group(symbol)))
+    assert len(found) == 8
+    nearest = np.sort(found.distance_matrix, axis=1)[:, 1]
+    np.testing.assert_allclose(nearest, 5.431 * np.sqrt(3) / 4)
+
+
+def test_of_an_open_origin_the_formula_tells():
+    spinel = ["Mg1 Mg 1/8 1/8 1/8 1", "Al1 Al 1/2 1/2 1/2 1", "O1 O 0.2624 0.2624 0.2624 1"]
+    cell = (8.083, 8.083, 8.083, 90, 90, 90)
+    formula = "_chemical_formula_sum 'Al2 Mg O4'\n_cell_formula_units_Z 8"
+    assert atoms(cif(cell, spinel, group("F d -3 m"), formula)) == {"Mg": 8, "Al": 16, "O": 32}
+    silicon = cif((5.431,) * 3 + (90,) * 3, ["Si1 Si 0 0 0 1"], group("F d -3 m"))
+    with pytest.raises(ValueError, match=r"several settings \(F d -3 m:1, F d -3 m:2\)"):
+        read_cif(silicon)
+
+
+@pytest.mark.parametrize("x", ["0.25", "0.2499", "0.2501", "0.249", "0.25(1)"])
+def test_coordinates_beside_a_special_position_are_of_it(x):
+    sites = ["Ca1 Ca 0 0 0 1", f"F1 F {x} {x} {x} 1"]
+    formula = "_chemical_formula_sum 'Ca F2'"
+    text = cif((5.463,) * 3 + (90,) * 3, sites, group("F m -3 m"), formula)
+    found = read_cif(text)
+    assert found.composition.get_el_amt_dict() == {"Ca": 4, "F": 8}
+    np.testing.assert_allclose(4 * found.frac_coords, np.rint(4 * found.frac_coords), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "third", ["0.333 0.667", "0.3333 0.6667", "0.33 0.67", "1/3 2/3", "0.33333 0.66667"]
+)
+def test_thirds_are_thirds(third):
+    sites = [f"Mg1 Mg {third} 0.25 1"]
+    text = cif((3.209, 3.209, 5.211, 90, 90, 120), sites, group("P 63/m m c"))
+    assert atoms(text) == {"Mg": 2}
+
+
+@given(
+    shift=st.lists(st.floats(-4e-4, 4e-4), min_size=3, max_size=3),
+    symbol=st.sampled_from(["F m -3 m", "P m -3 m", "P 63/m m c", "I 41/a m d:2", "P n m a"]),
+    place=st.sampled_from(["0 0 0", "1/2 1/2 1/2", "0 0 1/2", "1/3 2/3 1/4", "0.1 1/4 0.3"]),
+)
+def test_rounding_never_adds_an_atom(shift, symbol, place):
+    hexagonal = symbol.startswith("P 63")
+    cell = (4.9, 4.9, 7.1, 90, 90, 120) if hexagonal else (6.1, 6.1, 6.1, 90, 90, 90)
+    exact = [f"Al1 Al {place} 1"]
+    ideal = np.array([eval(part) for part in place.split()])  # fractions
+    rounded = ["Al1 Al " + " ".join(f"{x:.6f}" for x in ideal + shift) + " 1"]
+    whole, near = (read_cif(cif(cell, sites, group(symbol))) for sites in (exact, rounded))
+    assert len(near) == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("sites", "items", "message"),
+    [
+        (
+            SALT[1:],
+            ["_chemical_formula_sum 'Na Cl'"],
+            "make Cl4 in the cell, but its _chem.*Na1 Cl1",
+        ),
+        (SALT, ["_chemical_formula_sum 'Na Cl'", "_cell_formula_units_Z 8"], "Na1 Cl1 times 8"),
+        (["Na1 Na 0 0 ? 1"], [], "atom 'Na1' has the coordinates 0, 0, \\?"),
+        (["Na1 Na 0 0 0 2.5"], [], "occupancy '2.5'"),
+        (["Na1 Na 0 0 0 0.5"], [], "partial occupancy: Na:0.5 at Na1"),
+        (["W1 Wat 0 0 0 1"], [], "'Wat', which is no element"),
+        (["Na1 Na 0 0 0 1", "K1 K 0 0 0 1"], [], "partial occupancy: Na:1, K:1"),
+        (["Na1 Na 0 0 0 0"], [], "no atom that is there"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(sites, items, message):
+    with pytest.raises(ValueError, match=message):
+        read_cif(cif(CUBIC, sites, group("F m -3 m"), *items))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data_x\n_cell_length_a 3\n", "holds no crystal"),
+        ("data_x\nloop_\n_a\n_b\n1 2 3\n", "it is no whole CIF"),
+        (cif((0, 1, 1, 90, 90, 90), SALT), "_cell_length_a is '0'"),
+        (cif(CUBIC, SALT, group("X y z")), "space group 'X y z' is not known"),
+        (
+            cif(CUBIC, SALT, "loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,w'"),
+            "operation 'x,y,w' cannot be read",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_answered_in_a_sentence(text, message):
+    with pytest.raises(ValueError, match=message) as answer:
+        read_cif(text)
+    assert "\n" not in str(answer.value)
+
+
+def test_a_shared_site_of_one_element_is_full():
+    sites = ["Fe1 Fe2+ 0 0 0 0.5", "Fe2 Fe3+ 0 0 0 0.5", "O1 O2- 0.5 0.5 0.5 1"]
+    assert atoms(cif(CUBIC, sites, group("F m -3 m"))) == {"Fe": 4, "O": 4}
+
+
+def test_labels_tell_elements_where_no_symbols_do():
+    loop = LOOP.replace("_atom_site_type_symbol\n", "")
+    sites = ["CA1 0 0 0 1", "CL1 0.25 0.25 0.25 1"]
+    formula = "_chemical_formula_sum 'Ca Cl2'"
+    assert atoms(cif(CUBIC, sites, group("F m -3 m"), formula, loop=loop)) == {"Ca": 4, "Cl": 8}
+
+
+@pytest.mark.parametrize("symprec", [None, 0.01])
+def test_what_pymatgen_writes_is_read_as_it_was(embedded, symprec):
+    for name in sorted(embedded)[:: len(embedded) // 25]:
+        material = embedded[name]
+        crystal = Structure(material.lattice, material.numbers, material.frac_coords)
+        found = read_cif(str(CifWriter(crystal, symprec=symprec)))
+        assert found.composition.reduced_formula == crystal.composition.reduced_formula
+        assert found.volume / len(found) == pytest.approx(crystal.volume / len(crystal), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("a.cif", "utf-8-sig"),
+        ("a.CIF", "utf-8"),
+        ("a.Cif", "utf-16"),
+        ("a.cif", "utf-16-le"),
+        ("a.cif", "latin-1"),
+    ],
+)
+def test_files_of_any_encoding_and_ending_are_read(tmp_path, name, encoding):
+    text = "# Prüfung\n" + cif(CUBIC, SALT, group("F m -3 m"))
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    for place in (tmp_path, tmp_path / name):
+        (material,) = open_source(str(place))
+        assert (material.material_id, material.formula, len(material.numbers)) == ("a", "NaCl", 8)
+
+
+def test_names_with_dots_are_those_of_the_older_dictionary():
+    dotted = cif(CUBIC, SALT, group("F m -3 m", "_space_group.name_H-M_alt"))
+    dotted = dotted.replace("_cell_", "_cell.").replace("_atom_site_", "_atom_site.")
+    assert atoms(dotted) == {"Na": 4, "Cl": 4}
+
+
+def test_a_lattice_of_any_shape_keeps_its_lengths():
+    cell = (5.1, 6.2, 7.3, 81, 97, 103)
+    found = read_cif(cif(cell, ["Na1 Na 0.1 0.2 0.3 1"], group("P -1")))
+    np.testing.assert_allclose(found.lattice.parameters, cell)
+    assert found.lattice.volume == pytest.approx(Lattice.from_parameters(*cell).volume)

@@ -1,0 +1,230 @@
+"""Axes that are no two-theta are converted by Bragg's law, or refused by name; never taken."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmed_jax.io.formats.axes import AXES, kind_of, position_of
+from cmed_jax.io.formats.contract import axes_table
+from cmed_jax.io.pattern import load_pattern
+from tests.io.instrument_files import archive, asc, brml, brml_route, ras, rasx, uxd, xrdml
+
+DOCS = Path(__file__).parents[2] / "docs" / "file_formats.md"
+EXAMPLES = [(kind, each) for kind in AXES for each in kind.examples]
+REFUSED = [each for kind, each in EXAMPLES if kind.fate == "refused"]
+WAVELENGTH = 0.7093
+D = np.array([4.1, 3.25, 2.81, 1.99])
+TWO_THETA = 2 * np.degrees(np.arcsin(WAVELENGTH / 2 / D))
+CONVERTED = {
+    "d (nm)": D / 10,
+    "d_nm": D / 10,
+    "d [nm]": D / 10,
+    "d/nm": D / 10,
+    "d-spacing (nm)": D / 10,
+    "d_hkl (pm)": 100 * D,
+    "d (Å)": D,
+    "d_A": D,
+    "d(Angstrom)": D,
+    "1/d (1/A)": 1 / D,
+    "d* (1/nm)": 10 / D,
+    "d*2_nm^-2": 100 / D**2,
+    "d*2_A^-2": 1 / D**2,
+    "1/d² (1/Å²)": 1 / D**2,
+    "q_nm^-1": 20 * np.pi / D,
+    "Q (1/Å)": 2 * np.pi / D,
+    "q / nm⁻¹": 20 * np.pi / D,
+    "sin(theta)/lambda (1/A)": 1 / (2 * D),
+    "sinθ/λ [nm⁻¹]": 10 / (2 * D),
+    "2theta": TWO_THETA,
+    "2θ (°)": TWO_THETA,
+    "Two-Theta (deg)": TWO_THETA,
+    "Pos. [°2Th.]": TWO_THETA,
+    "Angle": TWO_THETA,
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(data, name="pattern.csv", wavelength=WAVELENGTH):
+        path = tmp_path / name
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return load_pattern(path, wavelength)
+
+    return read
+
+
+def table(heading, position, separator=","):
+    rows = [f"{x:.9f}{separator}{i}" for i, x in enumerate(position, 1)]
+    return "\n".join([f"{heading}{separator}Intensity", *rows]) + "\n"
+
+
+def test_the_docs_hold_the_table():
+    _, _, rest = DOCS.read_text(encoding="utf-8").partition("<!-- axes -->\n")
+    assert rest.partition("\n<!-- end of axes -->")[0] == axes_table()
+
+
+@pytest.mark.parametrize(("kind", "heading"), EXAMPLES)
+def test_each_example_is_of_its_kind(kind, heading):
+    assert kind_of(heading) is kind
+    assert kind_of(heading.upper()) is kind
+    assert (kind.axis is None) == (kind.fate == "refused")
+
+
+@pytest.mark.parametrize("heading", CONVERTED)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_what_physics_allows_is_converted(read, heading, separator):
+    found = read(table(heading, CONVERTED[heading], separator))
+    np.testing.assert_allclose(found.two_theta, TWO_THETA, rtol=1e-6)
+    assert found.intensity.tolist() == [1, 2, 3, 4]
+    assert not found.notes
+
+
+@pytest.mark.parametrize("heading", REFUSED)
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("intensity", ["Counts", "I", "Signal", "Y-Daten"])
+def test_what_it_does_not_allow_is_refused_by_name(read, heading, separator, intensity):
+    text = table(heading, TWO_THETA, separator).replace("Intensity", intensity)
+    with pytest.raises(ValueError, match="give") as answer:
+        read(text)
+    assert heading[:10].lower().translate({ord(x): None for x in "θφω°χ"})[:3] in str(
+        answer.value
+    ).lower().translate({ord(x): None for x in "θφω°χ"})
+
+
+@pytest.mark.parametrize("heading", ["u (kPa)", "field [T]", "zeta (mrad)", "b (V)"])
+def test_an_unknown_column_with_a_unit_that_is_no_degree_is_refused(read, heading):
+    with pytest.raises(ValueError, match="give two-theta"):
+        read(table(heading, TWO_THETA))
+
+
+@pytest.mark.parametrize("heading", ["x", "foo", "x (deg)", "Grad"])
+def test_an_unknown_column_is_taken_for_two_theta_and_said(read, heading):
+    found = read(table(heading, TWO_THETA))
+    np.testing.assert_allclose(found.two_theta, TWO_THETA, rtol=1e-6)
+    assert "is taken for two-theta in degrees" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("# x-axis: Energy (keV)", "salt\nRadial Distance (mm)\nIntensity", "# xlabel: chi"),
+        *("salt\nAzimuthal Angle (Degrees)\nIntensity\n   4", "# scan axis = Omega"),
+    ],
+)
+def test_a_label_of_the_axis_alone_is_heard(read, heading):
+    rows = "\n".join(f"{x:.5f} {i}" for i, x in enumerate(TWO_THETA, 1))
+    with pytest.raises(ValueError, match="it has a column"):
+        read(f"{heading}\n{rows}\n", "a.chi")
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("# Temperature: 300 K", "# omega = 10", "# Energy 12.4 keV", "# Step size (deg): 0.02"),
+        *("# Time per step (s),1.5", "# Probe bei 25 °C", "# chi 0.0", "# 3 Scans, Omega 10"),
+    ],
+)
+def test_what_a_comment_says_of_the_measurement_is_no_axis(read, heading):
+    rows = "\n".join(f"{x:.5f} {i}" for i, x in enumerate(TWO_THETA, 1))
+    found = read(f"{heading}\n{rows}\n", "a.xy")
+    np.testing.assert_allclose(found.two_theta, TWO_THETA, rtol=1e-4)
+
+
+@pytest.mark.parametrize("heading", ["log(I)", "sqrt(Counts)", "ln(Intensity)", "log10 counts"])
+def test_functions_of_the_intensity_are_refused(read, heading):
+    text = table("2theta", TWO_THETA).replace("Intensity", heading)
+    with pytest.raises(ValueError, match="give the intensities themselves"):
+        read(text)
+
+
+@given(
+    heading=st.sampled_from(REFUSED),
+    intensity=st.sampled_from(["Counts", "I", "cps", "Intensity (a.u.)"]),
+    comment=st.sampled_from(["", "# ", "! ", "'"]),
+    separator=st.sampled_from([",", ";", "\t", ", "]),
+    upper=st.booleans(),
+)
+def test_no_refused_axis_is_ever_taken(
+    tmp_path_factory, heading, intensity, comment, separator, upper
+):
+    path = tmp_path_factory.getbasetemp() / "axis.txt"
+    said = (heading.upper() if upper else heading) + separator + intensity
+    rows = [f"{x:.5f}{separator}{i}" for i, x in enumerate(TWO_THETA, 1)]
+    path.write_text("\n".join([comment + said, *rows]), encoding="utf-8")
+    with pytest.raises(ValueError, match="cannot read"):
+        load_pattern(path, "MoKa")
+
+
+OMEGA = "<ScanInformation><AxisName>{}</AxisName></ScanInformation>"
+
+
+def rasx_over(axis):
+    import io
+    import zipfile
+
+    with zipfile.ZipFile(io.BytesIO(rasx())) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    name = "Data0/MesurementConditions0.xml"
+    said = b"<MeasurementConditions>" + OMEGA.format(axis).encode()
+    members[name] = members[name].replace(b"<MeasurementConditions>", said)
+    return archive(members)
+
+
+def brml_over(axis):
+    raw = f"<RawData><DataRoutes>{brml_route()}</DataRoutes></RawData>"
+    raw = raw.replace('AxisId="TwoTheta"', f'AxisId="{axis}"')
+    return archive({"Experiment0/RawData0.xml": raw})
+
+
+@pytest.mark.parametrize("axis", ["Omega", "Phi", "Chi", "Theta", "Psi", "Z", "X"])
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (rasx_over, "a.rasx"),
+        (ras, "a.ras"),
+        (asc, "a.asc"),
+        (brml_over, "a.brml"),
+        (lambda axis: uxd(drive=axis), "a.uxd"),
+        (lambda axis: uxd(kind=f"_{axis.upper()}COUNTS"), "b.uxd"),
+    ],
+)
+def test_scans_over_other_axes_are_refused_by_name(read, axis, write, name):
+    with pytest.raises(ValueError, match=f"(?i){axis}.*give a scan over two-theta"):
+        read(write(axis), name)
+
+
+@pytest.mark.parametrize("axis", ["TwoThetaTheta", "2Theta/Theta", "2θ/θ", "TwoTheta", "2-Theta"])
+def test_scans_over_two_theta_are_read_whatever_they_are_called(read, axis):
+    assert len(read(rasx_over(axis), "a.rasx").two_theta) == 251
+
+
+@pytest.mark.parametrize("axis", ["Omega", "Phi", "Chi", "Psi", "X"])
+def test_an_xrdml_scan_over_another_axis_is_named(read, axis):
+    moved = xrdml().decode().replace('scanAxis="Gonio"', f'scanAxis="{axis}"')
+    range_ = "<startPosition>20.0</startPosition><endPosition>25.0000</endPosition>"
+    for still in ("<commonPosition>20.0</commonPosition>", range_.replace("25.0000", "20.0")):
+        with pytest.raises(ValueError, match=f"no scan over two-theta, but over {axis}"):
+            read(moved.replace(range_, still), "a.xrdml")
+
+
+def test_a_frame_of_a_detector_over_another_axis_is_refused(read):
+    raw = f"<RawData><DataRoutes>{brml_route(views=None)}</DataRoutes></RawData>"
+    raw = raw.replace("<ScaleAxisInfo>", '<ScaleAxisInfo VisibleName="Gamma">')
+    with pytest.raises(ValueError, match="is over Gamma: give a scan over two-theta"):
+        read(archive({"RawData0.xml": raw}), "a.brml")
+
+
+def test_a_profile_that_stands_still_is_refused(read):
+    with pytest.raises(ValueError, match="two-theta stands still at 20"):
+        read("\n".join(f"20 {i}" for i in range(300)), "a.xy")
+
+
+def test_positions_without_a_name_have_none():
+    assert position_of("x") is None
+
+
+def test_the_plain_brml_is_read(read):
+    assert len(read(brml(), "a.brml").two_theta) == 251

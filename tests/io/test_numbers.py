@@ -1,0 +1,187 @@
+"""Numbers as people's programs write them: read as they are meant, or refused; never otherwise."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmed_jax.crystal.encodings import to_number
+from cmed_jax.io.pattern import load_pattern
+from cmed_jax.prediction.manifest import pattern_files
+
+ANGLE = np.round(20 + 0.02 * np.arange(300), 3)
+COUNTS = np.round(150 + 15_359 * np.exp(-(((ANGLE - 23) / 0.1) ** 2))).astype(int)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(data, name="pattern.txt"):
+        path = tmp_path / name
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return load_pattern(path, "CuKa")
+
+    return read
+
+
+def rows(separator, angle, counts):
+    return "\n".join(
+        separator.join((angle(a), counts(n))) for a, n in zip(ANGLE, COUNTS, strict=True)
+    )
+
+
+def english(value):
+    return f"{value:,}"
+
+
+def german(value):
+    return english(value).replace(",", ".")
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", ";", "  ", " ; "])
+@pytest.mark.parametrize(
+    ("angle", "counts"),
+    [
+        ("{:.3f}", english),
+        ("{:.2f}", english),
+        ("{:.3f}", lambda n: f"{n:,}.00"),
+        ("{:.3f}", lambda n: english(n).replace(",", "'")),
+        ("{:.3f}", lambda n: english(n).replace(",", "’")),
+        ("{:.3f}", lambda n: english(n).replace(",", "\u202f")),
+        ("comma", german),
+        ("comma", lambda n: f"{german(n)},00"),
+        ("comma", str),
+        ("comma", lambda n: english(n).replace(",", "\u2009")),
+    ],
+)
+def test_thousands_are_thousands(read, separator, angle, counts):
+    written = (lambda a: f"{a:.3f}".replace(".", ",")) if angle == "comma" else angle.format
+    found = read("2theta" + separator + "Intensity\n" + rows(separator, written, counts))
+    np.testing.assert_allclose(found.two_theta, ANGLE)
+    np.testing.assert_array_equal(found.intensity, COUNTS)
+    assert not found.notes
+
+
+@pytest.mark.parametrize("separator", ["\t", ";"])
+def test_blanks_between_tabs_part_thousands(read, separator):
+    found = read(rows(separator, "{:.3f}".format, lambda n: english(n).replace(",", " ")))
+    np.testing.assert_array_equal(found.intensity, COUNTS)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_quoted_numbers_are_numbers(read, separator):
+    text = rows(separator, '"{:.3f}"'.format, lambda n: f'"{n:,}"')
+    found = read(f'"2theta"{separator}"Intensity"\n{text}')
+    np.testing.assert_array_equal(found.intensity, COUNTS)
+    np.testing.assert_allclose(found.two_theta, ANGLE)
+
+
+@pytest.mark.parametrize("separator", [",", ", "])
+def test_thousands_that_part_columns_as_well_are_refused(read, separator):
+    with pytest.raises(ValueError, match=r"line .* if its commas part thousands"):
+        read("2theta,Intensity\n" + rows(separator, "{:.3f}".format, english))
+
+
+def test_one_mark_is_not_of_thousands_and_decimal(read):
+    text = rows("\t", "{:.3f}".format, english) + "\n26.0\t1,5\n"
+    with pytest.raises(ValueError, match=r"line 301 has ','.*line \d+ has it otherwise"):
+        read(text.replace("15,509", "1,015,509"))
+
+
+def test_three_decimals_stay_decimals(read):
+    """All numbers of both columns with a comma before three digits."""
+    text = "\n".join(f"{a:.3f} {n / 8:.3f}" for a, n in zip(ANGLE, COUNTS, strict=True))
+    found = read(text.replace(".", ","))
+    np.testing.assert_allclose(found.two_theta, ANGLE)
+    np.testing.assert_allclose(found.intensity, COUNTS / 8)
+
+
+@given(
+    counts=st.lists(st.integers(0, 3_000_000), min_size=3, max_size=20).filter(any),
+    decimals=st.integers(1, 4),
+    style=st.sampled_from([(".", ","), (".", ""), (",", "."), (",", ""), (".", "'"), (",", "’")]),
+    separator=st.sampled_from(["\t", ";", " ", "   ", " ;"]),
+    fraction=st.sampled_from(["", ".0", ".25"]),
+)
+def test_numbers_are_read_as_meant_or_refused(
+    tmp_path_factory, counts, decimals, style, separator, fraction
+):
+    decimal, thousands = style
+    angle = 10 + np.arange(len(counts)) / 10
+    marks = str.maketrans({".": decimal, ",": thousands})
+    lines = [
+        separator.join((f"{a:.{decimals}f}".translate(marks), f"{n:,}{fraction}".translate(marks)))
+        for a, n in zip(angle, counts, strict=True)
+    ]
+    path = tmp_path_factory.getbasetemp() / "numbers.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    found = answer(path)
+    if not isinstance(found, str):
+        np.testing.assert_allclose(found.two_theta, angle, atol=0.06)
+        np.testing.assert_allclose(found.intensity, np.array(counts) + float(fraction or 0))
+
+
+def answer(path):
+    try:
+        return load_pattern(path, "CuKa")
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1.0D+02", 100),
+        ("1.5d-1", 0.15),
+        ("0.1-100", 1e-101),
+        ("-0.25+101", -2.5e100),
+        ("1.5-05", 1.5e-5),
+        ("2.5E-3", 0.0025),
+        ("−3.5", -3.5),
+        (".5+10", 5e9),
+    ],
+)
+def test_numbers_of_fortran_are_numbers(written, value):
+    assert to_number(written) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("written", ["1_0", "1-2", "1.5-1", "", "1.0D", "1.5--05", "0x1"])
+def test_what_only_looks_like_a_number_is_none(written):
+    with pytest.raises(ValueError, match=r".*"):
+        to_number(written)
+
+
+@pytest.mark.parametrize(
+    "foot",
+    [
+        "====================\n  Some paper (1994) 79, 1104-1107.\n  20 30\n",
+        "--------\n1 2 3\n",
+        "END\n",
+        "[End of data]\n",
+        "\nMeasured by nobody, 3 h\n\nat 25 °C\n",
+        "* * *\nx\n",
+    ],
+)
+def test_a_foot_is_left_out_and_said(read, foot):
+    found = read("20 1\n21 2\n22 3\n" + foot)
+    assert found.two_theta.tolist() == [20, 21, 22]
+    comment = foot.startswith("*")
+    assert comment or "is left out, from line" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "spoilt", ["22 x\n23 4\n", "2O 3\n23 4\n", "x\n23 4\n", "22\n", "22.x 4\n"]
+)
+def test_a_spoilt_row_is_no_foot(read, spoilt):
+    with pytest.raises(ValueError, match="line 3 is not two columns of numbers"):
+        read("20 1\n21 2\n" + spoilt)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"]
+)
+@pytest.mark.parametrize("name", ["a.XY", "a.Txt", "a.csv", "a.DAT", "A.CSV"])
+def test_encodings_and_endings_do_not_matter(read, tmp_path, encoding, name):
+    text = "# Prüfung\r\n" + rows("\t", "{:.3f}".format, str).replace("\n", "\r\n")
+    found = read(text.encode(encoding), name)
+    np.testing.assert_array_equal(found.intensity, COUNTS)
+    assert pattern_files([tmp_path]) == [tmp_path / name]

@@ -1,0 +1,219 @@
+"""Which column, which scan, which time: what is taken of a file that holds more than a pattern."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmed_jax.io.formats.scan import Scan, per_equal_time, together
+from cmed_jax.io.pattern import load_pattern
+from tests.io.instrument_files import ANGLE, COUNTS, POINTS, archive, pdcif, uxd, xrdml
+
+TIMES = np.where(ANGLE < 22.5, 1.0, 4.0)
+OTHERS = {
+    "Temperature": ("modeActualTemp", 300 + 0.1 * np.cos(ANGLE)),
+    "Humidity": ("modeActualHum", 35 + np.sin(ANGLE)),
+    "Pressure": ("modePressure", 1013 + 0 * ANGLE),
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(data, name):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return load_pattern(path)
+
+    return read
+
+
+def chamber(order, counter="ScanCounter", times=None, frame=0):
+    """A .brml with further recorded values beside the counter, in any order."""
+    times = np.ones(POINTS) if times is None else times
+    columns = [times, np.ones(POINTS), ANGLE, ANGLE / 2]
+    views = ['<RawDataView Start="0" Length="1" LogicName="MeasuredTime"/>']
+    views.append('<RawDataView Start="1" Length="1" LogicName="AbsorptionFactor"/>')
+    views.append(
+        '<RawDataView Start="2" Length="2"><Varying><FieldDefinitions AxisId="TwoTheta"/>'
+        '<FieldDefinitions AxisId="Theta"/></Varying></RawDataView>'
+    )
+    recorded = {name: OTHERS[name] for name in OTHERS} | {"Counter": (counter, COUNTS * times)}
+    for name in order:
+        logic, values = recorded[name]
+        view = f'<RawDataView Start="{len(columns)}" Length="1">'
+        view += f'<Recording LogicName="{logic}" VisibleName="{name}"/></RawDataView>'
+        views.append(view)
+        columns.append(values)
+    if frame:
+        view = f'<RawDataView Start="{len(columns)}" Length="{frame}">'
+        views.append(view + '<Recording LogicName="Lynxeye" VisibleName="1D"/></RawDataView>')
+        columns += frame * [COUNTS + 5]
+    rows = "".join(
+        "<Datum>" + ",".join(f"{x:.10g}" for x in row) + "</Datum>"
+        for row in np.column_stack(columns)
+    )
+    tube = '<Tube><WaveLengthAlpha1 Value="1.540598"/></Tube>'
+    route = f"<DataRoute><DataViews>{''.join(views)}</DataViews>{rows}</DataRoute>"
+    return archive({"RawData0.xml": f"<RawData>{route}{tube}</RawData>"})
+
+
+@given(
+    order=st.permutations(["Counter", *OTHERS]),
+    counter=st.sampled_from(["ScanCounter", "Counter1", "Detector", "PSDCounts"]),
+)
+def test_the_counter_is_the_intensity_wherever_it_stands(tmp_path_factory, order, counter):
+    path = tmp_path_factory.getbasetemp() / "chamber.brml"
+    path.write_bytes(chamber(order, counter))
+    np.testing.assert_allclose(load_pattern(path).intensity, COUNTS, rtol=1e-9)
+
+
+def test_a_frame_beside_the_counter_is_left(read):
+    found = read(chamber(["Counter"], frame=3), "a.brml")
+    np.testing.assert_allclose(found.intensity, COUNTS)
+
+
+@pytest.mark.parametrize("order", [[], ["Temperature"]])
+def test_frames_alone_are_refused(read, order):
+    with pytest.raises(ValueError, match="no intensity at each angle: export the scan as text"):
+        read(chamber(order, frame=3), "a.brml")
+
+
+def timed_xrdml(version="2.1", times=TIMES):
+    """Counts, of which the file does not divide by the time of each point."""
+    scan = xrdml(version).decode()
+    common = '<commonCountingTime unit="seconds">3.0</commonCountingTime>'
+    listed = f'<countingTimes unit="seconds">{" ".join(f"{t:g}" for t in times)}</countingTimes>'
+    tag = "counts" if version >= "2" else "intensities"
+    numbers = scan.partition(f'<{tag} unit="counts">')[2].partition("<")[0]
+    scaled = [float(x) * t for x, t in zip(numbers.split(), times, strict=True)]
+    return (
+        scan.replace(common, listed).replace(numbers, " ".join(f"{x:g}" for x in scaled)).encode()
+    )
+
+
+def timed_uxd():
+    rows = zip(ANGLE, COUNTS * TIMES, TIMES, strict=True)
+    body = "\n".join(f"{a:.2f} {n:.0f} {t:g}" for a, n, t in rows)
+    return f"_FILEVERSION=2\n_WL1=1.540598\n_DRIVE='COUPLED'\n_2THETACOUNTSTIME\n{body}\n".encode()
+
+
+def timed_pdcif():
+    rows = zip(ANGLE, COUNTS * TIMES, TIMES, strict=True)
+    head = "data_a\n_diffrn_radiation_wavelength 1.540598\nloop_\n_pd_meas.2theta_scan\n"
+    head += "_pd_meas.counts_total\n_pd_meas.step_count_time\n"
+    return (head + "\n".join(f"{a:.2f} {n:.0f} {t:g}" for a, n, t in rows)).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (timed_xrdml("2.1"), "a.xrdml"),
+        (timed_xrdml("1.5"), "b.xrdml"),
+        (timed_uxd(), "a.uxd"),
+        (timed_pdcif(), "a.cif"),
+        (chamber(["Counter", "Humidity"], times=TIMES), "a.brml"),
+    ],
+)
+def test_counts_are_brought_to_equal_times(read, data, name):
+    found = read(data, name)
+    ratio = found.intensity / COUNTS
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
+    assert any("points were counted for 1 to 4 s" in note for note in found.notes)
+
+
+def test_equal_times_change_nothing():
+    counts, seconds, notes = per_equal_time(COUNTS, np.full(POINTS, 3.0))
+    assert counts is COUNTS
+    assert (seconds, notes) == (3.0, ())
+    with pytest.raises(ValueError, match="3 counting times for 251 points"):
+        per_equal_time(COUNTS, np.ones(3))
+
+
+def test_a_file_of_counts_per_second_is_not_divided_again(read):
+    data = timed_xrdml("1.5").replace(b'unit="counts"', b'unit="cps"')
+    np.testing.assert_allclose(read(data, "a.xrdml").intensity, COUNTS * TIMES, rtol=1e-3)
+
+
+def series(temperatures, shift=0.0):
+    """Scans at temperatures; each line moves by a share of its angle."""
+    text = xrdml(scans=1).decode()
+    begin, end = text.index("<scan "), text.index("</scan>") + len("</scan>")
+    scans = []
+    for i, temperature in enumerate(temperatures):
+        said = f'<nonAmbientPoints type="Temperature"><nonAmbientValues unit="K">{temperature}'
+        scan = text[begin:end].replace(
+            "</scan>", said + "</nonAmbientValues></nonAmbientPoints></scan>"
+        )
+        if shift:
+            moved = np.interp(ANGLE - i * shift, ANGLE, COUNTS)
+            numbers = scan.partition('<intensities unit="counts">')[2].partition("<")[0]
+            scan = scan.replace(numbers, " ".join(f"{n:g}" for n in moved))
+        scans.append(
+            scan
+            if temperature is not None
+            else scan.replace(said, "").replace("</nonAmbientValues></nonAmbientPoints>", "")
+        )
+    return (text[:begin] + "".join(scans) + text[end:]).encode()
+
+
+def test_scans_at_several_temperatures_are_not_added_up(read):
+    found = read(series([300, 400, 500]), "a.xrdml")
+    np.testing.assert_array_equal(found.intensity, COUNTS)
+    (note,) = found.notes
+    assert "the first of 3 scans of the same angles is read, at a temperature of 300" in note
+    assert "the others are at 400 to 500" in note
+
+
+def test_of_several_scans_at_each_temperature_the_first_ones_are_added_up(read):
+    found = read(series([300, 300.4, 500, 500]), "a.xrdml")
+    np.testing.assert_array_equal(found.intensity, 2 * COUNTS)
+    assert "the sum of 2 of 4 scans of the same angles is read" in found.notes[0]
+
+
+def test_scans_that_differ_by_more_than_counting_are_not_one_measurement(read):
+    found = read(series([None, None, None], shift=0.03), "a.xrdml")
+    np.testing.assert_array_equal(found.intensity, COUNTS)
+    assert "the others differ from it by more than counting" in found.notes[0]
+
+
+@given(seed=st.integers(0, 1000), scale=st.floats(0.2, 5), counts=st.sampled_from([1, 10, 300]))
+def test_scans_of_one_sample_are_added_up_whatever_their_counts(seed, scale, counts):
+    rng = np.random.default_rng(seed)
+    one, two = rng.poisson(counts * COUNTS), scale * rng.poisson(counts * COUNTS)
+    first, second = (Scan(ANGLE, each.astype(float)) for each in (one, two))
+    assert together([first, second]).notes == ("2 scans of the same angles are added up",)
+
+
+def test_ranges_at_other_temperatures_are_not_joined():
+    low, high = (Scan(ANGLE + i * 5.02, COUNTS, temperature=300.0 + 100 * i) for i in (0, 1))
+    found = together([low, high])
+    assert len(found.position) == POINTS
+    assert "different angles and temperatures" in found.notes[0]
+
+
+@pytest.mark.parametrize("dots", [False, True])
+@pytest.mark.parametrize("kind", ["scan", "range", "last"])
+def test_names_with_dots_are_those_without(read, dots, kind):
+    data = pdcif(kind).decode()
+    if dots:
+        data = data.replace("_pd_meas_", "_pd_meas.").replace("_pd_calc_", "_pd_calc.")
+        data = data.replace(
+            "_diffrn_radiation_wavelength\n", "_diffrn_radiation_wavelength.value\n"
+        )
+        data = data.replace("_wavelength_wt", "_wavelength.wt")
+    found = read(data.encode(), "a.cif")
+    np.testing.assert_allclose(found.intensity, COUNTS)
+    np.testing.assert_allclose(found.radiation.wavelengths, [1.540598, 1.544426])
+
+
+def test_a_powder_cif_over_q_is_converted(read):
+    q = 4 * np.pi * np.sin(np.radians(ANGLE) / 2) / 1.540598
+    rows = "\n".join(f"{x:.8f} {n:.0f}" for x, n in zip(q, COUNTS, strict=True))
+    head = "data_a\n_diffrn_radiation_wavelength 1.540598\nloop_\n_pd_proc_recip_len_Q\n"
+    found = read((head + "_pd_proc_intensity_total\n" + rows).encode(), "a.cif")
+    np.testing.assert_allclose(found.two_theta, ANGLE, atol=1e-4)
+
+
+def test_data_over_another_axis_of_a_uxd_is_named(read):
+    with pytest.raises(ValueError, match="is over 'PHI': give a scan over two-theta"):
+        read(uxd("_PHICOUNTS"), "a.uxd")

@@ -1,0 +1,108 @@
+"""Radiations and wavelengths as people write them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmed_jax.physics.instrument import radiation
+from cmed_jax.physics.patterns import RADIATIONS, wavelength_in_angstrom
+from cmed_jax.physics.radiations import radiation_name
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("CuKα", "CuKa"),
+        ("CuKalpha", "CuKa"),
+        ("Cu Kα", "CuKa"),
+        ("Cu K-alpha", "CuKa"),
+        ("Cu-Kα", "CuKa"),
+        ("cu ka", "CuKa"),
+        ("CU KA", "CuKa"),
+        ("Cu Kα1,2", "CuKa"),
+        ("CuKa1+2", "CuKa"),
+        ("CuKa12", "CuKa"),
+        ("Cu K_alpha radiation", "CuKa"),
+        ("Cu Ka1", "CuKa1"),
+        ("CuKα1", "CuKa1"),
+        ("Cu Kα₁", "CuKa1"),
+        ("Cu K(alpha1)", "CuKa1"),
+        ("Cu Kα₂", "CuKa2"),
+        ("CuKβ", "CuKb1"),
+        ("Cu Kbeta", "CuKb1"),
+        ("Cu Kβ1,3", "CuKb1"),
+        ("Mo Kα", "MoKa"),
+        ("ＣｕＫα", "CuKa"),
+        ("cokalpha", "CoKa"),
+    ],
+)
+def test_every_spelling_is_of_one_radiation(written, name):
+    assert radiation_name(written) == name
+    for found, expected in zip(radiation(written), radiation(name), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", RADIATIONS)
+def test_names_are_their_own_spelling(name):
+    assert radiation_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1.5406",
+        "1,5406",
+        "1.5406 \u212b",
+        "1.5406 \u00c5",
+        "1.5406Å",
+        "1,5406 Å",
+        "1.5406 A",
+        "1.5406 angstrom",
+        "1.5406 Angstroms",
+        "1.5406 Ångström",
+        "0.15406 nm",
+        "0,15406nm",
+        "154.06 pm",
+        "1.5406e-10 m",
+        "λ = 1.5406 Å",
+        "lambda=1.5406",
+        "Wavelength: 1.5406 A",
+        1.5406,
+    ],
+)
+def test_lengths_are_angstroms(written):
+    assert wavelength_in_angstrom(written) == pytest.approx(1.5406, rel=1e-12)
+
+
+@given(energy=st.floats(2, 200), unit=st.sampled_from(["keV", " keV", "kev", " KeV"]))
+def test_energies_are_wavelengths(energy, unit):
+    """12.398 keV angstrom, as International Tables C gives it, section 4.2.1."""
+    found = wavelength_in_angstrom(f"{energy!r}{unit}")
+    assert found * energy == pytest.approx(12.39842, rel=1e-6)
+    assert wavelength_in_angstrom(f"{1000 * energy!r} eV") == pytest.approx(found)
+
+
+@pytest.mark.parametrize("written", ["Cu", "CuK", "Ka", "12 K", "1.54 foo", "", "0 keV", "Cu L3"])
+def test_what_is_no_radiation_is_refused_by_its_spelling(written):
+    with pytest.raises(ValueError, match=f"unknown radiation {written!r}: give angstroms or one"):
+        radiation(written)
+
+
+@pytest.mark.parametrize("written", ["-1", "nan", "154.06", "15 nm", "0.1 keV", "1e3 keV"])
+def test_what_is_no_wavelength_of_x_rays_is_refused(written):
+    with pytest.raises(ValueError, match="is not one of X-rays"):
+        radiation(written)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_wavelength_or_a_sentence(written):
+    found = wavelength_or_sentence(written)
+    assert "\n" not in found if isinstance(found, str) else 0.05 <= found <= 10
+
+
+def wavelength_or_sentence(written):
+    try:
+        return wavelength_in_angstrom(written)
+    except ValueError as error:
+        return str(error)
