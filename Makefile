@@ -1,7 +1,8 @@
 # Two commands: `make train` runs the main job on the embedded crystals, `make test` the tests.
 # Both make the environment they need in $(VENV); `make train EXTRAS=cuda` adds an accelerator.
 # `make coverage` runs the tests again, with programs as well optimised as users have them, and
-# fails where too few lines are tested; it takes several times as long.
+# fails where too few lines are tested; it takes several times as long. `make docs` writes the pages
+# of docs/ into build/site; `make wheel` builds dist/, and `make test-wheel` tries it offline.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,8 +16,10 @@ PIP = $(PYTHON) -m pip --disable-pip-version-check --python $(VENV)/bin/python i
 BIN = $(VENV)/bin
 # Each of two processes keeps to its half of the files until it helps the other.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
+# Warnings are errors; the variable silences the theme's note about MkDocs 2.
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.PHONY: train test coverage lint clean
+.PHONY: train test coverage lint docs wheel test-wheel clean
 
 train: $(VENV)/installed
 	$(BIN)/python -m tfds_builders.cmed --config cubic --data_dir $(DATA)
@@ -33,9 +36,21 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MKDOCS)
+
+docs: $(VENV)/installed-dev
+	$(MKDOCS)
+
+wheel:
+	rm -rf build/lib dist
+	$(PYTHON) -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+
+test-wheel: wheel
+	$(PYTHON) tests/wheel/check_wheel.py dist/cmed_jax-*.whl
 
 clean:
-	rm -rf $(VENV) $(DATA) $(RUN)
+	rm -rf $(VENV) $(DATA) $(RUN) build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed")'

@@ -19,6 +19,7 @@ from cmed_jax.prediction.batch import COMMAND_DEFAULTS, Format, Job, Output, com
 from cmed_jax.prediction.manifest import check_names, pattern_files, read_manifest
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.restore import Restored, restore
+from cmed_jax.report.output import predict_to_files
 from cmed_jax.report.tables import STYLE, TABLE_WIDTH
 
 Outcome = Mapping[str, Any]

@@ -113,7 +113,7 @@ def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
     code, out, _ = answer(main, "demo", *tiny, *options)
     assert code == 0
     assert "256 strongest lines in reach, which hold 100.0%" in out
-    assert [line["step"] for line in lines(tmp_path) if "validation/ssim" in line] == [1, 2]
+    assert [line["step"] for line in lines_logged(tmp_path) if "validation/ssim" in line] == [1, 2]
     assert rendered == [3]
     angle = np.linspace(10, 80, 700)
     profile = 5 + 100 * np.exp(-(((angle - 31.7) / 0.1) ** 2))

@@ -71,6 +71,10 @@ def anonymous_formula(composition: Float[np.ndarray, "119"]) -> str:
 
     Args:
         composition: atom fractions by atomic number, of a cell of at most a thousand atoms.
+
+    Example:
+        >>> anonymous_formula(parse_composition("CaF2")[0])
+        'AB2'
     """
     amounts = composition[composition > 0].astype(float)
     shares = sorted(Fraction(x).limit_denominator(1000) for x in amounts / amounts.sum())
@@ -96,6 +100,13 @@ def parse_composition(
     Raises:
         ValueError: a formula cannot be read or may be meant in two ways, an element is unknown, an
             amount is negative or not finite, or nothing is left.
+
+    Example:
+        >>> fractions, knowledge = parse_composition("NaCl")
+        >>> fractions[[11, 17]].tolist(), knowledge.name
+        ([0.5, 0.5], 'FULL')
+        >>> parse_composition(["Na", "Cl"])[1].name
+        'NO_RATIOS'
     """
     if composition is None:
         return np.zeros(119, np.float32), Knowledge.NONE

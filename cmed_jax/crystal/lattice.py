@@ -49,6 +49,10 @@ def primitive_lattice(cell: CellParameters, centring: str = "P") -> Float[np.nda
     Raises:
         ValueError: there are not six parameters, they form no cell, or they do not match the
             centring.
+
+    Example:
+        >>> primitive_lattice([5.64, 5.64, 5.64, 90, 90, 90], "F").round(2).tolist()
+        [[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]
     """
     if centring not in PRIMITIVE:
         raise ValueError(f"unknown centring {centring!r}: give one of {', '.join(PRIMITIVE)}")
@@ -61,7 +65,13 @@ def primitive_lattice(cell: CellParameters, centring: str = "P") -> Float[np.nda
 
 
 def cell_parameters(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6"]:
-    """Return a, b, c in angstrom and alpha, beta, gamma in degrees of a lattice of rows a, b, c."""
+    """Return a, b, c in angstrom and alpha, beta, gamma in degrees of a lattice of rows a, b, c.
+
+    Example:
+        >>> lattice = primitive_lattice([5.64, 5.64, 5.64, 90, 90, 90], "F")
+        >>> cell_parameters(lattice).round(2).tolist()
+        [3.99, 3.99, 3.99, 60.0, 60.0, 60.0]
+    """
     lengths = np.linalg.norm(lattice, axis=1)
     cosines = lattice @ lattice.T / np.outer(lengths, lengths)
     angles = np.rad2deg(np.arccos(cosines[[1, 2, 0], [2, 0, 1]]))

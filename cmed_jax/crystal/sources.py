@@ -56,6 +56,11 @@ def open_source(materials: str | None = None) -> Source:
 
     Raises:
         ValueError: the source does not exist or is of no known form.
+
+    Example:
+        >>> crystals = list(open_source())
+        >>> len(crystals), crystals[0].formula
+        (11383, 'Sn')
     """
     if materials is None:
         return JsonLines(files("cmed_jax.crystal") / "embedded" / "oc20_bulks.jsonl.gz", EMBEDDED)

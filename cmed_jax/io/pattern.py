@@ -110,6 +110,11 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be read, of which the line or the element is named; angles or
             intensities are unusable; or neither the file nor the caller says the wavelength.
+
+    Example:
+        >>> pattern = load_pattern("examples/halite.xy", "CuKa")
+        >>> pattern.kind, len(pattern.two_theta)
+        ('profile', 4250)
     """
     path = Path(path)
     if not path.is_file():

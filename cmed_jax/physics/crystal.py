@@ -47,6 +47,12 @@ class Crystal(NamedTuple):
         Raises:
             ValueError: the lattice is flat, there is no atom, a coordinate is not finite, an
                 element has no form factor, or an occupancy is not within 0 to 1.
+
+        Example:
+            >>> numbers, coordinates = np.array([26, 26]), np.array([[0.0] * 3, [0.5] * 3])
+            >>> iron = Crystal.of(2.87 * np.eye(3), numbers, coordinates)
+            >>> iron.species.tolist(), iron.occupancy.tolist()
+            ([26], [[1.0, 1.0]])
         """
         filled = np.ones(len(numbers)) if occupancies is None else np.asarray(occupancies, float)
         check_lattice(lattice)

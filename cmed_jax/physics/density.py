@@ -53,6 +53,12 @@ def electron_density(
 
     Raises:
         ValueError: b_factor is negative or too large, or the grid has no points or too many.
+
+    Example:
+        >>> atoms = np.array([26, 26]), np.array([[0.0] * 3, [0.5] * 3])
+        >>> density = electron_density(Crystal.of(2.87 * np.eye(3), *atoms), shape=(20, 20, 20))
+        >>> round(float(density.mean()) * 2.87**3)  # electrons in the cell
+        52
     """
     _check(shape, b_factor)
     padded = jax.tree.map(lambda x: x[0], stack([crystal]))
@@ -107,6 +113,11 @@ def structure_factors(
 
     Returns:
         F for |h_i| <= (n_i - 1) // 2 along each axis, ascending, with F(0) in the middle.
+
+    Example:
+        >>> factors = structure_factors(np.full((5, 5, 5), 0.5), volume=100.0)
+        >>> round(float(factors[2, 2, 2].real))  # F(0), the electrons in the cell
+        50
     """
     grid = range(-3, 0)
     modes = jnp.fft.fftshift(jnp.fft.ifftn(density, axes=grid), axes=grid)

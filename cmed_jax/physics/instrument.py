@@ -120,6 +120,11 @@ def radiation(
 
     Raises:
         ValueError: the name is unknown, or the number is not a wavelength of X-rays.
+
+    Example:
+        >>> wavelengths, weights = radiation("CuKa")
+        >>> wavelengths.round(4).tolist()
+        [1.5406, 1.5444]
     """
     plain = radiation_name(name) if isinstance(name, str) else None
     if plain is not None and plain.endswith("Ka") and plain in RADIATIONS:

@@ -100,6 +100,12 @@ def reflections(
     Raises:
         ValueError: neither s_max nor a wavelength is given, or one of them is not positive,
             b_factor is negative, or anomalous dispersion is requested without a wavelength.
+
+    Example:
+        >>> atoms = np.array([26, 26]), np.array([[0.0] * 3, [0.5] * 3])
+        >>> lines = reflections(Crystal.of(2.87 * np.eye(3), *atoms), s_max=0.8)
+        >>> (1 / lines[:, 0]).round(3).tolist()  # d of 110 and 200, angstrom
+        [2.029, 1.435]
     """
     (lines,) = reflections_of(
         [crystal],

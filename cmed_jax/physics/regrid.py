@@ -29,6 +29,10 @@ def resample(
 
     Raises:
         ValueError: a value is not finite, a grid has no points, or P is singular.
+
+    Example:
+        >>> resample(np.full((4, 4, 4), 0.5), (6, 6, 6)).mean().round(6).item()
+        0.5
     """
     matrix = np.eye(3, dtype=int) if matrix is None else matrix
     shift = np.zeros(3) if shift is None else shift

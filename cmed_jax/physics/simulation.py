@@ -73,6 +73,15 @@ def simulate_pattern(
     Raises:
         ValueError: the radiation is unknown, its shares do not sum to 1, the range holds no bin, an
             element has no form factor, or the structure has no atoms or no volume.
+
+    Example:
+        >>> from pymatgen.core import Lattice, Structure
+        >>> salt = Structure.from_spacegroup(
+        ...     "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+        ... )
+        >>> pattern = simulate_pattern(salt, "CuKa", stop=50.0)
+        >>> pattern.lines[:, :2].round(2).tolist()  # d and two-theta of 111, 200 and 220
+        [[3.26, 27.39], [2.82, 31.73], [1.99, 45.49]]
     """
     if not 0 < step < np.inf:
         raise ValueError(f"step is {step}: give a positive number of degrees")

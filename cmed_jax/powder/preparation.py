@@ -54,6 +54,10 @@ class Preparation:
 
     Raises:
         ValueError: monochromator is not from 0 to 90.
+
+    Example:
+        >>> Preparation(background="none", monochromator=26.6).doublet
+        True
     """
 
     background: Method = "arpls"
@@ -145,6 +149,12 @@ def prepare(
     Raises:
         ValueError: no peak stands out of the pattern, a list of peaks holds a negative intensity,
             or the wavelength leaves nothing in the network's range.
+
+    Example:
+        >>> from cmed_jax import load_pattern
+        >>> prepared = prepare(load_pattern("examples/halite.xy", "CuKa"))
+        >>> prepared.peaks.two_theta[:3].round(1).tolist()
+        [27.4, 31.7, 45.5]
     """
     if measured.is_profile and options.background != "none":
         measured = without_scatter(measured)

@@ -23,6 +23,7 @@ from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, s_of_two_theta, two_thet
 from cmed_jax.physics.profiles import caglioti, microstrain, scherrer, thompson_cox_hastings
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
+from cmed_jax.prediction.query import LEAST_LINES
 from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 

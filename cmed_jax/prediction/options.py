@@ -42,6 +42,12 @@ class PredictionOptions:
         structures: the source of these crystals: a CIF file, a folder of them, a file of JSON
             lines, ...; by default the embedded crystals.
         preparation: the steps that prepare the pattern.
+
+    Example:
+        >>> options = PredictionOptions(wavelength="CuKa", composition="NaCl", cell="auto")
+        >>> options.check()
+        >>> options.grid
+        (50, 50, 50)
     """
 
     wavelength: str | float | None = None

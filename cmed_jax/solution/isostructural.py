@@ -25,7 +25,7 @@ import numpy as np
 import scipy  # its parts are imported on first use
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.atomic_volumes import relative_volume
+from cmed_jax.crystal.atomic_volumes import relative_volume, usual_relative_volume
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula, composition_vector
 from cmed_jax.crystal.freedom import free_metrics
