@@ -89,7 +89,7 @@ class Options:
         wavelength: the wrong one.
         standards: how many of the twenty.
         every: of the simulated patterns only each so many-th.
-        seed: of the conditions of measurement.
+        seed: seed of the conditions of measurement.
     """
 
     measured: Path | None = None

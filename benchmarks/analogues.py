@@ -57,7 +57,7 @@ class Options:
     Attributes:
         materials: number of materials.
         largest: largest volume of their cells, angstrom^3.
-        seed: of the choice and of the measurements.
+        seed: seed of the choice and of the measurements.
     """
 
     materials: int = 140

@@ -49,7 +49,7 @@ class Options:
         materials: number of simulated materials.
         stiffness: periods of the waves that a background follows to a half, degrees.
         patterns: a folder of measured files.
-        seed: of the conditions.
+        seed: seed of the conditions.
     """
 
     materials: int = 20

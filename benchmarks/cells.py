@@ -36,9 +36,9 @@ class Options:
     """Search for the cells of exact densities.
 
     Attributes:
-        system: of the crystals.
+        system: crystal system.
         materials: number of materials, drawn at random.
-        seed: of the draw and of the errors.
+        seed: seed of the draw and of the errors.
     """
 
     system: Literal["cubic", "trigonal"] = "cubic"

@@ -52,13 +52,13 @@ def arms(options: Options) -> Iterator[tuple[str, Float[np.ndarray, " n"]]]:
     yield WHOLE, mixture_similarities(fit_gate(examples, **training), asked)
     parts = {
         "gate without the network": without_network,
-        "gate told nothing of volume, distances and freedom": lambda of: without_features(
+        "gate without volume, distances and freedom": lambda of: without_features(
             of, slice(3, 1 + CRYSTAL_FEATURES)
         ),
-        "gate told nothing of resemblance": lambda of: without_features(
+        "gate without resemblance": lambda of: without_features(
             of, slice(1 + CRYSTAL_FEATURES, 3 + CRYSTAL_FEATURES)
         ),
-        "gate told nothing but who answers": lambda of: without_features(of, slice(1, FEATURES)),
+        "gate with the kind of expert alone": lambda of: without_features(of, slice(1, FEATURES)),
     }
     for name, part in parts.items():
         yield name, mixture_similarities(fit_gate(part(examples), **training), part(asked))

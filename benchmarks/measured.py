@@ -3,8 +3,8 @@
 Each pattern is rendered from a structure of the literature in the measured cell, under the
 conditions in the middle of every range of the preset, for Cu K-alpha 1 and 2, on the file's own
 grid. Only the zero shift (and, through the cosine, the scale) is fitted. The output is the cosine
-between the two patterns with the preset's background, and without it, which suits a file whose
-background was subtracted.
+between the two patterns with the preset's background, and without it. The latter suits a file
+without background.
 
 The files have two columns, two-theta in degrees and intensity. A `manifest.csv` beside them gives
 formula, space group and cell (columns file, formula, spacegroup, cell).

@@ -2,7 +2,7 @@
 
 Every package computes the powder lines of Mo K-alpha up to two-theta = 180 degrees of the same
 embedded materials, and bins them as the published pattern. The others run in as many processes as
-there are cores; ours runs in one, whose compiler uses all cores. Start-up and reading the
+there are cores; ours runs in one, and its compiler uses all cores. Start-up and reading the
 structures are not counted, but our compilation is. braggcalculator takes part where it is installed
 (it needs Python 3.12). The density is that of the records, 50 x 50 x 50 points.
 

@@ -48,7 +48,7 @@ class Options:
         steps: measured steps of each.
         batch: crystals in a step.
         steps_per_dispatch: steps that the devices take without the host.
-        precision: of the arithmetic.
+        precision: precision of the arithmetic.
         remat: recompute the activations inside blocks in the backward pass.
         parts: repetitions for dividing the time of a step; 0 skips this.
     """

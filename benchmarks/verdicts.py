@@ -51,7 +51,7 @@ class Options:
     Attributes:
         materials: number of materials.
         wavelengths: the wrong ones; the measurements are of copper.
-        seed: of the choice and of the measurements.
+        seed: seed of the choice and of the measurements.
     """
 
     materials: int = 28

@@ -51,7 +51,7 @@ class Options:
         report: folder for the whole report: results.json with robustness curves, and index.html,
             one page that opens offline. It takes some minutes more, and replaces `out` and the
             pictures.
-        seed: of the samples.
+        seed: seed of the samples.
         controls: also score the controls, which change the inputs for the same materials. This
             takes most of the time.
         alone: score the network without its gate, and so without refined crystals.

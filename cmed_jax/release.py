@@ -40,7 +40,7 @@ CARD = "MODEL_CARD.md"
 MATERIALS = "materials.txt.gz"
 PREDICTIONS = "predictions.json"
 COMPARED = 16
-"""The number of validation crystals whose predictions are compared before and after rounding."""
+"""The number of validation crystals for comparing predictions before and after rounding."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Options:
     """Release the network of a run: a folder that predicts wherever cmed_jax is installed.
 
     Attributes:
-        run: a run's folder, whose best checkpoint is used, or a checkpoint inside it.
+        run: a run's folder, for its best checkpoint, or a checkpoint inside it.
         out: the folder to create, such as cmed_jax/released/cubic; its name is that of the network.
         aliases: further names by which the network is found if it is part of the package.
         results: results of `python -m cmed_jax.evaluate` for the model card: results.json files or
             their folders.
         data: directory of the dataset that it was trained on, if it has moved since.
         origin: source and licence of the training crystals, for the model card.
-        licence: of the weights.
+        licence: licence of the weights.
         machine: the machine that it was trained on, for the model card.
     """
 

@@ -36,8 +36,7 @@ from cmed_jax.training.checkpoint import find_checkpoint
 from cmed_jax.training.folder import locked
 
 SAMPLES = 5
-"""The number of samples of the network, whose variance gives its uncertainty in validation."""
-
+"""The number of samples of the network that give its variance in validation."""
 
 IDEAL = 0.85
 """The least share of queries with ideal lines.
@@ -57,7 +56,7 @@ class Options:
         validation: number of crystals of the validation split that are predicted at the end.
         steps: number of training steps.
         batch: queries in a step.
-        seed: of everything that is random.
+        seed: seed of everything that is random.
     """
 
     run: Annotated[Path, tyro.conf.Positional]

@@ -34,10 +34,10 @@ def of_gated(gated, tmp_path_factory):
 
     def of_gated(*options):
         out = tmp_path_factory.mktemp("gated")
-        told = ("--samples", "0", "--pictures", "0", "--out", str(out), *options)
+        arguments = ("--samples", "0", "--pictures", "0", "--out", str(out), *options)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("cmed_jax.evaluate.CONTROLS", few)
-            assert main([str(gated), *told]) == 0
+            assert main([str(gated), *arguments]) == 0
         return json.loads((out / "results.json").read_text())
 
     return of_gated

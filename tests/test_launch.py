@@ -15,7 +15,7 @@ LAUNCH = Path(__file__).parents[1] / "launch"
 
 @pytest.fixture
 def stand_ins(tmp_path):
-    """A folder at the head of PATH whose commands record their calls."""
+    """A folder at the head of PATH with commands that record their calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
 
@@ -165,8 +165,8 @@ def test_processes_that_are_asked_to_stop_save_themselves_first(stand_ins):
 
 
 def test_processes_are_told_where_to_meet(stand_ins):
-    told = "$JAX_COORDINATOR_ADDRESS $JAX_PROCESS_ID/$JAX_NUM_PROCESSES $JAX_LOCAL_DEVICE_IDS"
-    stand_ins("python", f'echo "{told}" >> {stand_ins.file}')
+    settings = "$JAX_COORDINATOR_ADDRESS $JAX_PROCESS_ID/$JAX_NUM_PROCESSES $JAX_LOCAL_DEVICE_IDS"
+    stand_ins("python", f'echo "{settings}" >> {stand_ins.file}')
     environment = stand_ins.environment | {"PORT": "12345"}
     assert run("train_processes.sh", "2", "base", environment=environment) == 0
     place = "127.0.0.1:12345"

@@ -18,7 +18,6 @@ from cmed_jax.prediction.restore import restore
 
 GRID = (6, 5, 4)
 
-
 LINES = [[27.37, 9], [31.70, 100], [45.44, 65], [56.47, 20], [66.22, 8], [75.29, 13]]
 """The lines of rock salt: two-theta (degrees, copper K-alpha) and intensity."""
 
@@ -215,10 +214,10 @@ def test_where_the_cell_is_not_known_formats_that_hold_it_are_left_out_and_named
     "error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")]
 )
 def test_what_does_not_fit_into_memory_costs_a_line(predict, file, tmp_path, monkeypatch, error):
-    def short(restored, pattern, *told, **options):
+    def short(restored, pattern, *arguments, **options):
         if pattern.stem == "large":
             raise error
-        return restore_and_predict(restored, pattern, *told, **options)
+        return restore_and_predict(restored, pattern, *arguments, **options)
 
     monkeypatch.setattr("cmed_jax.prediction.batch.restore_and_predict", short)
     large = file.with_name("large.xy")

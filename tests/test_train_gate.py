@@ -167,8 +167,8 @@ def drawn_lessons(n, deviation):
     own = rng.uniform(1, 2, (n, *shape)).astype(np.float16)
     densities, features = np.stack([own, own], axis=1), np.zeros((n, 2, FEATURES), np.float32)
     features[:, 1, 1] = np.log10(0.02 + LEAST)
-    told = 0.5 * 0.02 * np.sqrt(own * own.mean(axis=(1, 2, 3), keepdims=True))
-    truth = own + deviation * told.astype(float) * rng.normal(size=own.shape)
+    expected = 0.5 * 0.02 * np.sqrt(own * own.mean(axis=(1, 2, 3), keepdims=True))
+    truth = own + deviation * expected.astype(float) * rng.normal(size=own.shape)
     present = np.ones((n, 2), bool)
     return GateExamples(
         densities, features, present, truth.astype(np.float16), np.zeros(own.shape, np.float32)

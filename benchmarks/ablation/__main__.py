@@ -116,7 +116,7 @@ class Options:
         out: folder of results.jsonl.
         minutes: processor time of each arm.
         arms: the arms to run; by default all.
-        substituted: directory of a dataset whose training split holds substituted crystals as well
+        substituted: directory of a dataset with substituted crystals in its training split
             (`python -m benchmarks.ablation.substituted`).
         held_out: directory of another dataset. Its validation materials are used if no training
             split holds their reduced formula and space group.
@@ -150,7 +150,7 @@ def asked(options: Options) -> tuple[Examples, np.ndarray]:
 
 
 def unseen(examples: Examples, training: Examples) -> Examples:
-    """Return the examples whose reduced formula and space group are not in a training split."""
+    """Return the examples of reduced formulas and space groups absent from a training split."""
     seen = set(kinds(training))
     rows = [row for row, kind in enumerate(kinds(examples)) if kind not in seen]
     return Examples(**{name: column[rows] for name, column in vars(examples).items()})
@@ -229,7 +229,7 @@ def table_of(results: list[dict[str, Any]]) -> Table:
         (overlap_key(kind), overlap == kind) for kind in TrainingOverlap if (overlap == kind).any()
     ]
     counts = ", ".join(f"{name} {rows.sum()}" for name, rows in groups)
-    table = Table(title=f"{len(overlap)} validation materials, plain; nearest kin: {counts}")
+    table = Table(title=f"{len(overlap)} validation materials, plain; closest overlap: {counts}")
     table.add_column("arm")
     headings = "parameters", "steps", "steps/s", "minutes", "SSIM", f"SSIM - {OURS}"
     for heading in (*headings, *(name for name, _ in groups), "NMAE", "Pearson"):

@@ -17,7 +17,7 @@ from cmed_jax.model.base import Base, BaseConfig, harmonics
 from cmed_jax.physics.scattering import cos_sin
 
 FILM = 64
-"""The width of the perceptron of FiLM, whose cost is per crystal and voxel."""
+"""The width of the perceptron of FiLM, which is evaluated for each crystal and voxel."""
 BASIS = 1024
 """The number of functions that all crystals share."""
 BAND = 27
@@ -25,11 +25,10 @@ BAND = 27
 
 
 class LargeSteps(Base):
-    """A decoder whose coefficients are sums over features, divided by the root of their number.
+    """A decoder with coefficients that are sums over features, by the root of their number.
 
-    The features are hidden ones, and `Base` takes their mean instead. A step of Adam changes these
-    sums more by the root of the number. All arms
-    were built like this at first.
+    The features are hidden ones, and `Base` takes their mean instead. A step of Adam changes the
+    sums more than the mean by that root. All arms were built like this at first.
     """
 
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
@@ -39,7 +38,7 @@ class LargeSteps(Base):
 
 
 class Straight(Base):
-    """A decoder whose coefficients are linear in the latent, without hidden features."""
+    """A decoder with coefficients that are linear in the latent, without hidden features."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)
@@ -87,7 +86,7 @@ class PeriodicFilm(Film):
 
 
 class SharedBasis(LargeSteps):
-    """A decoder whose perceptron gives functions of the coordinate, weighted by the latent."""
+    """A perceptron of functions of the coordinate, which the latent weights."""
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)

@@ -44,7 +44,7 @@ class Options:
         materials: source of the known crystals, as for the dataset job.
         system: crystal system.
         number: number of substituted crystals.
-        seed: of everything that is random.
+        seed: seed of everything that is random.
     """
 
     out: Path

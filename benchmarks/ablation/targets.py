@@ -114,7 +114,7 @@ class Squares(Base):
 
 
 class Slopes(Base):
-    """A network whose loss adds the error in differences between neighbours to that of `Base`.
+    """A network with a loss that adds the error in differences of neighbours to that of `Base`.
 
     Neighbours are voxels of adjoining boxes (`draw_voxels`), a tenth of the edge apart on average.
     """

@@ -22,7 +22,7 @@ from cmed_jax.evaluation.scoring import Scores
 from cmed_jax.io.atomic import atomic_write
 
 DECIDING = ("crystal", "physics", "data", "evaluation")
-"""The subpackages whose code decides the scores of a baseline."""
+"""The subpackages with code that affects the scores of a baseline."""
 
 
 def cached(

@@ -1,9 +1,9 @@
 """Choice of the best candidate by the given pattern, without the true density.
 
-The chosen candidate is the one whose calculated pattern, in the true cell, agrees best with the
-given one (`cmed_jax.evaluation.consistency`). In practice a user must first find that cell. The
-first of equal candidates is chosen. The oracle chooses by the true density, which gives the upper
-limit of any choice. No candidate is rotated.
+The pattern of each candidate is calculated in the true cell and compared with the given one
+(`cmed_jax.evaluation.consistency`); the candidate of the best agreement is chosen. In practice a
+user must first find that cell. The first of equal candidates is chosen. The oracle chooses by the
+true density, which gives the upper limit of any choice. No candidate is rotated.
 """
 
 from collections.abc import Mapping

@@ -115,7 +115,7 @@ def _protocol(as_published: bool) -> dict[str, Any]:
         "periodic_ssim": "ssim over windows around all voxels, across the faces of the cell",
         "pearson": "correlation of the voxels",
         "r_factor": "sum ||F| - |F'|| / sum |F| over the modes of the grid but h = 0, no scale",
-        "cosine": f"of the pattern that the density implies and the true one, s < {S_COMPARED}/Å",
+        "cosine": f"of the pattern from the density and the true one, s < {S_COMPARED}/Å",
         "rwp": "likewise, with the weight 1 / intensity and the best scale",
         "nmae_at_atoms": f"nmae within {NEAR_ATOMS} angstrom of an atom",
         "nmae_between": f"nmae beyond {INTERSTITIAL} angstrom of all atoms",

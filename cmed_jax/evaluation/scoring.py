@@ -50,13 +50,11 @@ MISSING_PLANE = 29
 int(29 / 50 * 50) is 28.
 """
 
-
 DENSITIES = 48
 """The number of candidates generated at once; a network needs at most 0.5 GB of memory for them."""
 
 Metrics = Mapping[str, Float[np.ndarray, " n"]]
 MetricsOfEach = Mapping[str, Float[np.ndarray, "n k"]]
-
 
 FurtherMetrics = Callable[[Integer[np.ndarray, " b"], Truths, Densities], MetricsOfEach]
 """A function that returns further metrics of every candidate for some rows of a split."""

@@ -13,9 +13,7 @@ from cmed_jax.evaluation.scoring import Metrics, Scores
 RESAMPLES = 9_999
 """The number of bootstrap resamples for each interval."""
 
-
 CONFIDENCE = 0.95
-
 
 ATOM_BINS = (2, 4, 8, 16, 32)
 """The largest number of atoms in each group by size; the last group holds all larger cells."""

@@ -91,7 +91,6 @@ class StructureMetrics:
 NEAR_ATOMS = 0.75
 """The largest distance from an atom of the voxels that are at it, angstrom."""
 
-
 INTERSTITIAL = 1.2
 """The smallest distance from every atom of the voxels that are between atoms, angstrom."""
 

@@ -172,7 +172,7 @@ class EvaluationSuite:
         some = jax.tree.map(lambda values: values[rows], lines)
         shown = self.console.is_terminal
         with Progress(console=self.console, transient=True, disable=not shown) as bar:
-            task = bar.add_task("degradation", total=len(CONDITIONS))
+            task = bar.add_task("robustness", total=len(CONDITIONS))
             examples = self.held_out.spread(MATERIALS)
             return robustness_curves(generator, examples, some, lambda name: bar.advance(task))
 

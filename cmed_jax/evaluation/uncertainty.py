@@ -60,7 +60,7 @@ def _calibration(
 
     Returns:
         spread: mean deviation / mean |answer|.
-        coverage: the share of the voxels whose truth lies within the interval of each of `LEVELS`.
+        coverage: the share of voxels with the truth within the interval, for each of `LEVELS`.
         expected: the expected error in each of `PARTS` equal parts of the voxels, in the order of
             their deviation: root mean square of the widened deviation / mean |truth|.
         error: the root mean square error of the answer in each part / mean |truth|.

@@ -17,13 +17,12 @@ from cmed_jax.mixture.gate_data import GateExamples
 
 LEARNING_RATE = 3e-3
 
-
 COVERED = 0.9
 """The nominal coverage at which intervals hold this share of the voxels after the spread's fit."""
 
 
 def fit_gate(examples: GateExamples, *, steps: int, batch: int, seed: int) -> Gate:
-    """Return the gate whose mixtures are most similar to the truth.
+    """Return the gate that gives the mixtures most similar to the truth.
 
     Args:
         examples: the training examples of the gate.

@@ -215,7 +215,7 @@ def _context() -> ocp.Context:
 def _meet(*, key: str, timeout_ms: int) -> None:
     """Wait for the other processes at a barrier of Orbax.
 
-    A process whose write failed arrives with an active exception at a barrier. The others wait at
+    A process with a failed write arrives with an active exception at a barrier. The others wait at
     another one and never reach it, so the process raises the exception instead of waiting.
     """
     if error := sys.exception():

@@ -29,7 +29,6 @@ class TrainState(NamedTuple):
 MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
 """JAX's names for the precision of products of float32 matrices."""
 
-
 Step = Callable[
     [TrainState, Table | None, Batch, Integer[Array, " b"], Integer[Array, ""]],
     tuple[TrainState, dict[str, Array]],

@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 
 
 class StopRequest:
-    """Whether the process was asked to end, and by which signal."""
+    """The request to end the process, with the signal that made it."""
 
     signal: int | None = None
 

@@ -41,6 +41,5 @@ class Table(NamedTuple):
 Batch = Integer[Array, " b"] | Table
 """The input of a step: rows of a table that is on the devices, or the examples themselves."""
 
-
 Batches = Integer[Array | np.ndarray, "k *b"] | Table
 """The batches of k steps; for examples (k *b ...). Under pmap b begins with an axis of devices."""

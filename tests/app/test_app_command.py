@@ -46,9 +46,9 @@ def test_a_known_cell_is_answered_with_every_format(predict, file, tmp_path):
 
 
 def test_every_step_is_told_in_its_order(predict, file, tmp_path):
-    told = []
-    predict(Job(file, options("CuKa", "NaCl")), tmp_path, told.append)
-    assert tuple(told) == JOB_STEPS
+    reported = []
+    predict(Job(file, options("CuKa", "NaCl")), tmp_path, reported.append)
+    assert tuple(reported) == JOB_STEPS
 
 
 def test_without_a_cell_the_arrays_are_written(predict, file, tmp_path):

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from cmed_jax.app import queue as desk_module
+from cmed_jax.app import queue as queue_module
 from cmed_jax.app.queue import PredictionQueue, safe_name
 from cmed_jax.app.server import application
 from cmed_jax.io.formats.markup import MOST_BYTES
@@ -43,20 +43,20 @@ def oracle():
 
 
 @pytest.fixture
-def desk(oracle, tmp_path):
-    desk = PredictionQueue(oracle, tmp_path)
-    yield desk
+def queue(oracle, tmp_path):
+    queue = PredictionQueue(oracle, tmp_path)
+    yield queue
     oracle.go.set()
-    desk.close()
+    queue.close()
 
 
 @pytest.fixture
-def ask(desk):
+def ask(queue):
     """A function that sends a request as a browser on this machine would, or as given."""
 
     def ask(method, path, **options):
         async def send():
-            transport = httpx.ASGITransport(application(desk))
+            transport = httpx.ASGITransport(application(queue))
             async with httpx.AsyncClient(transport=transport, base_url=HOME) as client:
                 return await client.request(method, path, **options)
 
@@ -110,13 +110,13 @@ def test_a_pattern_is_answered_with_its_files(ask, submit, finish):
     assert report.headers["x-content-type-options"] == "nosniff"
 
 
-def test_what_is_known_reaches_the_prediction(desk, submit):
+def test_what_is_known_reaches_the_prediction(queue, submit):
     known = {"wavelength": "CuKa", "elements": "Na Cl", "cell": "4 4 6 90 90 120", "centring": "P"}
-    found = desk.task(submit(**known)).job.options
+    found = queue.task(submit(**known)).job.options
     assert found.wavelength == "CuKa"
     assert found.elements == ("Na", "Cl")
     assert found.cell == (4, 4, 6, 90, 90, 120)
-    assert desk.task(submit(cell="auto")).job.options.cell == "auto"
+    assert queue.task(submit(cell="auto")).job.options.cell == "auto"
 
 
 def test_two_users_at_once_do_not_mix(ask, submit, finish):
@@ -230,15 +230,15 @@ def test_names_lose_their_folders_and_odd_characters():
 
 
 def test_too_many_are_asked_to_wait_and_old_answers_go(
-    ask, submit, finish, desk, tmp_path, monkeypatch
+    ask, submit, finish, queue, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(desk_module, "KEPT", 3)
+    monkeypatch.setattr(queue_module, "KEPT", 3)
     done = [submit() for _ in range(5)]
     finish(done[-1])
     finish(submit())
     assert len(list(tmp_path.iterdir())) == 3
     assert ask("GET", f"/predictions/{done[0]}").status_code == 404
-    monkeypatch.setattr(desk_module, "MOST_WAITING", 2)
+    monkeypatch.setattr(queue_module, "MOST_WAITING", 2)
     submit(b"wait"), submit(b"wait")
     answer = ask("POST", "/predictions", params={"name": "a.xy"}, content=PATTERN)
     assert answer.status_code == 503

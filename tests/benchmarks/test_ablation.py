@@ -169,7 +169,7 @@ def test_losses_are_what_their_names_say(latent, density):
 
 
 @pytest.fixture(scope="module")
-def told():
+def given():
     """Patterns of ten peaks, compositions, knowledge and coverage."""
     rng = np.random.default_rng(6)
     pattern = np.zeros((3, 1024), np.float32)
@@ -181,8 +181,8 @@ def told():
     return jnp.asarray(pattern), jnp.asarray(composition), jnp.zeros(3, int), jnp.ones((3, 1024))
 
 
-def test_intensities_are_read_as_they_are_or_as_logarithms(told):
-    pattern, *others = told
+def test_intensities_are_read_as_they_are_or_as_logarithms(given):
+    pattern, *others = given
     plain = built()
     for kind, transformed in {
         encoders.Intensities: pattern,
@@ -190,15 +190,15 @@ def test_intensities_are_read_as_they_are_or_as_logarithms(told):
     }.items():
         # What `Base` reads as a root is here the transformed intensity itself.
         expected = plain.encode(jnp.float32(transformed) ** 2, *others).mean
-        np.testing.assert_allclose(built(kind).encode(*told).mean, expected, atol=1e-5)
+        np.testing.assert_allclose(built(kind).encode(*given).mean, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [encoders.Convolutional, encoders.WithPeaks])
-def test_every_weight_that_reads_the_pattern_counts(kind, told):
+def test_every_weight_that_reads_the_pattern_counts(kind, given):
     graph, weights, rest = nnx.split(built(kind), nnx.Param, ...)
 
     def latent(weights):
-        return (nnx.merge(graph, weights, rest).encode(*told).mean ** 2).sum()
+        return (nnx.merge(graph, weights, rest).encode(*given).mean ** 2).sum()
 
     gradient = nnx.to_pure_dict(jax.grad(latent)(weights))["pattern"]
     for path, leaf in jax.tree.leaves_with_path(gradient):
@@ -207,8 +207,8 @@ def test_every_weight_that_reads_the_pattern_counts(kind, told):
             assert np.abs(leaf).max() > 0, path
 
 
-def test_peaks_are_those_that_scipy_finds(told):
-    pattern, *_ = told
+def test_peaks_are_those_that_scipy_finds(given):
+    pattern, *_ = given
     heights, places = encoders.strongest_peaks(pattern)
     assert heights.shape == (3, encoders.PEAKS)
     for row, height, place in zip(np.asarray(pattern), heights, places, strict=True):
@@ -217,20 +217,20 @@ def test_peaks_are_those_that_scipy_finds(told):
         np.testing.assert_array_equal(height[height > 0], np.sort(row[found])[::-1])
 
 
-def test_a_set_of_peaks_has_no_order_and_nothing_is_made_of_none(told):
+def test_a_set_of_peaks_has_no_order_and_nothing_is_made_of_none(given):
     reader = built(encoders.WithPeaks).pattern
     assert np.isfinite(reader(jnp.zeros((1, 1024)))).all()
-    pattern, *_ = told
+    pattern, *_ = given
     faint = pattern.at[:, 0].set(0)
     np.testing.assert_allclose(reader(faint), reader(pattern), atol=1e-5)
 
 
-def test_without_sampling_the_latent_is_its_mean_and_costs_nothing(told):
+def test_without_sampling_the_latent_is_its_mean_and_costs_nothing(given):
     config = dataclasses.replace(CONFIG, kl_weight=0.0)
     network = study.Arm((encoders.Deterministic,)).network(config, nnx.Rngs(0))
-    latent = network.encode(*told)
+    latent = network.encode(*given)
     np.testing.assert_array_equal(latent.deviation, 0)
-    np.testing.assert_array_equal(latent.mean, built().encode(*told).mean)
+    np.testing.assert_array_equal(latent.mean, built().encode(*given).mean)
     np.testing.assert_array_equal(network.latent_loss(latent), 0)
 
 

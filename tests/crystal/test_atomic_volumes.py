@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from cmed_jax.crystal.atomic_volumes import relative_volume, volume_of_atom
+from cmed_jax.crystal.atomic_volumes import (
+    nearest_relative_volume,
+    relative_volume,
+    usual_relative_volume,
+    usual_volumes,
+    volume_of_atom,
+)
 from cmed_jax.crystal.composition import composition_vector, parse_composition
+from cmed_jax.physics.patterns import RADIATIONS
+from cmed_jax.prediction.assessment import LARGEST_VOLUME, SMALLEST_VOLUME
 
 LITERATURE = {
     "NaCl": 5.640**3 / 8,

@@ -20,7 +20,6 @@ HALITE = {
     "stability": "stable",
 }
 
-
 UNKNOWN = {"space_group": None}
 
 

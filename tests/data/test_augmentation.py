@@ -47,8 +47,8 @@ def moved(pattern, bins):
 @partial(jax.jit, static_argnames=("config", "n"))
 def many(config, pattern, composition, n, seed=0):
     keys = jax.random.split(jax.random.key(seed), n)
-    pattern, _, *told = jax.vmap(lambda key: augment(key, pattern, None, composition, config))(keys)
-    return pattern, *told
+    pattern, _, *rest = jax.vmap(lambda key: augment(key, pattern, None, composition, config))(keys)
+    return pattern, *rest
 
 
 @pytest.mark.parametrize("bins", [-1024, -3, -1, 0, 1, 3, 1024])

@@ -88,7 +88,7 @@ def test_the_cell_can_be_kept_as_given(halite):
 
 
 def gaussians(crystal, shape):
-    """A smooth periodic density whose integral over the cell is the number of electrons."""
+    """A smooth periodic density with the number of electrons as its integral over the cell."""
     axes = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
     total = np.zeros(shape)
     for site in crystal:

@@ -56,7 +56,7 @@ def test_it_is_the_pattern_of_the_atoms_behind_the_density(examples, crystals, r
     calculated = calculated_patterns(examples.densities([row]), crystal.lattice, B_FACTOR)[0]
     bins = compared_bins(crystal.lattice, SHAPE)
     expected = direct_sticks(crystal, S_COMPARED)
-    # Densities are stored in float16, whose rounding is raised with the amplitudes.
+    # Densities are stored in float16; its rounding is raised with the amplitudes.
     np.testing.assert_allclose(calculated[:bins], expected[:bins], atol=5e-3)
 
 

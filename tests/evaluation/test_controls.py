@@ -19,7 +19,7 @@ from cmed_jax.evaluation.controls import (
 
 
 def partners(examples):
-    """The row whose pattern each material receives."""
+    """The row of the pattern that each material receives."""
     return [
         np.flatnonzero((examples.pattern == pattern).all(axis=1)).item()
         for pattern in wrong_pattern(examples).pattern

@@ -310,7 +310,7 @@ WRITTEN = {
     "salt.gss": gsas("FXY", end="\n"),
 }
 """The files that hold ANGLE and COUNTS, by name."""
-TOLD = [
+WITH_RADIATION = [
     name
     for name in WRITTEN
     if name.endswith((".cif", "ml", ".ras", ".rasx", ".asc", ".uxd", ".raw"))

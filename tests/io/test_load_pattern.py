@@ -22,7 +22,7 @@ from tests.io.instrument_files import (
     COUNTS,
     MEAN,
     SIGMA,
-    TOLD,
+    WITH_RADIATION,
     WRITTEN,
     archive,
     asc,
@@ -70,7 +70,7 @@ def test_content_tells_the_format_where_the_suffix_does_not(read, name):
     assert found.format == named.format
 
 
-@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("name", WITH_RADIATION)
 def test_the_radiation_is_the_file_s(read, name):
     radiation = read(WRITTEN[name], name, wavelength=None).radiation
     np.testing.assert_allclose(radiation.wavelengths, [ALPHA1, ALPHA2], rtol=1e-7)
@@ -78,7 +78,7 @@ def test_the_radiation_is_the_file_s(read, name):
     np.testing.assert_allclose(radiation.mean, MEAN, rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", sorted(set(WRITTEN) - set(TOLD) - {"rruff.txt"}))
+@pytest.mark.parametrize("name", sorted(set(WRITTEN) - set(WITH_RADIATION) - {"rruff.txt"}))
 def test_there_is_no_silent_wavelength(read, name):
     with pytest.raises(ValueError, match="the wavelength is missing, and the file does not say it"):
         read(WRITTEN[name], name, wavelength=None)
@@ -459,7 +459,7 @@ def attempt(folder, name, data):
     assert found.two_theta.shape == found.intensity.shape
 
 
-SPOILT = {**WRITTEN, "one.raw": raw1(), "many.xrdml": xrdml(scans=2), "many.ras": ras(scans=2)}
+PERTURBED = {**WRITTEN, "one.raw": raw1(), "many.xrdml": xrdml(scans=2), "many.ras": ras(scans=2)}
 SUFFIXES = sorted({name.partition(".")[2] for name in WRITTEN})
 STARTS = [b"", b"PK\x03\x04", b"RAW ", b"RAW2", b"RAW1.01", b"RAW4.00", b"<xrdMeasurements>"]
 STARTS += [b"data_\nloop_\n_pd_meas_counts_total\n", b"*RAS_INT_START\n", b"_2THETACOUNTS\n"]
@@ -479,13 +479,13 @@ def test_random_bytes_are_a_pattern_or_a_sentence(tmp_path_factory, start, data,
 
 
 @given(
-    name=st.sampled_from(sorted(SPOILT)),
+    name=st.sampled_from(sorted(PERTURBED)),
     end=st.floats(0, 1),
     whole=st.booleans(),
     changed=st.lists(changes, max_size=4),
 )
 def test_spoilt_files_are_a_pattern_or_a_sentence(tmp_path_factory, name, end, whole, changed):
-    data = SPOILT[name]
+    data = PERTURBED[name]
     data = data if whole else data[: int(end * len(data))]
     for place, length, fragment in changed:
         at = int(place * len(data))
@@ -494,7 +494,9 @@ def test_spoilt_files_are_a_pattern_or_a_sentence(tmp_path_factory, name, end, w
 
 
 WHOLE = [
-    name for name in SPOILT if name.endswith((".xrdml", ".ras", ".rasx", ".asc", ".brml", ".raw"))
+    name
+    for name in PERTURBED
+    if name.endswith((".xrdml", ".ras", ".rasx", ".asc", ".brml", ".raw"))
 ]
 WHOLE += ["salt.fxye", "salt.gsas", "salt.gsa"]
 
@@ -502,11 +504,11 @@ WHOLE += ["salt.fxye", "salt.gsas", "salt.gsa"]
 @given(name=st.sampled_from(WHOLE), end=st.floats(0, 0.98))
 def test_a_truncated_file_is_told_where_its_format_shows_it(tmp_path_factory, name, end):
     path = tmp_path_factory.getbasetemp() / name
-    path.write_bytes(SPOILT[name][: int(end * len(SPOILT[name]))])
+    path.write_bytes(PERTURBED[name][: int(end * len(PERTURBED[name]))])
     assert isinstance(answer(path), str)
 
 
-ARCHIVES = [name for name in sorted(SPOILT) if name.endswith(("rasx", "brml"))]
+ARCHIVES = [name for name in sorted(PERTURBED) if name.endswith(("rasx", "brml"))]
 
 
 @given(
@@ -517,7 +519,7 @@ ARCHIVES = [name for name in sorted(SPOILT) if name.endswith(("rasx", "brml"))]
 )
 def test_spoilt_members_are_a_pattern_or_a_sentence(tmp_path_factory, name, member, end, changed):
     """The members are perturbed before packing, because checksums hide most other damage."""
-    with zipfile.ZipFile(io.BytesIO(SPOILT[name])) as file:
+    with zipfile.ZipFile(io.BytesIO(PERTURBED[name])) as file:
         members = {inside: file.read(inside) for inside in file.namelist()}
     inside = list(members)[member % len(members)]
     data = members[inside]
@@ -529,4 +531,4 @@ def test_spoilt_members_are_a_pattern_or_a_sentence(tmp_path_factory, name, memb
 
 
 def test_every_format_is_spoilt():
-    assert {name.partition(".")[2] for name in SPOILT} == set(SUFFIXES)
+    assert {name.partition(".")[2] for name in PERTURBED} == set(SUFFIXES)

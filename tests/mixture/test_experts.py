@@ -75,21 +75,21 @@ def coinciding(refined):
 
 
 def test_the_network_comes_first_and_then_the_crystals_in_their_order(own, found):
-    heard = gathered(own, found[:3])
-    np.testing.assert_array_equal(heard.densities[0], own)
-    assert heard.present.tolist() == [True] * 4 + [False] * (EXPERTS - 4)
-    assert heard.crystals == tuple(found[:3])
-    assert not heard.densities[4:].any()
+    considered = gathered(own, found[:3])
+    np.testing.assert_array_equal(considered.densities[0], own)
+    assert considered.present.tolist() == [True] * 4 + [False] * (EXPERTS - 4)
+    assert considered.crystals == tuple(found[:3])
+    assert not considered.densities[4:].any()
 
 
 @pytest.mark.parametrize("knowledge", Knowledge)
 def test_features_are_numbers_of_which_the_question_s_are_the_same_for_all(own, found, knowledge):
     for number in (0, 1, CRYSTALS):
-        heard = gathered(own, found[:number], knowledge, WHOLE * (np.arange(1024) < 256))
-        assert heard.features.shape == (EXPERTS, FEATURES)
-        assert np.isfinite(heard.features).all()
+        considered = gathered(own, found[:number], knowledge, WHOLE * (np.arange(1024) < 256))
+        assert considered.features.shape == (EXPERTS, FEATURES)
+        assert np.isfinite(considered.features).all()
         one_hot = np.eye(len(Knowledge))[knowledge]
-        of_question = heard.features[:, -1 - len(Knowledge) :]
+        of_question = considered.features[:, -1 - len(Knowledge) :]
         np.testing.assert_array_equal(of_question, [[*one_hot, 0.25]] * EXPERTS)
 
 
@@ -100,17 +100,17 @@ def test_features_are_numbers_however_well_the_pattern_is_explained(own, found, 
 
 def test_crystals_are_told_apart_by_their_distances(own, found):
     """The nearest neighbours are pymatgen's; the feature is free of scale."""
-    told = gathered(own, found).features[1:, 4]
-    for value, structure in zip(told, STRUCTURES, strict=True):
+    values = gathered(own, found).features[1:, 4]
+    for value, structure in zip(values, STRUCTURES, strict=True):
         nearest = min(near.nn_distance for atom in structure.get_all_neighbors(4) for near in atom)
         edge = np.cbrt(structure.volume / len(structure))
         assert value == pytest.approx(nearest / edge, rel=1e-3)
 
 
 def test_no_more_crystals_are_heard_than_there_are_places(own, found):
-    heard = gathered(own, [*found, *found])
-    assert heard.crystals == tuple(found)
-    assert heard.present.all()
+    considered = gathered(own, [*found, *found])
+    assert considered.crystals == tuple(found)
+    assert considered.present.all()
 
 
 def test_another_takes_the_place_of_a_crystal_that_is_not_heard(own, found):
@@ -118,9 +118,9 @@ def test_another_takes_the_place_of_a_crystal_that_is_not_heard(own, found):
 
 
 def test_a_crystal_whose_atoms_coincide_is_not_heard(own, found):
-    heard = gathered(own, [coinciding(found[0]), found[1], coinciding(found[1]), found[2]])
-    assert heard.crystals == (found[1], found[2])
-    for one, other in zip(heard, gathered(own, found[1:3]), strict=True):
+    considered = gathered(own, [coinciding(found[0]), found[1], coinciding(found[1]), found[2]])
+    assert considered.crystals == (found[1], found[2])
+    for one, other in zip(considered, gathered(own, found[1:3]), strict=True):
         if isinstance(one, np.ndarray):
             np.testing.assert_array_equal(one, other)
 
@@ -176,8 +176,8 @@ def test_the_mixture_is_that_of_the_weights(gate, own, found):
 
 def test_without_crystals_the_network_answers_alone(gate, own, found):
     answers = np.stack([own, 2 * own, 3 * own])
-    for nobody in ([], [coinciding(found[0])]):
-        mixed, _, named = asked(gate, answers, nobody)
+    for absent in ([], [coinciding(found[0])]):
+        mixed, _, named = asked(gate, answers, absent)
         np.testing.assert_allclose(mixed, answers, rtol=1e-6)
         assert [(each.weight, each.refined) for each in named] == [(1.0, None)]
 
@@ -271,11 +271,11 @@ def test_different_questions_are_drawn_for_differently(network, gate, prototypes
 NO_VARIANCE = np.zeros(GRID, np.float32)
 
 
-def total_variance(heard, weights, variance):
+def total_variance(considered, weights, variance):
     """The law of total variance, expert by expert in float64."""
-    densities = heard.densities.astype(float)
+    densities = considered.densities.astype(float)
     mean = np.einsum("k,kabc", weights, np.sqrt(np.maximum(densities, 0))) ** 2
-    residual = sum(w * x.residual for w, x in zip(weights[1:], heard.crystals, strict=False))
+    residual = sum(w * x.residual for w, x in zip(weights[1:], considered.crystals, strict=False))
     total = weights[0] * variance + residual**2 * mean * mean.mean()
     for weight, density in zip(weights, densities, strict=True):
         total = total + weight * (density - mean) ** 2
@@ -297,11 +297,9 @@ def test_the_deviation_is_that_of_the_law_of_total_variance(gate, own, found, sp
 def test_one_crystal_that_is_believed_is_as_sure_as_its_residual(found):
     """Where all samples are one density, its deviation is still not zero."""
     densities = gathered(np.ones(GRID, np.float32), found[:1])
-    believed = np.eye(EXPERTS)[1]
-    told = [
-        np.asarray(
-            mixture_and_deviation(densities.densities, of.features, believed, NO_VARIANCE)[1]
-        )
+    trusted = np.eye(EXPERTS)[1]
+    values = [
+        np.asarray(mixture_and_deviation(densities.densities, of.features, trusted, NO_VARIANCE)[1])
         for of in (
             gathered(np.ones(GRID, np.float32), [found[0]._replace(residual=r)])
             for r in (0.01, 0.02)
@@ -310,8 +308,8 @@ def test_one_crystal_that_is_believed_is_as_sure_as_its_residual(found):
     density = np.maximum(densities.densities[1], 0)
     some = density > 0  # a coarse grid ripples below zero, where the mixture is zero
     expected = 0.01 * np.sqrt(density * density.mean())[some]
-    np.testing.assert_allclose(told[0][some], expected, rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(told[1][some], 2 * expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(values[0][some], expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(values[1][some], 2 * expected, rtol=1e-3, atol=1e-6)
 
 
 def test_without_samples_no_deviation_is_told(gate, own, found):

@@ -102,9 +102,9 @@ def test_the_mixture_of_one_expert_is_its_density(densities, expert):
 def test_a_mixture_lies_between_its_experts(densities, weights):
     share = np.array(weights) / sum(weights)
     found = np.asarray(weighted_density(densities, share.astype(np.float32)))
-    heard = densities[share > 0]
-    assert (found >= heard.min(axis=0) * (1 - 1e-5) - 1e-6).all()
-    assert (found <= heard.max(axis=0) * (1 + 1e-5)).all()
+    used = densities[share > 0]
+    assert (found >= used.min(axis=0) * (1 - 1e-5) - 1e-6).all()
+    assert (found <= used.max(axis=0) * (1 + 1e-5)).all()
     roots = np.sqrt(densities.astype(float))
     expected = sum(w * root for w, root in zip(share, roots, strict=True)) ** 2
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

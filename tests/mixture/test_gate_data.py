@@ -75,16 +75,16 @@ def _network():
 
 
 @pytest.fixture(scope="module")
-def school(crystals, tmp_path_factory):
+def gate_dataset(crystals, tmp_path_factory):
     """A function that makes a gate dataset in a folder, a new one by default."""
     network = nnx.eval_shape(lambda: BaseConfig().build(nnx.Rngs(0)))
     prototypes = Prototypes.of_crystals(crystals, Recipe())
 
-    def school(folder=None, seed=0):
-        folder = folder or tmp_path_factory.mktemp("school")
+    def gate_dataset(folder=None, seed=0):
+        folder = folder or tmp_path_factory.mktemp("gate_dataset")
         return GateDataset(network, prototypes, folder, "these crystals", seed)
 
-    return school
+    return gate_dataset
 
 
 @pytest.fixture
@@ -124,11 +124,11 @@ def overlap(crystal, others):
 
 
 def test_a_question_is_asked_without_its_crystal_and_some_of_its_kin(
-    school, crystals, asked, about
+    gate_dataset, crystals, asked, about
 ):
     taken = Counter()
     for seed in range(2):
-        school(seed=seed).examples(crystals, FULL, most=12, withhold=True)
+        gate_dataset(seed=seed).examples(crystals, FULL, most=12, withhold=True)
         rows = [about(question[0]) for question in asked[-12:]]
         assert sorted(rows) == list(range(12))
     for pattern, *_, without in asked:
@@ -139,14 +139,14 @@ def test_a_question_is_asked_without_its_crystal_and_some_of_its_kin(
     assert set(taken) == set(WITHHELD)
 
 
-def test_nothing_is_withheld_from_questions_about_others(school, crystals, asked):
-    school().examples(crystals[:6], FULL, most=9, withhold=False)
+def test_nothing_is_withheld_from_questions_about_others(gate_dataset, crystals, asked):
+    gate_dataset().examples(crystals[:6], FULL, most=9, withhold=False)
     assert [len(question[-1]) for question in asked] == [0] * 6
 
 
-def test_patterns_are_asked_about_without_noise(school, crystals, records, asked, about):
-    told = AugmentationConfig(shift=3, noise=0.1)
-    school().examples(crystals, told, most=6, withhold=True)
+def test_patterns_are_asked_about_without_noise(gate_dataset, crystals, records, asked, about):
+    config = AugmentationConfig(shift=3, noise=0.1)
+    gate_dataset().examples(crystals, config, most=6, withhold=True)
     for pattern, composition, knowledge, coverage, _ in asked:
         record = records[about(pattern)]
         np.testing.assert_allclose(pattern, record["pattern"][0], atol=1e-6)
@@ -155,31 +155,31 @@ def test_patterns_are_asked_about_without_noise(school, crystals, records, asked
         assert coverage.all()
 
 
-def test_compositions_are_told_as_in_training(school, crystals, asked):
+def test_compositions_are_told_as_in_training(gate_dataset, crystals, asked):
     partly = AugmentationConfig(full=0.25, no_ratios=0.25, missing_element=0.25, none=0.25)
-    school().examples(crystals, partly, most=12, withhold=True)
+    gate_dataset().examples(crystals, partly, most=12, withhold=True)
     for kind in Knowledge:
-        told = [composition for _, composition, knowledge, *_ in asked if knowledge == kind]
-        assert told
+        compositions = [composition for _, composition, knowledge, *_ in asked if knowledge == kind]
+        assert compositions
         if kind == Knowledge.FULL:
-            np.testing.assert_allclose([each.sum() for each in told], 1, rtol=1e-5)
+            np.testing.assert_allclose([each.sum() for each in compositions], 1, rtol=1e-5)
         else:
-            assert {*np.unique(told)} <= {0, 1}
-        assert np.any(told) == (kind != Knowledge.NONE)
+            assert {*np.unique(compositions)} <= {0, 1}
+        assert np.any(compositions) == (kind != Knowledge.NONE)
 
 
-def test_a_crystal_that_cannot_be_a_record_is_not_asked_about(school, crystals, asked):
+def test_a_crystal_that_cannot_be_a_record_is_not_asked_about(gate_dataset, crystals, asked):
     coinciding = split([STRUCTURES[0]])[1][0]
     coinciding.frac_coords[:] = 0.0
-    found = school().examples([coinciding, *crystals[:6]], FULL, most=7, withhold=False)
+    found = gate_dataset().examples([coinciding, *crystals[:6]], FULL, most=7, withhold=False)
     assert len(asked) == len(found.truth) == 6
 
 
 @pytest.fixture(scope="module")
-def taught(school, crystals, tmp_path_factory):
+def taught(gate_dataset, crystals, tmp_path_factory):
     """The examples of half of the crystals, and the folder of their solutions."""
     folder = tmp_path_factory.mktemp("taught")
-    return school(folder).examples(crystals, PARTIAL, most=6, withhold=True), folder
+    return gate_dataset(folder).examples(crystals, PARTIAL, most=6, withhold=True), folder
 
 
 def test_the_truth_stands_beside_the_answers(taught, about):
@@ -226,35 +226,37 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("cut", [1, 40, None], ids=["its end", "a part", "two and a half"])
-def test_what_a_kill_cut_off_is_solved_again(school, taught, crystals, counted, tmp_path, cut):
+def test_what_a_kill_cut_off_is_solved_again(
+    gate_dataset, taught, crystals, counted, tmp_path, cut
+):
     examples, folder = taught
     path, _ = solved(folder)
     content = path.read_bytes()
     lines = content.splitlines(keepends=True)
     kept = content[:-cut] if cut else b"".join(lines[:2]) + lines[2][: len(lines[2]) // 2]
     (tmp_path / path.name).write_bytes(kept)
-    again = school(tmp_path).examples(crystals, PARTIAL, most=6, withhold=True)
+    again = gate_dataset(tmp_path).examples(crystals, PARTIAL, most=6, withhold=True)
     assert len(counted) == 6 - kept.count(b"\n")
     same(again, examples)
     assert (tmp_path / path.name).read_bytes() == content
 
 
-def test_what_is_solved_is_not_solved_again(school, taught, crystals, counted):
+def test_what_is_solved_is_not_solved_again(gate_dataset, taught, crystals, counted):
     examples, folder = taught
-    same(school(folder).examples(crystals, PARTIAL, most=6, withhold=True), examples)
+    same(gate_dataset(folder).examples(crystals, PARTIAL, most=6, withhold=True), examples)
     assert not counted
 
 
 @pytest.mark.parametrize(
-    ("seed", "told", "most", "withhold"),
+    ("seed", "config", "most", "withhold"),
     [(1, PARTIAL, 6, True), (0, FULL, 6, True), (0, PARTIAL, 12, True), (0, PARTIAL, 6, False)],
 )
 def test_other_questions_have_a_file_of_their_own(
-    school, taught, crystals, asked, seed, told, most, withhold
+    gate_dataset, taught, crystals, asked, seed, config, most, withhold
 ):
     _, folder = taught
     path, _ = solved(folder)
-    school(folder, seed).examples(crystals, told, most=most, withhold=withhold)
+    gate_dataset(folder, seed).examples(crystals, config, most=most, withhold=withhold)
     assert len(asked) == most
     for other in set(folder.glob("*.jsonl")) - {path}:
         other.unlink()

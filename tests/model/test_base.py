@@ -182,22 +182,22 @@ def _with_kernel(network, kernel):
 
 @pytest.mark.parametrize("part", INPUTS)
 def test_every_input_counts(base, crystals, part):
-    told = dict(zip(INPUTS, crystals, strict=True))
+    given = dict(zip(INPUTS, crystals, strict=True))
     weights = jax.random.normal(jax.random.key(0), base.unmeasured.kernel.shape)
     network = _with_kernel(base, weights)  # the initial ones are zero
-    other = told | {part: told[part][::-1]}
-    change = network.encode(**other).mean - network.encode(**told).mean
+    other = given | {part: given[part][::-1]}
+    change = network.encode(**other).mean - network.encode(**given).mean
     assert (np.abs(change).max(axis=1) > 1e-3).all()
 
 
 def test_a_network_that_saw_whole_patterns_only_takes_no_notice_of_coverage(base, crystals):
-    *told, coverage = crystals
+    *given, coverage = crystals
     whole = jnp.ones_like(coverage)
-    gradient = jax.grad(lambda kernel: _with_kernel(base, kernel).encode(*told, whole).mean.sum())(
+    gradient = jax.grad(lambda kernel: _with_kernel(base, kernel).encode(*given, whole).mean.sum())(
         base.unmeasured.kernel[...]
     )
     np.testing.assert_array_equal(gradient, 0)
-    np.testing.assert_array_equal(base.encode(*told, whole).mean, base.encode(*crystals).mean)
+    np.testing.assert_array_equal(base.encode(*given, whole).mean, base.encode(*crystals).mean)
 
 
 def test_every_kind_of_knowledge_is_another_input(base, crystals):

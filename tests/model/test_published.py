@@ -14,7 +14,7 @@ WHOLE = jnp.ones((4, 1024))
 
 
 def make_published():
-    """A network whose normalisations do not all begin as the identity."""
+    """A network with some normalisations that differ from the identity at first."""
     network = PublishedConfig().build(nnx.Rngs(0))
     rng = np.random.default_rng(0)
     for norm in batch_norms(network.decoder):
@@ -132,8 +132,8 @@ def test_latents_are_normalised_over_the_batch_and_deviations_signed(published):
 def test_what_is_known_is_not_among_its_inputs(published):
     pattern, composition = jnp.ones((4, 1024)), jnp.eye(4, 119)
     published.eval()
-    told = ((KNOWN, WHOLE), (KNOWN + 3, jnp.zeros((4, 1024))))
-    one, other = (published.encode(pattern, composition, *known) for known in told)
+    given = ((KNOWN, WHOLE), (KNOWN + 3, jnp.zeros((4, 1024))))
+    one, other = (published.encode(pattern, composition, *known) for known in given)
     np.testing.assert_array_equal(one.mean, other.mean)
 
 

@@ -1,4 +1,4 @@
-"""Fourier resampling against trigonometric polynomials, whose values are known everywhere."""
+"""Fourier resampling against trigonometric polynomials, which are known everywhere."""
 
 import numpy as np
 import pytest

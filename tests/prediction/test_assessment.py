@@ -122,20 +122,20 @@ def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
     salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], sites)
     lines = XRDCalculator(CU).get_pattern(salt, two_theta_range=(10, 100))
     measured = prepare(pattern_of_columns(lines.x, lines.y, CU))
-    heard = {}
+    explanations = {}
     for group, (name, edge) in types.items():
         crystal = Structure.from_spacegroup(group, Lattice.cubic(edge), ["K", "Br"], sites)
         numbers = np.array([site.specie.Z for site in crystal])
         known = Material(name, crystal.lattice.matrix, numbers, crystal.frac_coords)
         (found,) = match_pattern(measured, parse_composition("NaCl")[0], [known], 1)
         left = unexplained(measured.peaks, found.calculated)
-        heard[name] = Explanation(found.name, found.rwp, found.relative_volume, left)
+        explanations[name] = Explanation(found.name, found.rwp, found.relative_volume, left)
     odd = {x for x, (each, *_) in zip(lines.x, lines.hkls, strict=True) if each["hkl"][0] % 2}
-    assert heard["MgO"].unexplained == Unexplained()
-    assert heard["CsCl"].unexplained.share > IMPURE
-    assert set(heard["CsCl"].unexplained.angles) <= odd
-    assert assess([heard["CsCl"]], CU, "AB").accepted is None
-    assert assess([*heard.values()], CU, "AB").accepted == heard["MgO"]
+    assert explanations["MgO"].unexplained == Unexplained()
+    assert explanations["CsCl"].unexplained.share > IMPURE
+    assert set(explanations["CsCl"].unexplained.angles) <= odd
+    assert assess([explanations["CsCl"]], CU, "AB").accepted is None
+    assert assess([*explanations.values()], CU, "AB").accepted == explanations["MgO"]
 
 
 @pytest.mark.parametrize(

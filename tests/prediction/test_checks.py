@@ -66,12 +66,12 @@ def test_a_list_of_peaks_is_new_to_a_network_of_profiles():
 
 
 def test_elements_that_were_never_seen_are_named():
-    told, _ = parse_composition("NaClO3")
-    ((code, _, sentence),) = checks.check_elements(told, DOMAIN)
+    fractions, _ = parse_composition("NaClO3")
+    ((code, _, sentence),) = checks.check_elements(fractions, DOMAIN)
     assert code == "unknown_element"
     assert "no training crystal holds O:" in sentence
     assert checks.check_elements(parse_composition("NaCl")[0], DOMAIN) == []
-    assert checks.check_elements(told, None) == []
+    assert checks.check_elements(fractions, None) == []
 
 
 @pytest.mark.parametrize(
@@ -85,32 +85,32 @@ def test_elements_that_were_never_seen_are_named():
 )
 def test_a_cell_has_room_for_whole_formula_units(formula, cell, centring, units, electrons):
     """The cells are of the literature; with Mo K-alpha instead of Cu they are a tenth as large."""
-    told, _ = parse_composition(formula)
+    fractions, _ = parse_composition(formula)
     lattice = primitive_lattice(cell, centring)
-    assert cell_contents.formula_units(lattice, told) == pytest.approx(units, rel=0.2)
-    assert cell_contents.electrons(lattice, told) == pytest.approx(electrons)
-    assert checks.check_cell(lattice, told) == []
-    ((_, severity, sentence),) = checks.check_cell(0.461 * lattice, told, "doubt")
+    assert cell_contents.formula_units(lattice, fractions) == pytest.approx(units, rel=0.2)
+    assert cell_contents.electrons(lattice, fractions) == pytest.approx(electrons)
+    assert checks.check_cell(lattice, fractions) == []
+    ((_, severity, sentence),) = checks.check_cell(0.461 * lattice, fractions, "doubt")
     assert severity == "doubt"
     assert "has room for about 0." in sentence
-    assert cell_contents.electrons(0.461 * lattice, told) is None
+    assert cell_contents.electrons(0.461 * lattice, fractions) is None
 
 
 def test_many_units_are_not_counted_by_their_volume():
-    told, _ = parse_composition("NaCl")
-    assert cell_contents.electrons(2 * SALT, told) is None  # eight of them, or seven, or nine
-    assert cell_contents.relative_cell_volume(2 * SALT, told) == pytest.approx(1, abs=0.1)
+    fractions, _ = parse_composition("NaCl")
+    assert cell_contents.electrons(2 * SALT, fractions) is None  # eight of them, or seven, or nine
+    assert cell_contents.relative_cell_volume(2 * SALT, fractions) == pytest.approx(1, abs=0.1)
     eight = np.repeat([11, 17], 8)
     large = Material("salt", 2 * SALT, eight, np.random.default_rng(0).random((16, 3)), 225)
-    assert cell_contents.electrons(2.005 * SALT, told, [large]) == 8 * 28
-    assert cell_contents.electrons(2.1 * SALT, told, [large]) is None
+    assert cell_contents.electrons(2.005 * SALT, fractions, [large]) == 8 * 28
+    assert cell_contents.electrons(2.1 * SALT, fractions, [large]) is None
 
 
 def test_nothing_is_said_of_elements_that_no_known_crystal_holds():
-    told, _ = parse_composition("NaAt")
-    assert checks.check_cell(0.1 * SALT, told) == []
-    assert cell_contents.relative_cell_volume(SALT, told) == 1
-    assert cell_contents.electrons(SALT, told) is None
+    fractions, _ = parse_composition("NaAt")
+    assert checks.check_cell(0.1 * SALT, fractions) == []
+    assert cell_contents.relative_cell_volume(SALT, fractions) == 1
+    assert cell_contents.electrons(SALT, fractions) is None
 
 
 def test_a_prediction_that_does_not_explain_its_pattern_is_doubted():
@@ -138,13 +138,13 @@ def test_a_centred_cell_that_is_given_as_primitive_names_its_centring(group, edg
     centring = {225: "F", 229: "I", 166: "R"}[group]
     lattice = primitive_lattice(cell, centring)
     crystal = Material("x", lattice, np.array([11]), np.zeros((1, 3)), group)
-    believed = IsostructuralMatch(crystal, "Na", 1.0)
-    ((*_, said),) = checks.check_centring(1.003 * primitive_lattice(cell), believed)
+    accepted = IsostructuralMatch(crystal, "Na", 1.0)
+    ((*_, said),) = checks.check_centring(1.003 * primitive_lattice(cell), accepted)
     assert f"holds {number} primitive cells of Na like Na" in said
     assert f"give centring {centring}" in said
     for other in (lattice, 1.1 * primitive_lattice(cell), 5 ** (1 / 3) * lattice):
-        assert checks.check_centring(other, believed) == []
-    of_no_centred = believed._replace(crystal=dataclasses.replace(crystal, space_group=221))
+        assert checks.check_centring(other, accepted) == []
+    of_no_centred = accepted._replace(crystal=dataclasses.replace(crystal, space_group=221))
     assert checks.check_centring(primitive_lattice(cell), of_no_centred) == []
 
 

@@ -230,10 +230,10 @@ def test_the_package_offers_prediction_by_name():
 
 
 def test_known_crystals_explain_a_pattern_beside_the_network(ask, known):
-    (analogue,) = ask(analogues=3, structures=known).analogues
-    assert analogue.crystal.material_id == "salt"
-    assert analogue.parameters[:3] == pytest.approx(5.64, rel=1e-3)
-    assert analogue.calculated.cosine > 0.99
+    (match,) = ask(analogues=3, structures=known).analogues
+    assert match.crystal.material_id == "salt"
+    assert match.parameters[:3] == pytest.approx(5.64, rel=1e-3)
+    assert match.calculated.cosine > 0.99
 
 
 def test_the_cell_of_a_known_crystal_is_a_candidate_with_its_origin(ask, known):
@@ -453,9 +453,9 @@ def test_the_conventional_cell_stands_beside_the_primitive_one(ask, opened, know
     volume = sought.conventional.parameters[0] ** 3  # the training crystals are cubic
     cells = {"P": 1, "I": 2, "F": 4}[sought.conventional.centring]
     assert volume == pytest.approx(cells * np.linalg.det(sought.lattice), rel=1e-6)
-    believed = ask(checkpoint=opened, analogues=3, structures=known).conventional
-    assert (believed.centring, believed.space_group) == ("F", 225)
-    np.testing.assert_allclose(believed.parameters, cell, rtol=1e-3)
+    conventional = ask(checkpoint=opened, analogues=3, structures=known).conventional
+    assert (conventional.centring, conventional.space_group) == ("F", 225)
+    np.testing.assert_allclose(conventional.parameters, cell, rtol=1e-3)
     assert ask().conventional is None
 
 

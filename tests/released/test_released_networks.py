@@ -16,7 +16,6 @@ from cmed_jax.prediction.restore import restore
 
 NETWORKS = sorted({path.name for path in released.names().values()})
 
-
 OF_TESTS = {"of the tests": "made", "of the tests, with a gate": "made_with_gate"}
 
 

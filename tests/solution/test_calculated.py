@@ -56,13 +56,13 @@ def test_a_polarised_beam_is_implied_as_it_is_measured():
     device = Instrument(np.array([0.8]), np.ones(1), w=0.01, monochromator=90.0)
     drawn = simulate_pattern(FLUORITE, start=5.0, stop=60.0, instrument=device)
     measured = pattern_of_columns(drawn.lines[:, 1], drawn.lines[:, 2], 0.8)
-    plain, told = (
+    plain, corrected = (
         calculate_pattern(
             density(PRIMITIVE), PRIMITIVE.lattice.matrix, prepare(measured, options)
         ).rwp
         for options in (Preparation(), Preparation(monochromator=90.0))
     )
-    assert told < 1e-3 < 0.1 < plain
+    assert corrected < 1e-3 < 0.1 < plain
 
 
 @pytest.mark.parametrize("wavelength", [1.3, 1.54184])

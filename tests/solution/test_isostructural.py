@@ -139,12 +139,13 @@ def test_a_polarised_beam_ranks_as_one_that_is_not():
     lines = measured(truth)
     area = lines.area / (1 + np.cos(np.radians(lines.angle)) ** 2)
     polarised = lines._replace(area=area, monochromator=90.0)
-    (plain, *_), (told, *_) = (
+    (plain, *_), (corrected, *_) = (
         find_isostructural(x, composition, KNOWN) for x in (lines, polarised)
     )
-    assert told.merit == pytest.approx(plain.merit, rel=1e-6)
-    assert told.cell(polarised).merit == pytest.approx(plain.cell(lines).merit, abs=1e-3)
-    assert told.cell(polarised).merit > told.cell(polarised._replace(monochromator=0.0)).merit
+    assert corrected.merit == pytest.approx(plain.merit, rel=1e-6)
+    assert corrected.cell(polarised).merit == pytest.approx(plain.cell(lines).merit, abs=1e-3)
+    without = polarised._replace(monochromator=0.0)
+    assert corrected.cell(polarised).merit > corrected.cell(without).merit
 
 
 def test_one_crystal_is_found_once():

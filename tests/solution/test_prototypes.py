@@ -48,8 +48,8 @@ def pattern():
 
 @pytest.fixture
 def solved(pattern):
-    def solved(told, knowledge, known=KNOWN):
-        composition, _ = parse_composition(told)
+    def solved(given, knowledge, known=KNOWN):
+        composition, _ = parse_composition(given)
         formula = anonymous_formula(composition) if knowledge == Knowledge.FULL else None
         prototypes = prototypes_of(known, formula, Recipe())
         return solve(prototypes, pattern, composition, knowledge, WHOLE)
@@ -58,7 +58,7 @@ def solved(pattern):
 
 
 @pytest.mark.parametrize(
-    ("told", "knowledge", "names"),
+    ("given", "knowledge", "names"),
     [
         ("NaCl", Knowledge.FULL, {"rock salt"}),
         (["Na", "Cl"], Knowledge.NO_RATIOS, {"rock salt", "fluorite"}),
@@ -66,8 +66,8 @@ def solved(pattern):
         (None, Knowledge.NONE, {"rock salt", "fluorite", "copper"}),
     ],
 )
-def test_crystals_are_those_that_a_composition_may_describe(solved, told, knowledge, names):
-    found = solved(told, knowledge)
+def test_crystals_are_those_that_a_composition_may_describe(solved, given, knowledge, names):
+    found = solved(given, knowledge)
     assert {each.crystal.material_id for each in found} <= names
     residuals = [each.residual for each in found]
     assert residuals == sorted(residuals)
@@ -75,10 +75,10 @@ def test_crystals_are_those_that_a_composition_may_describe(solved, told, knowle
 
 
 @pytest.mark.parametrize(
-    ("told", "knowledge"), [("NaCl", Knowledge.FULL), (["Na", "Cl"], Knowledge.NO_RATIOS)]
+    ("given", "knowledge"), [("NaCl", Knowledge.FULL), (["Na", "Cl"], Knowledge.NO_RATIOS)]
 )
-def test_the_crystal_is_found_through_another_of_its_type(solved, told, knowledge):
-    best, *_ = solved(told, knowledge)
+def test_the_crystal_is_found_through_another_of_its_type(solved, given, knowledge):
+    best, *_ = solved(given, knowledge)
     assert best.crystal.material_id == "rock salt"
     assert sorted(best.crystal.numbers) == [11, 17]
     assert best.crystal.volume == pytest.approx(SALT.volume / 4, rel=1e-3)

@@ -101,7 +101,7 @@ def test_the_place_of_a_missing_element_keeps_the_one_of_the_template():
     np.testing.assert_array_equal(first, [38, 22, 8, 8, 8])
 
 
-def told(query):
+def arguments(query):
     return (np.asarray(column[0]) for column in query)
 
 
@@ -113,7 +113,7 @@ def test_templates_that_are_withheld_are_not_returned(prototypes, knowledge):
     names = [crystal.material_id for crystal in prototypes.crystals]
     without = np.zeros(0, int)
     while len(without) < len(names):
-        found = solve(prototypes, *told(query), without=without)
+        found = solve(prototypes, *arguments(query), without=without)
         of = {each.crystal.material_id for each in found}
         assert not of & {names[row] for row in without}
         if not found:
@@ -121,13 +121,13 @@ def test_templates_that_are_withheld_are_not_returned(prototypes, knowledge):
         without = np.append(without, names.index(found[0].crystal.material_id))
     assert len(without)
     everything = np.arange(len(names))
-    assert solve(prototypes, *told(query), without=everything) == []
+    assert solve(prototypes, *arguments(query), without=everything) == []
 
 
 def test_the_smallest_residual_comes_first(prototypes):
     held_out, _ = split([MOVED["quartz"]])
     query = partial_composition(Knowledge.NO_RATIOS)(held_out)
-    residuals = [each.residual for each in solve(prototypes, *told(query))]
+    residuals = [each.residual for each in solve(prototypes, *arguments(query))]
     assert len(residuals) > 1
     assert residuals == sorted(residuals)
 

@@ -100,9 +100,9 @@ def test_processes_hear_each_other(run):
     assert (code, other_code) == (0, 0)
     assert "True" in out.splitlines()
     assert "False" not in other_out
-    for heard in (err, other_err):
-        assert "['I am 0', 'I am 1']" in heard
-        assert "{'score': 0.1}" in heard
+    for output in (err, other_err):
+        assert "['I am 0', 'I am 1']" in output
+        assert "{'score': 0.1}" in output
 
 
 def test_processes_with_other_options_are_refused(run):
@@ -168,7 +168,7 @@ def test_one_process_is_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "expected"),
     [
         ({"SLURM_STEP_NUM_TASKS": "2"}, (None, None, None)),
         ({"OMPI_COMM_WORLD_SIZE": "4"}, (None, None, None)),
@@ -179,7 +179,7 @@ def test_one_process_is_alone(monkeypatch):
         ),
     ],
 )
-def test_the_environment_tells_of_other_processes(monkeypatch, environment, told):
+def test_the_environment_tells_of_other_processes(monkeypatch, environment, expected):
     """JAX finds options that are not given: all on SLURM, Open MPI and TPU, else the address."""
     asked = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: asked.append(args))
@@ -188,7 +188,7 @@ def test_the_environment_tells_of_other_processes(monkeypatch, environment, told
         monkeypatch.setenv(name, value)
     with joined(HostsConfig()):
         pass
-    assert asked == [told, "done"]
+    assert asked == [expected, "done"]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from cmed_jax.training.stop import StopRequest
 
 EVERY = LoopConfig(log_every=2, validate_every=4, checkpoint_every=3)
 
-
 INPUTS = Inputs(np.array([]), Rows(9, 2, 0), None, lambda rows: rows, DataParallel())
 
 

@@ -94,7 +94,7 @@ def base_run(parallel, checkpoints=None, parts=1):
 
 
 class ShortEncoder(nnx.Module):
-    """A stand-in for the published pattern encoder, whose convolutions take long to compile."""
+    """A stand-in for the published pattern encoder, which takes long to compile."""
 
     def __init__(self, norm, rngs):
         self.out = nnx.Linear(1024, published.HALF, rngs=rngs)
