@@ -110,7 +110,7 @@ def augment(
     return pattern, coverage, jax.nn.relu(blurred), knowledge
 
 
-def shift_bins(pattern: Float[Array, "n"], bins: Integer[Array, ""]) -> Float[Array, "n"]:
+def shift_bins(pattern: Float[Array, " n"], bins: Integer[Array, ""]) -> Float[Array, " n"]:
     """Return the pattern shifted to higher angles by `bins`, filled with zeros."""
     index = jnp.arange(pattern.size)
     source = index - bins

@@ -249,7 +249,7 @@ def _structure(record: dict[str, Any], split: str) -> Material:
     )
 
 
-def _column(records: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n *rest"]:
+def _column(records: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n ..."]:
     """Remove one feature from all records and return it, so a split is never in memory twice."""
     first = np.asarray(records[0][name])
     if first.ndim == 0:

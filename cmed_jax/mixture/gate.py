@@ -50,7 +50,7 @@ class Gate(nnx.Module):
 
 
 def weighted_density(
-    densities: Float[Array | np.ndarray, "k *grid"], weights: Float[Array | np.ndarray, " k"]
+    densities: Float[Array | np.ndarray, " k *grid"], weights: Float[Array | np.ndarray, " k"]
 ) -> Float[Array, "*grid"]:
     """Return the square of the weighted mean of the roots of densities, e/angstrom^3.
 
