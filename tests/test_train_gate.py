@@ -154,7 +154,7 @@ def test_a_gate_of_old_is_refused_until_it_is_trained_again(taught, answer, tmp_
     copy = shutil.copytree(taught, tmp_path / "old")
     with np.load(copy / FILE) as opened:
         np.savez(copy / FILE, **{name: opened[name] for name in opened if name != "network"})
-    with pytest.raises(ValueError, match=rf"run python -m cmed_jax\.gate {copy} again"):
+    with pytest.raises(ValueError, match=rf"run python -m cmed_jax\.train_gate {copy} again"):
         restore(copy)
     assert restore(copy, alone=True).gate is None
     assert answer(main, copy, *OPTIONS)[0] == 0

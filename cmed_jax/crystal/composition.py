@@ -211,3 +211,19 @@ def one_differs(
     changed = np.abs(others - composition) > SAME_FRACTION
     exchanged = (others > 0) != (composition > 0)
     return (changed.sum(axis=1) == 2) & (exchanged.sum(axis=1) == 2)
+
+
+def format_composition(composition: Float[np.ndarray, "119"]) -> str | None:
+    """Return the known part of a composition in the form that a user writes; None if unknown.
+
+    Args:
+        composition: the atom fractions by atomic number; ones where the ratios are unknown.
+    """
+    from pymatgen.core import Composition
+
+    amounts = {SYMBOLS[z]: float(composition[z]) for z in np.flatnonzero(composition).tolist()}
+    if not amounts:
+        return None
+    if sum(amounts.values()) > 1.5:
+        return ", ".join(amounts)
+    return Composition(amounts).get_integer_formula_and_factor(max_denominator=200)[0]

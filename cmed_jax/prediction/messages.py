@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from cmed_jax.crystal.symmetry import space_group_name
 from cmed_jax.prediction import checks
 from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.diagnostics import Diagnostic
@@ -9,6 +10,7 @@ from cmed_jax.prediction.known_crystals import known_crystals
 from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.prediction.restore import Restored
 from cmed_jax.prediction.result import Answer
+from cmed_jax.search.search import SearchResult
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
 
@@ -18,6 +20,7 @@ def diagnostics_of(
     answer: Answer,
     assessment: Assessment | None,
     known: Sequence[IsostructuralMatch],
+    searched: SearchResult | None = None,
 ) -> tuple[Diagnostic, ...]:
     """Return all diagnostics of a prediction, the most severe first.
 
@@ -27,12 +30,33 @@ def diagnostics_of(
         answer: the density, its cell and its pattern.
         assessment: the assessment of the input, where there is one.
         known: the known crystals that explain the pattern, the best first.
+        searched: the result of the search for a structure, where there is one.
     """
     return (
         *_alarms(query, assessment),
         *_doubts(query, restored, answer, assessment, known),
         *_notes(query, restored, answer, known),
+        *_search_notes(query, searched),
     )
+
+
+def _search_notes(query: PredictionQuery, searched: SearchResult | None) -> list[Diagnostic]:
+    """Return what became of the search for a structure, where one was asked for."""
+    if not query.options.search:
+        return []
+    if searched is None:
+        message = (
+            "no structure was sought: that takes a measured pattern, a formula in full, and a cell "
+            "with room for it, which is given or found"
+        )
+        return [Diagnostic("no_search", "note", message)]
+    best = searched.structures[0]
+    message = (
+        f"the search for a structure in space group {space_group_name(best.space_group)}: "
+        f"{searched.verdict} (R {best.residual:.3f}, {best.free_coordinates} free coordinates, "
+        f"probability {best.probability:.0%})"
+    )
+    return [Diagnostic("search", "note", message)]
 
 
 def _alarms(query: PredictionQuery, assessment: Assessment | None) -> list[Diagnostic]:

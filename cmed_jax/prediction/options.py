@@ -41,6 +41,8 @@ class PredictionOptions:
             assessment of wavelength and formula.
         structures: the source of these crystals: a CIF file, a folder of them, a file of JSON
             lines, ...; by default the embedded crystals.
+        search: the seconds in which a structure is sought without a known crystal, in the cell that
+            is given or found, with a formula that is known in full; 0 seeks none.
         preparation: the steps that prepare the pattern.
 
     Example:
@@ -60,6 +62,7 @@ class PredictionOptions:
     grid: tuple[int, int, int] = (50, 50, 50)
     analogues: int = 3
     structures: str | None = None
+    search: int = 0
     preparation: Preparation = EVERY_STEP
 
     @property
@@ -97,7 +100,7 @@ class PredictionOptions:
                 f"grid is {self.grid}, {points:,} points: give at most {MOST_POINTS:,}, such as "
                 "256 256 256"
             )
-        for name in ("samples", "analogues"):
+        for name in ("samples", "analogues", "search"):
             if (number := getattr(self, name)) < 0:
                 raise ValueError(f"{name} is {number}: give 0 or more")
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal import cell_contents
-from cmed_jax.crystal.composition import Composition, anonymous_formula
+from cmed_jax.crystal.composition import Composition, anonymous_formula, format_composition
 from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.data.domain import TrainingDomain
@@ -25,6 +25,7 @@ from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
 from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
+from cmed_jax.prediction.structures import search_cells, structure_answer
 from cmed_jax.solution.calculated import calculate_pattern
 from cmed_jax.solution.cell_search import (
     LATTICE_TYPES,
@@ -42,8 +43,12 @@ STEPS = (
     "predicting the density",
     "comparing with known crystals",
     "finding the cell",
+    "searching for structures",
 )
 """The steps of a prediction, in order."""
+
+PREDICTED = "the prediction"
+"""The name of the predicted density among the explanations of a pattern."""
 
 
 def restore_and_predict(
@@ -101,6 +106,14 @@ def restore_and_predict(
     accepted = _accepted_crystal(assessment)
     if accepted is not None and restored.gate is not None and query.admits(accepted.crystal):
         answer = _crystal_answer(accepted, options.grid)
+    progress(STEPS[4])
+    searched = search_cells(query, _lattices(query, answer, cells))
+    solved = None
+    if searched is not None and accepted is None:
+        solved = structure_answer(searched, query)
+    if solved is not None:
+        answer, name = solved, f"{format_composition(query.composition)} from the search"
+        assessment = _assessment(query, answer, known, name)
     return Prediction(
         density=answer.mixture.densities[0],
         std=answer.mixture.deviation,
@@ -109,7 +122,7 @@ def restore_and_predict(
         coverage=query.coverage,
         composition=query.composition,
         config=restored.config,
-        diagnostics=diagnostics_of(query, restored, answer, assessment, known),
+        diagnostics=diagnostics_of(query, restored, answer, assessment, known, searched),
         prepared=query.prepared,
         lattice=answer.lattice,
         conventional=answer.conventional,
@@ -119,6 +132,7 @@ def restore_and_predict(
         assessment=assessment,
         electrons=_electrons(query, answer, known),
         experts=answer.mixture.experts,
+        searched=searched,
     )
 
 
@@ -223,6 +237,16 @@ def _in_cell(
     return Answer(mixture, lattice, conventional, calculated)
 
 
+def _lattices(
+    query: PredictionQuery, answer: Answer, cells: tuple[CellCandidate, ...]
+) -> list[Float[np.ndarray, "3 3"]]:
+    """Return the primitive cells in which structures are sought, the most plausible first."""
+    if query.lattice is not None:
+        return [query.lattice]
+    known = [] if answer.lattice is None else [answer.lattice]
+    return [*known, *(cell.lattice for cell in cells)]
+
+
 def _crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) -> Answer:
     """Return the density, cell and pattern of an accepted known crystal."""
     crystal, group = accepted.crystal, accepted.crystal.space_group
@@ -233,11 +257,14 @@ def _crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) ->
 
 
 def _assessment(
-    query: PredictionQuery, answer: Answer, known: tuple[IsostructuralMatch, ...]
+    query: PredictionQuery,
+    answer: Answer,
+    known: tuple[IsostructuralMatch, ...],
+    name: str = PREDICTED,
 ) -> Assessment | None:
-    """Return the assessment of the input; None without known crystals to compare it with."""
+    """Return the assessment of the input; None without a crystal to compare it with."""
     prepared, formula = query.prepared, query.formula
-    if prepared is None or formula is None or not known:
+    if prepared is None or formula is None or (not known and name == PREDICTED):
         return None
     considered = [
         Explanation(
@@ -251,7 +278,7 @@ def _assessment(
             cell_contents.relative_cell_volume(answer.lattice, formula),
             unexplained(prepared.peaks, its),
         )
-        considered.append(Explanation("the prediction", its.rwp, relative_volume, lacking))
+        considered.append(Explanation(name, its.rwp, relative_volume, lacking))
     return assess(considered, prepared.radiation.mean, anonymous_formula(formula))
 
 

@@ -15,6 +15,8 @@ from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
 from cmed_jax.prediction.query import ConventionalCell
+from cmed_jax.search.search import SearchResult
+from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.cell_search import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch
@@ -67,6 +69,8 @@ class Prediction:
             cell or the formula is not known, or the volume does not determine the number.
         experts: the experts that contributed, with their weights; empty where the density is the
             network's alone.
+        searched: the result of the search for a structure; None where none was sought, or no cell
+            had room for the formula.
     """
 
     density: Float[np.ndarray, "a b c"]
@@ -86,6 +90,12 @@ class Prediction:
     assessment: Assessment | None = None
     electrons: float | None = None
     experts: tuple[Expert, ...] = ()
+    searched: SearchResult | None = None
+
+    @property
+    def structures(self) -> tuple[SolvedStructure, ...]:
+        """The structures that were found without a known crystal, the best first."""
+        return () if self.searched is None else self.searched.structures
 
     @property
     def alarms(self) -> tuple[str, ...]:

@@ -30,6 +30,15 @@ analogues
     The known crystals that explain the pattern, the best first: id and formula of the known
     crystal, number of the space_group, parameters of the conventional cell, volume of the primitive
     one (angstrom^3), merit, room (the relative volume), cosine and rwp.
+structures
+    What the search found without a known crystal, the best first: formula, number of the
+    space_group, parameters of the conventional cell, sites (element, letter, multiplicity, coords),
+    residual R of the amplitudes, free_coordinates, b_factor (angstrom^2), room (the relative
+    volume), and probability.
+search
+    Its verdict ("found", "likely" or "not found"); outside, the share of the intensity outside the
+    lines of the cell; the assignments that were tried; its seconds; and whether it was complete.
+    None where nothing was searched.
 verdict
     The assessment of pattern, wavelength and formula: consistent; a sentence; and by, the name of
     the accepted explanation (None where none is accepted, which an alarm or a doubt reports). None
@@ -58,7 +67,7 @@ import numpy as np
 from jaxtyping import Float
 
 import cmed_jax
-from cmed_jax.crystal.composition import SYMBOLS
+from cmed_jax.crystal.composition import format_composition
 from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.mixture.experts import Expert
 from cmed_jax.physics.cell import cell_volume
@@ -66,6 +75,8 @@ from cmed_jax.powder.preparation import PeakList, Prepared
 from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.query import ConventionalCell
 from cmed_jax.prediction.result import Prediction
+from cmed_jax.search.search import SearchResult
+from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.cell_search import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
@@ -83,6 +94,8 @@ def results(prediction: Prediction) -> dict[str, Any]:
         if calculated is None
         else {"cosine": calculated.cosine, "rwp": calculated.rwp},
         "analogues": [_match(analogue) for analogue in prediction.analogues],
+        "structures": [_structure(each) for each in prediction.structures],
+        "search": _search(prediction.searched),
         "verdict": _assessment(prediction.assessment),
         "experts": [_expert(expert) for expert in prediction.experts],
         "alarms": list(prediction.alarms),
@@ -96,22 +109,6 @@ def results(prediction: Prediction) -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
-
-
-def format_composition(composition: Float[np.ndarray, "119"]) -> str | None:
-    """Return the known part of a composition in the form that a user writes; None if unknown.
-
-    Args:
-        composition: the atom fractions by atomic number; ones where the ratios are unknown.
-    """
-    from pymatgen.core import Composition
-
-    amounts = {SYMBOLS[z]: float(composition[z]) for z in np.flatnonzero(composition).tolist()}
-    if not amounts:
-        return None
-    if sum(amounts.values()) > 1.5:
-        return ", ".join(amounts)
-    return Composition(amounts).get_integer_formula_and_factor(max_denominator=200)[0]
 
 
 def _density(prediction: Prediction) -> dict[str, Any]:
@@ -168,6 +165,32 @@ def _candidate(cell: CellCandidate) -> dict[str, Any]:
         "merit": float(cell.merit),
         "origin": cell.origin,
         "room": cell.relative_volume,
+    }
+
+
+def _structure(solved: SolvedStructure) -> dict[str, Any]:
+    return {
+        "formula": solved.material.formula,
+        "space_group": solved.space_group,
+        "parameters": _rounded(solved.cell),
+        "sites": [dataclasses.asdict(site) for site in solved.sites],
+        "residual": solved.residual,
+        "free_coordinates": solved.free_coordinates,
+        "b_factor": solved.b_factor,
+        "room": solved.volume_ratio,
+        "probability": solved.probability,
+    }
+
+
+def _search(searched: SearchResult | None) -> dict[str, Any] | None:
+    if searched is None:
+        return None
+    return {
+        "verdict": searched.verdict,
+        "outside": searched.outside,
+        "tried": searched.tried,
+        "seconds": searched.seconds,
+        "complete": searched.complete,
     }
 
 

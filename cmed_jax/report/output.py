@@ -80,4 +80,8 @@ def _write(
         structure = stem.with_name(f"{stem.name}.analogue-{number}.cif")
         write_text(structure, analogue.cif())
         written.append(structure.name)
+    for number, solved in enumerate(prediction.structures, 1):
+        structure = stem.with_name(f"{stem.name}.structure-{number}.cif")
+        write_text(structure, solved.cif())
+        written.append(structure.name)
     return written

@@ -75,6 +75,7 @@ def _absent(found: Results) -> list[str]:
         "patterns": found["measured"],
         "cells": found["cells"],
         "analogues": found["analogues"],
+        "structures": found["structures"],
         "peaks": found["measured"] and found["measured"]["peaks"],
     }
     return [key for key, value in known.items() if not value]
@@ -264,6 +265,7 @@ def _tables(found: Results) -> dict[str, str]:
     return {
         "cells": _cells(found["cells"][:CELLS]),
         "analogues": _analogues(known),
+        "structures": _structures(found["structures"]),
         "best": "" if found["experts"] else _against(found["implied"], known),
     } | _peaks(found["measured"]["peaks"] if found["measured"] else [])
 
@@ -284,6 +286,31 @@ def _analogues(known: Sequence[Results]) -> str:
     ]
     heads = ("like", "space group", *PARAMETERS, "room", "cosine", "Rwp")
     return _table(heads, [row["formula"] for row in known], rows)
+
+
+def _structures(found: Sequence[Results]) -> str:
+    rows = [
+        [
+            space_group_name(row["space_group"]),
+            *_six(row),
+            _sites(row),
+            f"{row['residual']:.3f}",
+            row["free_coordinates"],
+            f"{row['probability']:.0%}",
+        ]
+        for row in found
+    ]
+    heads = ("", "space group", *PARAMETERS, "sites", "R", "free", "probability")
+    return _table(heads, [row["formula"] for row in found], rows)
+
+
+def _sites(row: Results) -> str:
+    """Return the sites of a structure by Wyckoff position, with the coordinates of one atom."""
+    return "; ".join(
+        f"{site['element']} {site['multiplicity']}{site['letter']} "
+        f"({', '.join(f'{x:.3f}' for x in site['coords'])})"
+        for site in row["sites"]
+    )
 
 
 def _peaks(peaks: Sequence[Results]) -> dict[str, str]:

@@ -120,6 +120,12 @@ class SolvedStructure:
         species = [SYMBOLS[number] for number in cell.numbers]
         return Structure(Lattice(cell.basis), species, cell.positions)
 
+    def cif(self) -> str:
+        """Return the structure as a CIF, in the conventional cell of its space group."""
+        from pymatgen.io.cif import CifWriter
+
+        return str(CifWriter(self.structure, symprec=SYMPREC / 10))
+
     @property
     def cell(self) -> Float[np.ndarray, "6"]:
         """Edges in angstrom and angles in degrees of the standard conventional cell."""

@@ -139,11 +139,11 @@ def test_a_crystal_s_density_is_the_sum_of_its_atoms(found):
         )
 
 
-def test_on_the_record_s_grid_it_is_the_record_s(found):
+def test_on_the_record_s_grid_it_is_the_record_s_but_for_its_rounding(found):
     record = make_record(found[4].crystal)
     expected = decode_density(record["density"], record["density_scale"])
     density = gathered(np.ones((50, 50, 50), np.float32), found[4:5]).densities[1]
-    np.testing.assert_array_equal(density, expected)
+    np.testing.assert_allclose(density, expected, atol=5e-4 * expected.max())
 
 
 def test_who_resembles_the_network_is_told(found):

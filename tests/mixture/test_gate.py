@@ -193,5 +193,6 @@ def test_a_gate_of_old_is_refused_with_what_to_do(gate, tmp_path, name):
     save_gate(tmp_path, gate, NETWORK)
     with np.load(tmp_path / FILE) as opened:
         np.savez(tmp_path / FILE, **{each: opened[each] for each in opened if each != name})
-    with pytest.raises(ValueError, match=rf"spread: run python -m cmed_jax\.gate {tmp_path} again"):
+    again = rf"spread: run python -m cmed_jax\.train_gate {tmp_path} again"
+    with pytest.raises(ValueError, match=again):
         load_gate(tmp_path, NETWORK)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice
 
-from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.composition import format_composition, parse_composition
 from cmed_jax.prediction.query import ConventionalCell
-from cmed_jax.prediction.results import format_composition, results
+from cmed_jax.prediction.results import results
 from cmed_jax.report.prediction_page import page
 
 

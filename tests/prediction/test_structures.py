@@ -1,0 +1,89 @@
+"""The search for a structure beside the network: solved without a known crystal, and said to be."""
+
+import gemmi
+import numpy as np
+import pytest
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Lattice, Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import electron_density
+from cmed_jax.prediction.predict import restore_and_predict
+from cmed_jax.prediction.results import results
+from cmed_jax.report.output import write_report
+
+GRID = (24, 24, 16)
+RUTILE = Structure.from_spacegroup(
+    "P4_2/mnm", Lattice.tetragonal(4.594, 2.959), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
+)
+CELL = (4.594, 4.594, 2.959, 90.0, 90.0, 90.0)
+
+
+@pytest.fixture(scope="module")
+def ask(finished, known):
+    lines = XRDCalculator(wavelength=1.54187).get_pattern(RUTILE, two_theta_range=(15, 110))
+
+    def ask(composition="TiO2", **options):
+        options = {"cell": CELL, "search": 20, "grid": GRID, "structures": known} | options
+        pattern = (lines.x, lines.y)
+        return restore_and_predict(finished, pattern, composition, wavelength="CuKa", **options)
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def solved(ask):
+    return ask()
+
+
+def test_a_structure_without_a_known_crystal_is_found(solved):
+    best = solved.structures[0]
+    assert best.space_group == 136
+    assert StructureMatcher().fit(best.structure, RUTILE)
+    independent = SpacegroupAnalyzer(best.structure).get_symmetrized_structure()
+    assert {f"{site.multiplicity}{site.letter}" for site in best.sites} == set(
+        independent.wyckoff_symbols
+    )
+    assert {site.element: site.multiplicity for site in best.sites} == {"Ti": 2, "O": 4}
+    assert best.residual < 0.05
+
+
+def test_its_density_is_given_and_the_question_is_consistent(solved):
+    """Without known crystals of the type the network's density was given, and nothing assessed."""
+    (expert,) = solved.experts
+    assert expert.refined is not None
+    crystal = expert.refined.crystal
+    atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
+    np.testing.assert_allclose(solved.density, electron_density(atoms, shape=GRID), rtol=1e-4)
+    assert solved.alarms == ()
+    assert solved.assessment.consistent
+    assert "TiO2 from the search explains the pattern" in solved.assessment.sentence
+    assert solved.conventional.space_group == 136
+
+
+def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
+    found = results(solved)
+    assert found["search"]["verdict"] in ("found", "likely")
+    assert found["structures"][0]["space_group"] == 136
+    assert "search" in {each["code"] for each in found["diagnostics"]}
+    write_report(solved, tmp_path / "rutile.html")
+    text = (tmp_path / "rutile.html").read_text()
+    assert "P42/mnm (136)" in text
+    assert "Ti 2a (0.000, 0.000, 0.000)" in text
+    block = gemmi.cif.read_string(solved.structures[0].cif()).sole_block()
+    assert gemmi.make_small_structure_from_block(block).spacegroup.number == 136
+
+
+@pytest.mark.parametrize("unknown", [{"composition": ["Ti", "O"]}, {"cell": None}])
+def test_what_the_search_needs_is_said_where_it_is_missing(ask, unknown):
+    found = ask(**unknown)
+    assert found.structures == ()
+    assert any("no structure was sought" in note for note in found.notes)
+
+
+def test_nothing_is_sought_unless_it_is_asked_for(ask):
+    assert ask(search=0).searched is None
+    with pytest.raises(ValueError, match="search is -1"):
+        ask(search=-1)
