@@ -60,7 +60,7 @@ def test_lines_of_copper_land_where_molybdenum_has_them(salt, copper_lines):
     expected = np.where(seen, record_pattern(salt), 0)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == np.float32
-    covered = coverage_of(copper_lines[0], CU)
+    covered = coverage_of(pattern_of_columns(*copper_lines, CU), CU)
     np.testing.assert_array_equal(covered, (np.arange(BINS) + 0.5) * 180 / BINS < last)
 
 
@@ -215,7 +215,8 @@ def test_a_profile_is_rebinned_as_training_renders_it():
     counts, _ = expected(lines, conditions, points)
     found = profile_on_network_grid(points.centres, np.asarray(counts, float), CU)
     rendered, measured = measure(jax.random.key(0), lines, conditions)
-    assert np.abs(coverage_of(points.centres, CU) - measured).sum() <= 1
+    profile = pattern_of_columns(points.centres, np.asarray(counts, float), CU)
+    assert np.abs(coverage_of(profile, CU) - measured).sum() <= 1
     np.testing.assert_allclose(found, rendered, atol=5e-3)
 
 
