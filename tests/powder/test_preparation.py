@@ -136,7 +136,7 @@ def test_one_wavelength_stays_one_where_the_lines_show_no_second(lines):
 def test_a_list_of_peaks_is_taken_as_it_is(lines):
     angle, strength = powder_lines(lines, CU)
     found = prepare(pattern_of_columns(angle[:9], strength[:9], "CuKa"))
-    assert not found.is_profile
+    assert not found.measured.is_profile
     np.testing.assert_array_equal(found.peaks.area, strength[:9])
     assert np.isnan(found.peaks.width).all()
     assert found.shift.zero == pytest.approx(0, abs=0.01)

@@ -46,9 +46,9 @@ def test_a_volume_tells_of_which_anode_the_radiation_was(anode):
 def test_what_explains_the_pattern_best_answers_beside_the_alarm():
     good, poor = Explanation(NAME, 0.12, 1.57), Explanation("junk", 0.6, 1.0)
     assessment = assess([good, poor], CU, "AB")
-    assert (assessment.consistent, assessment.by) == (False, NAME)
+    assert (assessment.consistent, assessment.accepted) == (False, good)
     foreign = good._replace(unexplained=Unexplained(IMPURE + 0.01, (27.4,)))
-    assert assess([foreign], CU, "AB").by is None
+    assert assess([foreign], CU, "AB").accepted is None
 
 
 def test_no_anode_is_named_where_none_would_do():
