@@ -180,7 +180,7 @@ def _training(run: Path, config: Config, step: int) -> dict[str, float | None]:
 
 def _rounding(before: Restored, after: Restored, data: Path) -> dict[str, Any]:
     """Return how much rounding the parameters changes the densities of some validation crystals."""
-    examples = load_examples(data, "validation").spread(COMPARED)
+    examples = load_examples(data, "validation").evenly_spaced(COMPARED)
     query, shape = full_query(examples), examples.density.shape[1:]
     old, new = (
         np.asarray(network_generator(each.network, shape)(query))[:, 0] for each in (before, after)

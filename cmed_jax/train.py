@@ -71,7 +71,7 @@ def _train(config: Config) -> tuple[int, StopRequest]:
                 config.data, config.input, lines, parallel, config.batch, config.seed
             )
             held_out = load_examples(config.data, "validation")
-            held_out = held_out.spread(config.loop.validation_materials)
+            held_out = held_out.evenly_spaced(config.loop.validation_materials)
             if is_primary():  # last: a run with invalid options leaves no folder behind
                 keep_identity(folder, config.to_json(), identity)
                 keep_domain(folder, config.data)

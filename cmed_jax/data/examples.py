@@ -42,7 +42,7 @@ class Examples:
         """Return the densities of given rows, float32, e/angstrom^3."""
         return decode_density(self.density[rows], self.density_scale[rows])
 
-    def spread(self, most: int) -> "Examples":
+    def evenly_spaced(self, most: int) -> "Examples":
         """Return at most `most` examples from evenly spaced rows."""
         rows = evenly_spaced_rows(len(self), most)
         return Examples(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})

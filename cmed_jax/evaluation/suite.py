@@ -173,7 +173,7 @@ class EvaluationSuite:
         shown = self.console.is_terminal
         with Progress(console=self.console, transient=True, disable=not shown) as bar:
             task = bar.add_task("robustness", total=len(CONDITIONS))
-            examples = self.held_out.spread(MATERIALS)
+            examples = self.held_out.evenly_spaced(MATERIALS)
             return robustness_curves(generator, examples, some, lambda name: bar.advance(task))
 
     def results(

@@ -1,14 +1,18 @@
 """Cached scores: they equal the computed ones, and the cache never causes a failure."""
 
+import ast
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cmed_jax.evaluation.cache import cached
+from cmed_jax.evaluation.cache import DECIDING, cached
 from cmed_jax.evaluation.scoring import evaluate
 
 KEY = {"dataset": "a", "split": "test"}
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +21,7 @@ def scores(test_split):
         rng = np.random.default_rng(0)
         return rng.random((len(query.pattern), 3, 50, 50, 50), np.float32)
 
-    return evaluate(generate, test_split.spread(2))
+    return evaluate(generate, test_split.evenly_spaced(2))
 
 
 def unreachable():
@@ -63,3 +67,24 @@ def test_a_broken_file_is_computed_anew(tmp_path, scores):
 def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path, scores):
     (tmp_path / "file").write_text("in the way")
     assert cached(tmp_path / "file", "name", KEY, lambda: scores) is scores
+
+
+def imported(name, seen):
+    """Gather the modules of the package that a module imports, directly or not."""
+    path = ROOT / f"{name.replace('.', '/')}.py"
+    if name in seen or not path.exists():
+        return
+    seen.add(name)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cmed_jax"):
+            for each in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                imported(each, seen)
+
+
+def test_the_code_of_every_room_that_makes_a_baseline_decides():
+    """A room that is left out would let cached scores outlive the code that made them."""
+    seen = set()
+    imported("cmed_jax.evaluation.baselines", seen)
+    rooms = {name.split(".")[1] for name in seen}
+    assert {"solution", "data"} < rooms
+    assert rooms <= {*DECIDING, "io"}

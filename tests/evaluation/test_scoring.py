@@ -67,7 +67,7 @@ def test_a_perfect_generator_scores_one_everywhere(test_split):
 
 
 def test_plain_scores_are_of_every_metric_and_published_ones_of_three(test_split):
-    two = test_split.spread(2)
+    two = test_split.evenly_spaced(2)
     scores = evaluate(sampler(two, lambda t: t), two, batch_size=1)
     assert set(scores.published) == {"ssim", "psnr", "nmae"}
     assert set(scores.plain) - set(scores.published) == {"periodic_ssim", "pearson", "r_factor"}
@@ -146,7 +146,7 @@ def quarter_turns(volume):
 
 
 def test_as_published_scores_are_those_of_the_articles_procedure(test_split):
-    one = test_split.spread(1)
+    one = test_split.evenly_spaced(1)
     noise = np.random.default_rng(0).normal(0, 0.3, (50, 50, 50)).astype(np.float32)
     generate = sampler(
         one, lambda t: np.rot90(t, 1, (0, 2)) + noise, lambda t: np.rot90(0.7 * t, 2)
