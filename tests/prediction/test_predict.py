@@ -409,7 +409,6 @@ def test_a_measured_pattern_is_answered_by_the_crystal_that_is_believed(ask, ope
         {"analogues": 0},
         {"composition": ["Na", "Cl"]},
         {"composition": "Na2Cl"},
-        {"wavelength": "CoKa"},  # the cell is too small for it
         {"cell": (5.2, 5.2, 5.2, 90, 90, 90), "centring": "F"},
     ],
     ids=lambda options: str(next(iter(options))),
@@ -422,6 +421,14 @@ def test_a_measured_pattern_is_the_network_s_where_no_crystal_is_believed(
     found, plain = (ask(checkpoint=each, **options) for each in (opened, without))
     assert found.experts == ()
     np.testing.assert_array_equal(found.density, plain.density)
+
+
+def test_the_crystal_that_explains_a_pattern_answers_beside_an_alarm(ask, opened, known):
+    """With the wavelength of cobalt the cell is half as large again as is usual."""
+    options = {"analogues": 3, "structures": known, "wavelength": "CoKa", "grid": (12, 12, 12)}
+    found = ask(checkpoint=opened, **options)
+    assert "the wavelength looks wrong" in found.alarms[0]
+    assert [expert.refined.crystal.formula for expert in found.experts] == ["NaCl"]
 
 
 def test_a_cell_that_is_given_roughly_is_refined_and_the_note_says_so(ask, opened, known):
