@@ -1,10 +1,11 @@
-"""How often right questions raise alarms and wrong ones do not: `python -m benchmarks.alarms`.
+"""Rates of alarms for correct and for wrong queries: `python -m benchmarks.alarms`.
 
-Twenty textbook standards are simulated under `laboratory` conditions; with `--measured` and
-`--simulated` folders with a manifest.csv, of measured files and of patterns of other programs, are
-asked about as well. Each is asked about rightly, with the wavelength of another anode, and with the
-formula of the next pattern. The known crystals are the embedded ones and the standards. An alarm is
-a verdict that the question is not consistent; known crystals alone are heard, no network.
+Twenty textbook standards are simulated under `laboratory` conditions. The options `--measured` and
+`--simulated` add folders with a manifest.csv, of measured files and of patterns from other
+programs. The queries about each pattern are posed correctly, with the wavelength of another anode,
+and with the formula of the next pattern. The known crystals are the embedded ones and the
+standards. An alarm is an assessment that the query is not consistent. Only known crystals are
+considered, without a network.
 """
 
 import csv
@@ -34,7 +35,7 @@ from cmed_jax.prediction.assessment import Explanation, assess, unexplained
 from cmed_jax.solution.isostructural import match_pattern
 
 HEARD = 3
-"""Analogues, as many as a prediction has by default."""
+"""The number of isostructural crystals, the default of a prediction."""
 KINDS = ("right", "wavelength", "formula")
 
 STANDARDS = {
@@ -75,20 +76,23 @@ STANDARDS = {
     "W": ("I m -3 m", (3.165,), {"W": (0, 0, 0)}),
     "Ag": ("F m -3 m", (4.086,), {"Ag": (0, 0, 0)}),
 }
-"""Formula, space group, edges (angstrom) and sites, from textbooks; a blank parts what repeats."""
+"""The space group, the edges (angstrom) and the sites of each formula, from textbooks.
+
+A blank at the end distinguishes repeated formulas and elements.
+"""
 HEXAGONAL = ("P 6", "P 3", "R ")
 
 
 @dataclass(frozen=True)
 class Options:
-    """Ask about textbook standards and about files, rightly and wrongly.
+    """Assess queries about textbook standards and about files, posed correctly and wrongly.
 
     Attributes:
         measured: a folder of measured patterns with a manifest.csv (file, formula, wavelength_A).
         simulated: such a folder of patterns of other programs; files may be packed (.gz).
-        wavelength: the wrong one.
-        standards: how many of the twenty.
-        every: of the simulated patterns only each so many-th.
+        wavelength: the wrong wavelength.
+        standards: number of standards, of the twenty.
+        every: step between the simulated patterns that are used.
         seed: seed of the conditions of measurement.
     """
 
@@ -101,7 +105,7 @@ class Options:
 
 
 class Asked(NamedTuple):
-    """A pattern, the formula of its sample, and the radiation that is said of it."""
+    """A pattern, the formula of its sample, and its radiation."""
 
     pattern: MeasuredPattern
     formula: str
@@ -153,23 +157,23 @@ def _pattern(path: Path) -> MeasuredPattern:
 
 
 def alarmed(asked: Asked, formula: str, radiation: str | float, known: Sequence[Material]) -> bool:
-    """Return whether a question raises an alarm."""
+    """Return whether a query raises an alarm."""
     pattern = asked.pattern
-    said = pattern_of_columns(pattern.two_theta, pattern.intensity, radiation)
+    queried = pattern_of_columns(pattern.two_theta, pattern.intensity, radiation)
     composition, _ = parse_composition(formula)
     try:
-        prepared = prepare(said)
+        prepared = prepare(queried)
         found = match_pattern(prepared, composition, known, HEARD)
-    except ValueError:  # no line, or out of reach: that is said as well
+    except ValueError:  # no line, or lines out of reach: the error counts as an alarm
         return True
-    heard = [
+    explanations = [
         Explanation(
             x.name, x.calculated.rwp, x.relative_volume, unexplained(prepared.peaks, x.calculated)
         )
         for x in found
         if x.calculated is not None
     ]
-    assessment = assess(heard, prepared.radiation.mean, "")
+    assessment = assess(explanations, prepared.radiation.mean, "")
     return assessment is not None and not assessment.consistent
 
 

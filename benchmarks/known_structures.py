@@ -1,15 +1,16 @@
-"""Count what known crystals look like: `python -m benchmarks.known_structures --materials FILE`.
+"""Statistics of known crystals: `python -m benchmarks.known_structures --materials FILE`.
 
-Writes the tables of `cmed_jax/crystal/embedded` that the search for structures is guided by, from
-crystals of at most 20 atoms in the primitive cell. The tables in the package are of the embedded
-crystals and of every sixth of the Materials Project's (version 2023.11.1, CC BY 4.0) that is in a
-training split (`--materials all.jsonl.gz --every 6`); held-out materials decide nothing:
+The command writes the tables of `cmed_jax/crystal/embedded` that guide the search for structures,
+from crystals of at most 20 atoms in the primitive cell. The tables in the package are of the
+embedded crystals and of every sixth of the Materials Project's (version 2023.11.1, CC BY 4.0) that
+is in a training split (`--materials all.jsonl.gz --every 6`). Held-out materials are not used.
 
-- `shortest_distances.csv`: how near two elements come, in angstrom: the 1 % quantile over crystals;
-- `nearest_neighbours.csv`: how far the nearest neighbour of an element is, where it is of another;
-- `wyckoff_usage.csv`: how many crystals a space group has, and how many orbits each of its
-  positions, in the order of `cmed_jax.search.wyckoff`. What the normalizer exchanges is counted
-  together.
+- `shortest_distances.csv`: the shortest distance of each pair of elements, in angstrom, as the 1 %
+  quantile over crystals;
+- `nearest_neighbours.csv`: the distance from each element to a nearest neighbour of each element;
+- `wyckoff_usage.csv`: the number of crystals of each space group, and the number of orbits on each
+  of its positions, in the order of `cmed_jax.search.wyckoff`. Positions that the normalizer
+  exchanges are counted together.
 """
 
 import csv
@@ -39,11 +40,11 @@ _CELLS = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
 
 @dataclass(frozen=True)
 class Options:
-    """Count what known crystals look like.
+    """Gather statistics of known crystals.
 
     Attributes:
-        materials: sources beside the embedded crystals, of which training splits alone count.
-        every: one of so many of their materials is taken.
+        materials: sources beside the embedded crystals; only their training splits are used.
+        every: step between the materials of these sources that are used.
     """
 
     materials: tuple[str, ...] = ()
@@ -86,7 +87,7 @@ def main() -> None:
 
 
 def known(options: Options) -> Iterable[Material]:
-    """Yield the crystals in canonical cells that are small enough."""
+    """Yield the crystals with small enough cells, in their canonical cells."""
     others = (islice(open_source(path), 0, None, options.every) for path in options.materials)
     for each in itertools.chain(open_source(), *others):
         if not isinstance(each, Material) or each.split not in (None, "train"):
@@ -99,7 +100,7 @@ def known(options: Options) -> Iterable[Material]:
 
 
 def count_distances(material: Material, distances: dict, neighbours: dict) -> None:
-    """Note the shortest distance of each pair of elements, and each atom's nearest neighbour."""
+    """Record the shortest distance of each pair of elements, and each atom's nearest neighbour."""
     gaps = material.frac_coords[:, None] - material.frac_coords
     gaps -= np.rint(gaps)
     lengths = np.linalg.norm((gaps[:, :, None] + _CELLS) @ material.lattice, axis=-1)
@@ -129,7 +130,7 @@ def count_positions(material: Material, counts: np.ndarray) -> None:
 
 
 def pooled(number: int, counts: np.ndarray) -> np.ndarray:
-    """Return for each position the orbits of all that the normalizer exchanges it with."""
+    """Return, for each position, the orbits of all positions that the normalizer exchanges."""
     equivalent = wyckoff(number).equivalent
     return np.array([counts[np.unique(equivalent[:, k])].sum() for k in range(len(counts))])
 

@@ -55,7 +55,7 @@ class Options:
         patterns: a folder with `manifest.csv` and the files that it names.
         materials: files of JSON lines with the known structures.
         wrong: repeat the queries with a wrong wavelength and a wrong formula as well.
-        wavelengths: the wrong ones.
+        wavelengths: the wrong wavelengths.
         alone: use the network alone, without refined crystals.
         structures: known crystals to explain the patterns with; by default the embedded ones.
     """

@@ -1,18 +1,18 @@
-"""How often the search finds a structure that is known: `python -m benchmarks.structures`.
+"""Success rate of the search for known structures: `python -m benchmarks.structures`.
 
-No known crystal is used but for the tables that order the search. The cell is given, the formula
-units are not. Tables:
+Known crystals are used only for the tables that order the search. The cell is given, the number of
+formula units is not. The command prints one of these tables:
 
 - measured patterns of a folder with `manifest.csv` (columns file, formula, wavelength_A, cell,
   mp_id), compared with the structures of `--truth`:
   `python -m benchmarks.structures --patterns FOLDER --truth all.jsonl.gz --seconds 14`;
 - ideal lines (s up to 1.3 per angstrom) of materials of a file of JSON lines, by crystal system:
   `python -m benchmarks.structures --materials trigonal.jsonl.gz --split test --count 40`;
-- `--shuffled` as a control beside either: the areas of the lines are permuted, so that what is
-  right then is known from cell, absences, composition and distances alone.
+- with `--shuffled`, a control for either: the areas of the lines are permuted. Structures that are
+  right then follow from cell, absences, composition and distances alone.
 
-Right is what pymatgen's StructureMatcher says under loose tolerances (ltol 0.3, stol 0.5, angle 10)
-and tight ones (0.2, 0.3, 5).
+A structure is right if pymatgen's StructureMatcher accepts it, with loose tolerances (ltol 0.3,
+stol 0.5, angle 10) or tight ones (0.2, 0.3, 5).
 """
 
 import csv
@@ -40,26 +40,26 @@ from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import SearchResult, search_structures
 
 S_MAX = 1.3
-"""Ideal lines reach so far, 1/angstrom."""
+"""The largest s of ideal lines, 1/angstrom."""
 SYMPREC = 0.01
-"""Tolerance of the cells of ideal lines, angstrom."""
+"""The tolerance of the cells of ideal lines, angstrom."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Seek structures that are known.
+    """Search for known structures.
 
     Attributes:
         patterns: a folder of measured patterns with a manifest.
         truth: file of JSON lines with their structures, by mp_id.
-        materials: file of JSON lines whose ideal lines are solved.
-        split: of those materials; empty is all.
-        system: crystal system of those materials; empty is any.
-        count: how many, drawn at random.
-        atoms: most atoms in the primitive cell of one.
-        seconds: of search for each.
+        materials: file of JSON lines with materials for ideal lines.
+        split: split of those materials; empty for all.
+        system: crystal system of those materials; empty for any.
+        count: number of those materials, drawn at random.
+        atoms: largest number of atoms in a primitive cell.
+        seconds: time of the search for each structure.
         shuffled: permute the areas of the lines.
-        seed: of the draw and of the permutation.
+        seed: seed of the draw and of the permutation.
     """
 
     patterns: Path | None = None
@@ -75,7 +75,7 @@ class Options:
 
 
 class Case(NamedTuple):
-    """A question to the search, and its answer."""
+    """An input of the search, and the known structure."""
 
     name: str
     lattice: np.ndarray
@@ -85,7 +85,7 @@ class Case(NamedTuple):
 
 
 def measured(options: Options, folder: Path) -> Iterator[Case]:
-    """Yield the patterns of a folder whose structures are known."""
+    """Yield the patterns of a folder that have known structures."""
     with (folder / "manifest.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     known = {each.material_id: each for each in materials_of(options.truth)}
@@ -151,7 +151,7 @@ def matches(result: SearchResult, truth: Material) -> tuple[list[bool], list[boo
 
 
 def shuffled(lines: ObservedLines, rng: np.random.Generator) -> ObservedLines:
-    """Return lines whose areas are permuted."""
+    """Return the lines with permuted areas."""
     return replace(lines, area=rng.permutation(lines.area))
 
 

@@ -109,12 +109,12 @@ def parts(config: Config, inputs: Inputs, step_seconds: float, times: int) -> di
         table.density[rows[:, None], *voxels.T].astype(jnp.float32) * table.scale[rows][:, None]
     )
     knowledge = jnp.full(len(rows), Knowledge.FULL)
-    told = table.pattern[rows], table.composition[rows], knowledge, jnp.ones((len(rows), 1024))
+    given = table.pattern[rows], table.composition[rows], knowledge, jnp.ones((len(rows), 1024))
     if not config.step.shared_voxels:
         voxels = jnp.broadcast_to(voxels, (len(rows), *voxels.shape))
 
     def encoded(network: Network) -> tuple[Array, Array]:
-        latent = network.encode(*told)
+        latent = network.encode(*given)
         return network.condition(latent.mean), jnp.mean(network.latent_loss(latent))
 
     def loss(network: Network) -> Array:

@@ -39,6 +39,7 @@ HEARD = 3
 LIMITS = (0.5, 0.6, 0.65, 0.7, 0.8)
 """The limits of Rwp."""
 ROOMS = ((0.8, 1.25), (0.72, 1.35), (0.6, 1.6))
+"""The limits of the relative volume of a cell."""
 
 Answers = dict[str, list[list[Explanation]]]
 """The possible explanations of the pattern for each kind of query and each material."""

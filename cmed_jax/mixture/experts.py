@@ -103,11 +103,11 @@ def experts(
         coverage: 1 in the measured bins, else 0.
     """
     shape = (own.shape[0], own.shape[1], own.shape[2])
-    heard = list(islice(_with_densities(found, recipe, shape), CRYSTALS))
-    present = np.arange(EXPERTS) <= len(heard)
+    answers = list(islice(_with_densities(found, recipe, shape), CRYSTALS))
+    present = np.arange(EXPERTS) <= len(answers)
     densities = np.zeros((EXPERTS, *shape), np.float32)
-    densities[: 1 + len(heard)] = [own, *(density for _, density in heard)]
-    crystals = tuple(each for each, _ in heard)
+    densities[: 1 + len(answers)] = [own, *(density for _, density in answers)]
+    crystals = tuple(each for each, _ in answers)
     features = np.zeros((EXPERTS, FEATURES), np.float32)
     features[0, 0] = 1
     for row, each in enumerate(crystals, 1):
@@ -149,20 +149,22 @@ def combine(
             f"the gate was given {gate.inner.in_features} features of each answer, and there are "
             f"{FEATURES} now: train it again with python -m cmed_jax.train_gate"
         )
-    heard = experts(answers[0], found, recipe, knowledge, coverage)
-    weights = np.asarray(gate(jnp.asarray(heard.features), jnp.asarray(heard.present)), float)
+    gathered = experts(answers[0], found, recipe, knowledge, coverage)
+    weights = np.asarray(gate(jnp.asarray(gathered.features), jnp.asarray(gathered.present)), float)
     weights /= weights.sum()
     drawn = np.random.default_rng(seed).choice(EXPERTS, len(answers) - 1, p=weights)
     samples = [
-        heard.densities[expert] if expert else sample
+        gathered.densities[expert] if expert else sample
         for expert, sample in zip(drawn, answers[1:], strict=True)
     ]
     unsure = variance(answers) if samples else np.zeros_like(answers[0])
-    mixture, within = mixture_and_deviation(heard.densities, heard.features, weights, unsure)
-    told = np.float32(gate.spread[...]) * np.asarray(within) if samples else None
-    who = (None, *heard.crystals)
-    named = tuple(Expert(weight, each) for weight, each in zip(weights.tolist(), who, strict=False))
-    return Mixture(np.stack([mixture, *samples]), told, named)
+    mixture, within = mixture_and_deviation(gathered.densities, gathered.features, weights, unsure)
+    deviation = np.float32(gate.spread[...]) * np.asarray(within) if samples else None
+    every = (None, *gathered.crystals)
+    named = tuple(
+        Expert(weight, each) for weight, each in zip(weights.tolist(), every, strict=False)
+    )
+    return Mixture(np.stack([mixture, *samples]), deviation, named)
 
 
 def variance(answers: Float[np.ndarray, "k na nb nc"]) -> Float[np.ndarray, "na nb nc"]:
@@ -224,8 +226,8 @@ def mixture_generator(
     def generate(query: Query) -> Answers:
         found = []
         for own, number, *question in zip(alone(query), query_seeds(query), *query, strict=True):
-            pattern, composition, told, coverage = map(np.asarray, question)
-            knowledge, seeds = Knowledge(int(told)), [seed, int(number)]
+            pattern, composition, known, coverage = map(np.asarray, question)
+            knowledge, seeds = Knowledge(int(known)), [seed, int(number)]
             solved = solve(prototypes, pattern, composition, knowledge, coverage)
             recipe = prototypes.recipe
             found.append(combine(gate, np.asarray(own), solved, recipe, knowledge, coverage, seeds))

@@ -99,6 +99,7 @@ def load_gate(folder: Path, network: int) -> Gate | None:
 
 
 def _gate_of(arrays: Mapping[str, np.ndarray]) -> Gate:
+    """Return the gate with the weights and the spread of a file."""
     gate = Gate(len(arrays["inner/kernel"]), nnx.Rngs(0))
     state = jax.tree_util.tree_map_with_path(
         lambda where, leaf: jnp.asarray(arrays[_name(where)]).reshape(leaf.shape),
@@ -110,6 +111,7 @@ def _gate_of(arrays: Mapping[str, np.ndarray]) -> Gate:
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
+    """Turn errors of reading a file into a `ValueError` that names the file."""
     try:
         yield
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:

@@ -170,9 +170,9 @@ class GateDataset:
             knowledge, coverage = Knowledge(int(query.knowledge[i])), np.asarray(query.coverage[i])
             recipe = self.prototypes.recipe
             answers = own[i % DENSITIES]
-            heard = experts(answers[0], solved[i], recipe, knowledge, coverage)
+            gathered = experts(answers[0], solved[i], recipe, knowledge, coverage)
             truth = decode_density(records[i]["density"], records[i]["density_scale"])
-            for column, value in zip(examples, (*heard[:3], truth), strict=False):
+            for column, value in zip(examples, (*gathered[:3], truth), strict=False):
                 column[i] = value
             if samples:
                 examples.variance[i] = variance(answers)
@@ -199,11 +199,13 @@ def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Qu
 
 
 def _lines(record: Record, s_max: float) -> Lines:
+    """Return the padded lines of a record up to a limit of s."""
     reflections = record["reflections"]
     return padded_lines(record["lattice"], reflections[reflections[:, 0] <= s_max])[0]
 
 
 def _to_json(refined: Refined) -> dict[str, Any]:
+    """Return the values of a refined crystal for a line of the file."""
     crystal = refined.crystal
     return {
         "residual": refined.residual,
@@ -226,6 +228,7 @@ def _read(path: Path) -> list[list[Refined]]:
 
 
 def _from_json(values: dict[str, Any]) -> Refined:
+    """Return the refined crystal of the values in a file."""
     lattice, numbers, coords = (
         np.array(values[name]) for name in ("lattice", "numbers", "frac_coords")
     )

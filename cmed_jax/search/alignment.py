@@ -1,9 +1,9 @@
-"""A cell and a zero shift, refined until measured lines stand where the lattice has them.
+"""Refinement of a cell and a zero shift by the positions of measured lines.
 
-A cell from a table, or one that was found by few lines, is off by some tenths of a percent, and a
-sample that lies too high shifts all lines. Either puts lines beside the reflections that they
-belong to. What is refined are the free numbers of the reciprocal metric and one shift of two-theta,
-by weighted linear least squares: s^2 = h G* h + 2 s (ds / d 2theta) shift.
+A cell from a table, or one found from few lines, is wrong by some tenths of a percent. A sample
+that lies too high shifts all lines. Either error moves lines away from the reflections that they
+belong to. The free numbers of the reciprocal metric and one shift of two-theta are refined by
+weighted linear least squares: s^2 = h G* h + 2 s (ds / d 2theta) shift.
 """
 
 from dataclasses import replace
@@ -18,15 +18,15 @@ from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.settings import Bravais
 
 REACH = (0.012, 0.006, 0.003)
-"""Lines are sought within these shares of their s, in turn."""
+"""The largest distance of a line from its reflection in each round, as a share of its s."""
 ALONE = 1.7
-"""The next reflection is so many times as far from a line that is used as its own one."""
+"""The least ratio of a used line's distances from the second nearest and the nearest reflection."""
 SPARE = 2
-"""Lines that there must be beside the numbers that are refined."""
+"""The least number of lines in excess of the refined numbers."""
 LOOSE_METRIC, LOOSE_SHIFT = 0.004, 0.1
-"""How far a metric (as a share of it) and a shift (degrees) are expected to be off."""
+"""The expected errors of a metric (as a share of it) and of a shift (degrees)."""
 PRECISE = 3e-4
-"""Error of a line's s, as a share of it."""
+"""The error of a line's s, as a share of it."""
 _HOLOHEDRY = {
     "triclinic": 2,
     "monoclinic": 10,
@@ -36,15 +36,17 @@ _HOLOHEDRY = {
     "hexagonal": 191,
     "cubic": 221,
 }
-"""A space group of each system whose primitive cell has the shape of all conventional ones."""
+"""A space group of each system with a primitive cell that has the shape of conventional cells."""
 
 
 def aligned(cell: Bravais, lines: ObservedLines) -> tuple[Bravais, ObservedLines]:
-    """Return a cell and lines, corrected by the shift, that agree better; or both as they are.
+    """Return a refined cell, and the lines corrected for the shift.
+
+    Both are returned unchanged where the refinement explains no more of the intensity.
 
     Args:
-        cell: whose conventional axes are refined.
-        lines: as measured; of ideal ones (without a wavelength) no shift is refined.
+        cell: the lattice, with the conventional axes that are refined.
+        lines: the measured lines; for ideal lines (without a wavelength) no shift is refined.
     """
     best, most = (cell, lines), _explained(cell, lines)
     current = best
@@ -59,7 +61,7 @@ def aligned(cell: Bravais, lines: ObservedLines) -> tuple[Bravais, ObservedLines
 
 
 def _explained(cell: Bravais, lines: ObservedLines) -> float:
-    """Return how much of the intensity is explained, a line counting less the farther it is."""
+    """Return the explained share of the intensity; a line counts less with its distance."""
     s = half_sphere(cell.conventional, lines.s_max * 1.02).s
     gaps = np.abs(s[_nearest(s, lines.s)] - lines.s) / lines.resolution
     return float(lines.area @ np.exp(-(gaps**2) / 2) / lines.area.sum())
@@ -68,7 +70,11 @@ def _explained(cell: Bravais, lines: ObservedLines) -> float:
 def _refined(
     cell: Bravais, lines: ObservedLines, reach: float
 ) -> tuple[Bravais, ObservedLines] | None:
-    """Return what one round of least squares makes of cell and lines; None for too few lines."""
+    """Return cell and lines after one round of least squares.
+
+    The result is None where there are too few lines, or the refined metric is not positive
+    definite.
+    """
     sphere = half_sphere(cell.conventional, lines.s_max * 1.02)
     used, hkl = _assigned(sphere.s, sphere.hkl, lines.s, reach)
     metric = np.linalg.inv(cell.conventional @ cell.conventional.T)
@@ -93,7 +99,7 @@ def _refined(
 
 
 def _slope(s: Float[np.ndarray, " m"], wavelength: float | None) -> Float[np.ndarray, " m"]:
-    """Return by how much s changes with each degree of two-theta; 0 without a wavelength."""
+    """Return the change of s with each degree of two-theta; 0 without a wavelength."""
     if wavelength is None:
         return np.zeros_like(s)
     cosine = np.sqrt(np.maximum(1 - (s * wavelength / 2) ** 2, 0))
@@ -103,7 +109,7 @@ def _slope(s: Float[np.ndarray, " m"], wavelength: float | None) -> Float[np.nda
 def _nearest(
     s: Float[np.ndarray, " m"], wanted: Float[np.ndarray, " k"]
 ) -> Integer[np.ndarray, " k"]:
-    """Return the place of the value that is nearest to each wanted one; s ascends."""
+    """Return the index of the value nearest to each wanted one, where s ascends."""
     after = np.clip(np.searchsorted(s, wanted), 1, len(s) - 1)
     return np.where(wanted - s[after - 1] < s[after] - wanted, after - 1, after)
 
@@ -114,7 +120,7 @@ def _assigned(
     lines: Float[np.ndarray, " k"],
     reach: float,
 ) -> tuple[Bool[np.ndarray, " k"], Integer[np.ndarray, "k 3"]]:
-    """Return which lines have one reflection in reach that is nearest beyond doubt, and its hkl."""
+    """Return which lines have one clearly nearest reflection in reach, and the nearest hkl."""
     first = np.flatnonzero(np.diff(s, prepend=-1.0) > 1e-5)
     lengths = s[first]
     nearest = _nearest(lengths, lines)

@@ -1,10 +1,10 @@
-"""Wyckoff assignments: which positions the atoms of each element take, the most usual first.
+"""Wyckoff assignments: the positions of the atoms of each element, the most usual first.
 
-All ways to fill a cell with given numbers of atoms are far too many to list. They are drawn one by
-one, in the order of their cost, which is the sum of the costs of their positions: a best-first
-search that knows the least that what is left can cost (A*, Hart, Nilsson and Raphael, 1968). A
-position without free coordinates holds one orbit at most, and of assignments that the Euclidean
-normalizer turns into each other the first is given.
+There are far too many ways to fill a cell with given numbers of atoms to list them all. They are
+generated one by one in the order of their cost, the sum of the costs of their positions. This is a
+best-first search with a lower bound of the remaining cost (A*, Hart, Nilsson and Raphael, 1968). A
+position without free coordinates holds one orbit at most. Of assignments that the Euclidean
+normalizer transforms into each other only the first is returned.
 """
 
 import heapq
@@ -18,25 +18,28 @@ from jaxtyping import Float
 from cmed_jax.search.wyckoff import Wyckoff
 
 Places = tuple[int, ...]
-"""Positions of the orbits of one element, each by its place in `Wyckoff.positions`, ascending."""
+"""The positions of the orbits of one element: indices of `Wyckoff.positions`, ascending."""
 
 
 Clash = Callable[[int, int, int, int], bool]
-"""Tells of (element, position, element, position) whether both orbits cannot be in one cell."""
+"""A function of (element, position, element, position).
+
+It returns whether the two orbits cannot be in one cell.
+"""
 
 PAUSE = 300
-"""Steps without an assignment after which the search for one pauses and says how far it is."""
+"""The number of steps without an assignment after which the search yields its bound."""
 PATIENCE = 60_000
-"""Steps without an assignment after which a space group is given up."""
+"""The number of steps without an assignment after which a space group is given up."""
 
 
 class Assignment(NamedTuple):
     """Positions for all atoms of a cell.
 
     Attributes:
-        places: of the orbits of each element, in the order of the elements.
-        free: coordinates that are free together.
-        cost: minus the logarithm of how usual it is, up to a constant.
+        places: the positions of the orbits of each element, in the order of the elements.
+        free: the number of free coordinates of all orbits.
+        cost: minus the logarithm of the probability, up to a constant.
     """
 
     places: tuple[Places, ...]
@@ -54,16 +57,16 @@ def assignments(
 ) -> Iterator[Assignment | float]:
     """Yield the assignments of a space group, the cheapest first.
 
-    Between them, where finding the next one takes a while, the least that it can cost is yielded,
-    so that a caller can turn to another space group.
+    Where the next assignment takes a while to find, a lower bound of its cost is yielded instead.
+    The caller can then turn to another space group.
 
     Args:
-        group: with its positions.
-        counts: atoms of each element in the primitive cell.
-        costs: of an orbit on each position, above 0.
-        possible: positions that the atoms of each element fit on.
+        group: the space group with its positions.
+        counts: the number of atoms of each element in the primitive cell.
+        costs: the cost of an orbit on each position, above 0.
+        possible: the positions that the atoms of each element fit on.
         clash: whether an orbit of one element on a position excludes one of another element.
-        most_free: assignments with more free coordinates are left out.
+        most_free: the largest number of free coordinates of an assignment.
     """
     seen: set[tuple[Places, ...]] = set()
     options = [
@@ -85,6 +88,7 @@ def assignments(
 
 
 def _first_equivalent(group: Wyckoff, places: tuple[Places, ...]) -> tuple[Places, ...]:
+    """Return the first of the assignments that the normalizer transforms into each other."""
     return min(
         tuple(tuple(sorted(row[list(each)].tolist())) for each in places)
         for row in group.equivalent
@@ -92,7 +96,7 @@ def _first_equivalent(group: Wyckoff, places: tuple[Places, ...]) -> tuple[Place
 
 
 class _Option(NamedTuple):
-    """A position that atoms of an element may take."""
+    """A position that the atoms of an element may occupy."""
 
     element: int
     place: int
@@ -102,11 +106,11 @@ class _Option(NamedTuple):
 
 
 Taken = tuple[tuple[int, int], ...]
-"""(element, position) of each orbit."""
+"""The element and the position of each orbit."""
 
 
 def _clashes(options: Sequence[_Option], clash: Clash) -> list[int]:
-    """Return, as bits, the options that each one excludes: the same place, or one too near."""
+    """Return, as bits, the options that each one excludes: the same position, or one too near."""
     bits = [0] * len(options)
     for (i, one), (j, other) in itertools.combinations_with_replacement(enumerate(options), 2):
         if one.free and other.free:
@@ -125,9 +129,9 @@ def _fillings(
 ) -> Iterator[tuple[float, int, Taken] | float]:
     """Yield cost, free coordinates and orbits of all ways to fill a cell, or a bound of the cost.
 
-    A state is a cell that is filled in part: the least that it can cost in the end, its cost so
-    far, its free coordinates, the option that is decided next, the atoms of that option's element
-    that have no place yet, the options that are excluded (as bits), and the orbits.
+    A state is a partly filled cell. It consists of the lower bound of its final cost, its cost so
+    far, its number of free coordinates, the option that is decided next, the number of unplaced
+    atoms of that option's element, the excluded options (as bits), and the orbits.
     """
     least = _least(options, counts, [option.cost for option in options])
     freest = _least(options, counts, [float(option.free) for option in options])
@@ -165,7 +169,7 @@ def _fillings(
 def _least(
     options: Sequence[_Option], counts: Sequence[int], costs: Sequence[float]
 ) -> list[list[float]]:
-    """Return, for each option and number of atoms left, the least that the rest of a cell costs."""
+    """Return the least cost of the rest of a cell, for each option and number of atoms left."""
     size = max(counts) + 1
     least = [[0.0] + [np.inf] * (size - 1)]
     for at in range(len(options) - 1, -1, -1):
@@ -182,6 +186,7 @@ def _least(
 
 
 def _by_element(taken: Taken, elements: int) -> tuple[Places, ...]:
+    """Return the positions of the orbits, separated by element."""
     return tuple(
         tuple(place for element, place in taken if element == each) for each in range(elements)
     )

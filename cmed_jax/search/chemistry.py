@@ -1,7 +1,7 @@
-"""Which distances between atoms are usual, and which are too short to be.
+"""Usual distances between atoms, and the least possible ones.
 
-`benchmarks/known_structures.py` counts both from known crystals. Pairs of elements that it
-met too rarely are judged by covalent radii (Cordero et al., Dalton Trans. 2832, 2008, in gemmi).
+`benchmarks/known_structures.py` counts both from known crystals. Pairs of elements that are too
+rare in them are assessed by covalent radii (Cordero et al., Dalton Trans. 2832, 2008, in gemmi).
 """
 
 import csv
@@ -16,23 +16,23 @@ from jaxtyping import Float, Integer
 from cmed_jax.crystal.composition import atomic_number
 
 LENIENT = 0.93
-"""Atoms may come so much nearer than in 99 % of the known crystals."""
+"""The least distance allowed, as a share of the one that 99 % of the known crystals keep."""
 OF_RADII = 0.72
-"""Share of the sum of covalent radii that atoms keep where no crystal is known."""
+"""The share of the sum of covalent radii that is the least distance of an unknown pair."""
 USUAL_OF_RADII, SPREAD_OF_RADII = 1.08, 0.12
-"""Distance to the nearest neighbour there, and its deviation, as shares of that sum."""
+"""The usual distance of an unknown pair of neighbours, and its deviation, as shares of that sum."""
 UNKNOWN_PAIR = 0.35
-"""Misfit of a nearest neighbour that is in no known crystal, however far it is."""
+"""The least misfit of a pair of nearest neighbours that is in no known crystal."""
 FEW, SELDOM = 5, 0.15
-"""Misfit of one that fewer known crystals have."""
+"""The number of known sites below which a pair is rare, and the least misfit of a rare pair."""
 FAR = 4.0
-"""Deviations from the usual distance at which the misfit is complete."""
+"""The number of deviations from the usual distance at which the misfit is complete."""
 SPREAD = 0.04
-"""Least deviation that is expected of a distance, as a share of it."""
+"""The least deviation of a distance, as a share of it."""
 
 
 class Usual(NamedTuple):
-    """A distance to the nearest neighbour: what is usual, how it varies, and how often it is."""
+    """The usual distance to a nearest neighbour, its deviation, and the number of known sites."""
 
     length: float
     deviation: float
@@ -40,7 +40,7 @@ class Usual(NamedTuple):
 
 
 def least_distances(numbers: Integer[np.ndarray, " e"]) -> Float[np.ndarray, "e e"]:
-    """Return how near atoms of each pair of elements may come, angstrom."""
+    """Return the least allowed distance of each pair of elements, angstrom."""
     return np.array([[_least(int(a), int(b)) for b in numbers] for a in numbers])
 
 
@@ -48,9 +48,9 @@ def neighbour_misfit(element: int, neighbour: int, distance: float) -> float:
     """Return how unusual the nearest neighbour of an atom is: 0 to 1.
 
     Args:
-        element: atomic number of the atom.
-        neighbour: of its nearest neighbour.
-        distance: between them, angstrom.
+        element: the atomic number of the atom.
+        neighbour: the atomic number of its nearest neighbour.
+        distance: the distance between them, angstrom.
     """
     usual, base = _neighbours().get((element, neighbour)), 0.0
     if usual is None:
@@ -70,6 +70,7 @@ def usual_distance(element: int, neighbour: int) -> float:
 
 
 def _least(a: int, b: int) -> float:
+    """Return the least allowed distance of two elements, angstrom."""
     known = _shortest().get((min(a, b), max(a, b)))
     return OF_RADII * (_radius(a) + _radius(b)) if known is None else LENIENT * known
 
@@ -79,12 +80,14 @@ def _radius(number: int) -> float:
 
 
 def _rows(name: str) -> csv.DictReader:
+    """Return the rows of an embedded table."""
     text = (resources.files("cmed_jax.crystal") / "embedded" / name).read_text(encoding="ascii")
     return csv.DictReader(text.splitlines())
 
 
 @cache
 def _shortest() -> dict[tuple[int, int], float]:
+    """Read the shortest distances of pairs of elements, the smaller atomic number first."""
     rows = _rows("shortest_distances.csv")
     pairs = ((atomic_number(row["first"]), atomic_number(row["second"]), row) for row in rows)
     return {(min(a, b), max(a, b)): float(row["least"]) for a, b, row in pairs}
@@ -92,6 +95,7 @@ def _shortest() -> dict[tuple[int, int], float]:
 
 @cache
 def _neighbours() -> dict[tuple[int, int], Usual]:
+    """Read the usual distances of elements to their nearest neighbours."""
     return {
         (atomic_number(row["element"]), atomic_number(row["neighbour"])): Usual(
             float(row["median"]), float(row["deviation"]), int(row["sites"])

@@ -1,13 +1,14 @@
 """Damped least squares of free coordinates on the intensities of resolved groups of lines.
 
-What is minimised is 1 - cos^2 of the angle between measured and calculated amplitudes (the roots of
-intensities): the scale drops out, and neither the few strongest lines decide alone, nor does
-texture. Levenberg and Marquardt's method, with analytic derivatives, treats many starts at once.
+The function minimised is 1 - cos^2 of the angle between measured and calculated amplitudes (the
+roots of intensities). It does not depend on the scale, and neither the few strongest lines nor
+texture dominate it. Levenberg and Marquardt's method, with analytic derivatives, treats many starts
+at once.
 
-From random starts hardly any descent ends in the right place, for the residual is rugged. It is
-smooth where only low angles count. So intensities, measured and calculated, are damped by
-exp(-B s^2) with B = 24, 8, 2 and 0 angstrom^2 in turn, and in each round the better part goes on.
-With four to six free coordinates 13.5 % of the starts succeed, instead of 0.8 %.
+Few descents from random starts end in the right place, because the residual is rugged. It is smooth
+where only low angles count. Measured and calculated intensities are therefore damped by exp(-B s^2)
+with B = 24, 8, 2 and 0 angstrom^2 in turn, and the better part of the structures goes on to the
+next round. With four to six free coordinates 13.5 % of the starts succeed, instead of 0.8 %.
 """
 
 from typing import NamedTuple
@@ -18,27 +19,27 @@ from jaxtyping import Float32
 from cmed_jax.search.frame import Frame
 
 USUAL_B = 0.6
-"""Overall temperature factor that is expected of a sample, angstrom^2."""
+"""The overall temperature factor expected of a sample, angstrom^2."""
 LARGEST_B = 5.0
-"""Most that it may become, angstrom^2."""
+"""The largest temperature factor allowed, angstrom^2."""
 _PULL = 1e-4
-"""Weight by which it is drawn towards what is expected."""
+"""The weight that draws the temperature factor towards the expected one."""
 _FLOOR = 1e-6
-"""Added to intensities, as a share of their sum, for amplitudes have no derivative at zero."""
+"""The share of their sum added to intensities, since amplitudes have no derivative at zero."""
 _FARTHEST = 0.06
-"""No free coordinate moves by more in one step."""
+"""The largest change of a free coordinate in one step."""
 _FARTHEST_B = 0.5
-"""Nor does the temperature factor, angstrom^2."""
+"""The largest change of the temperature factor in one step, angstrom^2."""
 _GAIN = 1e-4
-"""Share of the residual below which a step no longer counts."""
+"""The share of the residual below which the gain of a step does not count."""
 
 
 class Fits(NamedTuple):
     """Structures of one assignment.
 
     Attributes:
-        free: coordinates of all orbits, one after the other.
-        b_factor: overall temperature factor, angstrom^2.
+        free: the free coordinates of all orbits, one orbit after the other.
+        b_factor: the overall temperature factor, angstrom^2.
         residual: 1 - cos^2 between measured and calculated amplitudes, absent lines included.
     """
 
@@ -47,11 +48,11 @@ class Fits(NamedTuple):
     residual: Float32[np.ndarray, " b"]
 
     def best(self, count: int) -> "Fits":
-        """Return those with the smallest residuals, ascending."""
+        """Return the structures with the smallest residuals, ascending."""
         return self.at(np.argsort(self.residual)[:count])
 
     def at(self, rows: np.ndarray) -> "Fits":
-        """Return some of them."""
+        """Return the structures in some rows."""
         return Fits(*(column[rows] for column in self))
 
 
@@ -64,10 +65,10 @@ def residuals(
     """Return 1 - cos^2 between measured and calculated amplitudes.
 
     Args:
-        frame: reflections and measured lines.
-        structure_factors: one row for each structure.
-        b_factor: of each structure, angstrom^2.
-        damping: B by which intensities are damped, angstrom^2.
+        frame: the reflections and the measured lines.
+        structure_factors: the structure factors, one row for each structure.
+        b_factor: the temperature factor of each structure, angstrom^2.
+        damping: the B that damps the intensities, angstrom^2.
     """
     damped, length = frame.damping(damping)
     wave = frame.weight * np.exp(-b_factor[:, None] / 2 * frame.s.astype(np.float32) ** 2)
@@ -80,7 +81,7 @@ def residuals(
 def structure_factors(
     frame: Frame, orbits: list[tuple[int, int]], free: Float32[np.ndarray, "b p"]
 ) -> np.ndarray:
-    """Return F of orbits, of shape (b, m), for rows of free coordinates."""
+    """Return the structure factors of orbits, of shape (b, m), for rows of free coordinates."""
     total, at = np.zeros((len(free), len(frame.s)), np.complex64), 0
     for element, place in orbits:
         count = frame.group.positions[place].free
@@ -99,14 +100,14 @@ def descend(
     steps: int,
     damping: float = 0.0,
 ) -> Fits:
-    """Return starts moved downhill by so many steps at most.
+    """Return starts after a descent of the residual.
 
     Args:
-        frame: reflections and measured lines.
-        orbits: element and position of each.
-        starts: whose residuals are not used.
-        steps: of Levenberg and Marquardt.
-        damping: B by which intensities are damped, angstrom^2.
+        frame: the reflections and the measured lines.
+        orbits: the element and the position of each orbit.
+        starts: the structures to start from; their residuals are not used.
+        steps: the largest number of steps of Levenberg and Marquardt.
+        damping: the B that damps the intensities, angstrom^2.
     """
     free, b_factor, _ = starts
     best = residuals(frame, structure_factors(frame, orbits, free), b_factor, damping)
@@ -146,7 +147,7 @@ def _step(
     along = amplitude / np.linalg.norm(amplitude, axis=1, keepdims=True)
     scale = (along @ target) / np.linalg.norm(amplitude, axis=1)
     left = target - scale[:, None] * amplitude
-    # The scale is refitted at each step, so only what is across the amplitudes counts.
+    # The scale is refitted at each step. Only the part perpendicular to the amplitudes counts.
     across = slopes - (slopes @ along[:, :, None]) * along[:, None]
     across *= scale[:, None, None]
     normal = across @ across.mT
@@ -168,7 +169,7 @@ def _intensity_and_slopes(
     free: Float32[np.ndarray, "b p"],
     b_factor: Float32[np.ndarray, " b"],
 ) -> tuple[Float32[np.ndarray, "b g"], Float32[np.ndarray, "b q g"]]:
-    """Return intensities of groups, and their derivatives by free coordinates and temperature."""
+    """Return intensities of groups, and their derivatives by free coordinates and B factor."""
     total, slopes, at = np.zeros((len(free), len(frame.s)), np.complex64), [], 0
     for element, place in orbits:
         count = frame.group.positions[place].free

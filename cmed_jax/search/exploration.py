@@ -1,11 +1,11 @@
-"""The course of a search: one assignment after the other is fitted, until time or doubt is over.
+"""The course of a search: assignments are fitted one by one until the time or the doubt is over.
 
 Space groups that the absent lines allow are filled with the atoms of each possible number of
-formula units, one Wyckoff assignment after the other, and the coordinates that an assignment leaves
-free are fitted to the intensities. There are far too many assignments to try all, so their order
-decides: the next one is always that with the largest probability for the time that it takes. The
-probability is that of the space group among known crystals, of its positions, of the volume per
-formula unit, and of the lines that the group allows and that are empty.
+formula units, one Wyckoff assignment after the other. The free coordinates of an assignment are
+fitted to the intensities. There are far too many assignments to try them all, and their order
+decides: the next one always has the largest probability for the time that it takes. The probability
+is that of the space group among known crystals, of its positions, of the volume per formula unit,
+and of the lines that the group allows and that are empty.
 """
 
 import time
@@ -26,25 +26,27 @@ from cmed_jax.search.settings import Bravais
 from cmed_jax.search.starts import starts
 
 ROUNDS = ((24.0, 5, 0.5), (8.0, 5, 0.5), (2.0, 6, 0.5), (0.0, 14, 0.0))
-"""Damping (angstrom^2), steps, and the share of the structures that go on to the next round."""
+"""The damping (angstrom^2), the steps, and the share of the structures kept, for each round."""
 LAST = 6
-"""At least so many structures go on."""
+"""The least number of structures kept after a round."""
 KEPT = 60
-"""Structures of different assignments that are remembered."""
+"""The number of structures of different assignments that are kept."""
 ENOUGH = ((0.02, 0.3, 0.5), (0.12, 2.0, 1.0), (0.25, 5.0, 4.0))
-"""Residuals R below which the search goes on only a while longer: that as a share of the time until
-then, and the least of it in seconds."""
+"""The residuals R below which the search soon ends, and its remaining time.
+
+The time is given as a share of the time until then, and by its least value in seconds.
+"""
 
 
 class Progress(NamedTuple):
-    """Where the search stands.
+    """The progress of a search.
 
     Attributes:
-        seconds: since it began.
-        tried: assignments so far.
-        space_group: number of the group that is being tried.
-        free: its free coordinates.
-        residual: smallest R so far; infinite where there is none.
+        seconds: the time since the search began.
+        tried: the number of assignments tried so far.
+        space_group: the number of the space group that is being tried.
+        free: the number of free coordinates of the assignment that is being tried.
+        residual: the smallest R so far; infinite where there is none.
     """
 
     seconds: float
@@ -55,13 +57,13 @@ class Progress(NamedTuple):
 
 
 class Explored(NamedTuple):
-    """What a search ends with.
+    """The outcome of a search.
 
     Attributes:
         best: the best structure of each assignment, the lowest score first.
-        tried: assignments.
-        seconds: that it took.
-        complete: whether no assignment within the limits was left.
+        tried: the number of assignments tried.
+        seconds: the time that the search took.
+        complete: whether all assignments within the limits were tried.
     """
 
     best: list[Scored]
@@ -81,17 +83,19 @@ def explore(
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
 ) -> Explored:
-    """Return the structures that explain powder lines best. Ctrl-C ends it with the best so far.
+    """Return the structures that explain powder lines best.
+
+    Ctrl-C ends the search with the best structures so far.
 
     Args:
         cell: the lattice.
-        composition: atom fractions by atomic number, known in full.
-        lines: as measured.
-        seconds: that it may take.
-        space_group: number, where it is known.
-        atoms: in the conventional cell, where that is known.
-        progress: told before each assignment.
-        seed: of what is drawn.
+        composition: the atom fractions by atomic number, known in full.
+        lines: the measured lines.
+        seconds: the longest time that the search may take.
+        space_group: the number of the space group, where it is known.
+        atoms: the number of atoms in the conventional cell, where it is known.
+        progress: a function called with the progress before each assignment.
+        seed: the seed of everything that is drawn.
 
     Raises:
         ValueError: no line is where the lattice allows one, or no number of formula units fits.
@@ -114,7 +118,7 @@ def explore(
 
 
 class _Run:
-    """The state of a search: what was tried, and what was best."""
+    """The state of a search: the number of assignments tried, and the best structures."""
 
     def __init__(self, began: float, seconds: float, rng: np.random.Generator):
         self._began, self._seconds, self._rng = began, seconds, rng
@@ -122,22 +126,22 @@ class _Run:
         self._tried, self._residual, self._settled = 0, np.inf, np.inf
 
     def is_over(self) -> bool:
-        """Whether the time is over, or something good was found a while ago."""
+        """Return whether the time is over, or a good structure was found a while ago."""
         return time.monotonic() - self._began > min(self._seconds, self._settled)
 
     def progress(self, field: Field, assignment: Assignment) -> Progress:
-        """Return where the search stands before an assignment."""
+        """Return the progress of the search before an assignment."""
         number = field.frame.setting.number
         passed = time.monotonic() - self._began
         return Progress(passed, self._tried, number, assignment.free, self._residual)
 
     def found(self, *, complete: bool) -> Explored:
-        """Return what was found so far."""
+        """Return the outcome so far."""
         best = sorted(self._best, key=lambda each: each.score)
         return Explored(best, self._tried, time.monotonic() - self._began, complete)
 
     def try_assignment(self, field: Field, assignment: Assignment) -> None:
-        """Fit the coordinates of an assignment, and remember the best structure of it."""
+        """Fit the coordinates of an assignment, and keep its best structure."""
         self._tried += 1
         fits = _fit(field, assignment, self._rng)
         if fits is None:
@@ -152,7 +156,7 @@ class _Run:
             self._best = sorted(self._best, key=lambda each: each.score)[:KEPT]
 
     def _improved(self, residual: float) -> None:
-        """Note a residual that is the smallest so far, and how long the search goes on for it."""
+        """Record a residual that is the smallest so far, and when the search ends because of it."""
         passed = time.monotonic() - self._began
         longer = (max(share * passed, least) for limit, share, least in ENOUGH if residual < limit)
         better = residual < 0.7 * self._residual

@@ -1,8 +1,8 @@
-"""Which space groups the absent lines allow, and how well.
+"""Selection of space groups by systematic absences.
 
-An operation x -> W x + w that keeps a reflection (h W = h) but turns its phase (h.w is not
-integral) makes it absent. A group is judged by two numbers: the intensity that is seen where it
-allows none, and the groups of lines that it allows and that are empty.
+An operation x -> W x + w makes a reflection absent if it keeps the reflection (h W = h) and changes
+its phase (h.w is not integral). Two numbers assess a space group: the measured intensity where it
+allows none, and the number of groups of lines that it allows and that are empty.
 """
 
 from typing import NamedTuple
@@ -18,24 +18,24 @@ from cmed_jax.search.observed import Groups
 from cmed_jax.search.settings import Bravais, Setting
 
 FORBIDDEN = 0.01
-"""Share of the intensity that may stand where a group allows none: noise and overlap."""
+"""The share of the intensity accepted where a space group allows none: noise and overlap."""
 WORSE = 1.5
-"""And this many times as much as the group with the least has there."""
+"""The accepted forbidden intensity over the least that any of the space groups has."""
 EMPTY = 1e-3
-"""Groups of lines with less than this share of the strongest count as empty."""
+"""The share of the strongest group of lines below which a group counts as empty."""
 PER_EMPTY = 0.25
-"""Cost of each empty group that is allowed, beyond the fewest: most reflections can be weak."""
+"""The cost of each allowed empty group beyond the fewest; most reflections can be weak."""
 MOST_EMPTY = 20.0
-"""Most that empty groups cost, for pseudo-symmetry makes many reflections weak at once."""
+"""The largest cost of empty groups, since pseudo-symmetry makes many reflections weak at once."""
 
 
 class Allowed(NamedTuple):
     """A setting that the absences allow.
 
     Attributes:
-        setting: space group and axes.
-        forbidden: share of the intensity that is seen where the group allows none.
-        cost: minus the logarithm of how likely its empty groups of lines are.
+        setting: the space group and its axes.
+        forbidden: the share of the measured intensity where the space group allows none.
+        cost: minus the logarithm of the probability of its empty groups of lines.
     """
 
     setting: Setting
@@ -49,25 +49,25 @@ def allowed_settings(
     """Return the settings that the absent lines allow, the likeliest first.
 
     Args:
-        candidates: of the cell.
-        cell: whose conventional reflections were grouped.
-        groups: of its reflections.
+        candidates: the settings of the cell.
+        cell: the cell with the conventional reflections that were grouped.
+        groups: the groups of its reflections.
     """
     sphere = half_sphere(cell.conventional, float(groups.high[-1]) * (1 + 1e-9))
     place = np.searchsorted(groups.low, sphere.s * (1 + 1e-9)) - 1
     inside = (place >= 0) & (sphere.s <= groups.high[np.maximum(place, 0)] * (1 + 1e-9))
     hkl, place = sphere.hkl[inside].astype(int), place[inside]
     empty = groups.share < EMPTY * groups.share.max()
-    judged = []
+    assessed = []
     for setting in candidates:
         seen = np.bincount(place, present(hkl @ setting.axes.T, setting.number), len(empty)) > 0
-        judged.append((float(groups.share[~seen].sum()), int((seen & empty).sum())))
-    least = min(forbidden for forbidden, _ in judged)
-    kept = [forbidden <= max(FORBIDDEN, WORSE * least) for forbidden, _ in judged]
-    fewest = min(vacant for (_, vacant), keep in zip(judged, kept, strict=True) if keep)
+        assessed.append((float(groups.share[~seen].sum()), int((seen & empty).sum())))
+    least = min(forbidden for forbidden, _ in assessed)
+    kept = [forbidden <= max(FORBIDDEN, WORSE * least) for forbidden, _ in assessed]
+    fewest = min(vacant for (_, vacant), keep in zip(assessed, kept, strict=True) if keep)
     found = [
         Allowed(setting, forbidden, min(PER_EMPTY * (vacant - fewest), MOST_EMPTY))
-        for setting, (forbidden, vacant), keep in zip(candidates, judged, kept, strict=True)
+        for setting, (forbidden, vacant), keep in zip(candidates, assessed, kept, strict=True)
         if keep
     ]
     return sorted(found, key=lambda each: each.cost)
@@ -77,8 +77,8 @@ def present(hkl: Integer[np.ndarray, "m 3"], number: int) -> Bool[np.ndarray, " 
     """Return which reflections a space group allows.
 
     Args:
-        hkl: by the standard conventional axes.
-        number: of the space group.
+        hkl: the reflections by the standard conventional axes.
+        number: the number of the space group.
     """
     cell = PRIMITIVE[moyopy.SpaceGroupType(number).hm_short[0]]
     primitive = hkl @ cell

@@ -1,4 +1,4 @@
-"""How many formula units a cell holds, from its volume and the usual volumes of atoms."""
+"""The number of formula units in a cell, from its volume and the usual volumes of atoms."""
 
 from fractions import Fraction
 from math import lcm
@@ -11,25 +11,27 @@ from cmed_jax.crystal.atomic_volumes import volume_of_atom
 from cmed_jax.search.settings import Setting, lattice_points
 
 USUAL, UNUSUAL = 0.13, 0.45
-"""Deviation of the logarithm of a volume from the usual one, and where it is known of no element
-how much it may be off."""
+"""The deviation of the logarithm of a volume from the usual one.
+
+The second value applies where the usual volume of no element is known.
+"""
 FARTHEST = 3.5
-"""Deviations beyond which a number of formula units is not tried."""
+"""The number of deviations beyond which a number of formula units is not tried."""
 UNKNOWN = 16.0
-"""Volume of an atom where nothing is known of its element, angstrom^3."""
+"""The volume of an atom where the usual volume of no element is known, angstrom^3."""
 LARGEST = 1000
-"""Most atoms of a formula unit."""
+"""The largest number of atoms in a formula unit."""
 
 
 class Contents(NamedTuple):
     """The atoms of a primitive cell.
 
     Attributes:
-        numbers: atomic numbers of the elements that scatter, without hydrogen.
-        counts: how many atoms of each.
-        units: formula units.
-        hydrogen: atoms of hydrogen.
-        cost: minus the logarithm of how usual the volume is.
+        numbers: the atomic numbers of the elements that scatter, without hydrogen.
+        counts: the number of atoms of each of these elements.
+        units: the number of formula units.
+        hydrogen: the number of hydrogen atoms.
+        cost: minus the logarithm of the probability of the volume.
     """
 
     numbers: tuple[int, ...]
@@ -45,13 +47,13 @@ def contents(
     visible: Float[np.ndarray, "119"],
     atoms: int | None = None,
 ) -> list[Contents]:
-    """Return what the primitive cell of a setting may hold, the most usual volume first.
+    """Return the possible contents of the primitive cell, the most usual volume first.
 
     Args:
-        setting: with its lattice.
-        composition: atom fractions by atomic number.
-        visible: those of elements that scatter enough to be placed.
-        atoms: in the conventional cell, where that is known.
+        setting: the setting with its lattice.
+        composition: the atom fractions by atomic number.
+        visible: the fractions of the elements that scatter enough to be placed.
+        atoms: the number of atoms in the conventional cell, where it is known.
     """
     unit = formula_unit(composition)
     volume = abs(float(np.linalg.det(setting.lattice)))

@@ -1,7 +1,7 @@
-"""A space group before its atoms are placed: the reflections, and what each orbit adds to them.
+"""The reflections of a space group on a lattice, and the contribution of each orbit to them.
 
 The structure factor is a sum over orbits, F(h) = sum of f_e(h) G(h), with G the sum of
-exp(2 pi i h.x) over the atoms of an orbit. Where the origin is a centre of symmetry G is real and
+exp(2 pi i h.x) over the atoms of an orbit. Where the origin is a centre of symmetry, G is real and
 half of the atoms suffice.
 """
 
@@ -22,18 +22,20 @@ from cmed_jax.search.settings import Setting
 from cmed_jax.search.wyckoff import Position, Wyckoff, wyckoff
 
 HYDROGEN = 1
-"""Atomic number of hydrogen. It scatters too little for a powder pattern to place it, and left free
-it would follow the noise: it counts as invisible here."""
+"""The atomic number of hydrogen, which counts as invisible here.
+
+Hydrogen scatters too little for a powder pattern to place it. If it were free, it would follow the
+noise.
+"""
 
 
 class Wave(NamedTuple):
     """The part of an orbit's geometry that structure factors need.
 
     Attributes:
-        turns: h.M of each atom that is summed: by how many turns its phase changes with each free
-            coordinate.
-        phase: h.t of each, in turns.
-        weight: how many atoms it stands for: two for a pair about the centre.
+        turns: h.M of each summed atom: the change of its phase with each free coordinate, in turns.
+        phase: h.t of each summed atom, in turns.
+        weight: the number of atoms that a summed atom represents: two for a pair about the centre.
     """
 
     turns: Float32[np.ndarray, "f n m"]
@@ -43,20 +45,21 @@ class Wave(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Reflections of a space group on a lattice, beside what was measured.
+    """The reflections of a space group on a lattice, with the measured amplitudes.
 
     Attributes:
-        setting: space group, axes and primitive lattice.
-        group: its positions.
-        numbers: atomic numbers of the elements.
+        setting: the space group, its axes and its primitive lattice.
+        group: the Wyckoff positions of the space group.
+        numbers: the atomic numbers of the elements.
         hkl: one of each set of equivalent reflections, sorted by groups of lines.
-        s: 1/d of each, 1/angstrom.
-        weight: multiplicity and Lorentz-polarization factor of each.
-        factors: form factor of each element, with dispersion where a wavelength is given.
-        first: where each group of lines begins among the reflections.
+        s: 1/d of each reflection, 1/angstrom.
+        weight: the multiplicity times the Lorentz-polarization factor of each reflection.
+        factors: the form factors of each element, with dispersion where a wavelength is given.
+        first: the index of the first reflection of each group of lines.
         group_s: 1/d of each group, 1/angstrom.
-        target: measured amplitude of each group.
-        missed: measured amplitude of groups without a reflection, with their s in the second row.
+        target: the measured amplitude of each group.
+        missed: the measured amplitudes of groups without a reflection, and in the second row their
+            s.
     """
 
     setting: Setting
@@ -73,12 +76,12 @@ class Frame:
 
     @cached_property
     def waves(self) -> tuple[Wave, ...]:
-        """Of an orbit on each position of the group."""
+        """The wave of an orbit on each position of the space group."""
         return tuple(self._wave(position) for position in self.group.positions)
 
     @cached_property
     def fixed_sums(self) -> dict[int, Complex64[np.ndarray, " m"] | Float32[np.ndarray, " m"]]:
-        """G of an orbit on each position without free coordinates."""
+        """The sum G of an orbit on each position without free coordinates."""
         nothing = np.zeros((1, 0), np.float32)
         return {
             place: self.sums(place, nothing)[0]
@@ -89,7 +92,7 @@ class Frame:
     def sums(
         self, place: int, free: Float32[np.ndarray, "b f"]
     ) -> Complex64[np.ndarray, "b m"] | Float32[np.ndarray, "b m"]:
-        """Return G of an orbit for rows of its free coordinates; real about a centre."""
+        """Return G of an orbit for rows of its free coordinates; with a centre it is real."""
         wave = self.waves[place]
         angles = _angles(wave, free)
         real = np.einsum("bnm,nx->bm", np.cos(angles), wave.weight)
@@ -113,10 +116,10 @@ class Frame:
         return real + 1j * np.einsum("bnm,nx->bm", sine, wave.weight), slopes + 1j * other
 
     def damping(self, b_factor: float) -> tuple[Float32[np.ndarray, " g"], float]:
-        """Return by what amplitudes are damped, and the length of the damped measured ones.
+        """Return the damping of the amplitudes, and the length of the damped measured ones.
 
         Args:
-            b_factor: intensities are damped by exp(-B s^2), angstrom^2.
+            b_factor: the B of the factor exp(-B s^2) of the intensities, angstrom^2.
         """
         damped = np.exp(-b_factor / 2 * self.group_s**2)
         missed = self.missed[0] * np.exp(-b_factor / 2 * self.missed[1] ** 2)
@@ -124,6 +127,7 @@ class Frame:
         return damped, float(length)
 
     def _wave(self, position: Position) -> Wave:
+        """Return the wave of an orbit on a position."""
         atoms, weight = _summed(position, self.group.centric)
         hkl = self.hkl.astype(np.float32)
         turns = np.einsum("mi,nif->fnm", hkl, position.linear[atoms].astype(np.float32))
@@ -135,13 +139,13 @@ class Frame:
 def frame_of(
     setting: Setting, numbers: Sequence[int], lines: ObservedLines, groups: Groups
 ) -> Frame:
-    """Return the reflections of a space group beside the measured groups of lines.
+    """Return the reflections of a space group with the measured groups of lines.
 
     Args:
-        setting: space group, axes and lattice.
-        numbers: atomic numbers of the elements.
-        lines: as measured.
-        groups: of them, for the same cell.
+        setting: the space group, its axes and its lattice.
+        numbers: the atomic numbers of the elements.
+        lines: the measured lines.
+        groups: the groups of the measured lines, for the same cell.
     """
     laue = space_group(setting.number).laue
     orbits = unique_reflections(setting.lattice, float(groups.high[-1]) * (1 + 1e-9), laue)
@@ -169,13 +173,14 @@ def frame_of(
 
 
 def orbits_of(places: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
-    """Return (element, position) of each orbit of an assignment."""
+    """Return the element and the position of each orbit of an assignment."""
     return [(element, place) for element, each in enumerate(places) for place in each]
 
 
 def _factors(
     numbers: Integer[np.ndarray, " e"], s: Float[np.ndarray, " m"], wavelength: float | None
 ) -> Complex64[np.ndarray, "e m"]:
+    """Return the form factors of the elements; those of hydrogen are zero."""
     factors = np.asarray(form_factors(numbers, s**2 / 4, "it92")).astype(complex)
     if wavelength is not None:
         real, imaginary = dispersion(numbers, wavelength)
@@ -187,7 +192,7 @@ def _factors(
 def _summed(
     position: Position, centric: bool
 ) -> tuple[Integer[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Return the atoms that are summed over, and how many each stands for."""
+    """Return the atoms that are summed over, and the number of atoms that each represents."""
     count = position.multiplicity
     if not centric:
         return np.arange(count), np.ones(count)

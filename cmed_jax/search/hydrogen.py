@@ -1,8 +1,8 @@
-"""Hydrogen atoms, placed by distances: X-rays hardly see them beside heavier elements.
+"""Placement of hydrogen atoms by distances, since X-rays hardly see them beside heavier elements.
 
-The other atoms are found first. Then each Wyckoff assignment of the hydrogen atoms, the usual ones
-first, is filled orbit by orbit: every orbit goes where its distance to the nearest atom is most
-usual, where it is away from other atoms, and no distance is too short.
+The other atoms are found first. Then Wyckoff assignments of the hydrogen atoms are filled orbit by
+orbit, the usual assignments first. Each orbit is placed where its distance to the nearest atom is
+most usual, where other atoms are far away, and where no distance is too short.
 """
 
 from collections.abc import Iterator
@@ -21,25 +21,25 @@ from cmed_jax.search.usage import position_costs
 from cmed_jax.search.wyckoff import Position, Wyckoff
 
 TRIED = 24
-"""Assignments of the hydrogen atoms that are tried."""
+"""The number of assignments of the hydrogen atoms that are tried."""
 PER_ORBIT = 0.03
-"""Added to the misfit for each orbit: the simplest arrangement is preferred."""
+"""The misfit added for each orbit, which favours the simplest arrangement."""
 LEAST_SHARE = 0.9
-"""Share of the least distances that are kept."""
+"""The share of the least distances that atoms must keep."""
 CROWDED = 0.05
-"""Weight of the sum of Z / d^6 over the atoms around, but for the nearest, angstrom^6."""
+"""The weight of the sum of Z / d^6 over all surrounding atoms but the nearest, angstrom^6."""
 SEARCHED = (0.04, 0.015, 0.005)
-"""Fractional coordinates within which better places are sought around a good one, in turn."""
+"""The range around a good place that each round searches for better ones, fractional."""
 AROUND = 120
-"""Places that are tried in each."""
+"""The number of places that each of these rounds tries."""
 
 
 class Placed(NamedTuple):
-    """Atoms of a primitive cell.
+    """The atoms of a primitive cell.
 
     Attributes:
-        numbers: atomic numbers.
-        coords: fractional coordinates.
+        numbers: the atomic numbers.
+        coords: the fractional coordinates.
     """
 
     numbers: Integer[np.ndarray, " n"]
@@ -49,13 +49,13 @@ class Placed(NamedTuple):
 def with_hydrogen(
     group: Wyckoff, lattice: Float[np.ndarray, "3 3"], heavy: Placed, count: int
 ) -> Placed | None:
-    """Return a structure with its hydrogen atoms; None where there is no room for them.
+    """Return a structure with its hydrogen atoms; None where they do not fit.
 
     Args:
         group: the space group.
-        lattice: rows of its primitive cell, angstrom.
+        lattice: the rows of its primitive cell, angstrom.
         heavy: all other atoms.
-        count: hydrogen atoms in the primitive cell.
+        count: the number of hydrogen atoms in the primitive cell.
     """
     rng = np.random.default_rng(0)
     costs = position_costs(group) + PER_ORBIT
@@ -90,7 +90,7 @@ def _best_place(
     filled: Placed,
     rng: np.random.Generator,
 ) -> tuple[float, Placed] | None:
-    """Return the misfit of an orbit of hydrogen where it fits best, and the atoms with it."""
+    """Return the least misfit of an orbit of hydrogen, and all atoms including the orbit."""
     free = evenly(*POOL[position.free]).astype(float)
     misfits = _misfits(position, lattice, filled, free)
     for width in SEARCHED if position.free else ():
@@ -113,7 +113,7 @@ def _misfits(
     filled: Placed,
     free: Float[np.ndarray, "k f"],
 ) -> Float[np.ndarray, " k"]:
-    """Return how unusual the nearest neighbour at each place is; infinite where one is too near."""
+    """Return the misfit of each place; infinite where an atom is too near."""
     coords = np.einsum("nif,kf->kni", position.linear, free) + position.offset
     others = np.broadcast_to(filled.coords, (len(free), *filled.coords.shape))
     atoms = np.concatenate([coords, others], axis=1)
@@ -127,7 +127,7 @@ def _misfits(
         neighbour_misfit(HYDROGEN, int(numbers[at]), float(row[at]))
         for at, row in zip(near, lengths, strict=True)
     ]
-    # Of places that are equally near to their neighbour, the one away from all other atoms.
+    # Among places equally near to their neighbour, one far from all other atoms is preferred.
     others = numbers / np.clip(lengths, 0.1, 1e3) ** 6
     others[np.arange(len(near)), near] = 0
     crowded = CROWDED * others.sum(axis=1)

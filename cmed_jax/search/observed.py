@@ -1,9 +1,9 @@
-"""What was measured, as the search compares it: intensities of lines that one can tell apart.
+"""Measured lines, gathered into resolved groups of reflections for the search.
 
 A third and more of the reflections of a cubic or trigonal powder overlap exactly (in s = 1/d), and
-others nearly. So all positions at which the lattice allows a line are gathered into groups that the
-measurement resolves. A group has the area of the lines that were seen there, or zero, and what is
-compared later is the sum of the reflections in it.
+others nearly. All positions at which the lattice allows a line are therefore gathered into groups
+that the measurement resolves. A group has the area of the lines measured there, or zero. The search
+compares this area with the sum of the reflections in the group.
 """
 
 from dataclasses import dataclass
@@ -16,24 +16,25 @@ from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_
 from cmed_jax.physics.reflections import half_sphere
 
 MOST_GROUPS = 130
-"""Groups of lines that are compared, from low angles on: more cost time and tell little more."""
+"""The number of groups of lines compared, from low angles on; more add time and little evidence."""
 NEAR = 2.5
-"""A measured line belongs to a group of reflections within this many resolutions."""
+"""The largest distance of a measured line from its group of reflections, in resolutions."""
 
 
 @dataclass(frozen=True, eq=False)
 class ObservedLines:
-    """Powder lines, with the range in which lines would have been seen.
+    """Powder lines, and the range of the measurement.
 
     Attributes:
         s: 1/d of each line, 1/angstrom, corrected for shifts of the zero and the sample.
-        area: integrated intensity in any unit, 0 or more.
-        s_min: where the range begins, 1/angstrom.
-        s_max: where it ends.
-        resolution: lines nearer than this are not told apart, 1/angstrom.
-        wavelength: angstrom; None where the areas are sums of |F|^2, as an ideal pattern has them,
-            without Lorentz-polarization factor and dispersion.
-        monochromator: two-theta of its reflection, degrees, as in `lorentz_polarization`.
+        area: the integrated intensity of each line in any unit, 0 or more.
+        s_min: the start of the range, 1/angstrom.
+        s_max: the end of the range, 1/angstrom.
+        resolution: the distance below which lines are not distinguished, 1/angstrom.
+        wavelength: the wavelength, angstrom; None where the areas are sums of |F|^2, as in an ideal
+            pattern, without Lorentz-polarization factor and dispersion.
+        monochromator: two-theta of the monochromator's reflection, degrees, as in
+            `lorentz_polarization`.
     """
 
     s: Float[np.ndarray, " k"]
@@ -66,12 +67,12 @@ class ObservedLines:
         """Return lines that were measured over two-theta.
 
         Args:
-            angle: two-theta of each, degrees, corrected.
-            area: integrated over two-theta.
-            span: first and last two-theta of the measurement.
-            width: typical full width at half maximum of the lines, degrees.
-            wavelength: angstrom.
-            monochromator: two-theta of its reflection, degrees.
+            angle: two-theta of each line, degrees, corrected.
+            area: the intensity of each line, integrated over two-theta.
+            span: the first and the last two-theta of the measurement, degrees.
+            width: the typical full width at half maximum of the lines, degrees.
+            wavelength: the wavelength, angstrom.
+            monochromator: two-theta of the monochromator's reflection, degrees.
         """
         low, high = s_of_two_theta(np.array(span, float), wavelength)
         middle = np.cos(np.radians(np.mean(angle) / 2))
@@ -87,17 +88,17 @@ class ObservedLines:
 
 
 RESOLVED = 0.5
-"""Lines nearer than this share of their full width at half maximum count as one."""
+"""The share of the full width at half maximum below which two lines count as one."""
 
 
 class Groups(NamedTuple):
     """Groups of reflections that the measurement resolves, ascending.
 
     Attributes:
-        low: s of the first reflection of each, 1/angstrom.
-        high: s of the last one.
-        share: of the measured intensity, summing to 1.
-        outside: share of the intensity of lines in range that no reflection explains.
+        low: s of the first reflection of each group, 1/angstrom.
+        high: s of the last reflection of each group, 1/angstrom.
+        share: the share of each group in the measured intensity; the shares sum to 1.
+        outside: the share of the intensity of lines in range that no reflection explains.
     """
 
     low: Float[np.ndarray, " g"]
@@ -107,7 +108,7 @@ class Groups(NamedTuple):
 
     @property
     def amplitude(self) -> Float[np.ndarray, " g"]:
-        """Root of the share, which is what is compared: a vector of length 1."""
+        """The roots of the shares, which are compared: a vector of length 1."""
         return np.sqrt(self.share)
 
 
@@ -115,8 +116,8 @@ def group_lines(lines: ObservedLines, lattice: Float[np.ndarray, "3 3"]) -> Grou
     """Return the resolved groups of all reflections of a lattice, with the measured intensities.
 
     Args:
-        lines: as measured.
-        lattice: rows a, b, c in angstrom of the conventional cell, centring unknown.
+        lines: the measured lines.
+        lattice: the rows a, b, c of the conventional cell of unknown centring, angstrom.
 
     Raises:
         ValueError: no line is where the lattice allows one.
@@ -129,7 +130,7 @@ def group_lines(lines: ObservedLines, lattice: Float[np.ndarray, "3 3"]) -> Grou
     low, high = s[start], s[np.append(start[1:], len(s)) - 1]
     used = (lines.s >= lines.s_min) & (lines.s <= lines.s_max)
     gaps = np.maximum(np.maximum(low - lines.s[used, None], lines.s[used, None] - high), 0)
-    # Of groups that are equally near, the one with the nearest middle.
+    # Among equally near groups, the one with the nearest middle is taken.
     middle = np.abs((low + high) / 2 - lines.s[used, None])
     nearest = np.argmin(gaps + 1e-6 * middle, axis=1)
     seen = gaps[np.arange(len(gaps)), nearest] <= NEAR * lines.resolution

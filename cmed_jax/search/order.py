@@ -1,8 +1,8 @@
 """The order of the search: assignments of all space groups, the most promising ones first.
 
 The cost of an assignment is minus the logarithm of its probability, plus the logarithm of the time
-that it takes: what is tried by that order finds the right one soonest. A space group is opened (its
-positions derived, its reflections listed) only when its turn comes.
+that it takes. The order of this cost finds the right assignment soonest. A space group is opened
+(its positions derived, its reflections listed) only when its turn comes.
 """
 
 import heapq
@@ -26,17 +26,17 @@ from cmed_jax.search.starts import Pools
 from cmed_jax.search.usage import group_cost, position_costs
 
 MOST_FREE = 24
-"""Assignments with more free coordinates are not tried."""
+"""The largest number of free coordinates of an assignment."""
 LINES_PER_FREE = 1.2
-"""Groups of lines that there must be for each free coordinate."""
+"""The least number of groups of lines for each free coordinate."""
 COST_OF_DESCENT = 2.5
-"""Logarithm of the time of a descent over that of an assignment without free coordinates."""
+"""The logarithm of the time of a descent over that of an assignment without free coordinates."""
 COST_PER_FREE = 1.0
-"""What each free coordinate adds: descents take longer, and succeed more rarely."""
+"""The cost of each free coordinate: descents take longer, and succeed more rarely."""
 COST_PER_ORBIT = 1.0
-"""What each orbit adds: the atoms of an element seldom take more positions than they must."""
+"""The cost of each orbit: the atoms of an element seldom take more positions than they must."""
 LEAST_SHARE = 0.9
-"""Share of the least distances that a structure must keep."""
+"""The share of the least distances that a structure must keep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +44,10 @@ class Field:
     """All assignments of one space group with one number of formula units.
 
     Attributes:
-        frame: reflections and measured lines.
-        separations: of the elements.
-        pools: of places on its positions.
-        contents: atoms in the primitive cell.
+        frame: the reflections and the measured lines.
+        separations: the distances that the elements keep.
+        pools: the pools of places on the positions of the space group.
+        contents: the atoms in the primitive cell.
     """
 
     frame: Frame
@@ -56,7 +56,7 @@ class Field:
     contents: Contents
 
     def assignments(self) -> Iterator[Assignment | float]:
-        """Yield its assignments, the most promising first, and bounds of their cost between."""
+        """Yield the assignments, the most promising first, and bounds of their cost between."""
         counts, group = self.contents.counts, self.frame.group
         possible = [self.pools.possible(element) for element in range(len(counts))]
         most = min(MOST_FREE, int(len(self.frame.target) / LINES_PER_FREE))
@@ -73,12 +73,13 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Closed:
-    """What is known of a field before its space group is opened.
+    """A field before its space group is opened.
 
     Attributes:
-        base: cost of the space group and the volume.
-        contents: of its primitive cell.
-        frame: makes the reflections of the space group, once for all numbers of formula units.
+        base: the cost of the space group and the volume.
+        contents: the atoms in the primitive cell.
+        frame: a function that makes the reflections of the space group, once for all numbers of
+            formula units.
     """
 
     base: float
@@ -86,7 +87,7 @@ class Closed:
     frame: Callable[[], Frame]
 
     def open(self) -> Field:
-        """Return the field."""
+        """Return the open field."""
         frame = self.frame()
         least = least_distances(np.array(self.contents.numbers))
         separations = Separations.of(frame.setting.lattice, least)
@@ -94,7 +95,7 @@ class Closed:
         return Field(frame, separations, pools, self.contents)
 
     def bound(self, number: int) -> float:
-        """Return the least that any of its assignments costs in a space group.
+        """Return a lower bound of the cost of its assignments in a space group.
 
         No orbit holds more atoms than the group has operations.
         """
@@ -112,14 +113,15 @@ def in_order(
 ) -> Iterator[tuple[Field, Assignment] | None]:
     """Yield assignments of all space groups that the absences allow, in the order of their cost.
 
-    None is yielded where the next one takes a while to find, so that a caller can look at the time.
+    Where the next one takes a while to find, None is yielded, so that the caller can check the
+    time.
 
     Args:
         cell: the lattice.
-        composition: atom fractions by atomic number.
-        lines: as measured.
-        number: of the space group, where it is known.
-        atoms: in the conventional cell, where that is known.
+        composition: the atom fractions by atomic number.
+        lines: the measured lines.
+        number: the number of the space group, where it is known.
+        atoms: the number of atoms in the conventional cell, where it is known.
 
     Raises:
         ValueError: no line is where the lattice allows one, the space group does not go with the
@@ -146,7 +148,7 @@ def in_order(
 
 @dataclass(frozen=True, eq=False)
 class _Stream:
-    """A field that is open: what comes next of it (at first nothing), and what after that."""
+    """An open field: its next assignment (at first a bound of its cost), and the later ones."""
 
     field: Field
     base: float
@@ -157,6 +159,7 @@ class _Stream:
 def _merged(
     heap: list[tuple[float, int, Closed | _Stream]],
 ) -> Iterator[tuple[Field, Assignment] | None]:
+    """Yield the assignments of all fields in the order of their cost; None for a bound."""
     while heap:
         cost, number, top = heapq.heappop(heap)
         if isinstance(top, Closed):
@@ -176,6 +179,7 @@ def _merged(
 def _candidates(
     every: tuple[Setting, ...], space_group: int | None, lattice: str
 ) -> tuple[Setting, ...]:
+    """Return the settings of the given space group, or all where none is given."""
     if space_group is None:
         return every
     chosen = tuple(each for each in every if each.number == space_group)

@@ -1,8 +1,8 @@
-"""Which of several structures is the best: agreement, parsimony, and usual distances.
+"""The score of a structure: agreement, parsimony, and usual distances.
 
-With more free coordinates any structure agrees better; the residual is raised accordingly. Between
-structures that agree equally well, oxygen and fluorine exchanged for instance, the distances to the
-nearest neighbours decide.
+With more free coordinates any structure agrees better, and the residual is raised accordingly.
+Between structures that agree equally well, for instance with oxygen and fluorine exchanged, the
+distances to the nearest neighbours decide.
 """
 
 from typing import NamedTuple
@@ -16,31 +16,34 @@ from cmed_jax.search.frame import Frame, orbits_of
 from cmed_jax.search.separations import Separations, atoms_of
 
 PER_FREE = 0.003
-"""Added to the residual for each free coordinate."""
+"""The score added for each free coordinate."""
 PER_ORBIT = 0.001
-"""And for each orbit."""
+"""The score added for each orbit."""
 CHEMISTRY = 0.06
-"""Weight of the misfit of nearest neighbours."""
+"""The weight of the misfit of nearest neighbours."""
 SENSITIVE = 0.1
-"""Below this residual chemistry counts less, in proportion: a perfect fit needs no witness."""
+"""The residual below which the weight of the misfit decreases in proportion.
+
+A perfect fit needs no other evidence.
+"""
 LEAST_CHEMISTRY = 0.1
-"""But so much of its weight at least."""
+"""The least share of the weight of the misfit that remains."""
 CONSTRAINED = 1.5
-"""Lines that a free coordinate uses up."""
+"""The number of lines that a free coordinate uses up."""
 
 
 class Scored(NamedTuple):
     """A structure of one assignment.
 
     Attributes:
-        frame: its space group and lattice.
-        assignment: its positions.
-        free: its free coordinates, one orbit after the other.
-        b_factor: overall temperature factor, angstrom^2.
+        frame: the space group and the lattice.
+        assignment: the positions of the atoms.
+        free: the free coordinates, one orbit after the other.
+        b_factor: the overall temperature factor, angstrom^2.
         residual: R = sqrt(1 - cos^2) of the amplitudes.
-        raised: that residual, raised for the free coordinates.
-        misfit: mean of the nearest neighbours', 0 to 1.
-        score: by which structures are ranked, small ones first.
+        raised: the residual, raised for the free coordinates.
+        misfit: the mean misfit of the nearest neighbours, 0 to 1.
+        score: the score that ranks structures, small ones first.
     """
 
     frame: Frame
@@ -59,10 +62,10 @@ def scored(
     """Return the best of some structures of an assignment; None where there is none.
 
     Args:
-        frame: reflections and measured lines.
-        separations: of the elements.
-        assignment: whose structures they are.
-        fits: that keep their distances.
+        frame: the reflections and the measured lines.
+        separations: the distances that the elements keep.
+        assignment: the assignment of the structures.
+        fits: the structures, which keep their distances.
     """
     found = [
         _scored(frame, separations, assignment, fits.at(np.array([row])))
@@ -72,6 +75,7 @@ def scored(
 
 
 def _scored(frame: Frame, separations: Separations, assignment: Assignment, fit: Fits) -> Scored:
+    """Return one structure with its score."""
     residual = float(np.sqrt(max(float(fit.residual[0]), 0.0)))
     misfit = _misfit(frame, separations, assignment, fit)
     lines, used = len(frame.target), CONSTRAINED * assignment.free
@@ -92,7 +96,7 @@ def _scored(frame: Frame, separations: Separations, assignment: Assignment, fit:
 
 
 def _misfit(frame: Frame, separations: Separations, assignment: Assignment, fit: Fits) -> float:
-    """Return how unusual the nearest neighbours of the orbits are, on average."""
+    """Return the mean misfit of the nearest neighbours of the orbits."""
     atoms = atoms_of(frame.group, orbits_of(assignment.places))
     distances = separations.distances(atoms, fit.free)[0]
     nearest = distances.argmin(axis=1)

@@ -1,7 +1,7 @@
 """The search for a structure: from a cell, a composition and powder lines to a list of structures.
 
-No known crystal is needed. What the search looks at, and in which order, stands in
-`cmed_jax.search.order`; how it ends in `cmed_jax.search.exploration`.
+No known crystal is needed. `cmed_jax.search.order` describes the order of the search, and
+`cmed_jax.search.exploration` its end.
 
     lines = ObservedLines.of_angles(two_theta, area, span=(10, 80), width=0.1, wavelength=1.5406)
     result = search_structures(lattice, "ZnCO3", lines, seconds=20)
@@ -28,16 +28,16 @@ from cmed_jax.search.solved import SolvedStructure, Verdict, solved_structures, 
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        structures: different ones, the best first; empty where nothing has room in the cell.
-        verdict: how far the first can be trusted.
-        outside: share of the measured intensity at which the cell has no line: of another phase, or
-            the cell is wrong.
-        tried: Wyckoff assignments.
-        seconds: that the search took.
-        complete: whether everything within its limits was tried.
+        structures: different structures, the best first; empty where no structure fits in the cell.
+        verdict: the verdict of the search: how far the first structure can be trusted.
+        outside: the share of the measured intensity where the cell has no line; it belongs to
+            another phase, or the cell is wrong.
+        tried: the number of Wyckoff assignments tried.
+        seconds: the time that the search took.
+        complete: whether all assignments within the limits were tried.
     """
 
     structures: tuple[SolvedStructure, ...]
@@ -59,22 +59,24 @@ def search_structures(
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
 ) -> SearchResult:
-    """Return the structures that explain powder lines best. Ctrl-C ends it with the best so far.
+    """Return the structures that explain powder lines best.
+
+    Ctrl-C ends the search with the best structures so far.
 
     Args:
-        cell: rows a, b, c, or edges in angstrom and angles in degrees, of a primitive or a
-            conventional cell. Of a conventional one the centring need not be known.
+        cell: the rows a, b, c, or the edges in angstrom and the angles in degrees, of a primitive
+            or a conventional cell. The centring of a conventional cell need not be known.
         composition: a formula, amounts, or atom fractions by atomic number.
-        lines: as measured, or ideal ones.
-        seconds: that the search may take; what is found before ends it sooner.
-        space_group: number, where it is known.
-        atoms: in the conventional cell, where that is known.
-        progress: told what is tried, before each assignment.
-        seed: of what is drawn.
+        lines: measured or ideal lines.
+        seconds: the longest time that the search may take; a good structure ends it sooner.
+        space_group: the number of the space group, where it is known.
+        atoms: the number of atoms in the conventional cell, where it is known.
+        progress: a function called with the progress before each assignment.
+        seed: the seed of everything that is drawn.
 
     Raises:
-        ValueError: the cell is none, the composition is not known in full, no line is where the
-            cell allows one, or no number of formula units fits its volume.
+        ValueError: the cell spans no lattice, the composition is not known in full, no line is
+            where the cell allows one, or no number of formula units fits its volume.
     """
     lattice = (
         primitive_lattice(np.asarray(cell, float))
@@ -109,6 +111,7 @@ def search_structures(
 def _fractions(
     composition: str | Mapping[str, float | int] | Float[np.ndarray, "119"],
 ) -> Float[np.ndarray, "119"]:
+    """Return the atom fractions of a composition that is known in full."""
     if isinstance(composition, np.ndarray):
         fractions, known = composition, Knowledge.FULL
     else:
@@ -123,7 +126,7 @@ def _fractions(
 
 
 def _hydrogen(each: Scored, composition: Float[np.ndarray, "119"]) -> int:
-    """Return the atoms of hydrogen in the primitive cell of a structure."""
+    """Return the number of hydrogen atoms in the primitive cell of a structure."""
     unit = formula_unit(composition)
     element = each.frame.numbers[0]
     atoms = sum(each.frame.group.positions[k].multiplicity for k in each.assignment.places[0])

@@ -1,4 +1,4 @@
-"""How near atoms come to each other, as shares of the least distance that their elements keep."""
+"""Distances between atoms, as shares of the least distances that their elements keep."""
 
 import itertools
 from dataclasses import dataclass
@@ -11,20 +11,22 @@ from jaxtyping import Float, Float32, Integer
 from cmed_jax.search.wyckoff import Wyckoff
 
 FARTHER = 1.6
-"""Distances up to so many times the longest of the least ones are exact; beyond, an image that is
-not the nearest may be measured."""
+"""The limit of exact distances, over the longest of the least distances.
+
+Beyond it an image may be used that is not the nearest.
+"""
 CHUNK = 2_000_000
-"""Distances that are computed at once, which bounds the memory."""
+"""The number of distances computed at once, which bounds the memory."""
 
 
 class Atoms(NamedTuple):
     """The atoms of some orbits in the primitive cell, each at linear p + offset.
 
     Attributes:
-        element: of each atom, by its place in the list of elements.
-        linear: of each, by the free coordinates of all orbits together.
-        offset: of each, fractional.
-        first: the representative atom of each orbit.
+        element: the element of each atom, as an index of the list of elements.
+        linear: the matrix of each atom, for the free coordinates p of all orbits together.
+        offset: the offset of each atom, fractional.
+        first: the index of the representative atom of each orbit.
     """
 
     element: Integer[np.ndarray, " n"]
@@ -33,12 +35,12 @@ class Atoms(NamedTuple):
     first: Integer[np.ndarray, " o"]
 
     def coords(self, free: Float[np.ndarray, "b p"]) -> Float[np.ndarray, "b n 3"]:
-        """Return fractional coordinates for rows of free coordinates."""
+        """Return the fractional coordinates of the atoms for rows of free coordinates."""
         return self.offset + np.einsum("nip,bp->bni", self.linear, free)
 
 
 def atoms_of(group: Wyckoff, orbits: list[tuple[int, int]]) -> Atoms:
-    """Return the atoms of orbits, each given by its element and its position."""
+    """Return the atoms of orbits, which are pairs of an element and a position."""
     positions = [group.positions[place] for _, place in orbits]
     sizes = [position.multiplicity for position in positions]
     ends = np.cumsum([position.free for position in positions])
@@ -54,13 +56,13 @@ def atoms_of(group: Wyckoff, orbits: list[tuple[int, int]]) -> Atoms:
 
 @dataclass(frozen=True, eq=False)
 class Separations:
-    """A lattice, and the distances that the elements keep on it.
+    """A lattice, and the least distances that the elements keep on it.
 
     Attributes:
-        to_reduced: x_reduced = to_reduced x, for columns of fractional coordinates.
-        reduced: rows of the reduced lattice, angstrom.
-        shifts: lattice vectors by which the nearest image may be away, Cartesian, angstrom.
-        least: distances of pairs of elements, angstrom.
+        to_reduced: the matrix of x_reduced = to_reduced x, for columns of fractional coordinates.
+        reduced: the rows of the reduced lattice, angstrom.
+        shifts: the lattice vectors to the possible nearest images, Cartesian, angstrom.
+        least: the least distances of pairs of elements, angstrom.
     """
 
     to_reduced: Float[np.ndarray, "3 3"]
@@ -72,7 +74,12 @@ class Separations:
     def of(
         cls, lattice: Float[np.ndarray, "3 3"], least: Float[np.ndarray, "e e"]
     ) -> "Separations":
-        """Return them for a lattice of rows a, b, c and least distances in angstrom."""
+        """Return the separations on a lattice.
+
+        Args:
+            lattice: the rows a, b, c, angstrom.
+            least: the least distances of pairs of elements, angstrom.
+        """
         reduced = np.array(moyopy.minkowski_reduce(lattice.tolist())[0])
         to_reduced = np.linalg.inv(reduced.T) @ lattice.T
         spacing = 1 / np.linalg.norm(np.linalg.inv(reduced), axis=0)
@@ -88,12 +95,13 @@ class Separations:
         free: Float[np.ndarray, "b p"],
         orbits: Integer[np.ndarray, " k"] | None = None,
     ) -> Float32[np.ndarray, " b"]:
-        """Return the shortest distance, as a share of the least allowed one, of each row.
+        """Return the shortest distance of each row, as a share of the least allowed one.
 
         Args:
-            atoms: of all orbits.
-            free: their free coordinates.
-            orbits: whose distances to all others are asked; None asks every orbit.
+            atoms: the atoms of all orbits.
+            free: the rows of their free coordinates.
+            orbits: the orbits for which the distances to all orbits are considered; None for every
+                orbit.
         """
         first = atoms.first if orbits is None else atoms.first[orbits]
         coords = (atoms.coords(free) @ self.to_reduced.T).astype(np.float32)
@@ -110,13 +118,14 @@ class Separations:
         first: Integer[np.ndarray, " k"],
         least: Float32[np.ndarray, "k n"],
     ) -> Float32[np.ndarray, " b"]:
+        """Return the least ratio of a squared distance and the squared least one, of each row."""
         squared = self._squared(coords, first)
         return (squared / least).min(axis=(1, 2))
 
     def _squared(
         self, coords: Float32[np.ndarray, "b n 3"], first: Integer[np.ndarray, " k"]
     ) -> Float32[np.ndarray, "b k n"]:
-        """Return the square of the distance of each atom's nearest image, but of an atom itself."""
+        """Return the squared distances to the nearest image of each atom, but not to itself."""
         gaps = coords[:, first, None] - coords[:, None]
         gaps -= np.rint(gaps)
         # One array for each axis: sums over a last axis of three are slow.
@@ -136,14 +145,14 @@ class Separations:
         free: Float[np.ndarray, "b p"],
         orbits: Integer[np.ndarray, " k"] | None = None,
     ) -> Float32[np.ndarray, "b k n"]:
-        """Return the distances (angstrom) of representative atoms to the nearest images of all."""
+        """Return the distances of representative atoms to the nearest image of each, angstrom."""
         first = atoms.first if orbits is None else atoms.first[orbits]
         return self.lengths(atoms.coords(free), first)
 
     def lengths(
         self, coords: Float[np.ndarray, "b n 3"], first: Integer[np.ndarray, " k"]
     ) -> Float32[np.ndarray, "b k n"]:
-        """Return the distances (angstrom) of some atoms to the nearest images of all."""
+        """Return the distances of some atoms to the nearest image of each atom, angstrom."""
         reduced = (coords @ self.to_reduced.T).astype(np.float32)
         size = self._chunk(coords.shape[1], len(first))
         parts = [
@@ -152,4 +161,5 @@ class Separations:
         return np.sqrt(np.concatenate(parts))
 
     def _chunk(self, atoms: int, asked: int) -> int:
+        """Return the number of rows that are computed at once."""
         return max(1, CHUNK // (asked * atoms * len(self.shifts)))

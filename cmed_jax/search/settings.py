@@ -1,9 +1,9 @@
-"""In which ways a lattice can carry a space group: the choices of axes that differ.
+"""The settings of space groups on a lattice: the choices of axes that differ.
 
-A powder pattern gives the lattice, or only the conventional cell with the centring open. The axes
-of an orthorhombic cell can then be named in six ways, those of a monoclinic one in three, and what
-International Tables call Pnma may have to be read as Pmnb. Instead of the groups the axes are
-exchanged here, so that every group stays in its standard setting.
+A powder pattern gives the lattice, or only the conventional cell without its centring. The axes of
+an orthorhombic cell can then be named in six ways, and those of a monoclinic cell in three. The
+space group that International Tables call Pnma may be Pmnb in the axes of the cell. Here the axes
+are exchanged, so that every group stays in its standard setting.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, crystal_system
 
 TOLERANCE = 0.02
-"""Lattice vectors and angles are taken for equal within this, angstrom: an error of indexing."""
+"""The tolerance for equal lattice vectors and angles, angstrom: an error of indexing."""
 
 _FAMILIES = {
     "triclinic": range(1, 3),
@@ -30,7 +30,7 @@ _FAMILIES = {
     "hexagonal": range(143, 195),
     "cubic": range(195, 231),
 }
-"""The space groups that a lattice of each system can carry without an accident of its metric."""
+"""The space groups of each crystal system, without lattices that have its metric by accident."""
 
 _PERMUTATIONS = tuple(np.eye(3, dtype=int)[list(p)] for p in itertools.permutations(range(3)))
 _CELL_CHOICES = tuple(
@@ -42,16 +42,16 @@ _CELL_CHOICES = tuple(
     )
 )
 _AXES = {"orthorhombic": _PERMUTATIONS, "monoclinic": _CELL_CHOICES}
-"""New axes in rows, by the old ones."""
+"""The choices of new axes for each system, in rows by the old ones."""
 
 
 class Setting(NamedTuple):
     """A space group on a lattice.
 
     Attributes:
-        number: of the space group.
+        number: the number of the space group.
         axes: the standard conventional axes in rows, by those of `Bravais.conventional`.
-        lattice: rows a, b, c of the standard primitive cell, angstrom.
+        lattice: the rows a, b, c of the standard primitive cell, angstrom.
     """
 
     number: int
@@ -63,9 +63,9 @@ class Bravais(NamedTuple):
     """A lattice in its conventional cell.
 
     Attributes:
-        system: the crystal system that its metric has.
-        centring: P, A, C, I, F or R (on hexagonal axes) of that cell.
-        conventional: rows a, b, c in angstrom, idealised.
+        system: the crystal system of its metric.
+        centring: the centring of the conventional cell: P, A, C, I, F or R (on hexagonal axes).
+        conventional: the idealised rows a, b, c of the conventional cell, angstrom.
     """
 
     system: str
@@ -74,11 +74,11 @@ class Bravais(NamedTuple):
 
 
 def bravais(lattice: Float[np.ndarray, "3 3"], tolerance: float = TOLERANCE) -> Bravais:
-    """Return the conventional cell of a lattice, with the symmetry that its metric has.
+    """Return the conventional cell of a lattice, with the symmetry of its metric.
 
     Args:
-        lattice: rows a, b, c in angstrom, of any cell.
-        tolerance: angstrom.
+        lattice: the rows a, b, c of any cell, angstrom.
+        tolerance: the tolerance of the symmetry, angstrom.
 
     Raises:
         ValueError: the rows span no lattice.
@@ -93,8 +93,8 @@ def bravais(lattice: Float[np.ndarray, "3 3"], tolerance: float = TOLERANCE) -> 
 def settings(cell: Bravais) -> tuple[Setting, ...]:
     """Return every space group that a lattice can carry, in each choice of axes that differs.
 
-    On a primitive lattice the centred groups are among them, for systematic absences tell a
-    centring, not the cell.
+    For a primitive lattice the result includes the centred groups, since systematic absences show
+    the centring, not the cell.
     """
     primitive = PRIMITIVE[cell.centring].T @ cell.conventional
     found = []
@@ -107,7 +107,7 @@ def settings(cell: Bravais) -> tuple[Setting, ...]:
 
 
 def lattice_points(number: int) -> int:
-    """Return how many lattice points the conventional cell of a space group holds."""
+    """Return the number of lattice points in the conventional cell of a space group."""
     return round(1 / np.linalg.det(PRIMITIVE[_centring(number)]))
 
 
@@ -116,6 +116,7 @@ def _centring(number: int) -> str:
 
 
 def _same_lattice(a: Float[np.ndarray, "3 3"], b: Float[np.ndarray, "3 3"]) -> bool:
+    """Return whether two bases span the same lattice."""
     change = a @ np.linalg.inv(b)
     integral = np.abs(change - np.rint(change)).max() < 1e-6
     return bool(integral and abs(abs(np.linalg.det(change)) - 1) < 1e-6)
@@ -125,7 +126,8 @@ def _same_lattice(a: Float[np.ndarray, "3 3"], b: Float[np.ndarray, "3 3"]) -> b
 def _different_axes(number: int) -> tuple[Integer[np.ndarray, "3 3"], ...]:
     """Return the choices of axes in which a group has different operations.
 
-    Screws and glides do not depend on the origin: the mean of W^k w over the powers of W.
+    Operations are compared by their screw and glide vectors, which do not depend on the origin: the
+    mean of W^k w over the powers of W.
     """
     operations = moyopy.operations_from_number(number, setting=moyopy.Setting.spglib())
     rotations, shifts = np.array(operations.rotations), np.array(operations.translations)

@@ -1,8 +1,8 @@
-"""Structures that a search found, as they are given to others: symmetrised, each once, judged.
+"""The final structures of a search: symmetrised, without duplicates, and with probabilities.
 
-A structure is often found in a subgroup of its space group, whose assignments come first. So the
-symmetry of what was found is sought anew, and the higher one is taken where it explains the lines
-as well. Descriptions of one structure are one answer.
+A structure is often found in a subgroup of its space group, because the assignments of the subgroup
+come first. The symmetry of each structure is therefore determined again. The higher symmetry is
+taken where it explains the lines as well. Several descriptions of one structure count as one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,29 +32,34 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 Verdict = Literal["found", "likely", "not found"]
+"""The verdict of the search on its first structure."""
 
 COMPARED = 20
-"""Structures of the search that are compared with each other, the best first."""
+"""The number of structures of the search that are compared with each other, the best first."""
 GIVEN = 5
-"""Different structures that are given at most."""
+"""The largest number of different structures that are returned."""
 AS_WELL, AS_WELL_EXACTLY = 1.25, 0.01
-"""A higher symmetry may raise the residual by this factor, or to this value."""
+"""The factor by which a higher symmetry may raise the residual, and the value to which it may."""
 EXACT_SYMPREC = 1e-3
-"""Tolerance of the symmetry that a structure has in any case, angstrom."""
+"""The tolerance of the symmetry that a structure has in any case, angstrom."""
 FOUND, LIKELY, LIKELY_ALONE = 0.12, 0.2, 0.25
-"""Residuals R below which a structure is found, is likely, and is likely if no other is near.
+"""The residuals R below which a structure is found, is likely, and is likely if no other is near.
 
-Of 39 measured patterns 18 right structures and no wrong one had less than 0.12, and no structure
-found for shuffled intensities; less than 0.20 had 28 right ones, one wrong and one shuffled."""
+For 39 measured patterns, 18 right structures had residuals below 0.12, but no wrong structure and
+none for shuffled intensities. Below 0.20 there were 28 right structures, one wrong one, and one for
+shuffled intensities.
+"""
 IDEAL = 0.2
-"""Share of these residuals that counts for ideal lines, whose areas have no error."""
+"""The factor of these residuals for ideal lines, since the areas of ideal lines have no error."""
 APART = 1.3
-"""The next different structure must have so many times the residual of one that is found."""
+"""The least ratio of the score of the next different structure to that of a found one."""
 HALF, WIDTH = 0.27, 0.045
-"""Residual at which every second structure is right, and how sharply that changes: of those
-patterns' structures with less than 0.30, 34 were right and 1 wrong."""
+"""The residual at which every second structure is right, and the width of the change.
+
+Of the structures of those patterns with residuals below 0.30, 34 were right and 1 was wrong.
+"""
 ALONE = 0.75
-"""Share of its probability that a structure keeps which another one equals."""
+"""The share of its probability that a structure keeps if another one equals it."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,10 @@ class Site:
     """An orbit of atoms in the standard conventional cell.
 
     Attributes:
-        element: symbol.
-        letter: of the Wyckoff position.
-        multiplicity: atoms in the conventional cell.
-        coords: of one of them, fractional.
+        element: the symbol of the element.
+        letter: the letter of the Wyckoff position.
+        multiplicity: the number of atoms in the conventional cell.
+        coords: the fractional coordinates of one of the atoms.
     """
 
     element: str
@@ -79,16 +84,18 @@ class SolvedStructure:
     """A structure that explains powder lines.
 
     Attributes:
-        material: in its canonical primitive cell, with its space group.
+        material: the crystal in its canonical primitive cell, with its space group.
         residual: R = sqrt(1 - cos^2) between the roots of measured and calculated intensities; 0 is
             perfect.
-        raised_residual: the same, raised for the free coordinates that it took: R sqrt(N / (N -
-            1.5 P)) for P of them and N resolved groups of lines. The doubt is about this one.
-        free_coordinates: of its space group's positions that were fitted.
-        b_factor: overall temperature factor, angstrom^2.
-        misfit: how unusual its nearest-neighbour distances are, 0 to 1.
-        score: by which structures are ranked, small ones first.
-        probability: that it is right, by measured patterns of known structures.
+        raised_residual: the residual, raised for the fitted free coordinates: R sqrt(N / (N - 1.5
+            P)) for P of them and N resolved groups of lines. The probability and the verdict of the
+            search depend on it.
+        free_coordinates: the number of free coordinates that were fitted.
+        b_factor: the overall temperature factor, angstrom^2.
+        misfit: the misfit of its nearest-neighbour distances, 0 (usual) to 1 (unusual).
+        score: the score that ranks structures, small ones first.
+        probability: the probability that the structure is right, fitted to measured patterns of
+            known structures.
     """
 
     material: Material
@@ -102,18 +109,18 @@ class SolvedStructure:
 
     @property
     def space_group(self) -> int:
-        """Number of the space group."""
+        """The number of the space group."""
         return int(self.material.space_group or 1)
 
     @property
     def volume_ratio(self) -> float:
-        """Volume of the cell over what its atoms usually take up."""
+        """The volume of the cell over the usual volume of its atoms."""
         numbers = self.material.numbers
         return relative_volume(self.material.volume, composition_vector(numbers), len(numbers))
 
     @cached_property
     def structure(self) -> "Structure":
-        """Return pymatgen's structure in the standard conventional cell."""
+        """The structure of pymatgen in the standard conventional cell."""
         from pymatgen.core import Lattice, Structure
 
         cell = self._dataset.std_cell
@@ -128,14 +135,14 @@ class SolvedStructure:
 
     @property
     def cell(self) -> Float[np.ndarray, "6"]:
-        """Edges in angstrom and angles in degrees of the standard conventional cell."""
+        """The edges in angstrom and the angles in degrees of the standard conventional cell."""
         return cell_parameters(np.array(self._dataset.std_cell.basis))
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Atoms by Wyckoff letter, in the standard conventional cell."""
+        """The orbits of atoms with their Wyckoff letters, in the standard conventional cell."""
         cell = self._dataset.std_cell
-        # Asked of the standard cell, for orbits are numbered by the atoms of the given one.
+        # The orbits of a dataset are numbered by the atoms of the cell that it was made from.
         standard = moyopy.MoyoDataset(cell, symprec=SYMPREC / 10, setting=_STANDARD)
         orbits = np.array(standard.orbits)
         return tuple(
@@ -150,6 +157,7 @@ class SolvedStructure:
 
     @cached_property
     def _dataset(self) -> moyopy.MoyoDataset:
+        """The symmetry of the material."""
         lattice, coords, numbers = (
             self.material.lattice,
             self.material.frac_coords,
@@ -163,6 +171,7 @@ _STANDARD = moyopy.Setting.standard()
 
 
 def _within_cell(coords: Sequence[float]) -> tuple[float, float, float]:
+    """Return rounded fractional coordinates within the unit cell."""
     x, y, z = (round(float(each), 6) % 1.0 for each in coords)
     return x, y, z
 
@@ -173,10 +182,10 @@ def solved_structures(
     """Return different structures of a search, the best first, with their probabilities.
 
     Args:
-        best: what the search found, the best first.
-        hydrogen: atoms of hydrogen in the primitive cell of each.
-        lines: as measured.
-        groups: of them.
+        best: the structures that the search found, the best first.
+        hydrogen: the number of hydrogen atoms in the primitive cell of each structure.
+        lines: the measured lines.
+        groups: the groups of the measured lines.
     """
     different: list[SolvedStructure] = []
     for each in _distinct(_symmetrised(best[:COMPARED], hydrogen[:COMPARED], lines, groups)):
@@ -187,12 +196,12 @@ def solved_structures(
 
 
 def expected_error(lines: ObservedLines) -> float:
-    """Return by how much smaller residuals of right structures are than measured patterns give."""
+    """Return the expected residuals of right structures relative to those of measured patterns."""
     return 1.0 if lines.wavelength is not None else IDEAL
 
 
 def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verdict:
-    """Return how far the first of several different structures of some lines can be trusted."""
+    """Return the verdict of the search: how far the first of several structures can be trusted."""
     if not structures:
         return "not found"
     residual = structures[0].raised_residual / expected_error(lines)
@@ -205,6 +214,7 @@ def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verd
 def _judged(
     each: SolvedStructure, different: Sequence[SolvedStructure], error: float
 ) -> SolvedStructure:
+    """Return a structure with its probability."""
     agreement = 1 / (1 + np.exp(np.clip((each.raised_residual / error - HALF) / WIDTH, -50, 50)))
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))
     first = each is different[0]
@@ -213,12 +223,13 @@ def _judged(
 
 
 def _lead(each: SolvedStructure, different: Sequence[SolvedStructure]) -> float:
-    """Return the smallest score of the others over that of a structure."""
+    """Return the smallest score of the other structures over the score of a structure."""
     others = (other.score for other in different if other is not each)
     return min(others, default=np.inf) / max(each.score, 1e-6)
 
 
 def _distinct(structures: Iterator[SolvedStructure]) -> Iterator[SolvedStructure]:
+    """Yield structures that differ from all previous ones."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher, seen = StructureMatcher(), list["Structure"]()
@@ -231,6 +242,7 @@ def _distinct(structures: Iterator[SolvedStructure]) -> Iterator[SolvedStructure
 def _symmetrised(
     best: Sequence[Scored], hydrogen: Sequence[int], lines: ObservedLines, groups: Groups
 ) -> Iterator[SolvedStructure]:
+    """Yield structures with their hydrogen atoms, in their highest symmetry."""
     for each, count in zip(best, hydrogen, strict=True):
         plain = _material(each, count)
         if plain is None:
@@ -248,6 +260,7 @@ def _symmetrised(
 
 
 def _material(each: Scored, hydrogen: int) -> Material | None:
+    """Return a structure with its hydrogen atoms; None where they do not fit."""
     frame = each.frame
     atoms = atoms_of(frame.group, orbits_of(each.assignment.places))
     coords = atoms.coords(each.free[None].astype(float))[0]
@@ -261,7 +274,7 @@ def _material(each: Scored, hydrogen: int) -> Material | None:
 
 
 def _higher(plain: Material, each: Scored, lines: ObservedLines, groups: Groups) -> Material:
-    """Return a structure in the highest symmetry that explains the lines as well."""
+    """Return a structure in the highest symmetry that explains the lines equally well."""
     limit = max(AS_WELL * each.residual, AS_WELL_EXACTLY)
     for tolerance in (SYMPREC, SYMPREC / 3, EXACT_SYMPREC):
         try:
@@ -274,7 +287,7 @@ def _higher(plain: Material, each: Scored, lines: ObservedLines, groups: Groups)
 
 
 def _residual(material: Material, b_factor: float, lines: ObservedLines, groups: Groups) -> float:
-    """Return R of a structure as it is, without any symmetry."""
+    """Return R of a structure, calculated without its symmetry."""
     setting = Setting(1, np.eye(3, dtype=int), material.lattice)
     numbers, element = np.unique(material.numbers, return_inverse=True)
     frame = frame_of(setting, numbers.tolist(), lines, groups)

@@ -1,10 +1,10 @@
-"""Where descents start from: orbit after orbit placed where it explains most and has room.
+"""The starts of descents: orbits are placed one by one where they fit and explain most.
 
-Uniformly random atoms never keep their distances once there are more than a few orbits. So orbits
-are placed one by one, those without free coordinates first, then the strongest scatterers. Each
-position has a pool of places that fill it evenly, with the sums over the orbit's atoms computed
-once, so that a structure factor with one more orbit is one addition. Of all partial structures the
-best are kept, as in a beam search.
+Uniformly random atoms never keep their distances with more than a few orbits. Orbits are therefore
+placed one by one: first those without free coordinates, then the strongest scatterers. Each
+position has a pool of places that fill it evenly. The sums over the orbit's atoms are computed once
+for each place, and a structure factor with one more orbit needs only one addition. The best partial
+structures are kept, as in a beam search.
 """
 
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ from cmed_jax.search.frame import Frame
 from cmed_jax.search.separations import Separations, atoms_of
 
 POOL = ((1, 0), (48, 1), (320, 2), (800, 3))
-"""Places on a position with 0, 1, 2 and 3 free coordinates."""
+"""The number of places in a pool, for positions with 0, 1, 2 and 3 free coordinates."""
 APART = 0.82
-"""Share of the least distances that starts keep; the descent may part them further."""
+"""The share of the least distances that starts keep; the descent may increase the distances."""
 TRIED = 9600
-"""Most partial structures that are compared at once."""
+"""The largest number of partial structures compared at once."""
 CHECKED = 6
-"""Distances are asked of so many times the structures that are kept, the best first."""
+"""The number of structures with checked distances, the best first, over the number kept."""
 DAMPING = 8.0
-"""B by which intensities are damped while orbits are still missing, angstrom^2."""
+"""The B that damps intensities while orbits are still missing, angstrom^2."""
 
 
 class Pool(NamedTuple):
     """Places of an orbit on one position.
 
     Attributes:
-        free: coordinates of each place.
-        shortest: distance between the orbit's own atoms there, angstrom.
+        free: the free coordinates of each place.
+        shortest: the shortest distance between the orbit's own atoms at each place, angstrom.
     """
 
     free: Float32[np.ndarray, "k f"]
@@ -43,7 +43,7 @@ class Pool(NamedTuple):
 
 
 class Pools:
-    """The pools of all positions of a space group, each made when it is first asked for."""
+    """The pools of all positions of a space group, each made at its first use."""
 
     def __init__(self, frame: Frame, separations: Separations, counts: Sequence[int]):
         self._frame, self._separations, self._counts = frame, separations, counts
@@ -71,7 +71,7 @@ class Pools:
         return self._room[element, place]
 
     def possible(self, element: int) -> set[int]:
-        """Return the positions that atoms of an element fit on."""
+        """Return the positions that the atoms of an element fit on."""
         positions = self._frame.group.positions
         fitting = (k for k, p in enumerate(positions) if p.multiplicity <= self._counts[element])
         return {place for place in fitting if self.relative_volume(element, place).any()}
@@ -92,7 +92,7 @@ class Pools:
         return self._to_fixed(place)[:, beside] >= least
 
     def _to_fixed(self, place: int) -> Float32[np.ndarray, "k w"]:
-        """Return the distance of an orbit at each place to the ones on all fixed positions."""
+        """Return the distances of an orbit at each place to the orbits on all fixed positions."""
         if place not in self._nearest:
             positions, free = self._frame.group.positions, self[place].free
             fixed = [k for k, position in enumerate(positions) if not position.free]
@@ -104,6 +104,7 @@ class Pools:
         return self._nearest[place]
 
     def _fill(self, place: int) -> Pool:
+        """Return the places of a position at which its own atoms are not too near."""
         free = evenly(*POOL[self._frame.group.positions[place].free])
         distances = self._separations.distances(atoms_of(self._frame.group, [(0, place)]), free)
         shortest = distances.min(axis=(1, 2))
@@ -114,8 +115,8 @@ class Pools:
 def evenly(count: int, dimensions: int) -> Float32[np.ndarray, "k f"]:
     """Return points that fill the unit cube evenly.
 
-    Multiples of the powers of 1/g, where g^(f+1) = g + 1 (M. Roberts, The unreasonable
-    effectiveness of quasirandom sequences, 2018).
+    The points are multiples of the powers of 1/g, where g^(f+1) = g + 1 (M. Roberts, The
+    unreasonable effectiveness of quasirandom sequences, 2018).
     """
     if not dimensions:
         return np.zeros((count, 0), np.float32)
@@ -133,15 +134,15 @@ def starts(
     width: int,
     rng: np.random.Generator,
 ) -> Fits | None:
-    """Return structures of an assignment to descend from, or None where no atoms have room.
+    """Return structures of an assignment to descend from; None where the atoms do not fit.
 
     Args:
-        frame: reflections and measured lines.
-        separations: of the elements.
-        pools: of the positions.
-        orbits: element and position of each.
-        width: partial structures that are kept.
-        rng: draws where there are too many places to try all.
+        frame: the reflections and the measured lines.
+        separations: the distances that the elements keep.
+        pools: the pools of the positions.
+        orbits: the element and the position of each orbit.
+        width: the number of partial structures that are kept.
+        rng: the source of the draws where there are too many places to try all.
     """
     order = _order(frame, orbits)
     beam = _Beam(frame, separations, pools, [orbits[at] for at in order], width, rng)
@@ -151,18 +152,18 @@ def starts(
         if following is None:
             return None
         partial = following
-    # What was placed in the order of strength is given in the order of the orbits.
+    # The orbits were placed in the order of strength; their coordinates return to the given order.
     free = np.concatenate([partial.free[order.index(at)] for at in range(len(orbits))], axis=1)
     return Fits(free, np.full(len(free), USUAL_B, np.float32), partial.residual)
 
 
 class _Partial(NamedTuple):
-    """Structures of which some orbits are placed.
+    """Structures with some of their orbits placed.
 
     Attributes:
-        factors: their structure factors.
-        free: coordinates of each orbit that is placed.
-        residual: of the structures.
+        factors: the structure factors.
+        free: the free coordinates of each placed orbit.
+        residual: the residual of each structure.
     """
 
     factors: Complex64[np.ndarray, "b m"]
@@ -170,14 +171,14 @@ class _Partial(NamedTuple):
     residual: Float32[np.ndarray, " b"]
 
     def at(self, rows: Int[np.ndarray, " t"]) -> "_Partial":
-        """Return some of them, one perhaps several times."""
+        """Return the structures in some rows, which may repeat."""
         free = [each[rows] for each in self.free]
         return _Partial(self.factors[rows], free, self.residual[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class _Beam:
-    """What the orbits of an assignment are placed with; the first ones are those that are fixed."""
+    """A beam search that places the orbits of an assignment; the fixed orbits come first."""
 
     frame: Frame
     separations: Separations
@@ -188,7 +189,7 @@ class _Beam:
 
     @property
     def fixed(self) -> list[tuple[int, int]]:
-        """Orbits without free coordinates."""
+        """The orbits without free coordinates."""
         return [orbit for orbit in self.orbits if not self.frame.group.positions[orbit[1]].free]
 
     def begin(self) -> _Partial:
@@ -200,7 +201,7 @@ class _Beam:
         return _Partial(factors, free, np.ones(1, np.float32))
 
     def add(self, partial: _Partial, number: int) -> _Partial | None:
-        """Return the best structures with one more orbit; None where it has no room."""
+        """Return the best structures with one more orbit; None where it does not fit."""
         element, place = self.orbits[number]
         relative_volume = self.pools.relative_volume(element, place)
         for other, beside in self.fixed:
@@ -226,7 +227,7 @@ class _Beam:
         pairs: tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"]],
         residual: Float32[np.ndarray, " t"],
     ) -> Int[np.ndarray, " r"]:
-        """Return the best structures whose newest orbit keeps its distances."""
+        """Return the best structures in which the newest orbit keeps its distances."""
         parents, places = pairs
         atoms = atoms_of(self.frame.group, self.orbits[: number + 1])
         pool = self.pools[self.orbits[number][1]].free
@@ -256,7 +257,10 @@ def _order(frame: Frame, orbits: list[tuple[int, int]]) -> list[int]:
 def _pairs(
     parents: int, relative_volume: Bool[np.ndarray, " k"], rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"]]:
-    """Return which place is tried with which partial structure: all, or as many as are allowed."""
+    """Return the pairs of partial structures and places that are tried.
+
+    These are all pairs, or places drawn at random where there are more than `TRIED`.
+    """
     places = np.flatnonzero(relative_volume)
     each = min(len(places), max(1, TRIED // parents))
     if each == len(places):

@@ -2,11 +2,12 @@
 
 Two points belong to one Wyckoff position where the operations that keep them fixed are conjugate
 (International Tables A, section 1.4.4). All special points, and points of all special lines and
-planes, lie on a grid of 24ths of the primitive cell. So each grid point is asked which operations
-keep it; those that do span the line or plane it lies on, and the images of that are the position.
+planes, lie on a grid of 24ths of the primitive cell. For each grid point the operations that keep
+it are determined. They define the line or plane that the point lies on. The position consists of
+the images of this line or plane.
 
-The setting is the one of `cmed_jax.crystal.canonical`, but for the origin: where the group has
-centres of symmetry one of them stands at the origin, so that structure factors are real.
+The setting is that of `cmed_jax.crystal.canonical` except for the origin. Where the group has
+centres of symmetry, the origin is one of them, so that structure factors are real.
 """
 
 import itertools
@@ -21,16 +22,16 @@ from cmed_jax.crystal.symmetry import STEPS, normalizer, space_group
 _SMALL = np.array(
     sorted(itertools.product(range(-3, 4), repeat=3), key=lambda v: (np.abs(v).sum(), v[::-1]))
 )[1:]
-"""Integral vectors that directions of lines and planes are taken from, the shortest first."""
+"""The integral vectors from which directions of lines and planes are taken, shortest first."""
 
 
 class Position(NamedTuple):
     """A Wyckoff position: atoms at linear p + offset for its free coordinates p.
 
     Attributes:
-        linear: of each atom of the primitive cell; the first is the representative one.
-        offset: of each atom, in fractional coordinates.
-        kept: the operations that keep the representative atom where it is.
+        linear: the matrix of each atom of the primitive cell; the first is the representative atom.
+        offset: the offset of each atom, in fractional coordinates.
+        kept: whether each operation keeps the representative atom in its place.
     """
 
     linear: Float[np.ndarray, "n 3 f"]
@@ -39,12 +40,12 @@ class Position(NamedTuple):
 
     @property
     def multiplicity(self) -> int:
-        """Atoms in the primitive cell."""
+        """The number of atoms in the primitive cell."""
         return self.linear.shape[0]
 
     @property
     def free(self) -> int:
-        """Free coordinates."""
+        """The number of free coordinates."""
         return self.linear.shape[2]
 
 
@@ -52,14 +53,14 @@ class Wyckoff(NamedTuple):
     """A space group on its primitive cell with all its Wyckoff positions.
 
     Attributes:
-        number: of the space group.
+        number: the number of the space group.
         rotations: W of each operation x -> W x + w.
-        translations: w of each, in multiples of 1/24.
-        origin: of this description in that of `cmed_jax.crystal.canonical`, fractional.
+        translations: w of each operation, in multiples of 1/24.
+        origin: the origin of this description in that of `cmed_jax.crystal.canonical`, fractional.
         centric: whether there is a centre of symmetry, which then is the origin.
-        positions: the special ones first, the general position last.
-        equivalent: which position each one becomes by each isometry of the Euclidean normalizer;
-            each row once, the first is the identity.
+        positions: the Wyckoff positions, the special ones first, the general position last.
+        equivalent: the image of each position under each isometry of the Euclidean normalizer,
+            without repeated rows; the first row is the identity.
         labels: the position of each point of the grid of 24ths.
     """
 
@@ -92,7 +93,7 @@ def wyckoff(number: int) -> Wyckoff:
     kept = _kept(grid, rotations, translations)
     labels = np.full([STEPS] * 3, -1)
     found: list[tuple[Position, np.ndarray]] = []
-    # Special points come first, so that what is left of a line or plane is general on it.
+    # Special points come first. The points of a line or plane that remain are general on it.
     left = np.argsort(-kept.sum(axis=1), kind="stable")
     while len(left):
         point = grid[left[0]]
@@ -108,11 +109,11 @@ def wyckoff(number: int) -> Wyckoff:
 
 
 def position_of(group: Wyckoff, coords: Float[np.ndarray, "3"]) -> int:
-    """Return the place in `group.positions` of a point in fractional coordinates.
+    """Return the index in `group.positions` of a point in fractional coordinates.
 
     Args:
-        group: whose description the coordinates are of.
-        coords: exact to about 1e-4.
+        group: the space group, in the description of the coordinates.
+        coords: the coordinates, exact to about 1e-4.
     """
     moved = group.rotations @ coords + group.translations / STEPS - coords
     kept = (np.abs(moved - np.rint(moved)) < 1e-3).all(axis=1)
@@ -126,7 +127,7 @@ def position_of(group: Wyckoff, coords: Float[np.ndarray, "3"]) -> int:
 
 
 def _on_flat(gap: Float[np.ndarray, "3"], linear: Float[np.ndarray, "3 f"]) -> bool:
-    """Whether a point is on the line or plane of columns through the origin, modulo the lattice."""
+    """Return whether a point is in the span of the columns, modulo the lattice."""
     gaps = (gap - np.rint(gap)) + np.array(list(itertools.product(range(-2, 3), repeat=3)))
     across = gaps - gaps @ (linear @ np.linalg.pinv(linear)).T
     return bool((np.abs(across) < 1e-3).all(axis=1).any())
@@ -148,7 +149,7 @@ def _kept(
     translations: Integer[np.ndarray, "m 3"],
 ) -> Bool[np.ndarray, "g m"]:
     """Return which operations keep each grid point, modulo the lattice."""
-    # 16 bits and one operation after the other keep it in the cache.
+    # Integers of 16 bits and a loop over the operations keep the arrays in the cache.
     points = grid.T.astype(np.int16)
     moves = (rotations - np.eye(3, dtype=int)).astype(np.int16)
     kept = np.zeros((len(grid), len(rotations)), bool)
@@ -164,16 +165,16 @@ def _position(
     rotations: Integer[np.ndarray, "m 3 3"],
     translations: Integer[np.ndarray, "m 3"],
 ) -> tuple[Position, Integer[np.ndarray, "q 3"]]:
-    """Return the position that a grid point belongs to, and all grid points of it, repeatedly."""
+    """Return the position of a grid point, and all grid points of that position, with repeats."""
     basis = _directions(rotations[kept])
     free = basis.shape[1]
     steps = np.indices([STEPS] * free).reshape(free, STEPS**free).T
     flat = (point + steps @ basis.T) % STEPS
     same = (kept_of_all[np.ravel_multi_index(tuple(flat.T), [STEPS] * 3)] == kept).all(axis=1)
     members = flat[same]
-    if free < 3:  # else they are all that is left
+    if free < 3:  # a general position has all remaining points already
         members = (members @ rotations.mT + translations[:, None]).reshape(-1, 3) % STEPS
-    # One image for each coset of the operations that keep the point.
+    # Each coset of the operations that keep the point gives one image.
     first = flat[np.lexsort(flat.T[::-1])[0]]
     linear, offset = rotations @ basis, (rotations @ first + translations) % STEPS
     cosets = np.concatenate([linear.reshape(len(linear), -1), offset], axis=1)
@@ -184,7 +185,7 @@ def _position(
 
 
 def _directions(kept: Integer[np.ndarray, "m 3 3"]) -> Integer[np.ndarray, "3 f"]:
-    """Return columns that span all integral vectors which every rotation leaves as they are."""
+    """Return columns that span all integral vectors that every rotation keeps."""
     free = round(float(np.trace(kept, axis1=1, axis2=2).mean()))
     fixed = _SMALL[(np.einsum("mij,vj->vmi", kept, _SMALL) == _SMALL[:, None]).all(axis=(1, 2))]
     if free == 3:
@@ -202,7 +203,7 @@ def _equivalent(
     points: Integer[np.ndarray, "w 3"],
     labels: Integer[np.ndarray, "24 24 24"],
 ) -> Integer[np.ndarray, "k w"]:
-    """Return what the isometries of the normalizer make of the positions of grid points."""
+    """Return the images of the positions of grid points under the isometries of the normalizer."""
     rotations, shifts, _ = normalizer(number)
     shifts = np.rint(STEPS * shifts).astype(int) + centre @ (rotations - np.eye(3, dtype=int)).mT
     images = (points @ rotations.mT + shifts[:, None]) % STEPS

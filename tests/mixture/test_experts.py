@@ -190,9 +190,9 @@ def test_experts_are_drawn_as_often_as_their_weights_say(gate, own, found):
     of_crystals = [(drawn[1:] == densities[k]).all(axis=(1, 2, 3)) for k in (1, 2)]
     of_network = (drawn[1:] == answers[1:]).all(axis=(1, 2, 3))  # the network's own samples
     assert (of_crystals[0] + of_crystals[1] + of_network == 1).all()
-    for who, expert in zip((of_network, *of_crystals), named, strict=True):
+    for chosen, expert in zip((of_network, *of_crystals), named, strict=True):
         deviation = np.sqrt(expert.weight * (1 - expert.weight) / n)
-        assert abs(who.mean() - expert.weight) < 4 * deviation
+        assert abs(chosen.mean() - expert.weight) < 4 * deviation
 
 
 def test_samples_are_a_function_of_the_seed(gate, own, found):

@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(monkeypatch, tm
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    monkeypatch.setattr("cmed_jax.evaluate.Bench", None)  # what would take hours
+    monkeypatch.setattr("cmed_jax.evaluate.Bench", None)  # the evaluation would take hours
     options = Options(data=tmp_path, out=tmp_path / "new" / "folder")
     with pytest.raises(ValueError, match=r"cannot be written to .*Read-only file system.*--out"):
         evaluate_baselines(options)

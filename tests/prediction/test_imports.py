@@ -1,4 +1,4 @@
-"""What a prediction loads: a released network needs nothing that trains."""
+"""Imports of a prediction: a released network needs no module for training."""
 
 import subprocess
 import sys
@@ -17,6 +17,6 @@ print(*found.density.shape, "matplotlib" in sys.modules)
 
 
 def test_a_released_network_predicts_where_nothing_can_train():
-    """On Windows there is no fcntl, and most diffractometers' software runs there."""
+    """Windows has no fcntl, and the software of most diffractometers runs on Windows."""
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["6", "6", "6", "False"], done.stderr

@@ -1,4 +1,4 @@
-"""The search for a structure beside the network: solved without a known crystal, and said to be."""
+"""The search for a structure in a prediction, without a known crystal."""
 
 import gemmi
 import numpy as np
@@ -51,7 +51,7 @@ def test_a_structure_without_a_known_crystal_is_found(solved):
 
 
 def test_its_density_is_given_and_the_question_is_consistent(solved):
-    """Without known crystals of the type the network's density was given, and nothing assessed."""
+    """Without the search the density was that of the network, and there was no assessment."""
     (expert,) = solved.experts
     assert expert.refined is not None
     crystal = expert.refined.crystal

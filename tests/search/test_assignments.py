@@ -1,4 +1,4 @@
-"""Assignments beside a plain enumeration of all of them."""
+"""Assignments, against a plain enumeration of all of them."""
 
 import itertools
 

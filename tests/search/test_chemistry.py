@@ -1,4 +1,4 @@
-"""Distances and contents of cells beside those of well-known crystals."""
+"""Distances and contents of cells, against those of well-known crystals."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ BONDS = {
     ("O", "H"): 0.98,
     ("Si", "O"): 1.61,
 }
-"""Lengths in rock salt, fluorite, calcite, brucite and quartz, angstrom."""
+"""The lengths in rock salt, fluorite, calcite, brucite and quartz, angstrom."""
 
 
 @pytest.mark.parametrize(("pair", "length"), BONDS.items())

@@ -1,4 +1,4 @@
-"""Intensities beside those of the physics room, derivatives beside differences, distances beside
+"""Intensities against `cmed_jax.physics`, derivatives against differences, distances against
 pymatgen's."""
 
 import numpy as np
@@ -23,7 +23,7 @@ CELLS = {
 
 
 def problem(number):
-    """Titanium and oxygen on the last two positions but one, beside the lines of the structure."""
+    """Return titanium and oxygen on the last two positions, with the lines of the structure."""
     cell = bravais(primitive_lattice(CELLS[number]))
     setting = next(one for one in settings(cell) if one.number == number)
     group = wyckoff(number)
@@ -78,7 +78,7 @@ def test_distances_are_pymatgens(number):
     coords = atoms.coords(free)[0]
     structure = Structure(Lattice(lattice), ["Ti"] * len(coords), coords)
     expected = structure.distance_matrix
-    # Of an atom itself the nearest image counts, which pymatgen gives as zero.
+    # From an atom to itself the nearest image counts; pymatgen returns zero.
     expected[np.diag_indices_from(expected)] = min(
         Lattice(lattice).get_niggli_reduced_lattice().abc
     )

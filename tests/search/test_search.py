@@ -1,4 +1,4 @@
-"""Structures found in patterns that pymatgen calculated, and in lines that mean nothing."""
+"""The search: structures in patterns calculated by pymatgen, and none in meaningless lines."""
 
 import numpy as np
 import pytest
@@ -95,10 +95,10 @@ def test_a_cell_that_is_off_is_corrected():
 
 def test_an_interruption_leaves_the_best_so_far_and_progress_is_told():
     crystal, lines = pattern("TiO2")
-    told = []
+    seen = []
 
     def progress(now: Progress):
-        told.append(now)
+        seen.append(now)
         if now.residual < 0.1:
             raise KeyboardInterrupt
 
@@ -106,7 +106,7 @@ def test_an_interruption_leaves_the_best_so_far_and_progress_is_told():
     found = search_structures(cell, "TiO2", lines, seconds=20, progress=progress)
     assert not found.complete
     assert found.structures[0].space_group == 136
-    assert told[-1].tried == len(told) - 1 == found.tried
+    assert seen[-1].tried == len(seen) - 1 == found.tried
 
 
 @pytest.mark.parametrize(

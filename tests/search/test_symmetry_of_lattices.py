@@ -1,4 +1,4 @@
-"""Settings and extinctions beside gemmi's tables, and the groups that a lattice can carry."""
+"""Settings and extinctions, against gemmi's tables, and the space groups of a lattice."""
 
 import itertools
 

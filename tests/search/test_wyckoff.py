@@ -1,4 +1,4 @@
-"""Wyckoff positions beside International Tables A, and beside what spglib finds of their atoms."""
+"""Wyckoff positions, against International Tables A and against the orbits found by spglib."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ TABLES = {
     225: "4:0 4:0 8:0 24:0 24:1 32:1 48:1 48:1 48:1 96:2 96:2 192:3",
     227: "8:0 8:0 16:0 16:0 32:1 48:1 96:1 96:2 192:3",
 }
-"""Multiplicity in the conventional cell and free coordinates of each position."""
+"""The multiplicity in the conventional cell and the free coordinates of each position."""
 
 
 @pytest.mark.parametrize("number", TABLES)
