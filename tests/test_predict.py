@@ -31,7 +31,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def predict(finished, file, tmp_path, answer):
-    """A function that runs the command, by default on rock salt, with changed options."""
+    """Return a function that runs the command, by default on rock salt, with changed options."""
 
     def predict(*files, out=tmp_path / "out", **options):
         files = files or ([] if "manifest" in options else [file])
@@ -138,7 +138,7 @@ def test_a_manifest_says_what_is_known_of_each(predict, file, tmp_path):
     assert code == 0
     first, second = results(tmp_path / "out")
     assert [row["composition"] for row in (first, second)] == ["NaCl", "KCl"]
-    assert first["cells"]  # which were searched for
+    assert first["cells"]  # found by the search
     assert second["cells"] == []
     assert second["cell"]["volume"] == pytest.approx(125)
     assert second["cell"]["conventional"]["parameters"] == [5, 5, 5, 90, 90, 90]

@@ -21,7 +21,7 @@ IONIC = 0.24
 """The share of anions among the atoms above which a compound counts as ionic."""
 TABLE = "atomic_volumes.csv"
 CM3_PER_MOL = 0.602214076
-"""Of a cubic angstrom an atom: Avogadro's number times 1e-24."""
+"""One cubic angstrom an atom in cm^3/mol: Avogadro's number times 1e-24."""
 MOLECULAR = {
     atomic_number(symbol): volume
     for symbol, volume in {
@@ -29,17 +29,17 @@ MOLECULAR = {
         "Br": 32.68, "I": 46.2,
     }.items()
 }  # fmt: skip
-"""What atoms take up in crystals of molecules, angstrom^3 (Hofmann, Acta Cryst. B58, 489, 2002)."""
+"""Volumes of atoms in crystals of molecules, angstrom^3 (Hofmann, Acta Cryst. B58, 489, 2002)."""
 OXYGEN = atomic_number("O")
 CHALCOGENS = tuple(atomic_number(symbol) for symbol in ("S", "Se"))
 PAIRED, SHRUNK = 0.6, 0.8
-"""Share of chalcogens from which on they may be bonded in pairs, and what they take up then."""
+"""The share of chalcogens from which on pairs may be bonded, and the factor of volume then."""
 MOST_UNITS = 200
-"""Formula units of a cell that are counted one by one."""
+"""The number of formula units of a cell up to which every whole number is tried."""
 
 
 def is_ionic(compositions: Float[np.ndarray, "n 119"]) -> Bool[np.ndarray, " n"]:
-    """Return which compounds are ionic: with so many anions that their cations are small."""
+    """Return which compounds are ionic: their many anions make their cations small."""
     return compositions[:, ANIONS].sum(axis=1) > IONIC * compositions.sum(axis=1)
 
 
@@ -79,21 +79,21 @@ def relative_volume(volume: float, composition: Float[np.ndarray, "119"], atoms:
 def usual_relative_volume(
     volume: float, composition: Float[np.ndarray, "119"], atoms: int
 ) -> float:
-    """Return how much larger a cell is than the nearest of the volumes that its atoms may need.
+    """Return the ratio of the volume of a cell to the nearest usual volume of its atoms.
 
-    The table is of intermetallic and ionic compounds. Beside it, atoms of an element may take up
-    what they do in the element itself, which holds open structures (silicon), soft metals
-    (potassium) and layers (graphite); those of non-metals what they do in crystals of molecules;
-    and sulphur and its like what they do where they are bonded to each other, as in pyrite. So
-    where kinds of bonding are possible that the table does not know, the range is wider.
+    The table covers intermetallic and ionic compounds. Three other volumes are usual as well.
+    Atoms of an element may have their volume in the element itself, which covers open structures
+    (silicon), soft metals (potassium) and layers (graphite). Atoms of non-metals may have their
+    volume in crystals of molecules. Chalcogens may have the volume of atoms bonded to each other,
+    as in pyrite. The range of usual volumes is therefore wider where such bonding is possible.
 
     Args:
-        volume: of the cell, angstrom^3.
-        composition: of its atoms.
-        atoms: in the cell.
+        volume: the volume of the cell, angstrom^3.
+        composition: the atom fractions by atomic number.
+        atoms: the number of atoms in the cell.
 
     Returns:
-        1 between the usual volumes, and where none is known.
+        The ratio; 1 between the usual volumes, and where none is known.
     """
     usual = usual_volumes(composition)
     if not usual:
@@ -105,12 +105,12 @@ def usual_relative_volume(
 def nearest_relative_volume(
     volume: float, composition: Float[np.ndarray, "119"], atoms: int
 ) -> float:
-    """Return `usual_relative_volume` of as many whole formula units as suit a cell best.
+    """Return `usual_relative_volume` for the whole number of formula units that fits best.
 
     Args:
-        volume: of the cell, angstrom^3.
-        composition: of its atoms.
-        atoms: of a formula unit.
+        volume: the volume of the cell, angstrom^3.
+        composition: the atom fractions by atomic number.
+        atoms: the number of atoms of a formula unit.
     """
     usual = usual_volumes(composition)
     if not usual:
@@ -123,13 +123,13 @@ def nearest_relative_volume(
 
 
 def usual_volumes(composition: Float[np.ndarray, "119"]) -> tuple[float, ...]:
-    """Return what an atom of a compound may take up on average, angstrom^3, by kind of bonding.
+    """Return the usual mean volumes of an atom in a compound, angstrom^3, by kind of bonding.
 
     Args:
         composition: atom fractions by atomic number.
 
     Returns:
-        Nothing where an element is in no known crystal, or nothing is known of the composition.
+        The volumes; none where an element is in no known crystal, or the composition is unknown.
     """
     table = volume_of_atom(composition)
     if table is None:
@@ -150,10 +150,10 @@ def usual_volumes(composition: Float[np.ndarray, "119"]) -> tuple[float, ...]:
 
 @cache
 def _of_element(symbol: str) -> float | None:
-    """Return what an atom takes up in the element itself, angstrom^3, where that is known."""
+    """Return the volume of an atom in the element itself, angstrom^3; None where unknown."""
     from pymatgen.core import Element
 
-    with warnings.catch_warnings():  # of elements without a molar volume
+    with warnings.catch_warnings():  # for elements without a molar volume
         warnings.simplefilter("ignore")
         molar = Element(symbol).molar_volume
     return None if molar is None or not molar > 0 else float(molar) / CM3_PER_MOL

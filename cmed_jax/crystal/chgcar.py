@@ -1,7 +1,7 @@
-"""VASP's CHGCAR: a structure and its density, read with what must hold of them.
+"""Reader of VASP's CHGCAR: a structure and its density, with checks of both.
 
-A file may be whole to the eye and yet shifted by a number, so what was read is weighed: as many
-values as the grid has points, a whole number of electrons, and nothing far below zero.
+A file may look whole and still lack or repeat a number. Three checks find this: there are as many
+values as grid points, the number of electrons is whole, and no density is far below zero.
 """
 
 import re
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 ELECTRONS = 0.05
-"""By how much the electrons on a grid may differ from a whole number; VASP's own by far less."""
+"""The largest difference of the electrons from a whole number; VASP's files differ far less."""
 LOWEST = -0.5
-"""Density, e/angstrom^3, down to which ringing beside the cores may reach; silicon's to -0.19."""
+"""The lowest density, e/angstrom^3, that ringing near the cores may reach; silicon has -0.19."""
 NEGATIVE = 0.02
-"""Share of the electrons that may be below zero."""
+"""The largest share of the electrons that may be below zero."""
 MOST_POINTS = 10**9
 FIRST_POSITION = 8
-"""Lines before the positions, without the one of selective dynamics."""
+"""The number of lines before the positions, without the line of selective dynamics."""
 
 
 class Head(NamedTuple):
-    """The structure at the head of a file, and the line, from 0, behind it."""
+    """The structure at the head of a file, and the line after it, from 0."""
 
     structure: "Structure"
     end: int
@@ -37,14 +37,14 @@ class Head(NamedTuple):
 def read_head(text: str) -> Head:
     """Return the structure at the head of a CHGCAR, in VASP's format of a POSCAR.
 
-    The title is a comment, and may be blank. A negative scale is the volume of the cell; three are
-    of x, y and z. Positions in angstrom are scaled as the cell is.
+    The title is a comment, and may be blank. A negative scale is the volume of the cell; three
+    scales belong to x, y and z. Positions in angstrom are scaled like the cell.
 
     Args:
-        text: of the file.
+        text: the content of the file.
 
     Raises:
-        ValueError: a line is not as VASP writes it; it is named.
+        ValueError: a line is not in VASP's format; it is named.
     """
     from pymatgen.core import Lattice, Structure
 
@@ -65,21 +65,21 @@ def read_head(text: str) -> Head:
     positions = np.array([_numbers(lines, i, 3) for i in range(begin, end)])
     if _line(lines, mode).strip()[:1] in ("C", "c", "K", "k"):
         positions = np.linalg.solve(lattice.T, (positions * factors).T).T
-    # "Na_pv" is of a potential; what follows a slash is its checksum.
+    # "Na_pv" names a potential; its checksum follows a slash.
     elements = [re.split(r"[_/]", each)[0] for each in symbols]
     atoms = [each for each, count in zip(elements, counts, strict=True) for _ in range(count)]
     return Head(Structure(Lattice(lattice), atoms, positions), end)
 
 
 def read_density(text: str) -> Float[np.ndarray, "na nb nc"]:
-    """Return the total density of a CHGCAR, e/angstrom^3; of spins, their sum.
+    """Return the total density of a CHGCAR, e/angstrom^3; the sum over spins.
 
     Args:
         text: of the file.
 
     Raises:
-        ValueError: the head or a value cannot be read, there are other than as many values as
-            points, the electrons are no whole number, or the density lies far below zero.
+        ValueError: the head or a value cannot be read, the number of values is not that of the
+            points, the number of electrons is not whole, or the density is far below zero.
     """
     structure, end = read_head(text)
     lines = text.splitlines()
@@ -96,12 +96,12 @@ def read_density(text: str) -> Float[np.ndarray, "na nb nc"]:
         raise ValueError(f"it has more values than the {points} of its grid")
     values = _values(fields[:points])
     _check(values, structure.volume)
-    # VASP writes the density times the volume of the cell, the first index fastest.
+    # VASP writes the density times the volume of the cell; the first index runs fastest.
     return values.reshape(shape[::-1]).T / structure.volume
 
 
 def _factors(lines: Sequence[str], rows: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
-    """Return by what x, y and z of all vectors are multiplied."""
+    """Return the factors of x, y and z of all vectors."""
     written = [field for field in lines[1].split() if re.match(r"[+-]?[\d.]", field)]
     scales = np.array([to_number(field) for field in written[:3]])
     volume = abs(float(np.linalg.det(rows)))
@@ -136,7 +136,7 @@ def _values(fields: Sequence[str]) -> Float[np.ndarray, " n"]:
     """Return the numbers of a grid."""
     try:
         values = np.array(fields, float)
-    except ValueError:  # FORTRAN leaves the E of long exponents out
+    except ValueError:  # FORTRAN omits the E of long exponents
         values = np.array([_value(field, i) for i, field in enumerate(fields, 1)])
     if not np.isfinite(values).all():
         raise ValueError(f"value {np.argmin(np.isfinite(values)) + 1} is not a finite number")
@@ -151,7 +151,7 @@ def _value(field: str, number: int) -> float:
 
 
 def _check(values: Float[np.ndarray, " n"], volume: float) -> None:
-    """Refuse values that are no density of whole electrons."""
+    """Refuse values that are not the density of a whole number of electrons."""
     electrons, least = float(values.mean()), float(values.min())
     if abs(electrons - round(electrons)) > ELECTRONS or electrons < 1 - ELECTRONS:
         raise ValueError(

@@ -1,7 +1,8 @@
-"""The crystal of a CIF, and whether it is what the file says of itself.
+"""Reader of the crystal in a CIF, checked against the formula in the file.
 
-The file's own formula and number of formula units are held against the atoms that its operations
-make: so a lost atom, another setting, or coordinates beside a special position do not pass.
+The formula and the number of formula units in the file are compared with the atoms that its
+operations generate. A lost atom, another setting, or coordinates near a special position therefore
+do not pass.
 """
 
 import math
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 SAME_SITE = 0.25
-"""Images of an atom nearer than this, angstrom, are one: its coordinates are rounded."""
+"""The distance, angstrom, below which images of an atom are one; its coordinates are rounded."""
 FULL = 0.99
-"""Occupancy from which on a site counts as full."""
+"""The occupancy from which on a site counts as full."""
 OVERFULL = 1.02
 MOST_IMAGES = 200_000
-"""Sites times operations, many times those of any crystal that is used."""
+"""The largest product of sites and operations, many times that of the crystals in use."""
 TOLERANCE = 0.01
-"""Share by which amounts may differ from the formula, which is rounded."""
+"""The share by which amounts may differ from the formula, which is rounded."""
 MISSING = (".", "?", "")
 CELL = tuple(f"_cell_{what}" for what in (
     "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma",
@@ -38,7 +39,7 @@ CELL = tuple(f"_cell_{what}" for what in (
 
 
 class Site(NamedTuple):
-    """An atom as the file lists it: label, element symbol, fractional coordinates, occupancy."""
+    """An atom in the list of a file: label, element symbol, fractional coordinates, occupancy."""
 
     label: str
     element: str
@@ -47,7 +48,7 @@ class Site(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Element symbols and fractional coordinates of the atoms of a whole cell."""
+    """The element symbols and fractional coordinates of the atoms in the whole cell."""
 
     elements: list[str]
     positions: Float[np.ndarray, "n 3"]
@@ -56,16 +57,17 @@ class Contents(NamedTuple):
 def read_cif(text: str) -> "Structure":
     """Return the crystal of a CIF.
 
-    An occupancy of "." or "?" is 1, as the dictionary says. Symmetry comes from the operations,
-    or else from the Hall symbol, the Hermann-Mauguin symbol with its setting, or the number.
+    An occupancy of "." or "?" is 1, by the definition of the dictionary. The symmetry comes from
+    the operations, or else from the Hall symbol, the Hermann-Mauguin symbol with its setting, or
+    the number.
 
     Args:
-        text: of the file.
+        text: the content of the file.
 
     Raises:
-        ValueError: it is no CIF or holds no crystal or several, an item cannot be read, a site is
-            partly filled, the symmetry does not fit the cell or leaves the setting open, or the
-            atoms are not those of the file's formula.
+        ValueError: the text is not a CIF or does not hold exactly one crystal, an item cannot be
+            read, a site is partly filled, the symmetry does not fit the cell or leaves the setting
+            open, or the atoms are not those of the formula in the file.
     """
     from pymatgen.core import Lattice, Structure
 
@@ -110,7 +112,7 @@ def _cell_number(block: gemmi.cif.Block, name: str) -> float:
 
 
 def _number(field: str) -> float:
-    """Return a number with or without a standard uncertainty, or a fraction; NaN of others."""
+    """Return a number with or without standard uncertainty, or a fraction; NaN of other text."""
     field = field.strip("'\" ")
     if re.fullmatch(r"[+-]?\d{1,9}/[1-9]\d{0,8}", field):
         return float(Fraction(field))
@@ -118,7 +120,7 @@ def _number(field: str) -> float:
 
 
 def _sites(block: gemmi.cif.Block) -> list[Site]:
-    """Return the atoms as they are listed, without those that are nowhere (occupancy 0).
+    """Return the listed atoms, without those of occupancy 0.
 
     Raises:
         ValueError: an atom has no element or no coordinates, or a site is partly filled.
@@ -148,10 +150,10 @@ def _occupancy(field: str, label: str) -> float:
 
 
 def _element(label: str, symbol: str, formula: Iterable[str]) -> str:
-    """Return the element of an atom: of its type symbol, or else of the letters of its label.
+    """Return the element of an atom by its type symbol, or else by the letters of its label.
 
     Raises:
-        ValueError: it is none.
+        ValueError: neither is an element.
     """
     if symbol not in MISSING:
         match = re.fullmatch(r"([A-Za-z]{1,2})(\d*[+-]?|[+-]\d*)", symbol)
@@ -172,7 +174,7 @@ def _contents(
     """Return the atoms of the whole cell.
 
     Raises:
-        ValueError: a site is partly filled, or there are too many.
+        ValueError: a site is partly filled, or there are too many images.
     """
     if len(sites) * len(operations.rotations) > MOST_IMAGES:
         raise ValueError(f"it lists {len(sites)} atoms, more than any crystal that is used")
@@ -182,7 +184,7 @@ def _contents(
         same = next((filled for at, filled, _ in orbits if _holds(at, orbit[0], lattice)), None)
         if same is None:
             orbits.append((orbit, {site.element: site.occupancy}, site.label))
-        else:  # the same element twice is one atom, but shares of a site add up
+        else:  # shares of one site by the same element add up to one atom
             same[site.element] = min(same.get(site.element, 0.0) + site.occupancy, 1.0)
     for _, filled, label in orbits:
         if len(filled) > 1 or min(filled.values()) < FULL:
@@ -195,7 +197,7 @@ def _contents(
 def _orbit(
     position: Float[np.ndarray, "3"], operations: Operations, lattice: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "m 3"]:
-    """Return the images of an atom, each once, of the special position that it stands beside."""
+    """Return the distinct images of an atom, moved to the special position near it, if any."""
     images = operations.rotations @ position + operations.translations
     apart = images - position
     apart -= np.rint(apart)
@@ -213,14 +215,14 @@ def _holds(
     position: Float[np.ndarray, "3"],
     lattice: Float[np.ndarray, "3 3"],
 ) -> bool:
-    """Whether an orbit has an atom at a position."""
+    """Return whether an orbit has an atom at a position."""
     apart = orbit - position
     apart -= np.rint(apart)
     return bool((np.linalg.norm(apart @ lattice, axis=1) < SAME_SITE).any())
 
 
 def _formula(block: gemmi.cif.Block) -> dict[str, float] | None:
-    """Return the amounts of the file's formula; None where it has none that can be read."""
+    """Return the amounts of the formula in the file; None where no formula can be read."""
     written = (block.find_value("_chemical_formula_sum") or "").strip("'\"; \n\r")
     parts = re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", written)
     if not parts or re.sub(r"([A-Z][a-z]?)(\d*\.?\d*)|\s", "", written):
@@ -237,7 +239,7 @@ def _formula(block: gemmi.cif.Block) -> dict[str, float] | None:
 
 
 def _contradiction(block: gemmi.cif.Block, contents: Contents) -> str:
-    """Return what the file says of its contents that is not so; nothing where all agree."""
+    """Return the contradiction between formula and atoms; an empty string where they agree."""
     formula = _formula(block)
     if formula is None:
         return ""
@@ -250,7 +252,7 @@ def _contradiction(block: gemmi.cif.Block, contents: Contents) -> str:
     )
     written = block.find_value("_cell_formula_units_Z") or ""
     said = _number(written)
-    # Some programs give the formula of the whole cell beside the number of its reduced units.
+    # Some programs write the formula of the whole cell and the number of its reduced units.
     whole = [amount for amount in formula.values() if amount == int(amount)]
     reduced = units * math.gcd(*map(int, whole)) if len(whole) == len(formula) else units
     if alike and (np.isnan(said) or min(abs(said - units), abs(said - reduced)) < TOLERANCE * said):

@@ -1,4 +1,4 @@
-"""The symmetry of a CIF: its operations, or those that its symbols stand for, by gemmi."""
+"""The symmetry of a CIF: its operations, or those of its symbols, by gemmi."""
 
 import re
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ HERMANN_MAUGUIN = (
     "_space_group_name_H-M_ref",
 )
 NUMBERS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
-"""Items by their names, without the dots of the newer dictionaries."""
+"""The names of items of symmetry, without the dots of the newer dictionaries."""
 LETTERS = {"H": "H", "R": "R", "S": "1", "Z": "2"}
-"""Settings as some databases put them behind the symbol, without a colon."""
+"""The settings by the letters that some databases put after the symbol, without a colon."""
 MISFIT = 0.02
-"""Share by which operations may change the metric of a cell whose numbers are rounded."""
+"""The share by which operations may change the metric of a cell of rounded numbers."""
 MISSING = (".", "?", "")
 
 
@@ -49,16 +49,17 @@ class Operations(NamedTuple):
 def operations_of(
     block: gemmi.cif.Block, lattice: Float[np.ndarray, "3 3"]
 ) -> tuple[Operations, ...]:
-    """Return the operations of a crystal; of a symbol without its setting, of all that fit.
+    """Return the operations of a crystal, in each fitting setting where a symbol leaves it open.
 
-    Without operations, symbols and number a file lists all its atoms: the identity alone is left.
+    A file without operations, symbols and number lists all its atoms: its only operation is the
+    identity.
 
     Args:
-        block: of the CIF, with names without dots.
+        block: the block of the CIF, with names without dots.
         lattice: rows a, b, c in angstrom.
 
     Raises:
-        ValueError: an operation or a symbol cannot be read, or none fits the cell.
+        ValueError: an operation or a symbol cannot be read, or no setting fits the cell.
     """
     written = _listed(block) or _of_symbols(block)
     fitting = tuple(each for each in written if each.fit(lattice))
@@ -81,7 +82,7 @@ def _listed(block: gemmi.cif.Block) -> list[Operations]:
 
 
 def _operation(triplet: str) -> gemmi.Op:
-    # Some programs number their operations in the same field.
+    # Some programs write the number of an operation in the same field.
     triplet = re.sub(r"^\s*\d+\s+(?=\S+,)", "", triplet)
     try:
         return gemmi.Op(triplet)
@@ -92,7 +93,7 @@ def _operation(triplet: str) -> gemmi.Op:
 
 
 def _of_symbols(block: gemmi.cif.Block) -> list[Operations]:
-    """Return the operations that a Hall symbol, a Hermann-Mauguin symbol or a number stands for."""
+    """Return the operations of the Hall symbol, the Hermann-Mauguin symbol or the number."""
     if (hall := _text(block, HALL)) and (operations := _of_hall(hall)):
         return [operations]
     symbol, number = _text(block, HERMANN_MAUGUIN), _text(block, NUMBERS)
@@ -116,7 +117,7 @@ def _of_hall(symbol: str) -> Operations | None:
 
 
 def _groups(symbol: str) -> list[gemmi.SpaceGroup]:
-    """Return the settings that a Hermann-Mauguin symbol may mean; none where it is not known."""
+    """Return the settings that a Hermann-Mauguin symbol may mean; none where it is unknown."""
     plain = re.sub(r"\s+", " ", symbol.replace("_", "")).strip()
     if match := re.fullmatch(r"(.+?) ?\(?:? ?([HRSZ])\)?", plain):
         base, letter = match.groups()
@@ -131,7 +132,7 @@ def _groups(symbol: str) -> list[gemmi.SpaceGroup]:
 
 
 def _by_pymatgen(symbol: str) -> gemmi.SpaceGroup | None:
-    """Return the group of a full symbol, such as F 4/m -3 2/m, which pymatgen knows."""
+    """Return the group of a full symbol, such as F 4/m -3 2/m, from pymatgen's table."""
     from pymatgen.symmetry.groups import SpaceGroup
 
     try:
@@ -142,7 +143,7 @@ def _by_pymatgen(symbol: str) -> gemmi.SpaceGroup | None:
 
 
 def _settings(group: gemmi.SpaceGroup) -> list[gemmi.SpaceGroup]:
-    """Return the origins and axes of a group under one symbol."""
+    """Return the settings (origins and axes) of a group under one symbol."""
     return [
         each
         for each in gemmi.spacegroup_table()
@@ -151,7 +152,7 @@ def _settings(group: gemmi.SpaceGroup) -> list[gemmi.SpaceGroup]:
 
 
 def _text(block: gemmi.cif.Block, names: Sequence[str]) -> str:
-    """Return the first item that is said."""
+    """Return the first of the items that has a value."""
     for name in names:
         if (field := block.find_value(name)) and field not in MISSING:
             text = gemmi.cif.as_string(field).strip()

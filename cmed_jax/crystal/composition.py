@@ -1,4 +1,4 @@
-"""Compositions as vectors of atom fractions, and how much of one is known."""
+"""Compositions as vectors of atom fractions, and the extent to which one is known."""
 
 import enum
 import math
@@ -15,27 +15,30 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 SYMBOLS = tuple(gemmi.Element(number).name for number in range(119))
-"""Element symbols by atomic number; the place of 0 is held by "X"."""
+"""The element symbols by atomic number; "X" is a placeholder at 0."""
 
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number} | {"D": 1}
 
 
 _PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉•⋅∙*", "0123456789····", "\u2009\u00a0 ") | {ord("½"): "1/2"}
-"""Makes subscripts digits, and each dot that is drawn for an adduct the middle one."""
+"""A table that replaces subscripts by digits, and each dot of an adduct by the middle dot."""
 _PART = re.compile(r"(\d+/[1-9]\d*|\d+(?:\.\d+)?)?(?=\D)((?:[A-Z][a-z]?|[\d.()\[\]{}])+)")
-"""Of an adduct: how many there are, and the formula of one."""
+"""The pattern of a part of an adduct: its number and its formula."""
 _WATER = re.compile(r"\.\d+(?:\.\d+)?(?=\(?(?:H2O|D2O|NH3))")
-"""A dot on the line before water: decimal, or the dot of a hydrate?"""
+"""The pattern of a dot before water, either a decimal point or the dot of a hydrate."""
 _NUMERAL = re.compile(
     r"(?<=[A-Za-z])\((?:I{2,3}|IV|VI{1,3}|[IV]+(?:[,/][IV]+)+)\)|(?<=[A-Za-z])I{2,3}(?![a-z])"
 )
-"""Oxidation numbers: nobody writes iodine twice, and the sum of vanadium and iodine in brackets."""
+"""The pattern of oxidation numbers.
+
+Formulas do not repeat iodine, nor hold vanadium and iodine alone in brackets.
+"""
 _AMBIGUOUS = re.compile(r"(?<=[A-Za-z])\((?:I|V)\)|(?<=[a-z])(?:IV|VI)(?![a-z])")
-"""An oxidation number, or iodine and vanadium."""
+"""The pattern of what may be an oxidation number or iodine and vanadium."""
 
 
 class Knowledge(enum.IntEnum):
-    """What is known of a composition; the network is told which it is given."""
+    """The extent to which a composition is known; the network receives it as an input."""
 
     FULL = 0
     NO_RATIOS = 1
@@ -44,7 +47,7 @@ class Knowledge(enum.IntEnum):
 
 
 Composition = str | Mapping[str, float | int] | Sequence[str] | None
-"""A composition as a user gives it: a formula, amounts by element, the elements alone, or None."""
+"""The input of a composition: a formula, amounts by element, the elements alone, or None."""
 
 
 def atomic_number(symbol: str) -> int:
@@ -90,16 +93,16 @@ def anonymous_formula(composition: Float[np.ndarray, "119"]) -> str:
 def parse_composition(
     composition: str | Mapping[str, float | int] | Sequence[str] | None,
 ) -> tuple[Float[np.ndarray, "119"], Knowledge]:
-    """Return the vector of a composition as a user writes it, and what it tells.
+    """Return the vector of a composition, and the extent to which it is known.
 
     Args:
         composition: a formula ("NaCl", "CuSO4·5H2O"), amounts ({"Na": 1, "Cl": 1}), the elements
             alone (["Na", "Cl"] or ["Na,Cl"]: ratios unknown, ones as in CrystalNet), or None
-            (nothing known, zeros).
+            (an unknown composition, zeros).
 
     Raises:
-        ValueError: a formula cannot be read or may be meant in two ways, an element is unknown, an
-            amount is negative or not finite, or nothing is left.
+        ValueError: a formula cannot be read or has two meanings, an element is unknown, an amount
+            is negative or not finite, or no element remains.
 
     Example:
         >>> fractions, knowledge = parse_composition("NaCl")
@@ -135,7 +138,7 @@ def _fractions(amounts: Mapping[str, float | int]) -> Float[np.ndarray, "119"]:
 
 
 def _parse_formula(formula: str) -> dict[str, float]:
-    """Return the amounts of a formula, or of the sum of those that dots part."""
+    """Return the amounts of a formula, or the sum over the parts that dots separate."""
     plain = plain_formula(formula)
     if not plain:
         return {}
@@ -147,12 +150,12 @@ def _parse_formula(formula: str) -> dict[str, float]:
 
 
 def plain_formula(formula: str) -> str:
-    """Return a formula with digits on the line, decimal points, and without oxidation numbers.
+    """Return a formula with plain digits and decimal points, without oxidation numbers.
 
     Raises:
-        ValueError: what may be an oxidation number may be an element as well.
+        ValueError: a part may be an oxidation number or an element.
     """
-    # Numerals of their own in Unicode are spelled with letters.
+    # Unicode's Roman numerals are replaced by letters.
     plain = re.sub(
         "[\u2160-\u2188]", lambda match: f"({normalize('NFKC', match.group())})", formula
     )
@@ -167,7 +170,7 @@ def plain_formula(formula: str) -> str:
 
 
 def amounts_of(composition: str | Mapping[str, float | int]) -> dict[str, float]:
-    """Return the amounts of a formula, or of a mapping, by element in the order of writing."""
+    """Return the amounts of a formula or a mapping by element, in the order of writing."""
     if isinstance(composition, Mapping):
         return {symbol: float(amount) for symbol, amount in composition.items()}
     amounts = _parse_formula(composition)
@@ -201,13 +204,13 @@ def _parse_part(part: str, formula: str) -> dict[str, float]:
 
 
 SAME_FRACTION = 1e-4
-"""Atom fractions closer than this are equal; those of different cells differ by more."""
+"""The difference below which atom fractions are equal; those of different cells differ more."""
 
 
 def one_differs(
     others: Float[np.ndarray, "m 119"], composition: Float[np.ndarray, "119"]
 ) -> Bool[np.ndarray, " m"]:
-    """Return where exactly one element has been exchanged for another, in the same amount."""
+    """Return which compositions have exactly one element exchanged, in the same amount."""
     changed = np.abs(others - composition) > SAME_FRACTION
     exchanged = (others > 0) != (composition > 0)
     return (changed.sum(axis=1) == 2) & (exchanged.sum(axis=1) == 2)

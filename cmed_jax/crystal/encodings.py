@@ -1,4 +1,4 @@
-"""Text of unknown encoding, and numbers, as editors and instruments of all kinds write them."""
+"""Decoding of text in an unknown encoding, and parsing of its numbers."""
 
 import codecs
 import re
@@ -8,22 +8,22 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""Encodings that the first bytes tell."""
+"""The encodings by the first bytes of a text."""
 HEAD = 200
-"""Bytes in which UTF-16 without its mark shows."""
+"""The number of bytes in which UTF-16 without a byte order mark is recognised."""
 
 
 FORTRAN = re.compile(r"([+-]?(?:\d+\.\d*|\.\d+))(?:[dDqQ]([+-]?\d{1,3})|([+-]\d{2,3}))")
-"""A number whose exponent has the letter D, or none, as FORTRAN prints those of three digits."""
+"""The pattern of a number of FORTRAN: its exponent has the letter D or Q, or no letter."""
 
 
 def to_number(field: str) -> float:
-    """Return the number of a field, whatever its minus is and however FORTRAN wrote its exponent.
+    """Return the number of a field, with any minus sign and any exponent of FORTRAN.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the field is not a number.
     """
-    if "_" in field:  # Python's own way to group digits
+    if "_" in field:  # Python accepts underscores between digits
         raise ValueError(f"{field!r} is not a number")
     field = field.replace("\u2212", "-")
     if match := FORTRAN.fullmatch(field):
@@ -33,12 +33,12 @@ def to_number(field: str) -> float:
 
 
 def decode(data: bytes) -> str:
-    """Return text of UTF-8, of UTF-16, or else of Latin-1, as older programs write.
+    """Return text decoded from UTF-8, UTF-16, or else Latin-1, which older programs write.
 
-    A mark of the byte order is dropped; UTF-16 without one shows in its bytes of zero.
+    A byte order mark is dropped; UTF-16 without one is recognised by its bytes of zero.
 
     Raises:
-        ValueError: it is no text.
+        ValueError: the data are not text.
     """
     try:
         text = data.decode(_encoding(data))
@@ -57,7 +57,7 @@ def _encoding(data: bytes) -> str:
 
 
 def _without_mark(head: bytes) -> str | None:
-    """Return which UTF-16 text it is whose every other byte, nearly, is zero."""
+    """Return the UTF-16 encoding of text in which nearly every other byte is zero."""
     for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros, others = head[first::2].count(0), head[1 - first :: 2].count(0)
         if len(head) >= 4 and not others and zeros > 0.9 * (len(head) // 2):

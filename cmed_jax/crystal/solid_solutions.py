@@ -1,8 +1,8 @@
-"""Solid solutions: elements that share a site, and sites that are not all filled.
+"""Solid solutions: elements that share a site, and sites that are partly filled.
 
-A formula with fractions, such as La0.7Sr0.3MnO3, is of no type of crystal. Its parent is: LaMnO3,
-the same with one element a site. Crystals are sought for the parent, and their pattern and density
-are drawn with the shares of the formula.
+A formula with fractions, such as La0.7Sr0.3MnO3, has no formula type of a crystal. Its parent
+LaMnO3, with one element a site, has one. Crystals are sought for the parent. Their pattern and
+density are calculated with the shares of the formula.
 """
 
 import math
@@ -20,28 +20,28 @@ from cmed_jax.physics.crystal import Crystal
 
 ANIONS = frozenset(("N", "O", "F", "S", "Cl", "Se", "Br", "I", "Te"))
 EXACT, WHOLE = 1e-3, 0.011
-"""By how much an amount, and a sum of them, may differ from a whole number: two digits round."""
+"""The differences of an amount and of a sum from a whole number; two digits are rounded."""
 DOPED = 0.15
-"""Amounts below this that fill no site of another element are left out of the parent."""
+"""The amount below which elements that fill no site of another are left out of the parent."""
 SMALL_UNIT, SMALL_ALLOY = 8, 4
-"""Atoms of a formula unit, and of an alloy's, up to which atom fractions are of a compound."""
+"""The atoms of a formula unit, and of an alloy's, up to which atom fractions are a compound."""
 MOST_UNIT = 1000
-"""Atoms of a hydrate, whose halves of water are no empty sites."""
+"""The largest number of atoms of a hydrate, in which halves of water are not empty sites."""
 PERCENT = 100.0
 LEAST_ALLOY = 10
-"""Atoms of the reduced unit of an alloy in atomic percent from which on it is no compound."""
+"""The atoms of the reduced unit from which on an alloy in atomic percent is not a compound."""
 Shares = Mapping[int, Mapping[int, float]]
-"""Of an element, by atomic number, which elements are at its sites, and how much each fills."""
+"""The elements at the sites of each element, and the share that each fills, by atomic number."""
 UNSHARED: Shares = MappingProxyType({})
 
 
 class Shared(NamedTuple):
-    """The parent of a solid solution, and what is at its sites.
+    """The parent of a solid solution, and the contents of its sites.
 
     Attributes:
-        parent: atom fractions by atomic number, with one element a site.
-        shares: what is at the sites of each element of the parent; what is not filled is empty.
-        sentence: what the user should know.
+        parent: the atom fractions by atomic number, with one element a site.
+        shares: the contents of the sites of each element of the parent; the rest is empty.
+        sentence: a sentence for the user.
     """
 
     parent: Float[np.ndarray, "119"]
@@ -50,7 +50,7 @@ class Shared(NamedTuple):
 
     @property
     def electrons(self) -> float:
-        """Electrons over those of the parent."""
+        """The ratio of the electrons to those of the parent."""
         numbers = np.arange(len(self.parent))
         of_sites = {
             number: sum(each * share for each, share in filled.items())
@@ -61,10 +61,10 @@ class Shared(NamedTuple):
 
 
 def shared_sites(composition: str | Mapping[str, float | int]) -> Shared | None:
-    """Return the parent of a composition whose amounts are no whole numbers; None of others.
+    """Return the parent of a composition with fractional amounts; None of other compositions.
 
-    Elements whose amounts add up to a whole number share a site; what is left alone is rounded, and
-    its sites are taken to be partly empty. Metals and anions share none.
+    Elements with amounts that add up to a whole number share a site. A remaining amount is rounded,
+    and its sites are taken to be partly empty. Metals and anions do not share sites.
 
     Raises:
         ValueError: the composition cannot be read.
@@ -94,8 +94,8 @@ def shared_crystal(material: Material, shares: Shares = UNSHARED) -> Crystal:
     """Return a crystal in which elements share the sites of a material.
 
     Args:
-        material: of the parent.
-        shares: as `Shared` has them; elements without any fill their sites alone.
+        material: the crystal of the parent.
+        shares: the shares of `Shared`; elements without an entry fill their sites alone.
     """
     numbers, places, filled = [], [], []
     for place, number in enumerate(material.numbers.tolist()):
@@ -108,7 +108,7 @@ def shared_crystal(material: Material, shares: Shares = UNSHARED) -> Crystal:
 
 
 def _groups(amounts: Mapping[str, float], *, hydrate: bool) -> list[tuple[str, ...]] | None:
-    """Return the elements of each site; None where a composition is one of whole numbers."""
+    """Return the elements of each site; None where all amounts are whole numbers."""
     fractional = [each for each, amount in amounts.items() if not _is_whole(amount)]
     if not fractional:
         return _of_alloy(amounts)
@@ -137,7 +137,7 @@ def _of_alloy(amounts: Mapping[str, float]) -> list[tuple[str, ...]] | None:
 
 
 def _is_compound(amounts: Mapping[str, float], pure: bool, *, hydrate: bool) -> bool:
-    """Whether amounts are few whole numbers in another unit: Cu0.75Au0.25, CaSO4·0.5H2O."""
+    """Return whether a multiple of the amounts is whole and small: Cu0.75Au0.25, CaSO4·0.5H2O."""
     most = MOST_UNIT if hydrate else 0
     if pure and _is_whole(sum(amounts.values()), WHOLE):
         most = SMALL_UNIT if {each in ANIONS for each in amounts} == {True, False} else SMALL_ALLOY
@@ -157,7 +157,7 @@ def _sentence(
     shares: Shares,
     amounts: Mapping[str, float],
 ) -> str:
-    """Return what is sought instead of a composition, and what of it is drawn."""
+    """Return a sentence on the parent that is sought, and the shares that are calculated."""
     sought, asked = (
         "".join(f"{each}{amount:.4g}" if amount != 1 else each for each, amount in formula.items())
         for formula in (parent, amounts)

@@ -1,4 +1,4 @@
-"""Where materials come from: embedded rows, JSON lines, CIF, CHGCAR, the Materials Project."""
+"""Sources of materials: embedded rows, JSON lines, CIF, CHGCAR, the Materials Project."""
 
 import re
 from collections.abc import Iterator
@@ -26,25 +26,29 @@ or a search of the Materials Project such as mp:crystal_system=cubic"""
 class Source(Protocol):
     """A collection of materials.
 
-    Iteration gives structures alone; the density of a material, which may be large or far away, is
-    fetched when it is asked for. Sources are small and picklable, so that workers can ask.
+    Iteration gives structures alone. The density of a material, which may be large or remote, is
+    fetched on request. Sources are small and picklable, and can be passed to workers.
     """
 
     @property
     def description(self) -> str:
-        """What the source is, for people."""
+        """The description of the source for messages."""
         ...
 
     def fingerprint(self) -> str:
-        """SHA-256 of the content; equal content has an equal fingerprint wherever it lies."""
+        """The SHA-256 of the content; equal content has an equal fingerprint in any place."""
         ...
 
     def __iter__(self) -> Iterator[Material | Refusal]:
-        """Give every material, or the reason why it cannot be used, in a fixed order."""
+        """Yield every material, or the reason why it cannot be used, in a fixed order."""
         ...
 
     def density(self, material_id: str) -> Float[np.ndarray, "na nb nc"]:
-        """Return a material's density in e/angstrom^3; ValueError where the source has none."""
+        """Return the density of a material in e/angstrom^3.
+
+        Raises:
+            ValueError: the source holds no densities.
+        """
         ...
 
 
@@ -52,7 +56,7 @@ def open_source(materials: str | None = None) -> Source:
     """Return the source that a path or a search names.
 
     Args:
-        materials: None, a path, or "mp:" and a search; see `FORMS`.
+        materials: None, a path, or "mp:" with a search; `FORMS` describes them.
 
     Raises:
         ValueError: the source does not exist or is of no known form.

@@ -1,4 +1,4 @@
-"""Materials as files: CIF files, a folder of VASP CHGCAR files."""
+"""Materials in files: CIF files, and folders of VASP CHGCAR files."""
 
 import gzip
 import hashlib
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 CIF = re.compile(r"\.cif(\.gz)?$", re.IGNORECASE)
-"""How names of CIF files end."""
+"""The pattern of the end of names of CIF files."""
 
 
 @dataclass(frozen=True)
 class CifFiles:
-    """A CIF file or a folder of them, one crystal each; the material's id is the file's name."""
+    """A CIF file or a folder of them, of one crystal each; the id is the name of the file."""
 
     place: Path
 
@@ -63,8 +63,8 @@ class CifFiles:
 class ChgcarFolder:
     """A folder of VASP CHGCAR files, plain or .gz.
 
-    The material's id is the file's name without "CHGCAR" (`mp-22_CHGCAR.gz`), or the folder's where
-    the file is called CHGCAR alone (`mp-22/CHGCAR`).
+    The id of a material is the name of its file without "CHGCAR" (`mp-22_CHGCAR.gz`), or that of
+    its folder where the name of the file is CHGCAR alone (`mp-22/CHGCAR`).
     """
 
     folder: Path
@@ -106,7 +106,7 @@ def _read_cif(path: Path) -> "Structure":
 
 
 def _bytes(path: Path) -> bytes:
-    """Return what a file holds, unpacked where it is a .gz."""
+    """Return the content of a file, unpacked where it is a .gz."""
     data = path.read_bytes()
     return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
 

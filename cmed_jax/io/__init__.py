@@ -1,1 +1,1 @@
-"""Bytes and files: measured patterns, densities, released networks, and what keeps them whole."""
+"""Reading and writing of files: measured patterns, densities and released networks."""

@@ -1,4 +1,4 @@
-"""Atomic writing of files: whole or not at all."""
+"""Atomic writing of files: a file is written whole or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path, which replaces `path` once everything has been written.
+    """Yield a temporary path, which replaces `path` once the file has been written.
 
     Raises:
         FileNotFoundError: there is no such folder.

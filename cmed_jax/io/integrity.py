@@ -1,4 +1,4 @@
-"""Integrity of files: checksums, and the treatment of damaged files."""
+"""Checksums, and the treatment of damaged files."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from jaxtyping import Array, PyTree, UInt32
 
 
 class Damaged(ValueError):
-    """A checkpoint or released file that cannot be read, or differs from what was saved."""
+    """The error of a checkpoint or released file that is unreadable or differs from the saved."""
 
 
 @jax.jit
@@ -28,7 +28,7 @@ def checksum(tree: PyTree) -> UInt32[Array, ""]:
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged file or folder to the suffix .damaged, so that its name is free again."""
+    """Rename a damaged file or folder with the suffix .damaged, which frees its name."""
     aside = path.with_suffix(".damaged")
-    shutil.rmtree(aside, ignore_errors=True)  # an earlier damaged one of the same step
+    shutil.rmtree(aside, ignore_errors=True)  # an earlier damaged file of the same step
     path.rename(aside)

@@ -1,4 +1,4 @@
-"""Locks that go with the process that holds them, however it ends."""
+"""Locks that are released when the process that holds them ends, however it ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Measured powder patterns: every format by one function, `load_pattern`."""
+"""Measured powder patterns: `load_pattern` reads every format."""
 
 import re
 from dataclasses import dataclass, replace
@@ -22,13 +22,13 @@ from cmed_jax.physics.patterns import two_theta
 
 LEAST_POINTS = 2
 DISAGREEMENT = 0.005
-"""Share by which a given wavelength may differ from the file's before it is said."""
+"""The share from which on a given wavelength that differs from the file's causes a note."""
 ALIKE = 0.8
-"""Correlation of neighbouring intensities from which on they are of a profile."""
+"""The correlation of neighbouring intensities from which on they form a profile."""
 Kind = Literal["profile", "peaks"]
 
 HEAD = 16384
-"""Bytes of the beginning in which a format shows what it is."""
+"""The number of bytes at the beginning in which a format is recognised."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +36,15 @@ class MeasuredPattern:
     """A measured powder pattern, or a list of peaks.
 
     Attributes:
-        two_theta: degrees, ascending, above 0 and up to 180; even steps of a profile.
-        intensity: in the file's unit (counts, counts per second, or relative); finite, negative
-            where a background was taken off.
-        sigma: standard deviation of the intensity, in its unit; None where the file has none.
-        radiation: wavelengths (angstrom) and weights, as given, or else as the file says.
-        path: where it was read; None where it came as columns.
+        two_theta: ascending angles above 0 and up to 180 degrees, in even steps for a profile.
+        intensity: finite intensities in the unit of the file (counts, counts per second, or
+            relative); negative where a background was subtracted.
+        sigma: the standard deviations in the same unit; None where the file has none.
+        radiation: the given wavelengths (angstrom) and weights, or else those of the file.
+        path: the path of the file; None for columns in memory.
         format: the name of the file's format.
-        notes: what the user should know, in sentences.
-        kind: whether the points are those of a profile or single peaks.
+        notes: sentences for the user.
+        kind: "profile" for the points of a profile, "peaks" for single peaks.
     """
 
     two_theta: Float[np.ndarray, " n"]
@@ -58,12 +58,12 @@ class MeasuredPattern:
 
     @property
     def is_profile(self) -> bool:
-        """Whether the points are those of a profile."""
+        """Whether the points form a profile."""
         return self.kind == "profile"
 
 
 class Format(NamedTuple):
-    """A format, and what tells it: bytes near its beginning, or else the file's suffix."""
+    """A format and its signs: bytes near the beginning, or else the suffix of the file."""
 
     name: str
     mark: bytes
@@ -89,7 +89,7 @@ FORMATS = (
     Format("columns", rb"(?!)", (".xye",), read_columns_with_sigma),
     Format("columns", rb"(?!)", (), read_columns),
 )
-"""In the order in which they are tried."""
+"""The formats, in the order in which they are tried."""
 
 
 def load_pattern(path: str | Path, wavelength: str | float | None = None) -> MeasuredPattern:
@@ -97,19 +97,19 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
 
     Formats: columns of text (.xy, .xye, .csv, .dat, .txt, .chi: two-theta, d or Q, intensity, and
     standard deviation), rows of counts (FullProf's and DBWS' .dat), powder CIF, PANalytical .xrdml,
-    Rigaku .ras, .rasx and .asc, Bruker .brml, .raw and .uxd, GSAS .fxye, .gsas, .gsa and .gss. What
-    a file is its content tells, and then its suffix. Several scans of the same angles are added up,
-    ranges that adjoin are joined, and of others the first is read; a note says so. A profile whose
-    angles are repeated or uneven is brought to even steps, and a note says so too.
+    Rigaku .ras, .rasx and .asc, Bruker .brml, .raw and .uxd, GSAS .fxye, .gsas, .gsa and .gss. The
+    format is recognised by the content of the file, or else by its suffix. Scans of the same angles
+    are added, adjoining ranges are joined, and otherwise the first scan is read; a note states
+    this. A profile with repeated or uneven angles is converted to even steps, with a note as well.
 
     Args:
-        path: of the file.
-        wavelength: a radiation such as "CuKa", or angstroms; it goes before what the file says.
+        path: the path of the file.
+        wavelength: a radiation such as "CuKa", or angstroms; it replaces the one in the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file cannot be read, of which the line or the element is named; angles or
-            intensities are unusable; or neither the file nor the caller says the wavelength.
+        ValueError: the file cannot be read (the line or the element is named), angles or
+            intensities are unusable, or neither the file nor the caller gives the wavelength.
 
     Example:
         >>> pattern = load_pattern("examples/halite.xy", "CuKa")
@@ -125,7 +125,7 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
     data = path.read_bytes()
     form = _format(data, path.suffix.lower())
     try:
-        with np.errstate(all="ignore"):  # numbers of any size; `_pattern` sees what came of them
+        with np.errstate(all="ignore"):  # numbers of any size; `_pattern` checks the results
             return _pattern(form.read(data), given, path, form.name)
     except ValueError as error:
         raise ValueError(f"cannot read {path} as {form.name}: {error}") from None
@@ -139,8 +139,8 @@ def pattern_of_columns(
     """Return the pattern of two columns, in any order.
 
     Args:
-        angle: two-theta in degrees, of peaks or of a profile.
-        intensity: in any unit.
+        angle: two-theta in degrees of peaks or of a profile.
+        intensity: intensities in any unit.
         wavelength: a radiation such as "CuKa", or angstroms.
 
     Raises:
@@ -170,10 +170,10 @@ def _format(data: bytes, suffix: str) -> Format:
 
 
 def _narrow(head: bytes) -> bytes:
-    """Return what ASCII a text of UTF-8 or UTF-16 begins with, with line ends that `^` knows."""
+    """Return the ASCII beginning of a text of UTF-8 or UTF-16, with line ends that `^` matches."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head[2:].replace(b"\0", b"")
-    if head[:64].count(b"\0") >= len(head[:64]) // 2 > 0:  # UTF-16 without its mark
+    if head[:64].count(b"\0") >= len(head[:64]) // 2 > 0:  # UTF-16 without a byte order mark
         head = head.replace(b"\0", b"")
     return head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
 
@@ -204,7 +204,7 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
 
 
 def _evened(pattern: MeasuredPattern) -> MeasuredPattern:
-    """Decide the kind of a pattern; a profile has then one point an angle, at even steps."""
+    """Return a pattern with its kind; a profile gets one point an angle, at even steps."""
     distinct = _averaged(pattern)
     if len(distinct.two_theta) < PROFILE_POINTS:
         return pattern
@@ -215,9 +215,9 @@ def _evened(pattern: MeasuredPattern) -> MeasuredPattern:
 
 
 def _is_smooth(intensity: Column) -> bool:
-    """Whether neighbours are alike, as in a profile.
+    """Return whether neighbouring intensities are alike, as in a profile.
 
-    Told by their correlation. Of lines it is <I>^2 / <I^2>, 1/2 or less by Wilson's statistics
+    Their correlation decides. For lines it is <I>^2 / <I^2>, 1/2 or less by Wilson's statistics
     (International Tables B, section 2.1), and 0.6 where K-alpha 2 is listed beside K-alpha 1.
     """
     relative = intensity / np.abs(intensity).max()
@@ -243,7 +243,7 @@ def _averaged(pattern: MeasuredPattern) -> MeasuredPattern:
 
 
 def _interpolated(pattern: MeasuredPattern) -> MeasuredPattern:
-    """Return as many points at even steps."""
+    """Return a pattern of as many points at even steps."""
     angle, sigma = pattern.two_theta, pattern.sigma
     even = np.linspace(angle[0], angle[-1], len(angle))
     return replace(
@@ -269,7 +269,7 @@ def _disagreement(said: Radiation | None, given: Radiation | None) -> list[str]:
 
 
 def _two_theta(scan: Scan, used: Radiation) -> Column:
-    """Return two-theta, degrees, of a scan whose positions may be d or Q."""
+    """Return two-theta, degrees, of a scan over two-theta, d or Q."""
     if scan.axis == "two_theta":
         return scan.position
     s = 1 / scan.position if scan.axis == "d" else scan.position / (2 * np.pi)
@@ -301,9 +301,10 @@ def _check(angle: Column, intensity: Column, sigma: Column | None) -> None:
 
 
 def is_profile(angle: Column) -> bool:
-    """Whether angles are those of a profile, not of peaks.
+    """Return whether angles are those of a profile and not of peaks.
 
-    Even steps, but for a few gaps, and for rounding, which may halve or double them.
+    The steps of a profile are even except for a few gaps and for rounding, which may halve or
+    double them.
     """
     steps = np.diff(angle)
     return len(angle) >= PROFILE_POINTS and bool(np.mean(steps < 2.5 * np.median(steps)) > 0.95)

@@ -2,8 +2,8 @@
 
 Every format except XSF holds the density on the fractional grid i/n with the endpoint excluded.
 Grids of XSF repeat the first plane at the end. Cube, XSF and CHGCAR files list atoms, and a density
-has none. pymatgen and ASE need at least one, so a placeholder (atomic number 0, symbol X) is
-written at the origin.
+has none. pymatgen and ASE need at least one atom. A placeholder (atomic number 0, symbol X) is
+therefore written at the origin.
 """
 
 from collections.abc import Callable
@@ -29,12 +29,12 @@ def check_output(path: str | Path, lattice: Lattice | None = None) -> None:
     """Check that a density can be written, before it is computed.
 
     Args:
-        path: file to write.
+        path: the file to write.
         lattice: rows a, b, c in angstrom of the cell, where it is known.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the name has no known format, or the format needs a cell and none is given, or
+        ValueError: the name has no known format, the format needs a cell and none is given, or
             the lattice is flat or left-handed.
     """
     path = Path(path)
@@ -78,9 +78,9 @@ def save_volume(
     | .chgcar, .vasp, CHGCAR* | VASP: angstrom and electrons, density times volume of the cell |
 
     Args:
-        path: file to write.
-        density: e/angstrom^3 on the fractional grid i/n, axes a, b, c.
-        std: standard deviation at each voxel, e/angstrom^3.
+        path: the file to write.
+        density: the density, e/angstrom^3, on the fractional grid i/n, axes a, b, c.
+        std: the standard deviation at each voxel, e/angstrom^3.
         lattice: rows a, b, c in angstrom of the cell; all formats but the arrays need it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Whether a folder can be written to, asked before hours of work."""
+"""A check that a folder can be written to, made before hours of work."""
 
 import tempfile
 from pathlib import Path
@@ -7,10 +7,10 @@ from pathlib import Path
 def check_folder(folder: Path) -> None:
     """Check that files can be written into a folder, or into a new one of that name.
 
-    Nothing is left behind.
+    No file is left behind.
 
     Raises:
-        ValueError: they cannot; the folder and the reason are named.
+        ValueError: no file can be written; the folder and the reason are named.
     """
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     try:

@@ -1,7 +1,8 @@
-"""A powder diffractometer and its sample: where lines appear, how strong and how wide they are.
+"""Positions, intensities and widths of lines by a powder diffractometer and its sample.
 
-Every field is an array without dimensions (or a number), so that instruments are drawn, mapped and
-differentiated like any other data. The axis of an instrument is its own two-theta in degrees.
+Every field is an array without dimensions (or a number). Instruments can therefore be sampled,
+mapped and differentiated like any other data. The axis of an instrument is its own two-theta in
+degrees.
 """
 
 from typing import NamedTuple
@@ -26,11 +27,11 @@ from cmed_jax.physics.profiles import (
 from cmed_jax.physics.radiations import radiation_name
 
 DOUBLET = (2 / 3, 1 / 3)
-"""Shares of K-alpha 1 and 2: the statistical ratio 2:1, of which `RADIATIONS` holds the means."""
+"""The shares of K-alpha 1 and 2 in the statistical ratio 2:1; `RADIATIONS` holds the means."""
 
 
 LEAST = 1e-4
-"""Smallest s, 1/angstrom, that counts as a line: below lies the primary beam."""
+"""The smallest s, 1/angstrom, of a line; the primary beam lies below it."""
 
 
 class Lines(NamedTuple):
@@ -38,10 +39,10 @@ class Lines(NamedTuple):
 
     Attributes:
         s: 1/d in 1/angstrom.
-        intensity: |F|^2 with multiplicity, of atoms at rest.
-        directions: moments of the directions of each line's members
-            (`cmed_jax.physics.texture.moments`); None where they are not known, and then texture
-            cannot be drawn.
+        intensity: |F|^2 with multiplicity, for atoms at rest.
+        directions: the moments of the directions of the members of each line
+            (`cmed_jax.physics.texture.moments`); None where they are unknown, which excludes
+            texture.
     """
 
     s: Float[Array | np.ndarray, "*b l"]
@@ -53,15 +54,16 @@ class Instrument(NamedTuple):
     """A diffractometer.
 
     Attributes:
-        wavelengths: of the radiation's components, angstrom.
+        wavelengths: the wavelengths of the components of the radiation, angstrom.
         weights: their shares of the intensity, which sum to 1.
-        u: Caglioti's U, degrees^2, like the two that follow.
-        v: his V.
-        w: his W.
-        zero: shift of the scale, degrees of two-theta.
-        displacement: of the sample out of the axis, away from source and detector, as a share of
-            the goniometer's radius (Bragg-Brentano geometry).
-        monochromator: two-theta of its reflection, degrees; 0 for none, 90 for a synchrotron.
+        u: Caglioti's U, degrees^2.
+        v: Caglioti's V, degrees^2.
+        w: Caglioti's W, degrees^2.
+        zero: the shift of the scale, degrees of two-theta.
+        displacement: the displacement of the sample out of the axis, away from source and
+            detector, as a share of the radius of the goniometer (Bragg-Brentano geometry).
+        monochromator: two-theta of the reflection of the monochromator, degrees; 0 for none, 90
+            for a synchrotron.
     """
 
     wavelengths: Float[Array | np.ndarray, " w"]
@@ -75,17 +77,17 @@ class Instrument(NamedTuple):
 
     @property
     def mean_wavelength(self) -> Float[Array, ""]:
-        """The wavelength by which the pattern's angles are read, angstrom."""
+        """The wavelength that converts the angles of the pattern, angstrom."""
         return jnp.asarray(self.weights @ self.wavelengths)
 
 
 class Sample(NamedTuple):
-    """What the powder does to the lines of a perfect one.
+    """The effects of a real powder on its lines.
 
     Attributes:
-        size: of the crystallites, angstrom; infinite does not broaden.
-        strain: spread of d, delta d / d.
-        b_factor: isotropic B of all atoms, angstrom^2.
+        size: the size of the crystallites, angstrom; an infinite size does not broaden.
+        strain: the spread of d, delta d / d.
+        b_factor: the isotropic B of all atoms, angstrom^2.
     """
 
     size: Scalar = np.inf
@@ -94,17 +96,17 @@ class Sample(NamedTuple):
 
 
 PERFECT = Sample()
-"""Large crystals without strain, whose atoms are at rest."""
+"""A sample of large crystals without strain and with atoms at rest."""
 
 
 class Peaks(NamedTuple):
-    """Lines as an instrument shows them: pseudo-Voigt profiles; an area of 0 pads.
+    """Lines on an instrument: pseudo-Voigt profiles; an area of 0 pads.
 
     Attributes:
         angle: two-theta, degrees.
-        area: integrated intensity.
-        width: FWHM, degrees.
-        lorentzian: Lorentzian share of the area.
+        area: the integrated intensity.
+        width: the FWHM, degrees.
+        lorentzian: the Lorentzian share of the area.
     """
 
     angle: Float[Array, " l"]
@@ -116,7 +118,7 @@ class Peaks(NamedTuple):
 def radiation(
     name: str | float,
 ) -> tuple[Float[np.ndarray, " w"], Float[np.ndarray, " w"]]:
-    """Return wavelengths (angstrom) and shares: the doublet of a K-alpha line, else a single one.
+    """Return wavelengths (angstrom) and shares: the doublet of K-alpha, or else a single one.
 
     Raises:
         ValueError: the name is unknown, or the number is not a wavelength of X-rays.
@@ -133,12 +135,13 @@ def radiation(
 
 
 def powder_peaks(lines: Lines, instrument: Instrument, sample: Sample = PERFECT) -> Peaks:
-    """Return each line as each component of the radiation shows it.
+    """Return the peak of each line for each component of the radiation.
 
-    Area: |F|^2 exp(-B s^2 / 2), the Lorentz-polarization factor, and the component's share. Lines
-    that a wavelength does not reach have the area 0. Angle: Bragg's law, the zero shift, and
-    -2 (displacement) cos(theta) radians (International Tables H, section 2.1). Width: Caglioti's
-    with the Lorentzian ones of size and strain added, by Thompson, Cox & Hastings.
+    The area is |F|^2 exp(-B s^2 / 2) times the Lorentz-polarization factor times the share of the
+    component; lines that a wavelength does not reach have the area 0. The angle is that of Bragg's
+    law plus the zero shift and -2 (displacement) cos(theta) radians (International Tables H,
+    section 2.1). The width is Caglioti's combined with the Lorentzian widths of size and strain by
+    Thompson, Cox & Hastings.
     """
     s = jnp.repeat(lines.s, len(instrument.wavelengths))
     wavelength = jnp.tile(instrument.wavelengths, len(lines.s))

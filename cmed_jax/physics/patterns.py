@@ -1,4 +1,4 @@
-"""Powder patterns from powder lines: two-theta, Lorentz-polarization factor, sticks on a grid.
+"""Powder patterns from lines: two-theta, Lorentz-polarization factor, sticks on a grid.
 
 Angles in degrees, wavelengths in angstrom, s = 1/d = 2 sin(theta) / wavelength in 1/angstrom.
 """
@@ -11,13 +11,13 @@ from jaxtyping import Array, Float
 from cmed_jax.physics.radiations import radiation_name, wavelength_of
 
 Angles = TypeVar("Angles", Float[np.ndarray, "*m"], Float[Array, "*m"])
-"""Of NumPy or of JAX: what comes out is of the kind that went in."""
+"""Angles as arrays of NumPy or of JAX; results are of the same kind."""
 Wavelength = Float[np.ndarray | Array, "*n"] | float
 
 MO_K_ALPHA = 0.71073
-"""The radiation of every record's pattern, angstrom: Mo K-alpha as pymatgen has it."""
+"""The wavelength of the patterns of records, angstrom: pymatgen's value of Mo K-alpha."""
 BINS = 1024
-"""Bins of the published pattern, over two-theta from 0 to 180 degrees."""
+"""The number of bins of the published pattern, over two-theta from 0 to 180 degrees."""
 RADIATIONS = {
     "CuKa": 1.5418711, "CuKa1": 1.5405929, "CuKa2": 1.5444274, "CuKb1": 1.392234,
     "MoKa": 0.7107471, "MoKa1": 0.7093172, "MoKa2": 0.713607, "MoKb1": 0.632303,
@@ -26,18 +26,19 @@ RADIATIONS = {
     "CoKa": 1.7902757, "CoKa1": 1.788996, "CoKa2": 1.792835, "CoKb1": 1.620826,
     "AgKa": 0.5608856, "AgKa1": 0.5594218, "AgKa2": 0.5638131, "AgKb1": 0.4970817,
 }  # fmt: skip
-"""Wavelengths of the usual anodes in angstrom (Deslattes et al., International Tables C, 2006,
+"""The wavelengths of the usual anodes in angstrom (Deslattes et al., International Tables C, 2006,
 section 4.2.2); "Ka" is the mean of K-alpha 1 and 2, weighted 2:1.
 
-Older tables, and pymatgen's of copper and molybdenum, are in Bearden's unit of 1967, the
-angstrom-star, which is longer by 2e-5: cells measured with its numbers are as much too small.
+Older tables, and pymatgen's values of copper and molybdenum, are in Bearden's unit of 1967, the
+angstrom-star, which is longer by 2e-5. Cells measured with them are too small by this share.
 """
 
 
 def wavelength_in_angstrom(wavelength: str | float) -> float:
-    """Return the wavelength (angstrom) of a radiation's name, such as "CuKa", or of a number.
+    """Return the wavelength (angstrom) from the name of a radiation, such as "CuKa", or a number.
 
-    Names and numbers with units may be written as people do (`cmed_jax.physics.radiations`).
+    Names and numbers with units are accepted in their usual spellings
+    (`cmed_jax.physics.radiations`).
 
     Raises:
         ValueError: the name is unknown, or the number is not a wavelength of X-rays.
@@ -60,7 +61,7 @@ def wavelength_in_angstrom(wavelength: str | float) -> float:
 
 
 def _plain_number(written: str) -> float | None:
-    """Return a number that is no wavelength, such as "-1", to be refused by its value."""
+    """Return a number that is not a wavelength, such as "-1", for an error with its value."""
     try:
         return float(written)
     except ValueError:
@@ -68,14 +69,14 @@ def _plain_number(written: str) -> float | None:
 
 
 def two_theta(s: Angles, wavelength: Wavelength) -> Angles:
-    """Return the scattering angle 2 arcsin(s wavelength / 2), degrees; NaN where there is none."""
+    """Return the scattering angle 2 arcsin(s wavelength / 2), degrees; NaN out of reach."""
     xp = s.__array_namespace__()
     sine = s * wavelength / 2
     return 2 * xp.rad2deg(xp.asin(xp.where(xp.abs(sine) <= 1, sine, xp.nan)))
 
 
 def s_of_two_theta(angle: Angles, wavelength: Wavelength) -> Angles:
-    """Return s = 2 sin(theta) / wavelength, 1/angstrom, of angles in degrees."""
+    """Return s = 2 sin(theta) / wavelength, 1/angstrom, from two-theta in degrees."""
     xp = angle.__array_namespace__()
     return 2 * xp.sin(xp.deg2rad(angle) / 2) / wavelength
 
@@ -83,20 +84,21 @@ def s_of_two_theta(angle: Angles, wavelength: Wavelength) -> Angles:
 def lorentz_polarization(angle: Angles, monochromator: Wavelength = 0.0) -> Angles:
     """Return (1 + A cos^2 2theta) / (sin^2 theta cos theta) at two-theta in degrees.
 
-    The factor of a powder (International Tables C, section 6.2.5, up to a constant). It diverges at
-    0 and 180 degrees.
+    This is the factor of a powder (International Tables C, section 6.2.5, up to a constant). It
+    diverges at 0 and 180 degrees.
 
     Args:
-        angle: two-theta.
-        monochromator: two-theta of its reflection, by which A = cos^2: 0 is an unpolarised beam
-            without monochromator, 90 the beam of a synchrotron, diffracted across its polarisation.
+        angle: two-theta, degrees.
+        monochromator: two-theta of the reflection of the monochromator; A is its cos^2. 0 is an
+            unpolarised beam without monochromator, 90 the beam of a synchrotron, diffracted across
+            its polarisation.
     """
     xp = angle.__array_namespace__()
     return lorentz_polarization_of_sine(xp.sin(xp.deg2rad(angle) / 2), monochromator)
 
 
 def lorentz_polarization_of_sine(sine: Angles, monochromator: Wavelength = 0.0) -> Angles:
-    """Return `lorentz_polarization` at sin(theta), where that is known already."""
+    """Return `lorentz_polarization` from sin(theta)."""
     xp = sine.__array_namespace__()
     polarised = xp.cos(xp.deg2rad(xp.asarray(monochromator))) ** 2
     return (1 + polarised * (1 - 2 * sine**2) ** 2) / (sine**2 * xp.sqrt(1 - sine**2))
@@ -105,14 +107,14 @@ def lorentz_polarization_of_sine(sine: Angles, monochromator: Wavelength = 0.0) 
 def powder_lines(
     reflections: Float[np.ndarray, "m 2"], wavelength: float, monochromator: float = 0.0
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Return two-theta (degrees) and intensity, strongest 1, of the lines a wavelength reaches.
+    """Return two-theta (degrees) and intensity, strongest 1, of lines in reach of a wavelength.
 
-    Empty where it reaches none.
+    The arrays are empty where it reaches none.
 
     Args:
         reflections: columns s (1/angstrom) and |F|^2 with multiplicity.
-        wavelength: angstrom.
-        monochromator: as in `lorentz_polarization`.
+        wavelength: the wavelength, angstrom.
+        monochromator: two-theta of its reflection, as in `lorentz_polarization`.
     """
     # Backscattering is left out: the Lorentz factor is infinite at 180 degrees.
     reached = reflections[reflections[:, 0] * wavelength < 2 * (1 - 1e-12)]
@@ -126,8 +128,9 @@ def stick_pattern(
 ) -> Float[np.ndarray, "1024"]:
     """Return sticks on the published grid: 1,024 bins of two-theta 0-180, strongest 1, float32.
 
-    Of several lines in a bin the strongest counts, as published. An angle of exactly 180 degrees
-    belongs to the last bin. No sticks, or only sticks of zero, leave the pattern zero.
+    The strongest of several lines in a bin counts, as in the publication. An angle of exactly 180
+    degrees belongs to the last bin. Without sticks, or with sticks of zero only, the pattern is
+    zero.
 
     Raises:
         ValueError: an angle is not within 0 to 180, or an intensity is negative or not finite.
@@ -145,7 +148,7 @@ def stick_pattern(
 
 
 def published_pattern(reflections: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "1024"]:
-    """Return the pattern of a record: Mo K-alpha sticks as CrystalNet has them.
+    """Return the pattern of a record: sticks of Mo K-alpha as in CrystalNet.
 
     Guo et al., npj Computational Materials 2024, doi:10.1038/s41524-024-01401-8.
     """

@@ -1,9 +1,9 @@
-"""Lattices of one or two free numbers under the lines of a pattern.
+"""Indexing of the lines of a pattern by lattices of one or two free numbers.
 
-For cubic, tetragonal and hexagonal axes s^2 = 1/d^2 is linear in one or two numbers: of a cubic
-lattice s^2 = (h^2 + k^2 + l^2) / a^2, of a hexagonal one (h^2 + h k + k^2) 4 / (3 a^2) + l^2 / c^2.
-The integers are called forms here, the numbers metric. Two lines whose forms are guessed give a
-metric; how well it explains the others says whether the guess was right.
+For cubic, tetragonal and hexagonal axes s^2 = 1/d^2 is linear in one or two numbers. A cubic
+lattice has s^2 = (h^2 + k^2 + l^2) / a^2, a hexagonal one s^2 = (h^2 + h k + k^2) 4 / (3 a^2) +
+l^2 / c^2. The integers are called forms here, the numbers metric. Guessed forms of two lines give a
+metric. Its agreement with the other lines decides whether the guess was right.
 """
 
 from itertools import combinations
@@ -16,21 +16,21 @@ from cmed_jax.physics.patterns import two_theta
 
 Axes = Literal["cubic", "tetragonal", "hexagonal"]
 SHORTEST = 2.0
-"""Shortest cell edge that is tried, angstrom."""
+"""The shortest cell edge that is tried, angstrom."""
 NEAR = 0.15
-"""Lines match that are this near, degrees, before anything is refined."""
+"""The distance, degrees, within which lines match before the refinement."""
 MATCHED = 0.06
-"""And afterwards."""
+"""The distance, degrees, within which lines match after the refinement."""
 
 Column = Float[np.ndarray, " k"]
 
 
 class Shift(NamedTuple):
-    """By how much lines are displaced from Bragg's law: zero - 2 displacement cos(theta) radians.
+    """The shift of lines from Bragg's law: zero plus -2 displacement cos(theta) radians.
 
     Attributes:
-        zero: of the scale, degrees of two-theta.
-        displacement: of the sample, as a share of the goniometer's radius.
+        zero: the zero shift of the scale, degrees of two-theta.
+        displacement: the displacement of the sample, as a share of the radius of the goniometer.
     """
 
     zero: float = 0.0
@@ -41,7 +41,7 @@ class Shift(NamedTuple):
         return self.zero - np.degrees(2 * self.displacement) * np.cos(np.radians(angle) / 2)
 
     def correct(self, angle: Num[np.ndarray, "*k"]) -> Float[np.ndarray, "*k"]:
-        """Return where unshifted lines stand, degrees, of those that are measured at angles."""
+        """Return the angles without the shift, degrees, of lines measured at some angles."""
         return angle - self.at(angle - self.at(angle))
 
 
@@ -49,14 +49,14 @@ UNSHIFTED = Shift()
 
 
 class Indexed(NamedTuple):
-    """A metric and a shift that explain lines, with standard deviations of the shift.
+    """A metric and a shift that explain lines, with the standard deviations of the shift.
 
     Attributes:
-        metric: coefficients of s^2, 1/angstrom^2.
-        shift: of the lines.
-        deviation: of the shift's two numbers; zero where one was not fitted, infinite where it
-            cannot be told.
-        matched: which lines are explained.
+        metric: the coefficients of s^2, 1/angstrom^2.
+        shift: the shift of the lines.
+        deviation: the standard deviations of the shift; zero where it was not fitted, infinite
+            where it cannot be determined.
+        matched: a mask of the lines that are explained.
     """
 
     metric: Float[np.ndarray, " p"]
@@ -66,7 +66,7 @@ class Indexed(NamedTuple):
 
 
 def quadratic_forms(axes: Axes, hkl: Num[np.ndarray, "m 3"]) -> Float[np.ndarray, "m p"]:
-    """Return the integers that s^2 is linear in, for reflections of the conventional cell."""
+    """Return the integers in which s^2 is linear, for reflections of the conventional cell."""
     h, k, ell = hkl.T.astype(float)
     if axes == "cubic":
         return (h**2 + k**2 + ell**2)[:, None]
@@ -75,7 +75,7 @@ def quadratic_forms(axes: Axes, hkl: Num[np.ndarray, "m 3"]) -> Float[np.ndarray
 
 
 def cell_edges(axes: Axes, metric: Float[np.ndarray, "*t p"]) -> Float[np.ndarray, "*t 3"]:
-    """Return a, b, c, angstrom, of metrics."""
+    """Return the edges a, b, c, angstrom, of metrics."""
     a = np.sqrt((4 / 3 if axes == "hexagonal" else 1) / metric[..., 0])
     c = a if axes == "cubic" else 1 / np.sqrt(metric[..., 1])
     return np.stack([a, a, c], axis=-1)
@@ -87,13 +87,13 @@ def guessed_metrics(
     squared: Float[np.ndarray, " k"],
     longest: float = 25.0,
 ) -> Float[np.ndarray, "t p"]:
-    """Return the metrics that give some of the lines some of the forms, with usual edges.
+    """Return the metrics that result from forms guessed for some lines, with usual edges.
 
     Args:
-        axes: of the lattice.
-        forms: what a line may be.
+        axes: the axes of the lattice.
+        forms: the possible forms of a line.
         squared: s^2 of the lines, 1/angstrom^2.
-        longest: longest edge that is tried, angstrom.
+        longest: the longest edge that is tried, angstrom.
     """
     if forms.shape[1] == 1:
         found = (squared[:, None] / forms[:, 0]).reshape(-1, 1)
@@ -118,15 +118,15 @@ def refine(
     *,
     free: Literal["metric", "zero", "both"] = "zero",
 ) -> Indexed:
-    """Return the metric and the shift under which lines lie best, by least squares.
+    """Return the metric and the shift that fit the lines best, by least squares.
 
     Args:
-        metric: to begin with.
-        forms: of the lines that the lattice has.
-        angle: two-theta of the lines, degrees, as measured.
-        wavelength: angstrom.
-        shift: to begin with.
-        free: what is fitted beside the metric: nothing, the zero shift, or displacement as well.
+        metric: the initial metric.
+        forms: the forms of the lines of the lattice.
+        angle: the measured two-theta of the lines, degrees.
+        wavelength: the wavelength, angstrom.
+        shift: the initial shift.
+        free: the numbers fitted: the metric alone, with the zero shift, or with displacement too.
     """
     shifts = {"metric": 0, "zero": 1, "both": 2}[free]
     deviation, matched = np.full(2, np.inf), np.zeros(len(angle), bool)
@@ -153,12 +153,12 @@ def refine(
 def distinct(
     metrics: Float[np.ndarray, "t p"], scores: Float[np.ndarray, " t"], alike: float
 ) -> Integer[np.ndarray, " d"]:
-    """Return the rows of metrics by falling score, and of those that are alike the best one.
+    """Return the rows of metrics by falling score, with the best one only of those alike.
 
     Args:
-        metrics: of lattices.
-        scores: the better, the larger.
-        alike: share by which metrics of one kind differ.
+        metrics: the metrics of lattices.
+        scores: their scores; larger is better.
+        alike: the share by which metrics of one kind differ.
     """
     order = np.argsort(-scores, kind="stable")
     kinds = np.rint(np.log(metrics[order]) / alike)
@@ -173,7 +173,7 @@ def nearest_forms(
     wavelength: float,
     shift: Shift,
 ) -> tuple[Float[np.ndarray, "k p"], Column]:
-    """Return the forms of the line next to each angle, and how far it is measured above it."""
+    """Return the forms of the line next to each angle, and the measured excess over it."""
     angles = two_theta_or_far(forms @ metric, wavelength)
     angles = angles + shift.at(angles)
     nearest = np.abs(angle[:, None] - angles).argmin(axis=1)
@@ -183,7 +183,7 @@ def nearest_forms(
 def two_theta_or_far(
     squared: Float[np.ndarray, "*m"], wavelength: float
 ) -> Float[np.ndarray, "*m"]:
-    """Return two-theta of lines by their s^2; far off where the wavelength does not reach."""
+    """Return two-theta from s^2; a far angle where the wavelength does not reach."""
     return np.nan_to_num(two_theta(np.sqrt(squared), wavelength), nan=1e3)
 
 
@@ -193,6 +193,6 @@ def _derivatives(
     """Return the derivatives of two-theta by the metric, the zero and the displacement, degrees."""
     squared = forms @ metric
     theta = np.radians(two_theta_or_far(squared, wavelength)) / 2
-    # sin(theta) = wavelength sqrt(s^2) / 2, so that d(2 theta)/d(s^2) = tan(theta) / s^2.
+    # sin(theta) = wavelength sqrt(s^2) / 2; hence d(2 theta)/d(s^2) = tan(theta) / s^2.
     by_metric = np.degrees(np.tan(theta) / squared)[:, None] * forms
     return np.column_stack([by_metric, np.ones_like(theta), -np.degrees(2 * np.cos(theta))])

@@ -1,4 +1,4 @@
-"""From a measured pattern to what the network is shown: every step visible, and each can be left.
+"""Preparation of a measured pattern as the input of a network, in steps that can be omitted.
 
 The steps, in this order: air scatter below the first line (`cmed_jax.powder.scatter`); background
 (`cmed_jax.powder.background`); peaks, searched in a smoothed copy and fitted with the doublet of
@@ -28,29 +28,32 @@ from cmed_jax.powder.scatter import without_scatter
 from cmed_jax.powder.zero_shift import PRECISION, estimate_shift
 
 CLEARLY = 0.85
-"""Share of the squares to which K-alpha 1 alone has to come beside both: of 13 measured doublets it
-left 0.98 times as much at least, of patterns without K-alpha 2 0.64 times at most, but for one."""
+"""The ratio of squares, K-alpha 1 alone over both, below which K-alpha 1 is taken alone.
+
+For 13 measured doublets the ratio was 0.98 at least. For patterns without K-alpha 2 it was 0.64 at
+most, except for one.
+"""
 EXPLAINED = 1.3
-"""Mean square, in variances, below which no other radiation is tried."""
+"""The mean square of residuals, in variances, below which no other radiation is tried."""
 SAME_LINE = 5e-4
-"""Wavelengths closer than this, angstrom, are of one line of an anode."""
+"""The difference, angstrom, below which wavelengths belong to one line of an anode."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Which steps are taken; each can be left.
+    """The choice of steps; each can be omitted.
 
     Attributes:
-        background: the method by which it is found, or "none" where it was taken off already.
-        doublet: fit K-alpha 2 beside K-alpha 1 where the radiation has both, or where the lines
-            show it; else every line is taken for one of the wavelength that was given.
-        alpha2: whether K-alpha 2 is there beside K-alpha 1: sought in the lines, or for certain
-            present or absent (stripped, or computed for one wavelength).
-        smoothing: smooth the pattern for the search of peaks; what is fitted is never smoothed.
-        shift: estimate and correct zero shift and displacement where the pattern allows it.
+        background: the method that finds the background, or "none" where it was subtracted.
+        doublet: whether to fit K-alpha 2 beside K-alpha 1 where the radiation has both, or where
+            the lines show it; without it all lines have the given wavelength.
+        alpha2: the presence of K-alpha 2 beside K-alpha 1: sought in the lines, certainly present,
+            or certainly absent (stripped, or calculated for one wavelength).
+        smoothing: whether to smooth the pattern for the search of peaks; fits use the raw pattern.
+        shift: whether to correct zero shift and displacement where the pattern determines them.
         monochromator: two-theta of its reflection, degrees: 26.6 for graphite and Cu K-alpha; 0 is
-            an unpolarised beam without one, 90 the polarised one of a synchrotron. Lines are as
-            strong as it says; a network that was trained on measurements is shown them as they are.
+            an unpolarised beam without one, 90 the polarised one of a synchrotron. It corrects the
+            intensities, except for a network that was trained on measurements.
 
     Raises:
         ValueError: monochromator is not from 0 to 90.
@@ -79,15 +82,15 @@ EVERY_STEP = Preparation()
 
 
 class PeakList(NamedTuple):
-    """Lines of a measured pattern, ascending.
+    """The lines of a measured pattern, in ascending order.
 
     Attributes:
-        two_theta: degrees, as measured, for the mean wavelength of the radiation.
+        two_theta: the measured angles, degrees, for the mean wavelength of the radiation.
         s: 1/d, 1/angstrom, corrected for the shift.
-        area: integrated intensity over two-theta in the file's unit times degrees, all components
-            of the radiation together; of a list of peaks, the intensity as it is.
-        width: FWHM, degrees; NaN where the file is a list of peaks.
-        lorentzian: Lorentzian share of the area; NaN as well.
+        area: the integrated intensity over two-theta in the unit of the file times degrees, of all
+            components of the radiation together; the listed intensity of a list of peaks.
+        width: the FWHM, degrees; NaN for a list of peaks.
+        lorentzian: the Lorentzian share of the area; NaN for a list of peaks.
     """
 
     two_theta: Float[np.ndarray, " k"]
@@ -99,22 +102,22 @@ class PeakList(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A measured pattern, what was found in it step by step, and what the network is shown.
+    """A measured pattern, the results of each step, and the input of the network.
 
     Attributes:
-        measured: the pattern as it was read.
+        measured: the pattern in the file.
         options: the steps that were taken.
-        radiation: wavelengths and weights that the lines were fitted with.
-        background: at the points of the measured pattern, in its unit; zero where none was sought,
-            as in a list of peaks.
-        net: the measured intensity less the background.
-        peaks: positions, integrated intensities and widths of the lines.
-        shift: zero shift and displacement, which are corrected in `peaks.s` and `pattern`; None
-            where they were not sought, or the pattern does not tell them.
-        pattern: what the network is shown: 1,024 bins of two-theta 0-180 degrees, Mo K-alpha,
+        radiation: the wavelengths and weights of the fitted lines.
+        background: the background at the points of the measured pattern, in its unit; zero where
+            none was sought, as in a list of peaks.
+        net: the measured intensity minus the background.
+        peaks: the positions, integrated intensities and widths of the lines.
+        shift: the zero shift and displacement, which are corrected in `peaks.s` and `pattern`; None
+            where they were not sought, or the pattern does not determine them.
+        pattern: the input of the network: 1,024 bins of two-theta 0-180 degrees, Mo K-alpha,
             strongest 1.
-        coverage: 1 in the bins that were measured, 0 in those that were not.
-        warnings: what the user should know, in sentences.
+        coverage: 1 in the bins that were measured, 0 in the others.
+        warnings: sentences for the user.
     """
 
     measured: MeasuredPattern
@@ -135,20 +138,20 @@ def prepare(
     *,
     as_measured: bool = False,
 ) -> Prepared:
-    """Return a measured pattern as the network is shown it, with all that was found on the way.
+    """Return the input of the network from a measured pattern, with the results of each step.
 
-    A network that was trained on published sticks is shown the strongest line of each bin. One that
-    was trained on measurements is shown the profile, background and all; a list of peaks stays
-    sticks for it as well.
+    A network that was trained on published sticks receives the strongest line of each bin. A
+    network that was trained on measurements receives the profile with its background, or the sticks
+    of a list of peaks.
 
     Args:
-        measured: as `cmed_jax.load_pattern` returns it.
+        measured: the pattern from `cmed_jax.load_pattern`.
         options: the steps to take.
-        as_measured: the network was trained on measurements (artefacts) and not on sticks.
+        as_measured: whether the network was trained on measurements (artefacts) and not on sticks.
 
     Raises:
-        ValueError: no peak stands out of the pattern, a list of peaks holds a negative intensity,
-            or the wavelength leaves nothing in the network's range.
+        ValueError: no peak rises above the noise, a list of peaks holds a negative intensity, or
+            the wavelength leaves no line in the range of the network.
 
     Example:
         >>> from cmed_jax import load_pattern
@@ -197,7 +200,7 @@ def prepare(
 def _lines(
     measured: MeasuredPattern, net: Float[np.ndarray, " n"], options: Preparation
 ) -> tuple[Radiation, FittedLines, list[str]]:
-    """Return the radiation that explains the lines best, the lines, and what to say about it."""
+    """Return the radiation that explains the lines best, the lines, and sentences about it."""
     angle, given = measured.two_theta, measured.radiation
     noise = counting_noise(measured.intensity) if measured.sigma is None else measured.sigma
     noise = np.maximum(noise, 1e-4 * measured.intensity.max())
@@ -213,10 +216,10 @@ def _lines(
 
 
 def _radiations(given: Radiation, options: Preparation) -> list[tuple[Radiation, str, float]]:
-    """Return the radiations that a pattern may be of, the likeliest first.
+    """Return the possible radiations of a pattern, the likeliest first.
 
-    Beside each: what to say where it is chosen, and to which share of the squares that the one
-    before leaves it has to come to be chosen instead.
+    Each comes with the sentence for the user where it is chosen, and with the ratio of its squares
+    to those of the preceding one below which it is chosen instead.
     """
     if not options.doublet:
         return [(Radiation(np.array([given.mean]), np.ones(1)), "", 1.0)]
@@ -241,7 +244,7 @@ def _radiations(given: Radiation, options: Preparation) -> list[tuple[Radiation,
 def _of_alpha2(
     found: list[tuple[Radiation, str]], options: Preparation
 ) -> list[tuple[Radiation, str, float]]:
-    """Return both components, one alone, or first the one and then the other, as it is said."""
+    """Return both components, one alone, or both in the order of trial, by the option `alpha2`."""
     (both, said), (alone, without) = found
     sought = [(both, said, 1.0), (alone, without, CLEARLY)]
     return {"sought": sought, "present": sought[:1], "absent": [(alone, "", 1.0)]}[options.alpha2]

@@ -1,7 +1,7 @@
-"""Air scatter and the primary beam: a steep fall at the begin of a scan, below the first line.
+"""Removal of air scatter and the primary beam at the beginning of a scan, below the first line.
 
-It is no background that a baseline follows, and no line; where it rises to a share of the highest
-line, what lies below its end is left out.
+They appear as a steep fall, which is neither a line nor a background that a baseline follows. Where
+the fall starts at a large enough share of the highest line, all points before its end are left out.
 """
 
 from dataclasses import replace
@@ -14,26 +14,26 @@ from cmed_jax.io.pattern import MeasuredPattern
 
 Column = Float[np.ndarray, " n"]
 STEEP = 0.1
-"""Share of the highest line from which on a fall at the begin is one that is left out."""
+"""The share of the highest line from which on a fall at the beginning is left out."""
 SMOOTH = 0.12
-"""Standard deviation, degrees, under which a fall is followed."""
+"""The standard deviation, degrees, of the smoothing in which a fall is followed."""
 FLAT = 0.003
-"""Share of the highest line by which a fall that has ended still falls over a degree."""
+"""The share of the highest line that a fall may still lose over a degree after its end."""
 RISE = 0.02
-"""Share of the highest line by which a fall may rise again before it counts as ended by a line."""
+"""The share of the highest line by which a fall may rise again before a line ends it."""
 MOST = 0.5
-"""Share of a scan that may be left out."""
+"""The largest share of a scan that may be left out."""
 LEAST_POINTS = 200
 
 
 def end_of_scatter(angle: Column, intensity: Column) -> int:
-    """Return the first point, from 0, behind a steep fall at the begin of an even profile.
+    """Return the first point, from 0, after a steep fall at the beginning of an even profile.
 
-    0 where there is none: a background that falls gently, or a line there.
+    The point is 0 without a steep fall, as in a background that falls gently, or with a line there.
 
     Args:
         angle: two-theta, degrees.
-        intensity: as measured.
+        intensity: the measured intensity.
     """
     if len(angle) < LEAST_POINTS:
         return 0
@@ -50,12 +50,12 @@ def end_of_scatter(angle: Column, intensity: Column) -> int:
     ended = np.flatnonzero(rising[: len(flat)] | flat)
     if not len(ended):
         return 0
-    # A line that begins on the fall begins where the fall was lowest.
+    # A line on the fall begins at the lowest point of the fall.
     return int(np.argmin(smooth[: ended[0] + 1]))
 
 
 def without_scatter(measured: MeasuredPattern) -> MeasuredPattern:
-    """Return a profile without a steep fall at its begin, and say so; others as they are."""
+    """Return a profile without a steep fall at its beginning, with a note; others unchanged."""
     angle = measured.two_theta
     begin = end_of_scatter(angle, measured.intensity)
     if not begin:

@@ -1,15 +1,15 @@
-"""Assessment of a question: do pattern, wavelength and formula go together?
+"""Assessment of a query: do pattern, wavelength and formula go together?
 
-A wrong wavelength scales every cell, so that what explains the pattern has too much room for its
-atoms, or too little; with a wrong formula nothing explains the pattern in a usual volume. So what
-explains it best decides, be it a known crystal or the predicted density: how much is left
-unexplained (Rwp), and the volume. The limits were set on simulated measurements
-(`benchmarks/verdicts.py`); that nothing is considered beyond `EXPLAINED` was added when one of
-thirteen measured files, asked about with a wrong wavelength, passed without.
+A wrong wavelength scales every cell. The volume of the best explanation is then too large or too
+small for its atoms. With a wrong formula, no explanation has a usual volume. The best explanation,
+a known crystal or the predicted density, therefore decides by its Rwp (the unexplained part) and
+its volume. The limits were set on simulated measurements (`benchmarks/verdicts.py`). The limit
+`EXPLAINED` was added because one of thirteen measured files passed with a wrong wavelength without
+it.
 
-Such an Rwp leaves room for another type of crystal in which the strongest lines fall together: rock
-salt is explained by that of CsCl but for its line 111. So what is accepted must have a line where
-one was measured.
+Such an Rwp can also belong to another type of crystal in which the strongest lines coincide: the
+type of CsCl explains rock salt except for its line 111. An accepted explanation must therefore have
+a line at each measured line.
 """
 
 from collections.abc import Sequence
@@ -23,36 +23,36 @@ from cmed_jax.solution.calculated import WIDTH, CalculatedPattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
 EXPLAINED = 0.65
-"""Rwp up to which a pattern counts as explained: cells without refined atoms leave much."""
+"""The Rwp up to which a pattern counts as explained; it is high where atoms are not refined."""
 BESIDE = 0.1
-"""Explanations whose Rwp is larger than the best one's by more are not considered."""
+"""The largest difference from the best Rwp at which an explanation is still considered."""
 SMALLEST_VOLUME, LARGEST_VOLUME = 0.72, 1.35
-"""Of explanations: their volume over what such atoms usually take up."""
+"""The range of the usual relative volume of an explanation."""
 SAME_ANODE = 0.05
-"""Share by which usual volumes leave a wavelength open."""
+"""The share by which a wavelength is uncertain, given the range of usual volumes."""
 PRESENT = 0.1
-"""Share of a measured line that must be implied; preferred orientation takes less away."""
+"""The share of a measured line that must be calculated; preferred orientation removes less."""
 IMPURE = 0.03
-"""Share of the measured area that may be of other phases: few powders are purer."""
+"""The share of the measured area that may belong to other phases; few powders are purer."""
 NAMED = 5
-"""Most lines that a sentence names."""
+"""The largest number of lines that a sentence names."""
 
 
 class Unexplained(NamedTuple):
-    """Measured lines where none is implied: share of the measured area, and two-theta, degrees."""
+    """Measured lines without a calculated line: share of the measured area, two-theta (degrees)."""
 
     share: float = 0.0
     angles: tuple[float, ...] = ()
 
 
 class Explanation(NamedTuple):
-    """What may explain a pattern.
+    """A possible explanation of a pattern.
 
     Attributes:
-        name: of a known crystal, or "the prediction"; several crystals may have one name.
-        rwp: of the pattern that it implies.
-        relative_volume: its volume over the usual one.
-        unexplained: measured lines that it does not imply.
+        name: the name of a known crystal, or "the prediction"; several crystals may share a name.
+        rwp: the Rwp of the pattern calculated from it.
+        relative_volume: its volume relative to the usual one.
+        unexplained: the measured lines that are not in the pattern calculated from it.
         crystal: the known crystal; None for the prediction.
     """
 
@@ -64,14 +64,14 @@ class Explanation(NamedTuple):
 
 
 class Assessment(NamedTuple):
-    """An assessment of a question.
+    """An assessment of a query.
 
     Attributes:
         consistent: whether pattern, wavelength and formula go together.
-        sentence: says so, or what to check.
-        accepted: the explanation that is accepted; of an inconsistent question the one which
-            explains the pattern best, whatever its volume. None where none is, which of a
-            consistent question the sentence explains.
+        sentence: a sentence that states the result, or what to check.
+        accepted: the accepted explanation; for an inconsistent query the one with the lowest Rwp,
+            of any volume. None where none is accepted; the sentence gives the reason if the query
+            is consistent.
     """
 
     consistent: bool
@@ -80,11 +80,11 @@ class Assessment(NamedTuple):
 
 
 def unexplained(peaks: PeakList, calculated: CalculatedPattern) -> Unexplained:
-    """Return the measured lines within whose width hardly anything is implied.
+    """Return the measured lines that have hardly any calculated intensity within their width.
 
     Args:
-        peaks: of the measured pattern.
-        calculated: by a density.
+        peaks: the peaks of the measured pattern.
+        calculated: the pattern calculated from a density or a crystal.
     """
     angle, area = calculated.lines.T
     width = np.where(np.isnan(peaks.width), WIDTH, peaks.width)
@@ -96,12 +96,12 @@ def unexplained(peaks: PeakList, calculated: CalculatedPattern) -> Unexplained:
 
 
 def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) -> Assessment | None:
-    """Return whether pattern, wavelength and formula go together; None where nothing tells.
+    """Return whether pattern, wavelength and formula go together; None without explanations.
 
     Args:
-        explanations: known crystals, and the predicted density.
-        wavelength: that was given, angstrom.
-        kind: anonymous formula of the composition, such as "ABC3".
+        explanations: known crystals and the predicted density.
+        wavelength: the given wavelength, angstrom.
+        kind: the anonymous formula of the composition, such as "ABC3".
     """
     if not explanations:
         return None
@@ -146,7 +146,7 @@ def _but_for(by: Explanation) -> str:
 
 
 def _anode(relative_volume: float, wavelength: float) -> str:
-    """Return with which other anode the volume would be usual, if there is one."""
+    """Return the other anode with which the volume would be usual, if there is one."""
     usual = wavelength / relative_volume ** (1 / 3)
     for name, other in RADIATIONS.items():
         near, differs = abs(other / usual - 1) < SAME_ANODE, abs(other / wavelength - 1) > 0.01

@@ -1,7 +1,7 @@
-"""Checks of a measured pattern, and of a prediction from it, against what was seen in training.
+"""Checks of a measured pattern, and of a prediction from it, against the training data.
 
-Every check returns diagnostics. None of them stops anything: a network answers whatever it is
-asked, and these say why the answer may be worth nothing.
+Every check returns diagnostics, which do not stop a prediction. A network returns a density for
+every input. The diagnostics state why that density may be worthless.
 """
 
 from collections.abc import Sequence
@@ -28,27 +28,27 @@ from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
 WHOLE = 120.0
-"""Two-theta, Mo K-alpha, up to which a network of whole patterns should be shown one, degrees."""
+"""The least end of a pattern for networks of whole patterns, two-theta of Mo K-alpha, degrees."""
 MERGED = 2.0
-"""Peaks as wide as this many bins of the network's grid hide their neighbours."""
+"""The width, in bins of the grid of the network, from which on peaks hide their neighbours."""
 SMALLEST_VOLUME, LARGEST_VOLUME = 0.7, 1.4
-"""What a cell that holds whole formula units may have room for, as a share of them."""
+"""The range of the relative volume of a cell that holds whole formula units."""
 ALIKE = 0.03
-"""Volumes that differ by a smaller share are of one cell, roughly measured."""
+"""The share below which volumes belong to one cell, roughly measured."""
 NAMED = 3
-"""Most refused structures that are named."""
+"""The largest number of refused structures that are named."""
 POOR = 0.8
-"""Cosine of the implied pattern below which a prediction does not explain its own pattern."""
+"""The cosine of the calculated pattern below which a prediction does not explain its pattern."""
 
 
 def check_pattern(
     prepared: Prepared, artefacts: Artefacts | None, domain: TrainingDomain | None
 ) -> list[Diagnostic]:
-    """Return what is unusual about a measured pattern.
+    """Return the unusual properties of a measured pattern.
 
     Args:
-        prepared: the pattern.
-        artefacts: of the network's training; None where it was trained on ideal sticks.
+        prepared: the prepared pattern.
+        artefacts: the artefacts in the training of the network; None for ideal sticks.
         domain: the domain of the training crystals, where it is known.
     """
     found = _check_extent(prepared) if artefacts is None else _check_range(prepared, artefacts)
@@ -58,7 +58,7 @@ def check_pattern(
 
 
 def check_lines(prepared: Prepared) -> list[Diagnostic]:
-    """Return whether a pattern has too few lines to tell a cell."""
+    """Return a finding where a pattern has too few lines to determine a cell."""
     if len(prepared.peaks.two_theta) >= LEAST_LINES:
         return []
     message = (
@@ -70,7 +70,7 @@ def check_lines(prepared: Prepared) -> list[Diagnostic]:
 def check_elements(
     composition: Float[np.ndarray, "119"], domain: TrainingDomain | None
 ) -> list[Diagnostic]:
-    """Return which elements of a composition the network has never seen."""
+    """Return the elements of a composition that are absent from the training of the network."""
     if domain is None:
         return []
     strange = sorted(set(np.flatnonzero(composition).tolist()) - set(domain.elements))
@@ -96,11 +96,11 @@ def check_cell(
     composition: Float[np.ndarray, "119"],
     severity: Severity = "alarm",
 ) -> list[Diagnostic]:
-    """Return whether a cell and a composition do not go together.
+    """Return a finding where a cell and a composition do not go together.
 
     Args:
         lattice: rows a, b, c in angstrom of the primitive cell.
-        composition: the fractions of all elements.
+        composition: the atom fractions of all elements.
         severity: an alarm where the cell was given, a doubt where it was found.
     """
     if SMALLEST_VOLUME < relative_cell_volume(lattice, composition) < LARGEST_VOLUME:
@@ -116,10 +116,10 @@ def check_cell(
 def check_centring(
     given: Float[np.ndarray, "3 3"], accepted: IsostructuralMatch
 ) -> list[Diagnostic]:
-    """Return whether a cell that was given as primitive is a centred one of the crystal behind it.
+    """Return a finding where the cell given as primitive is a centred cell of the accepted crystal.
 
     Args:
-        given: rows a, b, c in angstrom.
+        given: rows a, b, c of the given cell, angstrom.
         accepted: the known crystal that explains the pattern.
     """
     centring = lattice_type_of(accepted.crystal.space_group)[-1]
@@ -137,12 +137,12 @@ def check_centring(
 def check_refinement(
     given: Float[np.ndarray, "6"], refined: Float[np.ndarray, "6"], centring: str
 ) -> Diagnostic:
-    """Return the finding that the cell that was given was refined.
+    """Return the finding that the given cell was refined.
 
     Args:
-        given: a, b, c in angstrom, alpha, beta, gamma in degrees, as they were given.
-        refined: of the conventional cell of the crystal that is accepted.
-        centring: of that cell.
+        given: the given a, b, c in angstrom, and alpha, beta, gamma in degrees.
+        refined: the same parameters of the conventional cell of the accepted crystal.
+        centring: the centring of the conventional cell.
     """
     before, after = (" ".join(f"{x:.5g}" for x in cell) for cell in (given, refined))
     message = f"the cell that was given, {before}, was refined to {after}, centring {centring}"
@@ -150,7 +150,7 @@ def check_refinement(
 
 
 def check_structures(known: Sequence[Material | Refusal]) -> list[Diagnostic]:
-    """Return which structures of a source cannot be used."""
+    """Return the structures of a source that cannot be used."""
     refused = [each for each in known if isinstance(each, Refusal)]
     if not refused:
         return []
@@ -163,11 +163,11 @@ def check_structures(known: Sequence[Material | Refusal]) -> list[Diagnostic]:
 def check_agreement(
     calculated: CalculatedPattern, known: Sequence[IsostructuralMatch] = ()
 ) -> list[Diagnostic]:
-    """Return whether a prediction fails to explain the pattern that it was made from.
+    """Return a finding where a prediction does not explain the pattern that it was made from.
 
     Args:
-        calculated: by the prediction.
-        known: crystals that may explain it better, the best first.
+        calculated: the pattern calculated from the prediction.
+        known: the known crystals that may explain the pattern better, the best first.
     """
     if calculated.cosine >= POOR:
         return []
@@ -267,6 +267,6 @@ def _check_lines(prepared: Prepared, domain: TrainingDomain) -> list[tuple[str, 
 
 
 def _molybdenum_angle(angle: float, wavelength: float) -> float:
-    """Return where Mo K-alpha shows the d of an angle, degrees; 180 beyond its reach."""
+    """Return two-theta of Mo K-alpha, degrees, for the d of an angle; 180 beyond its reach."""
     s = s_of_two_theta(np.array([angle]), wavelength)
     return float(np.nan_to_num(two_theta(s, MO_K_ALPHA), nan=180.0)[0])

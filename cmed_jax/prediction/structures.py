@@ -1,4 +1,4 @@
-"""The search for a structure in the cells of a query, and its place beside the other answers."""
+"""The search for a structure in the cells of a query, and its result as one of the answers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,22 +20,22 @@ from cmed_jax.solution.calculated import calculate_crystal_pattern
 from cmed_jax.solution.refinement import Refined
 
 LINE_WIDTH = 0.1
-"""The width of lines that a list of peaks does not state, degrees."""
+"""The width of lines in a list of peaks, which does not state widths, degrees."""
 
 CELLS = 2
-"""The number of cells that are searched where several were found; the time is divided."""
+"""The number of cells that are searched where several were found; they divide the time."""
 
 SOURCE = "the search"
-"""The id of a structure that no known crystal led to."""
+"""The id of a structure that was found without a known crystal."""
 
 
 def search_cells(
     query: PredictionQuery, lattices: Sequence[Float[np.ndarray, "3 3"]]
 ) -> SearchResult | None:
-    """Return the best result of the search in some cells; None where there is nothing to search.
+    """Return the best result of the search in some cells; None where no cell can be searched.
 
     Args:
-        query: a measured pattern with its formula in full.
+        query: a measured pattern with its full formula.
         lattices: primitive cells, rows a, b, c in angstrom, the most plausible first.
     """
     prepared, formula, options = query.prepared, query.formula, query.options
@@ -53,7 +53,7 @@ def search_cells(
                 seconds=options.search / len(cells),
                 seed=options.seed,
             )
-        except ValueError:  # the cell has no room for the formula, or no line fits it
+        except ValueError:  # the cell is too small for the formula, or no line fits it
             continue
         if result.structures:
             found.append(result)
@@ -77,7 +77,7 @@ def observed_lines(prepared: Prepared) -> ObservedLines:
 
 def structure_answer(result: SearchResult, query: PredictionQuery) -> Answer | None:
     """Return the answer of the best structure; None where it is not found, or has no density."""
-    assert query.prepared is not None  # or nothing would have been searched
+    assert query.prepared is not None  # a search needs a measured pattern
     if result.verdict == "not found":
         return None
     best = result.structures[0]

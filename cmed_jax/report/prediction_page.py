@@ -113,12 +113,12 @@ def _said(found: Results) -> Iterator[tuple[str, str, str]]:
 
 def _origin(found: Results) -> str:
     """Return a sentence about the source of the density."""
-    heard = [expert for expert in found["experts"] if expert["weight"] >= SPOKEN]
-    if not heard:
+    named = [expert for expert in found["experts"] if expert["weight"] >= SPOKEN]
+    if not named:
         return "A density predicted by a network, not refined."
-    if len(heard) == 1:
-        return f"The density of {_who(heard[0])}."
-    shares = sorted(heard, key=lambda expert: -expert["weight"])
+    if len(named) == 1:
+        return f"The density of {_who(named[0])}."
+    shares = sorted(named, key=lambda expert: -expert["weight"])
     said = ", ".join(f"{expert['weight']:.0%} {_who(expert)}" for expert in shares)
     return f"A density mixed from {said}."
 
@@ -145,7 +145,8 @@ def _facts(found: Results) -> list[tuple[str, str, str]]:
     facts = []
     if calculated is not None:
         remark = f"cosine {calculated['cosine']:.3f}"
-        facts.append((f"{calculated['rwp']:.2f}", "Rwp of implied and measured pattern", remark))
+        label = "Rwp of calculated and measured pattern"
+        facts.append((f"{calculated['rwp']:.2f}", label, remark))
     if cell is not None:
         remark = _edges(cell) + _conventional(cell["conventional"])
         facts.append((f"{cell['volume']:.2f}", "volume of the primitive cell, Å³", remark))
@@ -252,10 +253,10 @@ def _patterns(prediction: Prediction, found: Results) -> dict[str, str]:
 
 def _agreement(calculated: Results | None) -> str:
     if calculated is None:
-        return "Without a cell the density implies no pattern that could be set beside this one."
+        return "Without a cell no pattern can be calculated from the density for a comparison."
     return (
-        "Below the measured pattern, the one that the density implies in its cell; its scale and "
-        f"one isotropic B are fitted. R<sub>wp</sub> {calculated['rwp']:.3f}, cosine "
+        "Below the measured pattern, the one that is calculated from the density in its cell; its "
+        f"scale and one isotropic B are fitted. R<sub>wp</sub> {calculated['rwp']:.3f}, cosine "
         f"{calculated['cosine']:.3f}, of the intensities without background."
     )
 
@@ -274,7 +275,7 @@ def _cells(best: Sequence[Results]) -> str:
     rows = [
         [*_six(row), f"{row['merit']:.3f}", f"{row['room']:.2f}", row["origin"]] for row in best
     ]
-    heads = ("", *PARAMETERS, "merit", "room", "by")
+    heads = ("", *PARAMETERS, "merit", "relative volume", "by")
     return _table(heads, [row["lattice_type"] for row in best], rows)
 
 
@@ -284,7 +285,7 @@ def _analogues(known: Sequence[Results]) -> str:
         + [f"{row[figure]:.3f}" for figure in ("cosine", "rwp")]
         for row in known
     ]
-    heads = ("like", "space group", *PARAMETERS, "room", "cosine", "Rwp")
+    heads = ("like", "space group", *PARAMETERS, "relative volume", "cosine", "Rwp")
     return _table(heads, [row["formula"] for row in known], rows)
 
 

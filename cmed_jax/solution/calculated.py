@@ -1,7 +1,7 @@
-"""The pattern that a predicted density or a known crystal implies, on the measured one's points.
+"""The pattern calculated from a density or a known crystal, at the points of the measured one.
 
-Its lines are drawn with the widths of the measured peaks, over the background that was found. Two
-numbers are fitted, by which nothing can hide: the scale, and one isotropic B for all atoms.
+Its lines have the widths of the measured peaks and lie over the background that was found. Only two
+numbers are fitted, which cannot hide a misfit: the scale, and one isotropic B for all atoms.
 """
 
 from dataclasses import dataclass
@@ -21,29 +21,29 @@ from cmed_jax.powder.peaks import FittedLines, shapes
 from cmed_jax.powder.preparation import Prepared
 
 THERMAL = np.arange(0.0, 6.1, 0.5)
-"""Isotropic B that are tried, angstrom^2."""
+"""The isotropic B that are tried, angstrom^2."""
 NEGLIGIBLE = 1e-5
-"""Lines below this share of the strongest are not drawn."""
+"""The share of the strongest line below which lines are omitted."""
 BEYOND = 1.0
-"""Lines this far outside the measured range, degrees, are drawn for their tails."""
+"""The distance outside the measured range, degrees, up to which lines contribute their tails."""
 WIDTH = 0.2
-"""FWHM, degrees, of the profiles that lists of peaks are compared by."""
+"""The FWHM, degrees, of the profiles in which lists of peaks are compared."""
 
 Column = Float[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, eq=False)
 class CalculatedPattern:
-    """The pattern that a density or a crystal implies, beside the measured one.
+    """The pattern calculated from a density or a crystal, compared with the measured one.
 
     Attributes:
-        two_theta: degrees; the points of the measured pattern.
-        intensity: at these points, background included, on the measured pattern's scale; of a list
-            of peaks, the implied lines next to each together.
-        lines: two-theta (degrees, for the mean wavelength, shifted as the pattern is) and area of
-            each implied line, in the unit of the measured peaks' areas.
-        cosine: of the angle between the implied and the measured net intensity, 0 to 1.
-        rwp: weighted profile R factor of implied against measured net intensity, 0 to 1.
+        two_theta: the points of the measured pattern, degrees.
+        intensity: the calculated intensity at these points with the background, on the scale of the
+            measured pattern; for a list of peaks, the sum of the calculated lines next to each.
+        lines: two-theta (degrees, for the mean wavelength, with the shift of the pattern) and area
+            of each calculated line, in the unit of the areas of the measured peaks.
+        cosine: the cosine of the angle between calculated and measured net intensity, 0 to 1.
+        rwp: the weighted profile R factor of calculated and measured net intensity, 0 to 1.
     """
 
     two_theta: Float[np.ndarray, " n"]
@@ -60,16 +60,16 @@ def calculate_pattern(
     shift: Shift | None = None,
     b_factor: float = B_FACTOR,
 ) -> CalculatedPattern:
-    """Return the pattern of a density in its cell, as it would have been measured.
+    """Return the pattern calculated from a density in its cell under the conditions measured.
 
-    It lacks the anomalous dispersion, which belongs to elements at sites.
+    It lacks the anomalous dispersion, which requires elements at sites.
 
     Args:
-        density: e/angstrom^3.
-        lattice: rows a, b, c in angstrom of the cell that it fills.
+        density: the density, e/angstrom^3.
+        lattice: rows a, b, c in angstrom of its cell.
         prepared: the measured pattern.
-        shift: of its lines; None takes what was found in preparation.
-        b_factor: isotropic B of the density, angstrom^2; it is divided out.
+        shift: the shift of its lines; None stands for the shift found in preparation.
+        b_factor: the isotropic B of the density, angstrom^2; it is divided out.
     """
     s, (intensity,) = calculated_lines(np.asarray(density)[None], lattice)
     return _drawn(s, intensity * np.exp(b_factor * s**2 / 2), prepared, shift)
@@ -78,10 +78,10 @@ def calculate_pattern(
 def calculate_crystal_pattern(
     crystal: Material, prepared: Prepared, shares: Shares = UNSHARED
 ) -> CalculatedPattern:
-    """Return the pattern of a known crystal, with the anomalous dispersion of its elements.
+    """Return the pattern calculated from a known crystal, with anomalous dispersion.
 
     Args:
-        crystal: with one element a site.
+        crystal: the crystal, with one element a site.
         prepared: the measured pattern.
         shares: the elements that share its sites (`cmed_jax.crystal.solid_solutions`).
     """
@@ -97,12 +97,12 @@ def _drawn(
     prepared: Prepared,
     shift: Shift | None,
 ) -> CalculatedPattern:
-    """Return lines, of atoms at rest, as they would have been measured.
+    """Return the measured form of lines of atoms at rest.
 
-    Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that makes it
-    smallest and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The
-    variance sigma^2 is the file's; where it has none, that of counting, y + background. Below 1 %
-    of the variance at the highest point all weigh alike.
+    Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that minimises
+    it and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The variance
+    sigma^2 is that of the file, or else that of counting, y + background. Points below 1 % of the
+    variance at the highest point have equal weights.
     """
     used = prepared.radiation.mean
     angle = np.nan_to_num(two_theta(s, used), nan=180.0)
@@ -110,7 +110,7 @@ def _drawn(
     near = (angle > points[0] - BEYOND) & (angle < min(points[-1] + BEYOND, 179))
     near &= squared > NEGLIGIBLE * squared.max(initial=0)
     s, angle = s[near], angle[near]
-    # Lines are drawn from where they are measured.
+    # Lines are drawn at their measured angles.
     moved = angle + (shift or prepared.shift or UNSHIFTED).at(angle)
     strength = squared[near] * lorentz_polarization(angle, prepared.options.monochromator)
     drawn = shapes(points, _like_measured(moved, prepared), _radiation(prepared))
@@ -142,7 +142,7 @@ def _compared(prepared: Prepared) -> tuple[Column, Column, Column]:
 
 
 def _weight(prepared: Prepared, intensity: Column) -> Column:
-    """Return one over the variance of the intensities that are compared."""
+    """Return the inverse variance of the intensities that are compared."""
     highest, sigma, variance = np.argmax(intensity), prepared.measured.sigma, intensity
     if prepared.measured.is_profile and sigma is not None and sigma[highest] > 0:
         variance = sigma**2
@@ -150,14 +150,14 @@ def _weight(prepared: Prepared, intensity: Column) -> Column:
 
 
 def _radiation(prepared: Prepared) -> Radiation:
-    """Return the components that each line shows."""
+    """Return the components of the radiation in each line."""
     if prepared.measured.is_profile:
         return prepared.radiation
     return Radiation(np.array([prepared.radiation.mean]), np.ones(1))
 
 
 def _like_measured(angle: Column, prepared: Prepared) -> FittedLines:
-    """Return lines of area 1 at angles, as wide as the measured ones are thereabouts."""
+    """Return lines of area 1 at angles, with the widths of the measured lines nearby."""
     ones, peaks = np.ones_like(angle), prepared.peaks
     if not prepared.measured.is_profile:
         return FittedLines(angle, ones, WIDTH * ones, 0 * ones)
@@ -169,7 +169,7 @@ def _like_measured(angle: Column, prepared: Prepared) -> FittedLines:
 
 
 def _scaled(drawn: Column, net: Column, weight: Column) -> tuple[float, float]:
-    """Return Rwp with the scale that makes it smallest, and that scale."""
+    """Return the smallest Rwp over all scales, and its scale."""
     across, own = (weight * net) @ drawn, (weight * drawn) @ drawn
     scale = max(float(across / own), 0.0) if own > 0 else 0.0
     left = net - scale * drawn

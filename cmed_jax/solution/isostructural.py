@@ -1,18 +1,18 @@
-"""Analogues: known crystals with the elements of the composition, in cells that fit the lines.
+"""Isostructural crystals: known crystals with the elements of the composition, in fitted cells.
 
-What an expert would try first, and what a predicted density has to beat. Every known crystal of the
-same anonymous formula is a template; the elements take the places of its own in every way that
-keeps the amounts, and the cell follows the measured lines. `cmed_jax.solution.substitution` does
-so for the patterns of a dataset, which are whole and exact. Here lines were measured, over a part
-of the range, and the axes change apart from each other.
+An expert would try these first, and a predicted density has to beat them. Every known crystal of
+the same anonymous formula is a prototype. The elements replace those of the prototype in every way
+that keeps the amounts, and the cell is fitted to the measured lines.
+`cmed_jax.solution.substitution` does this for the patterns of a dataset, which are complete and
+exact. Here the lines were measured over a part of the range, and each axis changes separately.
 
-Templates are scaled as a whole, and those with one main axis stretched along it, until their lines
-agree best over ln s with the measured ones; of those whose three axes are free the best are
-stretched along all. The cells of the best are refined: s^2 = h G* h is linear in what the space
-group leaves free of the reciprocal metric tensor G*. They are ranked by how the amplitudes of their
-lines agree with the measured ones at the angles where these lie, and by how usual their volume is:
-ions with equally many electrons, as in KCl, look like one kind of atom, and another type of crystal
-explains their lines as well, but has no room for them.
+Prototypes are scaled as a whole until their lines agree best with the measured ones over ln s.
+Those with one main axis are also stretched along it, and the best of those with three free axes
+along all three. The cells of the best are then refined: s^2 = h G* h is linear in the free numbers
+of the reciprocal metric tensor G*. The crystals are ranked by the agreement of the amplitudes of
+their lines with the measured ones, and by their relative volume. The volume is needed because ions
+with equally many electrons, as in KCl, look like one kind of atom. Another type of crystal then
+explains their lines as well, in a volume that is too small for them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,32 +55,32 @@ from cmed_jax.solution.site_assignments import site_assignments
 NO_AXIS = np.zeros((1, 3))
 MAIN_AXIS = np.arange(-6, 7)[:, None] / 100 * [-0.5, -0.5, 1]
 ALL_AXES = np.array([(x, y, -x - y) for x in range(-3, 4) for y in range(-3, 4)]) / 75
-"""Changes of ln x, ln y and ln z at constant volume that are tried."""
+"""The changes of ln x, ln y and ln z at constant volume that are tried."""
 STRETCHED = 48
-"""Most crystals that are stretched along all axes."""
+"""The largest number of crystals that are stretched along all axes."""
 REFINED = 24
-"""Most crystals whose cells are refined."""
+"""The largest number of crystals with refined cells."""
 NEAR = (0.01, 0.006, 0.004)
-"""Lines match that lie so near in ln s, in one round of the refinement after the other."""
+"""The distance in ln s within which lines match, for each round of the refinement."""
 WEAK = 1e-3
-"""Lines below this share of the strongest match none."""
+"""The share of the strongest line below which lines are not matched."""
 STEP, WIDTH = 0.05, 2.0
-"""Of the grid on which lines are compared, degrees; of a line on it, steps (standard deviation)."""
+"""The step of the grid of comparison, degrees, and the standard deviation of a line, steps."""
 SYMPREC = 0.01
-"""Tolerance of the symmetry that a CIF names, angstrom; the crystals are symmetrised already."""
+"""The tolerance of the symmetry in a CIF, angstrom; the crystals are already symmetrised."""
 FARTHEST = 1.3
-"""Lines beyond this s, 1/angstrom, are not compared: hard radiation shows more than is needed."""
+"""The s, 1/angstrom, up to which lines are compared; hard radiation shows more than is needed."""
 
 
 class IsostructuralMatch(NamedTuple):
-    """A known crystal with other elements, in a cell that fits.
+    """A known crystal with other elements, in a fitted cell.
 
     Attributes:
-        crystal: in its canonical cell; its id is the known crystal's.
-        prototype: formula of the known crystal.
-        merit: cosine of the angle between the amplitudes of its lines and the measured ones, 0-1.
-        calculated: its pattern, drawn as that of a predicted density is; None until it is compared.
-        shares: the elements that share its sites, of a solid solution.
+        crystal: the crystal in its canonical cell, with the id of the known crystal.
+        prototype: the formula of the known crystal.
+        merit: the cosine between the amplitudes of its lines and the measured ones, 0 to 1.
+        calculated: the pattern calculated from it; None before the comparison.
+        shares: the elements that share its sites in a solid solution.
     """
 
     crystal: Material
@@ -91,28 +91,28 @@ class IsostructuralMatch(NamedTuple):
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
-        """a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell."""
+        """The a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell."""
         to_primitive = space_group(self.crystal.space_group).cell.T
         return cell_parameters(np.linalg.solve(to_primitive, self.crystal.lattice))
 
     @property
     def name(self) -> str:
-        """What it is called, such as "NaCl like KBr"."""
+        """The name in messages, such as "NaCl like KBr"."""
         return f"{self.crystal.formula} like {self.prototype}"
 
     @property
     def relative_volume(self) -> float:
-        """The volume over the nearest that is usual for its atoms; 1 where that is not known."""
+        """The volume relative to the nearest usual volume of its atoms; 1 where unknown."""
         numbers = self.crystal.numbers
         return usual_relative_volume(self.crystal.volume, composition_vector(numbers), len(numbers))
 
     @property
     def rwp(self) -> float:
-        """Of the pattern that it implies; infinite before it is compared."""
+        """The Rwp of the pattern calculated from it; infinite before the comparison."""
         return np.inf if self.calculated is None else self.calculated.rwp
 
     def cell(self, lines: MeasuredLines) -> CellCandidate:
-        """Return its cell, judged by its lines as `find_cell` judges by those of a density."""
+        """Return its cell, scored by its lines as `find_cell` scores by those of a density."""
         lines = lines.up_to(FARTHEST)
         (calculated,) = _lines([self.crystal], _Observed.of(lines).span[1], lines.wavelength)
         reflections = Reflections(calculated[:, :1] ** 2, calculated[:, 1])
@@ -129,7 +129,7 @@ class IsostructuralMatch(NamedTuple):
         )
 
     def density(self, shape: tuple[int, int, int] = GRID) -> Float[np.ndarray, "a b c"]:
-        """Return the density of its independent atoms (`cmed_jax.physics.electron_density`)."""
+        """Return the density of independent atoms (`cmed_jax.physics.electron_density`)."""
         return electron_density(shared_crystal(self.crystal, self.shares), shape=shape)
 
     def cif(self) -> str:
@@ -151,14 +151,14 @@ def match_pattern(
     most: int = 5,
     shares: Shares = UNSHARED,
 ) -> tuple[IsostructuralMatch, ...]:
-    """Return the known crystals that explain a measured pattern best, beside the pattern.
+    """Return the known crystals that explain a measured pattern best, compared with it.
 
     Args:
-        prepared: the pattern.
-        composition: atom fractions, known in full.
-        known: crystals in any cells.
-        most: how many to return.
-        shares: the elements that share the sites of a solid solution, whose parent is sought.
+        prepared: the prepared pattern.
+        composition: the full atom fractions.
+        known: the known crystals in any cells.
+        most: the largest number of crystals to return.
+        shares: the elements that share the sites of the parent in a solid solution.
     """
     found = find_isostructural(MeasuredLines.of(prepared), composition, known, most)
     return tuple(
@@ -195,10 +195,10 @@ def find_isostructural(
     """Return the known crystals that explain measured lines best, the best first.
 
     Args:
-        lines: as measured.
-        composition: atom fractions, known in full.
-        known: crystals in any cells.
-        most: how many to return.
+        lines: the measured lines.
+        composition: the full atom fractions.
+        known: the known crystals in any cells.
+        most: the largest number of crystals to return.
     """
     lines = lines.up_to(FARTHEST)
     if not len(lines.angle):
@@ -235,13 +235,13 @@ def _best_first(analogues: Iterable[IsostructuralMatch]) -> list[IsostructuralMa
 
 
 def _free_axes(crystal: Material) -> int:
-    """Return how many lengths are free in the cell of a crystal."""
+    """Return the number of free lengths in the cell of a crystal."""
     system = crystal_system(crystal.space_group)
     return {"cubic": 1, "tetragonal": 2, "trigonal": 2, "hexagonal": 2}.get(system, 3)
 
 
 def _prototypes(known: Iterable[Material | Refusal], formula: str) -> Iterator[Material]:
-    """Yield the crystals of an anonymous formula that differ in more than elements and size."""
+    """Yield prototypes of an anonymous formula, which differ in more than elements and size."""
     alike = (
         material
         for material in known
@@ -256,7 +256,7 @@ def _prototypes(known: Iterable[Material | Refusal], formula: str) -> Iterator[M
 
 
 def _with_usual_volume(crystal: Material) -> Material:
-    """Return a crystal in a cell as large as its atoms usually need, from which it is scaled."""
+    """Return a crystal in a cell of usual volume, the start of its scaling."""
     spare = relative_volume(
         crystal.volume, composition_vector(crystal.numbers), len(crystal.numbers)
     )
@@ -266,12 +266,12 @@ def _with_usual_volume(crystal: Material) -> Material:
 def _fitted(
     trials: Sequence[IsostructuralMatch], changes: Float[np.ndarray, "c 3"], observed: _Observed
 ) -> list[IsostructuralMatch]:
-    """Return crystals of the shape and size that agree best with the lines, the best first.
+    """Return crystals in the shape and size that agree best with the lines, the best first.
 
     Args:
-        trials: with lattices that stand as canonical ones do: a main axis along z.
-        changes: of ln x, ln y and ln z that are tried; they keep the symmetry.
-        observed: the lines.
+        trials: crystals in the orientation of canonical lattices: a main axis lies along z.
+        changes: the trial changes of ln x, ln y and ln z, which keep the symmetry.
+        observed: the measured lines.
     """
     if not trials:
         return []
@@ -299,7 +299,7 @@ def _fitted(
 
 
 def _refined(analogue: IsostructuralMatch, observed: _Observed) -> IsostructuralMatch:
-    """Return a crystal in the cell of its space group that puts its lines next to the measured."""
+    """Return a crystal in the cell of its space group that fits the measured lines best."""
     crystal = analogue.crystal
     group = space_group(crystal.space_group)
     reach = observed.span[1] * np.exp(NEAR[0])
@@ -314,7 +314,7 @@ def _refined(analogue: IsostructuralMatch, observed: _Observed) -> Isostructural
         if not matched.any():
             break
         s, form = observed.s[matched], forms[gap[matched].argmin(axis=1)]
-        # Weighted with 1 / s^2, so that equal errors of ln s count equally.
+        # The weight 1 / s^2 makes equal errors of ln s count equally.
         free_numbers, _, rank, _ = np.linalg.lstsq(form / s[:, None] ** 2, np.ones_like(s))
         found = np.tensordot(free_numbers, free, 1)
         if rank < len(free) or np.linalg.eigvalsh(found).min() <= 0:
@@ -328,7 +328,7 @@ def _refined(analogue: IsostructuralMatch, observed: _Observed) -> Isostructural
 def _strong_reflections(
     crystal: Material, s_max: float, wavelength: float
 ) -> Integer[np.ndarray, "m 3"]:
-    """Return one of all reflections that symmetry relates, without the absent and the weak."""
+    """Return one of each set of equivalent reflections, without absent and weak ones."""
     (lines,) = _lines([crystal], s_max, wavelength)
     s = lines[lines[:, 1] > WEAK * lines[:, 1].max(initial=0), 0]
     orbits = unique_reflections(crystal.lattice, s_max, space_group(crystal.space_group).laue)
@@ -338,7 +338,7 @@ def _strong_reflections(
 def _judged(
     analogues: Sequence[IsostructuralMatch], observed: _Observed
 ) -> list[IsostructuralMatch]:
-    """Return analogues with their merit."""
+    """Return isostructural crystals with their merit."""
     target = _over_two_theta(observed.s, observed.squared, observed)
     lines = _lines([each.crystal for each in analogues], observed.span[1], observed.wavelength)
     return [
@@ -350,11 +350,11 @@ def _judged(
 def _over_two_theta(
     s: Float[np.ndarray, " k"], squared: Float[np.ndarray, " k"], observed: _Observed
 ) -> Profile:
-    """Return amplitudes over two-theta, in the measured range, of unit length together."""
+    """Return amplitudes over two-theta in the measured range, normalised to unit length."""
     first, last = two_theta(np.array(observed.span), observed.wavelength)
     inside = (s >= observed.span[0]) & (s <= observed.span[1])
     steps = np.rint((two_theta(s[inside], observed.wavelength) - first) / STEP).astype(int)
-    # |F| / s, as in profiles over ln s: neither the strongest lines decide alone nor the crowd.
+    # |F| / s, as in profiles over ln s, balances few strong lines against many weak ones.
     height = np.sqrt(squared[inside]) / s[inside]
     smooth = scipy.ndimage.gaussian_filter1d(
         np.bincount(steps, height, round((last - first) / STEP) + 2), WIDTH, mode="constant"
@@ -363,10 +363,10 @@ def _over_two_theta(
 
 
 def _canonical(analogues: Iterable[IsostructuralMatch]) -> Iterator[IsostructuralMatch]:
-    """Yield analogues in the description that their elements ask for, each crystal once."""
+    """Yield crystals in the canonical cell of their elements, each crystal once."""
     seen = set()
     for each in analogues:
-        with suppress(ValueError):  # the cell became so small that atoms coincide
+        with suppress(ValueError):  # atoms coincide in a cell that became too small
             crystal = canonical_cell(each.crystal)
             if (identity := crystal_identity(crystal)) not in seen:
                 seen.add(identity)

@@ -27,7 +27,7 @@ BIN_FACTOR = lorentz_polarization(BIN_ANGLES)
 
 
 class ObservedPattern(NamedTuple):
-    """A pattern in the form that one round compares.
+    """A pattern in the form that one round of the refinement compares.
 
     Attributes:
         target: the smeared and broadened pattern.
@@ -55,7 +55,7 @@ class ObservedPattern(NamedTuple):
         """Return the form of a pattern that a round compares.
 
         Args:
-            pattern: as a record holds it.
+            pattern: the pattern of a record.
             coverage: 1 in the bins that were measured, else 0.
             b_factor: the B of the smearing, angstrom^2.
             width: the standard deviation of the broadening, bins.

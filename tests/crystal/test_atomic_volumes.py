@@ -54,9 +54,9 @@ def test_the_volume_is_that_of_the_mixture():
 
 @pytest.mark.parametrize("composition", ["NaAt", None])
 def test_what_is_not_known_has_no_volume_and_the_usual_room(composition):
-    told, _ = parse_composition(composition)
-    assert volume_of_atom(told) is None
-    assert relative_volume(100.0, told, 2) == 1
+    fractions, _ = parse_composition(composition)
+    assert volume_of_atom(fractions) is None
+    assert relative_volume(100.0, fractions, 2) == 1
 
 
 OPEN = {
@@ -73,7 +73,7 @@ OPEN = {
 }
 """Volumes per atom, angstrom^3, of open structures, soft metals, and molecules."""
 ALLOTROPES = {"C": (5.67, 8.80), "Sn": (27.05, 34.1), "P": (18.98, 28.3)}
-"""Of diamond and graphite, white and grey tin, black and white phosphorus."""
+"""Volumes per atom of diamond and graphite, white and grey tin, black and white phosphorus."""
 
 
 @pytest.mark.parametrize("formula", OPEN)

@@ -33,7 +33,7 @@ def from_structure(crystal, material_id="x"):
 
 
 def disguise(material, rng, sizes=(1, 2, 3)):
-    """The same crystal in another cell: a supercell, rotated, with another origin and order."""
+    """Return the crystal in another cell: a supercell, rotated, with another origin and order."""
     while True:
         scaling = rng.integers(-2, 3, (3, 3))
         if round(np.linalg.det(scaling)) in sizes:
@@ -51,7 +51,7 @@ def disguise(material, rng, sizes=(1, 2, 3)):
 
 
 def operation(rotation, translation):
-    """A symmetry operation as a key, modulo the lattice."""
+    """Return a symmetry operation as a key, modulo the lattice."""
     steps = np.rint(24 * translation).astype(int) % 24
     return np.rint(rotation).astype(int).tobytes(), steps.tobytes()
 
@@ -75,7 +75,7 @@ def test_one_crystal_has_one_description(sample):
 
 
 def test_crystals_near_the_tolerance_have_one_description(embedded):
-    """The crystals are some that spglib describes differently from one cell to the next."""
+    """spglib describes these crystals differently in different cells."""
     rng = np.random.default_rng(2)
     for number in (16861, 684560, 849073, 1014160, 1100873, 1179656):
         material = embedded[f"mp-{number}"]
@@ -108,7 +108,7 @@ def test_the_powder_pattern_stays(sample):
 
 
 def lines_at(angles, pattern):
-    """The share of the intensity close to each angle, since rounding in sources may split lines."""
+    """Return the share of the intensity near each angle; rounding in sources may split lines."""
     close = np.abs(angles[:, None] - pattern.x) < 0.05
     return close @ pattern.y / pattern.y.sum()
 
@@ -130,7 +130,7 @@ def test_the_space_group_is_the_one_that_spglib_finds(sample):
 
 
 def test_the_space_group_holds_within_the_tolerance(embedded):
-    """moyo by itself halves its tolerance for these, to P1 and Pm, or doubles it."""
+    """By itself moyo halves its tolerance for these, to P1 and Pm, or doubles it."""
     for material_id, group in [("mp-1091390", 11), ("mp-998560", 8), ("mp-696867", 12)]:
         assert with_space_group(embedded[material_id]).space_group == group
 

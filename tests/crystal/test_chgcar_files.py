@@ -1,4 +1,4 @@
-"""CHGCAR files as VASP and others write them, beside pymatgen; damaged ones are refused."""
+"""CHGCAR files of VASP and other programs, compared with pymatgen; damaged files are refused."""
 
 import gzip
 import re
@@ -67,7 +67,7 @@ def test_any_title_will_do(text, density, tmp_path, title, encoding):
 @pytest.mark.parametrize("scale", ["1.0", "2.5", "volume", "2 3 4"])
 @pytest.mark.parametrize("selective", [False, True])
 def test_positions_are_where_they_were(text, mode, scale, selective):
-    """The same crystal by fractions or angstroms, under each scale that VASP knows."""
+    """Fractions and angstroms, with each scale of VASP, give the same crystal."""
     crystal = Structure(salt().lattice, salt().species, [[0, 0, 0], [0.46, 0.52, 0.55]])
     if scale == "volume":
         factors = np.full(3, 1.7)
@@ -100,7 +100,7 @@ def test_exponents_without_their_letter_are_read(text, density, small):
     lines = text.splitlines()
     grid = next(i for i, line in enumerate(lines) if line.split() == ["4", "5", "6"])
     first, second, *others = " ".join(lines[grid + 1 :]).split()[: density.size]
-    moved = f"{float(first) + float(second):.11E}"  # so that the electrons stay whole
+    moved = f"{float(first) + float(second):.11E}"  # the number of electrons stays whole
     body = "\n".join([small, moved, *others])
     found = read_density("\n".join([*lines[: grid + 1], body]))
     assert found[0, 0, 0] == pytest.approx(0, abs=1e-6)

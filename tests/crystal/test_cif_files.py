@@ -1,4 +1,4 @@
-"""Crystals of CIF files as programs and databases write them, beside gemmi, pymatgen and spglib."""
+"""Crystals in CIF files of programs and databases, compared with gemmi, pymatgen and spglib."""
 
 import gemmi
 import numpy as np
@@ -80,10 +80,10 @@ def test_a_symbol_stands_for_its_operations(symmetry):
     ],
 )
 def test_rhombohedral_and_hexagonal_axes_are_kept_apart(cell, sites, symbol):
-    """As with the operations in the file, by pymatgen."""
+    """The crystals are those that pymatgen reads with the operations in the file."""
     found = read_cif(cif(cell, sites, group(symbol)))
     setting = "R -3 c:R" if cell is RHOMBOHEDRAL else "R -3 c:H"
-    formula = "_chemical_formula_sum 'Al2 O3'"  # or pymatgen warns
+    formula = "_chemical_formula_sum 'Al2 O3'"  # pymatgen warns without it
     reference = Structure.from_str(cif(cell, sites, formula, operations(setting)), "cif")
     assert found.composition == reference.composition
     assert found.composition.reduced_formula == "Al2O3"

@@ -38,7 +38,7 @@ def test_formulas_give_the_atom_fractions_of_pymatgen(formula):
     ],
 )
 def test_adducts_are_the_sum_of_their_parts(formula, plain):
-    """The sum is worked out by hand, and its fractions by pymatgen."""
+    """The sum is calculated by hand, and its fractions by pymatgen."""
     vector, knowledge = parse_composition(formula)
     reference = Composition(plain).fractional_composition
     assert knowledge == Knowledge.FULL

@@ -1,4 +1,4 @@
-"""Free parameters under symmetry, counted in the tables of space groups and by moving atoms."""
+"""Free parameters under symmetry, compared with tables of space groups and with moved atoms."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Cell parameters and primitive lattices, against pymatgen's and spglib's."""
+"""Cell parameters and primitive lattices, compared with those of pymatgen and spglib."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ CRYSTALS = [
 
 
 def crystal(group, cell):
-    """One atom on a special position, another on a general one of little symmetry."""
+    """Return a crystal of one atom on a special position and another on a general one."""
     sites = [[0.0, 0.25, 0.1] if group in ("Pnma", "Cmcm") else [0, 0, 0], [0.13, 0.29, 0.41]]
     return Structure.from_spacegroup(group, Lattice.from_parameters(*cell), ["Ba", "O"], sites)
 

@@ -1,4 +1,4 @@
-"""Solid solutions: which parent is sought, and what is drawn at its sites."""
+"""Solid solutions: the parent that is sought, and the elements at its sites."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_shares_are_those_of_the_formula(share, metals):
 
 
 def test_shared_sites_scatter_with_the_mean_of_their_elements():
-    """Of a primitive cell with one atom |F| is the mean form factor, by the pure crystals."""
+    """In a primitive cell of one atom |F| is the mean form factor of the pure crystals."""
     lattice = Lattice.cubic(3.0).matrix
     amplitude = {}
     for number in (29, 30):
@@ -119,7 +119,7 @@ def test_an_oxidation_number_that_may_be_an_element_is_refused(written):
 
 
 def test_a_structure_of_the_shares_has_the_formula():
-    """As an analogue writes its CIF: pymatgen's composition of the mixed sites."""
+    """The CIF of an isostructural crystal has the formula by pymatgen, with mixed sites."""
     shared = shared_sites("La0.7Sr0.3MnO3")
     species = [
         {SYMBOLS[each]: share for each, share in shared.shares.get(z, {z: 1.0}).items()}

@@ -226,7 +226,7 @@ def test_a_folder_of_both_kinds_is_ambiguous(tmp_path):
 
 @pytest.fixture
 def materials_project(monkeypatch):
-    """A client of the Materials Project that returns stored data; returns the searches made."""
+    """Replace the client of the Materials Project by stored data, and return its searches."""
     searches = []
 
     class Client:

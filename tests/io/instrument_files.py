@@ -1,4 +1,4 @@
-"""Files in the formats of instruments and programs, all of one pattern, as bytes."""
+"""Bytes of files in the formats of instruments and programs, all of one pattern."""
 
 import io
 import struct
@@ -26,13 +26,13 @@ def columns(separator=" ", end="\n", comma=False, heading=(), sigma=False):
 
 
 def rruff():
-    """A mineral in the format of the RRUFF project, with its wavelength in the header."""
+    """Return a mineral in the format of the RRUFF project, with its wavelength in the header."""
     heading = ["##NAMES=Halite", "##X-RAY WAVELENGTH=1.541838", "##CELL PARAMETERS=5.64 5.64"]
     return columns(", ", "\r\n", heading=heading) + b"##END="
 
 
 def pdcif(kind="scan"):
-    """A pdCIF of a refinement program: wavelengths in one loop, points in another."""
+    """Return a pdCIF of a refinement program: wavelengths in one loop, points in another."""
     radiation = (
         "loop_\n_diffrn_radiation_wavelength_wt\n_diffrn_radiation_wavelength\n"
         f" 1.0 {ALPHA1}\n 0.5 {ALPHA2}(2)\n"
@@ -54,7 +54,7 @@ def pdcif(kind="scan"):
 
 
 def xrdml(version="1.5", scans=1, intended="K-Alpha", listed=False, encoding="utf-8"):
-    """A file of a PANalytical diffractometer; from schema 2.0 on with raw counts."""
+    """Return a file of a PANalytical diffractometer; from schema 2.0 on with raw counts."""
     space = f"http://www.xrdml.com/XRDMeasurement/{version}"
     factor = np.where(COUNTS > 500, 2, 1) if version >= "2" else np.ones(POINTS, int)
     numbers = " ".join(f"{n / f:g}" for n, f in zip(COUNTS, factor, strict=True))
@@ -90,7 +90,7 @@ def rigaku_rows(separator=" "):
 
 
 def ras(axis="TwoThetaTheta", scans=1):
-    """A file of SmartLab: Latin-1, Windows' line ends, a factor of the attenuator."""
+    """Return a file of SmartLab: Latin-1, Windows' line ends, a factor of the attenuator."""
     header = [
         "*RAS_HEADER_START",
         '*FILE_COMMENT "Probe für die Prüfung"',
@@ -111,7 +111,7 @@ def rows(width, separator=" "):
 
 
 def fullprof():
-    """A file with start, step and stop, a title, and ten counts a line, the last line filled up."""
+    """Return a file of start, step, stop and a title; ten counts a line, the last one padded."""
     return "\n".join([f"{START} {STEP} {ANGLE[-1]:.2f}  salt", *rows(10)]).encode() + 9 * b" 0"
 
 
@@ -185,7 +185,7 @@ def uxd(kind="_2THETACOUNTS", ranges=1, drive="COUPLED", end="\r\n"):
 
 
 def uxd_in_parts(times=(1, 4), unit="COUNTS"):
-    """One pattern in two ranges, from the later to the earlier, each of its counting time."""
+    """Return one pattern in two ranges, the later first, each with its own counting time."""
     lines = ["_FILEVERSION=2", f"_WL1={ALPHA1}", "_DRIVE='COUPLED'", f"_STEPSIZE={STEP}"]
     for begin, end, time in ((100, POINTS, times[1]), (0, 100, times[0])):
         lines += [f"_STEPTIME={time}"] if time else []
@@ -196,7 +196,7 @@ def uxd_in_parts(times=(1, 4), unit="COUNTS"):
 
 
 def at(size, *fields):
-    """Return bytes of a size with (offset, code, value) in them."""
+    """Return bytes of a size that hold fields of (offset, code, value)."""
     data = bytearray(size)
     for offset, code, value in fields:
         struct.pack_into("<" + code, data, offset, value)

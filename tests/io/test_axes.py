@@ -1,4 +1,4 @@
-"""Axes that are no two-theta are converted by Bragg's law, or refused by name; never taken."""
+"""Axes other than two-theta are converted by Bragg's law or refused by name; never taken."""
 
 from pathlib import Path
 

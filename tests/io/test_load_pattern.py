@@ -180,7 +180,7 @@ def test_the_counting_time_is_read(reader, name):
 
 
 def test_a_cif_is_read_as_gemmi_reads_it(read):
-    """The loop's columns are read by gemmi, and the standard uncertainty by its own rule."""
+    """gemmi reads the columns of the loop; standard uncertainties follow their definition."""
     block = gemmi.cif.read_string(pdcif("last").decode()).sole_block()
     table = block.find("_pd_meas_", ["2theta_scan", "counts_total"])
     expected = np.array([[gemmi.cif.as_number(field) for field in row] for row in table])

@@ -1,4 +1,4 @@
-"""Numbers as people's programs write them: read as they are meant, or refused; never otherwise."""
+"""Numbers in the notations of programs are read correctly or refused."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_one_mark_is_not_of_thousands_and_decimal(read):
 
 
 def test_three_decimals_stay_decimals(read):
-    """All numbers of both columns with a comma before three digits."""
+    """All numbers of both columns have a comma before three digits."""
     text = "\n".join(f"{a:.3f} {n / 8:.3f}" for a, n in zip(ANGLE, COUNTS, strict=True))
     found = read(text.replace(".", ","))
     np.testing.assert_allclose(found.two_theta, ANGLE)

@@ -1,4 +1,4 @@
-"""Which column, which scan, which time: what is taken of a file that holds more than a pattern."""
+"""The choice of columns, scans and counting times in files that hold more than one pattern."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def read(tmp_path):
 
 
 def chamber(order, counter="ScanCounter", times=None, frame=0):
-    """A .brml with further recorded values beside the counter, in any order."""
+    """Return a .brml with further recorded values beside the counter, in any order."""
     times = np.ones(POINTS) if times is None else times
     columns = [times, np.ones(POINTS), ANGLE, ANGLE / 2]
     views = ['<RawDataView Start="0" Length="1" LogicName="MeasuredTime"/>']
@@ -79,7 +79,7 @@ def test_frames_alone_are_refused(read, order):
 
 
 def timed_xrdml(version="2.1", times=TIMES):
-    """Counts, of which the file does not divide by the time of each point."""
+    """Return a file with counts that are not divided by the time of each point."""
     scan = xrdml(version).decode()
     common = '<commonCountingTime unit="seconds">3.0</commonCountingTime>'
     listed = f'<countingTimes unit="seconds">{" ".join(f"{t:g}" for t in times)}</countingTimes>'
@@ -135,7 +135,7 @@ def test_a_file_of_counts_per_second_is_not_divided_again(read):
 
 
 def series(temperatures, shift=0.0):
-    """Scans at temperatures; each line moves by a share of its angle."""
+    """Return scans at temperatures; each line moves by a share of its angle."""
     text = xrdml(scans=1).decode()
     begin, end = text.index("<scan "), text.index("</scan>") + len("</scan>")
     scans = []

@@ -1,4 +1,4 @@
-"""Densities in files: whole or not at all, and as other programs read them."""
+"""Densities in files: written whole or not at all, and compared with other readers."""
 
 import ase.io.cube
 import ase.io.xsf
@@ -13,7 +13,7 @@ from pymatgen.io.vasp import Chgcar
 from cmed_jax.io.volumes import check_output, save_volume
 
 SHAPE = (5, 8, 13)
-"""A shape of unequal axes, not multiples of the six values in a line: exchanged axes show."""
+"""A shape of unequal axes, not multiples of the six values in a line, shows exchanged axes."""
 
 VOLUMES = [
     "a.cube", "a.xsf", "a.ccp4", "a.map", "a.mrc", "a.chgcar", "a.vasp", "CHGCAR", "CHGCAR_salt",
@@ -28,27 +28,27 @@ def density():
 
 @pytest.fixture(scope="module")
 def crystal():
-    """An oblique cell with a along x, by pymatgen."""
+    """Return an oblique cell with a along x, by pymatgen."""
     return Lattice.from_parameters(4.1, 5.3, 6.7, 81.0, 97.0, 112.0, vesta=True)
 
 
 @pytest.fixture(scope="module")
 def turned(crystal):
-    """The same cell in a general orientation."""
+    """Return the same cell in a general orientation."""
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3))).Q
     return crystal.matrix @ rotation * np.linalg.det(rotation)
 
 
 @pytest.fixture(scope="module")
 def blob():
-    """A peak at the grid point (1, 6, 4) on a background in which every voxel is different."""
+    """Return a peak at the grid point (1, 6, 4) on a background of different voxels."""
     density = 0.05 + np.random.default_rng(2).random(SHAPE).astype(np.float32)
     density[1, 6, 4] = 12.5
     return density
 
 
 def peak(shape, lattice):
-    """The Cartesian coordinates of that point."""
+    """Return the Cartesian coordinates of the peak."""
     return np.array([1, 6, 4]) / shape @ lattice
 
 
@@ -57,7 +57,7 @@ def brightest(density):
 
 
 def check(values, lattice, blob, expected_lattice, *, rtol):
-    """Compare the values that a reader found, e/angstrom^3 in a cell, with the written ones."""
+    """Compare the values from a reader, e/angstrom^3 in a cell, with the written ones."""
     assert values.shape == SHAPE
     np.testing.assert_allclose(values, blob, rtol=rtol)
     np.testing.assert_allclose(lattice, expected_lattice, atol=2e-6)

@@ -1,4 +1,4 @@
-"""Whether K-alpha 2 is there shows in the lines, and an option says it for certain."""
+"""The presence of K-alpha 2 is found in the lines, or stated by an option."""
 
 import numpy as np
 import pytest

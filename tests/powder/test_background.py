@@ -1,4 +1,4 @@
-"""The background of a profile against a known one."""
+"""The background of a profile, compared with a known one."""
 
 from typing import get_args
 
@@ -11,7 +11,7 @@ METHODS = [method for method in get_args(Method) if method != "none"]
 
 
 def pattern(step):
-    """A falling background with a hump, and pseudo-Voigt peaks over it, counted."""
+    """Return counts of a falling background with a hump and pseudo-Voigt peaks over it."""
     angle = np.arange(10, 100, step)
     level = 200 + 400 * np.exp(-angle / 20) + 100 * np.exp(-(((angle - 25) / 6) ** 2))
     peaks = sum(

@@ -1,4 +1,4 @@
-"""Lines fitted in a profile, against those that it was made of."""
+"""Lines fitted in a profile, compared with those that it was made of."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def angle_of(d, wavelength):
 
 
 def counted(used, step=0.02, seed=0, level=30.0):
-    """The counts of Gaussians and Lorentzians, half and half, by scipy, over an even background."""
+    """Return counts of Gaussians and Lorentzians, half and half, by scipy, over a background."""
     angle = np.arange(15, 125, step)
     total = np.zeros_like(angle)
     for wavelength, weight in zip(used.wavelengths, used.weights, strict=True):
@@ -67,7 +67,7 @@ def test_peaks_are_searched_without_smoothing_as_well():
 
 
 def test_the_second_component_is_taken_off_for_the_search():
-    """At high angles, where the components separate, the second maximum disappears."""
+    """The second maximum disappears at high angles, where the components separate."""
     angle = np.arange(60.0, 125, 0.02)
     line = FittedLines(*np.array([[angle_of(0.94, DOUBLET.mean)], [1.0], [0.15], [0.3]]))
     left = without_companions(angle, profile(angle, line, DOUBLET), DOUBLET)

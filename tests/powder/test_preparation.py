@@ -1,4 +1,4 @@
-"""The steps from a measured pattern to the network's, against simulations of known parts."""
+"""The steps from a measured pattern to the network, compared with simulations of known parts."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ ZERO = 0.06
 
 @pytest.fixture(scope="module")
 def lines():
-    """The lines of fluorite, up to the limit of the instrument."""
+    """Return the lines of fluorite up to the limit of the instrument."""
     fluorite = Structure.from_spacegroup(
         "Fm-3m", Lattice.cubic(5.463), ["Ca", "F"], [[0, 0, 0], [0.25, 0.25, 0.25]]
     )
@@ -33,7 +33,7 @@ def lines():
 
 @pytest.fixture(scope="module")
 def simulated(lines):
-    """The angles, counts and background of a laboratory diffractometer."""
+    """Return the angles, counts and background of a laboratory diffractometer."""
     conditions = central_conditions(
         dataclasses.replace(LABORATORY, zero=(ZERO, ZERO), b_factor=(0.0, 0.0))
     )
@@ -143,7 +143,7 @@ def test_a_list_of_peaks_is_taken_as_it_is(lines):
 
 
 def test_a_polarised_beam_is_shown_as_one_that_is_not(lines):
-    """Across the polarisation lines lack the factor (1 + cos^2 2theta) / 2."""
+    """Lines across the polarisation lack the factor (1 + cos^2 2theta) / 2."""
     angle, strength = powder_lines(lines, CU)
     polarised = strength / (1 + np.cos(np.radians(angle)) ** 2)
     options = Preparation(shift=False, monochromator=90.0)

@@ -1,4 +1,4 @@
-"""Air scatter at the begin of a scan is left out, and nothing else is."""
+"""Air scatter at the beginning of a scan is left out, and no other points are."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Zero shifts and displacements of lines against the applied ones."""
+"""Zero shifts and displacements of lines, compared with the applied ones."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ CRYSTALS = {
 
 
 def lines_of(name, stop=120.0):
-    """The positions and intensities of lines, from pymatgen."""
+    """Return the positions and intensities of lines, from pymatgen."""
     pattern = XRDCalculator(wavelength=CU).get_pattern(
         Structure.from_spacegroup(*CRYSTALS[name]), two_theta_range=(10, stop)
     )
@@ -68,7 +68,7 @@ def test_a_shift_is_corrected_to_where_it_came_from():
 
 
 def test_a_displaced_sample_moves_lines_by_bragg_brentano_geometry():
-    """-2 s cos(theta) / R radians: a sample 0.1 mm too low in a circle of 200 mm, at 60 degrees."""
+    """A line at 60 degrees moves by -2 s cos(theta) / R radians, with s 0.1 mm and R 200 mm."""
     expected = -np.degrees(2 * 0.1 * np.cos(np.radians(30)) / 200)
     assert Shift(0.0, 0.1 / 200).at(np.array([60.0])) == pytest.approx(expected)
 

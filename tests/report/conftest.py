@@ -1,4 +1,4 @@
-"""Predictions of rock salt, made by hand: from a profile, from a list of peaks, and from bins."""
+"""Predictions of rock salt, written by hand: from a profile, a list of peaks, and bins."""
 
 import dataclasses
 from pathlib import Path
@@ -49,7 +49,7 @@ def prepared(angle, intensity, background, file, kind="profile"):
 
 @pytest.fixture(scope="session")
 def bins():
-    """A prediction from a pattern on the network's grid, without samples or a cell."""
+    """Return a prediction from a pattern on the grid of the network, without samples or a cell."""
     composition = np.zeros(119, np.float32)
     composition[[11, 17]] = 0.5
     density = np.random.default_rng(0).random(SHAPE, np.float32)
@@ -66,7 +66,7 @@ def bins():
 
 @pytest.fixture(scope="session")
 def profile(bins):
-    """A prediction from a profile, with all optional fields."""
+    """Return a prediction from a profile, with all optional fields."""
     angle = np.arange(20.0, 60.0, 0.05)
     background = 200 * np.exp(-angle / 30)
     lines = np.exp(-(((angle - ANGLES[:, None]) / 0.1) ** 2))
@@ -95,7 +95,7 @@ def profile(bins):
 
 @pytest.fixture(scope="session")
 def peaks(profile):
-    """A prediction from a list of peaks in columns."""
+    """Return a prediction from a list of peaks in columns."""
     listed = prepared(ANGLES, AREAS, np.zeros(4), None, "peaks")
     calculated = CalculatedPattern(
         ANGLES, AREAS, np.stack([ANGLES, 0.5 * AREAS], axis=1), 0.87, 0.4

@@ -1,4 +1,4 @@
-"""The evaluation page: it works offline, matches the results, and has no empty sections."""
+"""The evaluation page works offline, matches the results, and has no empty sections."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Surfaces, slices and atoms of the gallery, against known geometry."""
+"""Surfaces, slices and atoms of the gallery, compared with known geometry."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ def volume_of(corners, faces):
 
 
 def distance_from_centre(lattice, n=50):
-    """The negative distance (angstrom) of each point from the middle of the cell."""
+    """Return the negative distance (angstrom) of each point from the middle of the cell."""
     points = np.stack(np.meshgrid(*[np.arange(n) / n - 0.5] * 3, indexing="ij"), axis=-1)
     return -np.linalg.norm(points @ lattice, axis=-1)
 

@@ -1,4 +1,4 @@
-"""The prediction page: it works offline and matches the figures, whatever is known."""
+"""The prediction page works offline and matches the figures of every kind of prediction."""
 
 import base64
 import dataclasses
@@ -64,7 +64,7 @@ def test_the_figures_of_the_agreement_are_shown(profile, peaks):
     text = page(profile)
     assert "0.432" in text
     assert "cosine 0.870" in text
-    assert "implies no pattern" in page(dataclasses.replace(profile, calculated=None))
+    assert "no pattern can be calculated" in page(dataclasses.replace(profile, calculated=None))
     assert "difference" in Outline(text).classes
     assert "difference" not in Outline(page(peaks)).classes
 

@@ -1,4 +1,4 @@
-"""The picture of a material holds its labels, whatever the prediction is."""
+"""The picture of a material holds its labels for any prediction."""
 
 import matplotlib.image
 import pytest

@@ -1,7 +1,8 @@
-"""What the axis of a scan may be: which are taken, which are converted, and which are refused.
+"""The axes of scans: which are taken, which are converted, and which are refused.
 
-`AXES` is the contract of all readers. Headings of columns, the axes of .rasx, .ras, .asc, .brml,
-.uxd and .xrdml, and the labels of a .chi are held against it; docs/file_formats.md is made from it.
+`AXES` is the contract of all readers. They look up headings of columns, the axes of .rasx, .ras,
+.asc, .brml, .uxd and .xrdml, and the labels of a .chi in it. The table in docs/file_formats.md is
+made from it.
 """
 
 import re
@@ -22,23 +23,23 @@ PLAIN = str.maketrans(
         "₂": "2", "−": "-", "–": "-", "∗": "*", "Å": "å", "⋅": "·",
     }
 )  # fmt: skip
-"""How signs are spelled before a name is looked at, which is in lower case then."""
+"""The plain spelling of each sign, which replaces it before a name in lower case is examined."""
 ANG = r"(å(?:ngstr\S*)?|a|ang\w*)"
 LENGTHS = {1.0: rf"(?<![a-z]){ANG}(?![a-z])", 10.0: r"nm|nano", 0.01: r"(?<![a-z])pm|pico"}
-"""How units of length are written, by what they are in angstrom."""
+"""Patterns of the spellings of units of length, by the size of the unit in angstrom."""
 INVERSE = {
     1.0: r"(1 ?/ ?|inverse |inv_?)([aå](?![a-z])|[aå]ng)|(?<![a-z])([aå]|[aå]ng\w*)[\^{(]*-1",
     0.1: r"(1 ?/ ?|inverse |inv_?)(nm|nano)|nm[\^{(]*-1",
     100.0: r"(1 ?/ ?|inverse |inv_?)(pm|pico)|(?<![a-z])pm[\^{(]*-1",
 }
-"""How units of Q are written, by what they are in 1/angstrom."""
+"""Patterns of the spellings of units of Q, by the size of the unit in 1/angstrom."""
 SQUARED = {
     1.0: r"1 ?/ ?[aå](ng\w*)?[\^{(]*2|(?<![a-z])([aå]|[aå]ng\w*)[\^{(]*-2",
     0.01: r"1 ?/ ?nm[\^{(]*2|nm[\^{(]*-2",
 }
-"""And those of 1/d^2, by what they are in 1/angstrom^2."""
+"""Patterns of the spellings of units of 1/d^2, by the size of the unit in 1/angstrom^2."""
 DEGREES = r"deg\w*|grad|2th\w*|\W*"
-"""Units of angles that may stand beside a name."""
+"""The pattern of units of angles that may stand beside a name."""
 UNKNOWN = "an axis that is not known"
 
 
@@ -46,14 +47,14 @@ class AxisKind(NamedTuple):
     """A kind of axis.
 
     Attributes:
-        name: for people.
-        pattern: of its names, in lower case and plain signs.
-        fate: what readers do with it.
-        axis: what it is taken for or converted to; None where it is refused.
-        units: patterns of units by their factor; empty where there is one alone.
-        power: positions are (factor value)^power.
-        why: what is said of it where it is refused, or where its unit is missing.
-        examples: headings.
+        name: the name in messages and in the documentation.
+        pattern: the pattern of its names, in lower case and plain signs.
+        fate: the treatment by the readers.
+        axis: the axis that it is taken for or converted to; None where it is refused.
+        units: the patterns of its units by their factor; empty where only one unit is in use.
+        power: the power in positions = (factor value)^power.
+        why: the advice in the error message where it is refused, or where its unit is missing.
+        examples: examples of headings.
     """
 
     name: str
@@ -192,11 +193,11 @@ AXES = (
         examples=("wavelength (A)", "Raman shift (cm-1)"),
     ),
 )
-"""In the order in which they are tried."""
+"""The kinds of axes, in the order in which they are tried."""
 
 
 class Position(NamedTuple):
-    """What a column of positions is: (factor value)^power is two-theta, d or Q in its unit."""
+    """The meaning of a column: (factor value)^power is two-theta, d or Q in its standard unit."""
 
     axis: Axis
     factor: float = 1.0
@@ -204,21 +205,21 @@ class Position(NamedTuple):
 
 
 def plain(name: str) -> str:
-    """Return a name in lower case, with signs as they are spelled."""
+    """Return a name in lower case, with signs in their plain spelling."""
     return name.strip(" \t\"'").lower().translate(PLAIN)
 
 
 def kind_of(name: str) -> AxisKind | None:
-    """Return which kind of axis a name, a label or a heading of a column tells, if any does."""
+    """Return the kind of axis that a name, a label or a heading states; None where it has none."""
     name = plain(name)
     return next((kind for kind in AXES if re.search(kind.pattern, name)), None)
 
 
 def position_of(name: str) -> Position | None:
-    """Return what a column of that name is; None where the name tells nothing.
+    """Return the meaning of a column from its name; None where the name is unknown.
 
     Raises:
-        ValueError: it is none that can be converted, or its unit is missing.
+        ValueError: the axis cannot be converted, or its unit is missing.
     """
     kind = kind_of(name)
     if kind is None:
@@ -230,7 +231,7 @@ def position_of(name: str) -> Position | None:
 
 
 def refusal(name: str, kind: AxisKind | None) -> str:
-    """Return what is said of a column that is not taken."""
+    """Return the error message for a column that is refused."""
     why, what = (AXES[0].why, UNKNOWN) if kind is None else (kind.why, kind.name)
     instead = "" if (kind is not None and kind.axis) or what == "theta" else f", not {what}"
     return f"it has a column {plain(name)[:40]!r}: {why}{instead}"
@@ -240,11 +241,11 @@ def check_scan_axis(name: str, where: str) -> None:
     """Check that a scan is over two-theta.
 
     Args:
-        name: of its axis, as the instrument says it.
-        where: the field that says so, for the error.
+        name: the name of its axis in the file.
+        where: the field that holds the name, for the error message.
 
     Raises:
-        ValueError: it is over another axis.
+        ValueError: the scan is over another axis.
     """
     kind = kind_of(name)
     if kind is None or kind.fate != "taken":
@@ -252,17 +253,17 @@ def check_scan_axis(name: str, where: str) -> None:
 
 
 def unit_of_q(name: str) -> float | None:
-    """Return the unit of Q in 1/angstrom, where a name or a heading says it."""
+    """Return the unit of Q in 1/angstrom, where a name or a heading states it."""
     return _first_unit(plain(name), INVERSE)
 
 
 def has_unit(name: str, kind: AxisKind) -> bool:
-    """Return whether a name says one of the units of its kind."""
+    """Return whether a name holds one of the units of its kind."""
     return _first_unit(plain(name), kind.units) is not None
 
 
 def _unit(name: str, kind: AxisKind) -> float:
-    """Return the factor of a name's unit; d without one is in angstrom."""
+    """Return the factor of the unit in a name; d without a unit is in angstrom."""
     found = _first_unit(plain(name), kind.units) if kind.units else 1.0
     if found is None and kind.name == "d":
         _refuse_foreign_unit(name)
@@ -277,7 +278,7 @@ def _first_unit(name: str, units: Mapping[float, str]) -> float | None:
 
 
 def _refuse_foreign_unit(name: str) -> None:
-    """Refuse a name with a unit in brackets that is not one of an angle, such as "u (kPa)"."""
+    """Refuse a name with a unit in brackets that is not a unit of angles, such as "u (kPa)"."""
     match = re.search(r"[\[(]\s*([^)\]]+?)\s*[)\]]", plain(name))
     if match and not re.fullmatch(DEGREES, match.group(1)):
         raise ValueError(refusal(name, None))

@@ -1,4 +1,4 @@
-"""Bruker's .brml, an archive of XML, and .uxd, which is text."""
+"""Readers of Bruker's .brml, an archive of XML files, and .uxd, a text file."""
 
 import re
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ from cmed_jax.io.formats.scan import (
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
 
 ROUNDING = 0.006
-"""Degrees by which angles in a .uxd may differ from those that start and step say."""
+"""The largest difference, degrees, of printed angles in a .uxd from those by start and step."""
 DATA = re.compile(r"_(?:(2THETA)(?:COUNTS|CPS)(TIME)?|COUNTS|CPS)", re.IGNORECASE)
 OTHER = re.compile(r"_([A-Z]+)(?:COUNTS|CPS)(?:TIME)?", re.IGNORECASE)
-"""The begin of data in a .uxd, and that of data over another axis."""
+"""`DATA` and `OTHER` match the beginning of data in a .uxd over two-theta and another axis."""
 COUPLED = {"", "COUPLED", "2THETA", "TWOTHETA", "LOCKED COUPLED", "UNLOCKED COUPLED", "DETECTOR"}
 
 
 def read_brml(data: bytes) -> Scan:
-    """Return the scans of a .brml file, as `together` does.
+    """Return the scans of a .brml file, combined by `together`.
 
     Raises:
         ValueError: the archive or a member is damaged, a step has no number where the intensity
@@ -48,7 +48,7 @@ def read_brml(data: bytes) -> Scan:
 
 
 def _raw_data(root: ElementTree.Element, name: str) -> Scan | None:
-    """Return the last route of a scan that has steps: the earlier ones are what it came from."""
+    """Return the last route of a scan that has steps; earlier routes are its raw material."""
     for route in reversed(root.findall(".//{*}DataRoute")):
         steps = [datum.text or "" for datum in route.iterfind("{*}Datum")]
         if len(steps) > 1:
@@ -82,7 +82,7 @@ def _stepwise(
 def _at_once(
     route: ElementTree.Element, datum: str, radiation: Radiation | None, name: str
 ) -> Scan:
-    """Return what a detector saw that stood still: all channels in one `Datum`."""
+    """Return the scan of a detector that stood still: all channels are in one `Datum`."""
     check_scale(route, name)
     start, stop, step = (
         number_or_none(text_of(route, f"ScanInformation/ScaleAxes/ScaleAxisInfo/{field}"))
@@ -110,10 +110,10 @@ def _tube(root: ElementTree.Element) -> Radiation | None:
 
 
 def read_uxd(data: bytes) -> Scan:
-    """Return the ranges of a .uxd file, as `together` does.
+    """Return the ranges of a .uxd file, combined by `together`.
 
     Raises:
-        ValueError: a line is not numbers, a range does not say where it begins, or none is over
+        ValueError: a line is not numbers, a range does not state its beginning, or none is over
             two-theta.
     """
     return together(_ranges(decode(data)))
@@ -162,7 +162,7 @@ def _range(kind: re.Match[str], rows: list[np.ndarray], header: dict[str, str]) 
 
 
 def _uxd_angles(printed: Column | None, points: int, header: dict[str, str]) -> Column:
-    """Return even steps where the header tells them: printed angles have four digits only."""
+    """Return even steps where the header states them; printed angles have four digits only."""
     start = number_or_none(header.get("_2THETA", header.get("_START")))
     step = number_or_none(header.get("_STEPSIZE"))
     even = None if start is None or step is None else even_steps(start, step, points)

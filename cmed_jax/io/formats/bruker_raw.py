@@ -1,7 +1,7 @@
-"""Bruker's and Siemens' binary .raw, versions 1 to 4.
+"""Reader of Bruker's and Siemens' binary .raw, versions 1 to 4.
 
-The formats are not published; the offsets are what is publicly known of them, and were tried on
-files of our own making alone. All numbers are little-endian.
+The formats are not published. The offsets follow what is publicly known, and were tried only on
+files that our tests write. All numbers are little-endian.
 """
 
 import struct
@@ -24,17 +24,17 @@ V4_COUPLED = ("Locked Coupled", "Unlocked Coupled", "TwoTheta", "2Theta")
 
 
 class Bytes:
-    """Numbers at offsets of a file.
+    """Reading of numbers and text at offsets of a file.
 
     Raises:
-        ValueError: the file ends before.
+        ValueError: the file ends before the number or the text.
     """
 
     def __init__(self, data: bytes):
         self.data = data
 
     def number(self, code: str, offset: int) -> float:
-        """Return a number: code f, d (floats of 4 and 8 bytes), H, I (integers of 2 and 4)."""
+        """Return a number of code f, d (floats of 4 and 8 bytes), H, or I (integers of 2 and 4)."""
         self._check(offset, struct.calcsize(code))
         return float(struct.unpack_from("<" + code, self.data, offset)[0])
 
@@ -43,12 +43,12 @@ class Bytes:
         return int(self.number(code, offset))
 
     def text(self, offset: int, length: int) -> str:
-        """Return text that ends at its first zero."""
+        """Return text up to its first zero byte."""
         self._check(offset, length)
         return self.data[offset : offset + length].split(b"\0")[0].decode("latin-1").strip()
 
     def floats(self, offset: int, points: int) -> Column:
-        """Return points of 4 bytes."""
+        """Return a column of floats of 4 bytes."""
         if points > MOST_POINTS:
             raise ValueError(f"its header says {points} points, more than any pattern has")
         self._check(offset, 4 * points)
@@ -62,10 +62,11 @@ class Bytes:
 
 
 def read_raw(data: bytes) -> Scan:
-    """Return the ranges of a .raw file, as `together` does.
+    """Return the ranges of a .raw file, combined by `together`.
 
     Raises:
-        ValueError: it is of another instrument or version, is truncated, or not over two-theta.
+        ValueError: the file is of another instrument or version, is truncated, or is not over
+            two-theta.
     """
     for magic, ranges in VERSIONS.items():
         if data.startswith(magic):

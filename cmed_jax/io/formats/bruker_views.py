@@ -1,4 +1,4 @@
-"""Which column of a .brml is what: the `DataViews` of a route tell it by their names."""
+"""The meaning of the columns of a .brml, by the names in the `DataViews` of a route."""
 
 import re
 from typing import NamedTuple
@@ -8,15 +8,15 @@ from cmed_jax.io.formats.axes import kind_of
 from cmed_jax.io.formats.scan import Column
 
 COUNTER = r"counter|count|intens|detector|psd|lynx"
-"""Names of recorded values that are intensities, in lower case."""
+"""The pattern of names of recorded values that are intensities, in lower case."""
 NO_COUNTER = r"temp|hum|press|force|volt|current|time|absor|monitor|rate.?limit|angle|power"
-"""And of those that are none."""
+"""The pattern of names of recorded values that are not intensities."""
 LONGEST_START = 4
-"""Digits of the place of a column."""
+"""The largest number of digits in the position of a column."""
 
 
 class Views(NamedTuple):
-    """Columns of a step, from 0; where no view tells they are time, factor, 2theta, theta, n."""
+    """Columns of a step, from 0; the default order is time, factor, two-theta, theta, counts."""
 
     angle: int = 2
     counts: int = 4
@@ -25,14 +25,14 @@ class Views(NamedTuple):
 
 
 def views_of(route: ElementTree.Element, name: str) -> Views:
-    """Return which columns of a route hold what.
+    """Return the columns of a route that hold angle, counts, time and factor.
 
     Args:
         route: a `DataRoute`.
-        name: of the member that it is in, for the error.
+        name: the name of its member of the archive, for the error message.
 
     Raises:
-        ValueError: the views tell axes, and none is two-theta, or no recorded value is an
+        ValueError: the views name axes, and none is two-theta, or no recorded value is an
             intensity at each angle.
     """
     views = Views()
@@ -57,7 +57,7 @@ def views_of(route: ElementTree.Element, name: str) -> Views:
 
 
 def mean_temperature(route: ElementTree.Element, rows: list[Column]) -> float | None:
-    """Return the mean of the temperatures that were recorded at the points, in the file's unit."""
+    """Return the mean of the temperatures recorded at the points, in the unit of the file."""
     for view in route.iterfind(".//{*}RawDataView"):
         start = view.get("Start") or ""
         if view.find("{*}Recording") is None or not re.search("temp", _name(view)):
@@ -72,7 +72,7 @@ def check_scale(route: ElementTree.Element, name: str) -> None:
     """Check that the channels of a detector that stood still are over two-theta.
 
     Raises:
-        ValueError: they are over another axis, which is named.
+        ValueError: the channels are over another axis, which is named.
     """
     scale = route.find(".//{*}ScaleAxisInfo")
     said = (
@@ -85,10 +85,10 @@ def check_scale(route: ElementTree.Element, name: str) -> None:
 
 
 def _counter(recorded: list[tuple[int, int, str]], name: str) -> int:
-    """Return the column of the intensity, among those that were recorded.
+    """Return the column of the intensity among the recorded values.
 
     Raises:
-        ValueError: there is none, or a frame of a detector at each point instead.
+        ValueError: there is none, or each point holds a frame of a detector instead.
     """
     single = [(start, said) for start, length, said in recorded if length == 1]
     for pattern in ("scancounter", COUNTER):
@@ -110,7 +110,7 @@ def _length(view: ElementTree.Element) -> int:
 
 
 def _name(view: ElementTree.Element) -> str:
-    """Return what a recorded value is called, in lower case."""
+    """Return the name of a recorded value, in lower case."""
     recording = view.find("{*}Recording")
     said = [view.get("LogicName")]
     if recording is not None:

@@ -1,4 +1,4 @@
-"""Columns of text: .xy, .xye, .csv, .dat, .txt; profiles, lists of peaks, and rows of counts."""
+"""Readers of columns of text (.xy, .xye, .csv, .dat, .txt) and of rows of counts."""
 
 import re
 from collections import deque
@@ -13,21 +13,21 @@ from cmed_jax.io.formats.scan import MOST_POINTS, Column, Radiation, Scan, doubl
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_number, to_numbers
 
 COMMENT = "#!;%'\"/*"
-"""Characters that begin a line which holds no data."""
+"""The characters that begin a line without data."""
 PROFILE_POINTS = 200
-"""Evenly spaced points from which on two columns are a profile, and not a list of peaks."""
+"""The number of evenly spaced points from which on two columns are a profile."""
 LONGEST_HEADER = 10_000
-"""Lines that may precede the data."""
+"""The largest number of lines before the data."""
 LONGEST_HEADING = 300
-"""Characters of a heading that are looked at."""
+"""The largest number of characters of a heading that are examined."""
 MOST_HEADINGS = 8
-"""Headings before the data that may name the columns."""
+"""The number of headings before the data that may name the columns."""
 LONGEST_ROW = 20
-"""Most counts in a row."""
+"""The largest number of counts in a row."""
 MOST_FIELDS = 50
-"""Fields of a line that are looked at to see whether the data begin."""
+"""The number of fields of a line that are examined to find the beginning of the data."""
 MOST_UNNAMED = 4
-"""Numbers in a row of which no heading tells the meaning; files of counts have more."""
+"""The most numbers in a row without headings; rows of counts have more."""
 WAVELENGTH = re.compile(
     r"(?:wave[\s_-]?length|lambda|λ)(?:[^\d\n]{0,9}?(?<![a-z])(nm|pm|m)(?![a-z]))?[^\d\n]{0,20}?"
     r"(\d+(?:[.,]\d+(?:e[+-]?\d+)?|e-\d+))(?:\s*(nm|pm|m)(?![a-z]))?",
@@ -35,35 +35,34 @@ WAVELENGTH = re.compile(
 )
 ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
 RULE = re.compile(r"[=_~*#+.\s-]{3,}")
-"""A line that parts the data from what follows."""
+"""The pattern of a line that separates the data from what follows."""
 Lines = Sequence[tuple[int, str]]
 
 
 def read_columns(data: bytes) -> Scan:
-    """Return two-theta, d or Q, and intensity, of columns of text.
+    """Return positions (two-theta, d or Q) and intensities from columns of text.
 
-    Columns are parted by blanks, commas or semicolons; where it is not commas that part them, a
-    comma within a number is a decimal one, or parts thousands (`cmed_jax.io.formats.marks`).
+    Columns are separated by blanks, commas or semicolons. Where the separator is not a comma, a
+    comma within a number is a decimal mark or separates thousands (`cmed_jax.io.formats.marks`).
     Comments and headings may precede the data, and a foot may follow them. Where a heading names as
-    many columns as there are, they are taken by their names; else the first is two-theta, or what a
-    heading says of it alone, and the second the intensity. Further columns are ignored, unless
-    their heading says that they are standard deviations. What a position may be called says
-    `cmed_jax.io.formats.axes`. A heading or a comment may give the wavelength.
+    many columns as there are, they are read by their names. Otherwise the first is two-theta, or
+    the axis that a heading states alone, and the second is the intensity. Further columns are
+    ignored, unless their heading states standard deviations. `cmed_jax.io.formats.axes` lists the
+    names of positions. A heading or a comment may give the wavelength.
 
-    Counts in rows, after a line of start, step and stop, are read too, as FullProf and DBWS have
-    them (FullProf manual, INSTRM = 0).
+    Rows of counts after a line of start, step and stop, the format of FullProf and DBWS, are read
+    too (FullProf manual, INSTRM = 0).
 
     Raises:
         ValueError: a line within the data is not numbers (it is named), there are no data, the
-            columns are of an axis that is refused or of Q without a unit, a comma may be a decimal
-            one, rows hold more numbers than columns are known, or a profile's angles go up and
-            down.
+            axis is refused or is Q without a unit, a comma may be a decimal mark, rows hold more
+            numbers than known columns, or the angles of a profile go up and down.
     """
     return _read(data, Layout())
 
 
 def read_columns_with_sigma(data: bytes) -> Scan:
-    """Return two-theta, intensity and standard deviation: .xye, see `read_columns`."""
+    """Return two-theta, intensity and standard deviation of a .xye file, like `read_columns`."""
     return _read(data, Layout(sigma=2))
 
 
@@ -73,7 +72,7 @@ def _read(data: bytes, usual: Layout) -> Scan:
 
 
 def _rows_of_counts(lines: Lines) -> Scan | None:
-    """Return counts in rows, where a line before them says a range of as many points."""
+    """Return counts in rows, where a line before them states a range of as many points."""
     data = [(number, line) for number, line in lines if line[0] not in COMMENT]
     for i, (number, line) in enumerate(data[:MOST_HEADINGS]):
         if (range_ := _range(line)) is None:
@@ -127,7 +126,7 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
 
 
 def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
-    """Return where the data begin, the headings before them, and the radiation that they tell.
+    """Return the index of the first line of data, the headings, and the radiation they state.
 
     Raises:
         ValueError: there are no data.
@@ -147,7 +146,7 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
 
 
 def _begins_data(line: str, headings: Iterable[str]) -> bool:
-    """Whether a line holds the numbers that its headings promise."""
+    """Return whether a line holds as many numbers as its headings name columns."""
     fields = split_line(line, Marks())
     if sum(number_or_none(field) is not None for field in fields[:MOST_FIELDS]) < 2:
         return False
@@ -164,14 +163,14 @@ def _is_comment(line: str) -> bool:
 
 
 def _is_foot(rest: Lines, layout: Layout, marks: Marks) -> bool:
-    """Whether lines that begin with one of no numbers follow the data, and hold none themselves.
+    """Return whether the remaining lines are a foot, which begins with a line without numbers.
 
-    What follows a rule is no data, whatever it is.
+    Lines after a rule are always a foot. Otherwise no line of a foot is a row of data.
     """
     first = rest[0][1]
     if RULE.fullmatch(first):
         return True
-    if re.match(r"[+-]?[\d.]", first):  # a row that is spoilt
+    if re.match(r"[+-]?[\d.]", first):  # a damaged row
         return False
     return not any(_is_row(line, layout, marks) for _, line in rest)
 
@@ -184,7 +183,7 @@ def _is_row(line: str, layout: Layout, marks: Marks) -> bool:
 
 
 def _check_row(fields: list[str], layout: Layout, line: str, number: int, widest: int) -> None:
-    """Refuse rows whose first numbers are not sure to be two-theta and an intensity."""
+    """Refuse rows in which the first numbers may not be two-theta and an intensity."""
     if "," in line and len(fields) > widest and re.fullmatch(r"\d{3}", fields[-1]):
         raise ValueError(
             f"line {number} has more numbers than those before: part its columns by semicolons or "
@@ -212,7 +211,7 @@ def _scan(rows: np.ndarray, lines: list[int], layout: Layout, radiation: Radiati
 
 
 def _check_order(position: Column, lines: list[int]) -> None:
-    """Refuse rows of counts, whose first number is not an angle."""
+    """Refuse rows of counts, in which the first number is not an angle."""
     steps = np.diff(position)
     direction = 1 if position[-1] >= position[0] else -1
     back = steps * direction < 0

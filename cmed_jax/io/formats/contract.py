@@ -1,4 +1,4 @@
-"""The contract of the readers in tables, from which docs/file_formats.md is made.
+"""Tables of what the readers accept, from which docs/file_formats.md is made.
 
 `python -m cmed_jax.io.formats.contract` prints the tables of axes.
 """
@@ -9,7 +9,7 @@ HEAD = "| axis | headings such as | what is done |\n| --- | --- | --- |"
 
 
 def axes_table() -> str:
-    """Return the table of axes in Markdown: what is taken, converted, and refused."""
+    """Return the table of axes in Markdown: those taken, converted and refused."""
     return "\n".join([HEAD, *map(_row, AXES)])
 
 

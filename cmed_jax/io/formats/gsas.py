@@ -1,4 +1,4 @@
-"""GSAS' powder data: .fxye, .gsas, .gsa, .gss (GSAS manual, LAUR 86-748, "Powder data")."""
+"""Reader of GSAS' .fxye, .gsas, .gsa and .gss (GSAS manual, LAUR 86-748, "Powder data")."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,18 +10,18 @@ from cmed_jax.io.formats.text import decode, numbered_lines, to_numbers
 
 BANK = re.compile(r"BANK\s+\d{1,9}\s+(\d{1,9})\s+\d{1,9}\s+([A-Z_]+)(.*)", re.IGNORECASE)
 FIELD = 8
-"""Characters of a number in data of the types STD and ESD."""
+"""The number of characters of a number in data of the types STD and ESD."""
 Lines = Sequence[tuple[int, str]]
 Columns = tuple[Column, Column, Column | None]
 Kind = Callable[[Lines, float, float], Columns]
 
 
 def read_gsas(data: bytes) -> Scan:
-    """Return the first bank: angles are hundredths of a degree in the file.
+    """Return the first bank; its angles are hundredths of a degree in the file.
 
     Raises:
         ValueError: there is no bank, it is of time of flight or of another type than STD, ESD, FXY
-            and FXYE, points are missing, or a line is not numbers (it is named).
+            and FXYE, points are missing, or a line is not numbers (the line is named).
     """
     lines = _lines(decode(data))
     banks = [(i, match) for i, (_, line) in enumerate(lines) if (match := BANK.match(line))]
@@ -41,7 +41,7 @@ def read_gsas(data: bytes) -> Scan:
 
 
 def _lines(text: str) -> Lines:
-    """Return lines with their blanks, for columns are fixed, but without comments."""
+    """Return the lines without comments; leading blanks are kept, because columns are fixed."""
     lines = numbered_lines(text, margin=True)
     return [(number, line) for number, line in lines if not line.startswith("#")]
 
@@ -60,7 +60,7 @@ def _bank(match: re.Match[str], body: Lines, number: int) -> Columns:
 
 
 def _std(body: Lines, start: float, step: float) -> Columns:
-    """Ten fields a line: two characters for the number of detectors, six for their mean counts."""
+    """Return ten points a line: two characters of the number of detectors, six of mean counts."""
     fields = list(_fields(body))
     counts = _numbers((number, field[2:]) for number, field in fields)
     detectors = _numbers((number, field[:2].strip() or "1") for number, field in fields)
@@ -69,7 +69,7 @@ def _std(body: Lines, start: float, step: float) -> Columns:
 
 
 def _esd(body: Lines, start: float, step: float) -> Columns:
-    """Five pairs a line: intensity and standard deviation."""
+    """Return five points a line, each an intensity and a standard deviation."""
     values = _numbers(_fields(body))
     if len(values) % 2:
         raise ValueError("its last standard deviation is missing: the file is truncated")
@@ -78,7 +78,7 @@ def _esd(body: Lines, start: float, step: float) -> Columns:
 
 
 def _free(width: int) -> Kind:
-    """One point a line: hundredths of degrees, intensity and, of three, standard deviation."""
+    """Return a reader of one point a line: angle, intensity and, with width 3, deviation."""
 
     def columns(body: Lines, start: float, step: float) -> Columns:
         rows = [to_numbers(line.split(), f"line {number}") for number, line in body]

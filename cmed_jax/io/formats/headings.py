@@ -1,4 +1,4 @@
-"""What the headings of columns tell: which column is which, and what the positions are."""
+"""The meaning of columns by their headings: which column is which, and the axis of positions."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -23,25 +23,28 @@ INTENSITY = "|".join(
     )
 )
 SIGMA = r"esd|sigma|σ|\berr|uncert|std"
-"""What columns are called, in lower case; of positions `cmed_jax.io.formats.axes` tells."""
+"""The names of standard deviations, in lower case, after those of intensities.
+
+`cmed_jax.io.formats.axes` holds the names of positions.
+"""
 BENT = r"^\W*(log|ln|lg|sqrt|root)"
-"""Names of what was an intensity before a function was taken of it."""
+"""The beginning of names of functions of the intensity."""
 NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff|resid|mult)"
-"""Names of columns that have the unit of positions, and are none."""
+"""The beginning of names of columns that may have the unit of positions and are none."""
 RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
 Q = r"(?<![a-z])q(?![a-z])"
-"""Of headings that tell of Q and of radians, in lower case."""
+"""`RADIANS` and `Q` match headings that state radians and Q, in lower case."""
 LABEL = re.compile(
     r"(?:x|scan|horizontal)[\s_-]*(?:axis|label|unit)\w*\W+(.+)"
     r"|((?:[^\W\d]+[\s_-]+){0,3}[^\W\d]+\s*[\[(].*[\])])",
     re.IGNORECASE,
 )
-"""A heading of one axis alone, as in a .chi, or with the word axis before it."""
+"""The pattern of a heading of one axis alone, as in a .chi, or with the word axis before it."""
 TWO_THETA = Position("two_theta")
 
 
 class Layout(NamedTuple):
-    """Which column is which, from 0, what the positions are, and what is to be said of it."""
+    """The columns by their meaning, from 0, the axis of the positions, and notes for the user."""
 
     position: int = 0
     intensity: int = 1
@@ -52,16 +55,16 @@ class Layout(NamedTuple):
 
 
 def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
-    """Return which column is which: by the last heading that tells, or else as usual.
+    """Return the layout by the last heading that states it, or else the usual one.
 
     Args:
-        headings: that precede the data, the last one last.
-        columns: of the data.
-        usual: of a file without headings.
+        headings: the headings before the data, in their order.
+        columns: the number of columns of the data.
+        usual: the layout of a file without headings.
 
     Raises:
-        ValueError: a heading says that there is neither two-theta in degrees, nor what can be
-            converted to it.
+        ValueError: a heading states that there is neither two-theta in degrees nor an axis that
+            can be converted to it.
     """
     headings = list(headings)
     short = usual.sigma is not None and columns <= usual.sigma
@@ -76,7 +79,7 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
 
 
 def _labelled(headings: Sequence[str]) -> Position | None:
-    """Return what a heading says that names the axis alone."""
+    """Return the axis by the last heading that names it alone."""
     units = (unit_of_q(heading) for heading in headings if re.search(Q, heading.lower()))
     if unit := next((unit for unit in units if unit), None):
         return Position("q", unit)
@@ -89,7 +92,7 @@ def _labelled(headings: Sequence[str]) -> Position | None:
 
 
 def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
-    """Return what a heading says that names as many columns as there are."""
+    """Return the layout by a heading that names as many columns as there are."""
     split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
     names = [plain(name) for name in next((x for x in split if len(x) == columns), [])]
     sigma = _first(SIGMA, names)
@@ -110,7 +113,7 @@ def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
 def _beside(
     heading: str, names: list[str], kinds: list[AxisKind | None], sigma: int | None
 ) -> int | None:
-    """Return the column beside one of positions, where no name says that it is the intensity."""
+    """Return the column beside the positions, where no name states that it is the intensity."""
     if not names or kinds[0] is None or not _are_words(heading, names):
         return None
     if kinds[0].axis == "q" and not has_unit(names[0], kinds[0]):
@@ -119,10 +122,10 @@ def _beside(
 
 
 def _intensity(names: list[str], sigma: int | None) -> int | None:
-    """Return which column holds the intensity.
+    """Return the column that holds the intensity.
 
     Raises:
-        ValueError: a function of it was taken.
+        ValueError: the column holds a function of the intensity.
     """
     bent = [name for name in names if re.search(BENT, name) and re.search(r"i\b|int|count", name)]
     if bent:
@@ -132,10 +135,10 @@ def _intensity(names: list[str], sigma: int | None) -> int | None:
 
 
 def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> int | None:
-    """Return which column holds the positions: two-theta before d before Q and its like.
+    """Return the column that holds the positions: two-theta before d before Q and its like.
 
     Raises:
-        ValueError: none does, and one is of an axis that is refused.
+        ValueError: no column does, and one is of an axis that is refused.
     """
     for wanted in ("two_theta", "d", "q"):
         for i, kind in enumerate(kinds):
@@ -154,7 +157,7 @@ def _kind(name: str) -> AxisKind | None:
 
 
 def _are_words(heading: str, names: list[str]) -> bool:
-    """Whether a heading can name columns, and is not the value of something."""
+    """Return whether a heading can name columns, and does not state a value."""
     valued = re.search(r"[:=]|\d[.,]\d|\d{2}", heading)
     return not valued and all(number_or_none(name) is None for name in names)
 

@@ -1,8 +1,8 @@
-"""Decimal and thousands marks: what commas, points and blanks within numbers mean.
+"""Decimal marks and marks of thousands: the meaning of commas, points and blanks in numbers.
 
-A file has one decimal mark and at most one mark of thousands. What stands before other than three
-digits is decimal, what stands there twice parts thousands, and of numbers such as 1,234 the rest of
-the file tells.
+A file has one decimal mark and at most one mark of thousands. A mark before other than three
+digits is decimal. A mark that occurs twice in a number separates thousands. The other numbers of
+the file decide the meaning of numbers such as 1,234.
 """
 
 import csv
@@ -12,28 +12,29 @@ from typing import NamedTuple
 
 NUMBER = re.compile(r"[+-]?\d(?:[\d.,]*\d)?\.?(?:[eEdD][+-]?\d+)?")
 GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:['’\u2009\u202f\u00a0]\d{3})+(?![\d'’])")
-"""A number whose thousands are parted by an apostrophe, or by a blank that does not break."""
+"""A number with thousands separated by an apostrophe or by a blank that does not break."""
 BLANKS = re.compile(r"[+-]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
-"""A field, between tabs or semicolons, whose thousands are parted by blanks."""
+"""A field, between tabs or semicolons, with thousands separated by blanks."""
 QUOTED = re.compile(r'"[+-]?[\d.]')
-"""How a line of quoted numbers begins."""
+"""The beginning of a line of quoted numbers."""
 THOUSAND = 1000
 
 
 class Marks(NamedTuple):
-    """Which mark parts thousands: a comma, a point, or none (empty)."""
+    """The mark that separates thousands: a comma, a point, or none (empty)."""
 
     thousands: str = ""
 
 
 def marks_of(lines: Iterable[tuple[int, str]]) -> Marks:
-    """Return what the numbers of a file tell of their marks.
+    """Return the marks that the numbers of a file show.
 
     Args:
-        lines: with their numbers; what holds no numbers is left out of account.
+        lines: the lines with their line numbers; lines without numbers are ignored.
 
     Raises:
-        ValueError: a mark parts thousands in one line, and is decimal in another (it is named).
+        ValueError: a mark separates thousands in one line, and is decimal in another (it is
+            named).
     """
     rows = [(number, row) for number, line in lines if (row := _row(line))]
     if not any("," in field for _, row in rows for field in row):
@@ -45,9 +46,9 @@ def marks_of(lines: Iterable[tuple[int, str]]) -> Marks:
 
 
 def split_line(line: str, marks: Marks) -> list[str]:
-    """Return the fields of a line, with a decimal point and without marks of thousands.
+    """Return the fields of a line with decimal points and without marks of thousands.
 
-    A comma is decimal where something else parts the columns.
+    A comma is decimal where another character separates the columns.
     """
     line = _joined(line)
     if QUOTED.match(line):
@@ -65,12 +66,12 @@ def split_line(line: str, marks: Marks) -> list[str]:
 
 
 def begins_with_number(line: str) -> bool:
-    """Return whether a line that begins with a quotation mark is one of numbers."""
+    """Return whether a line that begins with a quotation mark holds numbers."""
     return QUOTED.match(line) is not None
 
 
 def _joined(line: str) -> str:
-    """Return a line whose thousands are not parted by apostrophes or narrow blanks any more."""
+    """Return a line without the apostrophes or narrow blanks that separate thousands."""
     joined = GROUPED.sub(lambda match: re.sub(r"\D", "", match.group()), line)
     return joined if len(re.split(r"[,;\s]+", joined.strip())) > 1 else line
 
@@ -81,19 +82,19 @@ def _quoted(line: str) -> list[str]:
 
 
 def _plain(field: str, marks: Marks) -> str:
-    """Return a field of its own as a number with a point."""
+    """Return a single field as a number with a decimal point."""
     if marks.thousands or re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+\.\d*", field):
         return _without(field, marks.thousands or ",").replace(",", ".")
     return field.replace(",", ".") if _is_decimal(field) else field
 
 
 def _without(field: str, mark: str) -> str:
-    """Return a field without a mark that stands before groups of digits."""
+    """Return a field without the mark that stands before groups of digits."""
     return re.sub(rf"(?<=\d){re.escape(mark)}(?=\d{{2,3}})", "", field)
 
 
 def _row(line: str) -> list[str]:
-    """Return the numbers of a line that something else than commas parts; none of other lines."""
+    """Return the numbers of a line unless commas separate them; none of other lines."""
     line = _joined(line)
     if QUOTED.match(line):
         fields = _quoted(line)
@@ -106,29 +107,29 @@ def _row(line: str) -> list[str]:
 
 
 def _parts_thousands(rows: Sequence[tuple[int, list[str]]], mark: str, other: str) -> bool:
-    """Return whether a mark parts thousands in the rows of a file."""
-    told = {True: 0, False: 0}
+    """Return whether a mark separates thousands in the rows of a file."""
+    lines = {True: 0, False: 0}
     places: set[int] = set()
     for number, row in rows:
         for place, field in enumerate(row):
             parts = _tells(field, mark, other)
             if parts is not None:
-                told[parts] = told[parts] or number
+                lines[parts] = lines[parts] or number
             elif mark in field and NUMBER.fullmatch(field):
                 places.add(place)
-    if told[True] and told[False]:
-        first, second = sorted(told.values())
+    if lines[True] and lines[False]:
+        first, second = sorted(lines.values())
         raise ValueError(
             f"line {second} has {mark!r} before other than three digits, or among thousands, where "
             f"line {first} has it otherwise: write numbers with a decimal point alone"
         )
-    if told[True] or told[False] or not places:
-        return bool(told[True])
+    if lines[True] or lines[False] or not places:
+        return bool(lines[True])
     return 0 not in places and _rest_tells(rows, places, other)
 
 
 def _rest_tells(rows: Sequence[tuple[int, list[str]]], places: set[int], other: str) -> bool:
-    """Return whether numbers such as 1,234 are of thousands, by the other numbers of the file."""
+    """Return whether numbers such as 1,234 are thousands, by the other numbers of the file."""
     if any(other in row[0] for _, row in rows):
         return True
     bare = [
@@ -141,7 +142,7 @@ def _rest_tells(rows: Sequence[tuple[int, list[str]]], places: set[int], other: 
 
 
 def _tells(field: str, mark: str, other: str) -> bool | None:
-    """Return whether a mark parts thousands in a number (true), or is decimal; None if unclear."""
+    """Return true where a mark separates thousands, false where decimal, None where unclear."""
     if mark not in field or not NUMBER.fullmatch(field):
         return None
     if field.count(mark) > 1:
@@ -158,6 +159,6 @@ def _tells(field: str, mark: str, other: str) -> bool | None:
 
 
 def _is_decimal(field: str) -> bool:
-    """Whether a comma in a field, if any, is a decimal one."""
+    """Return whether a comma in a field, if any, is a decimal mark."""
     commas = field.count(",")
     return commas == 0 or (commas == 1 and "." not in field and field.strip(",") == field)

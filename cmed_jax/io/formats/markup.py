@@ -1,4 +1,4 @@
-"""XML and zip archives of XML, from files that nobody vouches for."""
+"""Safe reading of XML and of zip archives of XML from untrusted files."""
 
 import io
 import zipfile
@@ -8,13 +8,16 @@ from xml.etree import ElementTree
 from cmed_jax.io.formats.text import number_or_none
 
 MOST_BYTES = 2**24
-"""Of a file, and of a member of an archive, unpacked: 16 MiB, many times a powder pattern."""
+"""The largest size of a file, and of an unpacked member of an archive: 16 MiB.
+
+Powder patterns are many times smaller.
+"""
 MOST_ELEMENTS = 500_000
-"""Of an XML document; each takes some hundred bytes."""
+"""The largest number of elements of an XML document; each takes some hundred bytes."""
 
 
 class _Bounded(ElementTree.TreeBuilder):
-    """Refuses too many elements, and a document type before its entities can grow."""
+    """A tree builder that refuses too many elements, and document types before entities grow."""
 
     elements = 0
 
@@ -32,11 +35,11 @@ def parse_xml(data: bytes, name: str) -> ElementTree.Element:
     """Return the root of an XML document.
 
     Args:
-        data: of any encoding that it declares.
-        name: what it is called, for the error.
+        data: the document, in any encoding that it declares.
+        name: the name of the document, for the error message.
 
     Raises:
-        ValueError: it is not well-formed; the line is named.
+        ValueError: the document is not well-formed; the line is named.
     """
     parser = ElementTree.XMLParser(target=_Bounded())
     try:
@@ -48,13 +51,13 @@ def parse_xml(data: bytes, name: str) -> ElementTree.Element:
 
 
 def text_of(element: ElementTree.Element, path: str) -> str | None:
-    """Return the text of the element at a path of names of any namespace."""
+    """Return the text of the element at a path of names; namespaces are ignored."""
     found = element.find("/".join(f"{{*}}{name}" for name in path.split("/")))
     return None if found is None else found.text
 
 
 def number_at(element: ElementTree.Element, name: str) -> float | None:
-    """Return the number of the first descendant of that name: its `Value`, or its text."""
+    """Return the number of the first descendant of a name: its `Value`, or its text."""
     found = element.find(f".//{{*}}{name}")
     if found is None:
         return None
@@ -64,10 +67,10 @@ def number_at(element: ElementTree.Element, name: str) -> float | None:
 
 
 class Archive:
-    """A zip archive that is held in memory.
+    """A zip archive in memory.
 
     Raises:
-        ValueError: it is none, or is truncated.
+        ValueError: the data are not a zip archive, or are truncated.
     """
 
     def __init__(self, data: bytes):
@@ -81,7 +84,8 @@ class Archive:
         """Return a member.
 
         Raises:
-            ValueError: it is damaged, encrypted, of a rare compression, or unreasonably large.
+            ValueError: the member is damaged, encrypted, of a rare compression, or unreasonably
+                large.
         """
         info = self.zip.getinfo(name)
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -1,4 +1,4 @@
-"""Powder CIF (pdCIF): International Tables G, chapter 3.3."""
+"""Reader of powder CIF (pdCIF): International Tables G, chapter 3.3."""
 
 import re
 
@@ -30,10 +30,10 @@ ANGLES = (
 RANGES = ("_pd_proc_2theta_range_", "_pd_meas_2theta_range_")
 SPACINGS = ("_pd_proc_d_spacing", "_pd_peak_d_spacing")
 MOMENTA = ("_pd_proc_recip_len_q",)
-"""Of which the dictionary says that they are 2 pi / d in 1/angstrom."""
+"""The items that the dictionary defines as 2 pi / d in 1/angstrom."""
 TIMES = ("_pd_meas_step_count_time",)
 OTHERS = ("_pd_meas_position", "_pd_proc_energy_incident", "_pd_meas_angle_omega")
-"""Positions of other scans than those over two-theta, by which a refusal names them."""
+"""The positions of scans over other axes than two-theta, which a refusal names."""
 INTENSITIES = (
     "_pd_meas_counts_total",
     "_pd_meas_intensity_total",
@@ -49,20 +49,21 @@ BLOCK = re.compile(r"(?<!\S)data_", re.IGNORECASE)
 MOST_BLOCKS = 1000
 MISSING = (".", "?")
 NUMBER = re.compile(r"([+-]?(\d+\.?(\d*)|\.(\d+))(?:[eE][+-]?\d{1,4})?)(?:\((\d{1,9})\))?")
-"""A number of a CIF with its standard uncertainty, in units of the last digit."""
+"""The pattern of a number in a CIF with its standard uncertainty in units of the last digit."""
 
 
 def read_pdcif(data: bytes) -> Scan:
-    """Return the first measured pattern, or list of peaks, of a powder CIF.
+    """Return the first measured pattern or list of peaks of a powder CIF.
 
-    Two-theta stands beside the intensities, in any loop, or is a range of even steps; without both,
-    d or Q does. Names may have a dot between category and item, as the newer dictionaries have.
-    Points whose intensity is "." or "?" are left out. Measured intensities go before processed
-    ones, totals before nets. Standard uncertainties are read where all points have one.
+    Two-theta is read from a column beside the intensities, from any loop, or from a range of even
+    steps; without these, d or Q is read. Names may have a dot between category and item, as in the
+    newer dictionaries. Points with the intensity "." or "?" are left out. Measured intensities take
+    precedence over processed ones, and total over net ones. Standard uncertainties are read where
+    all points have one.
 
     Raises:
-        ValueError: it is no CIF (the line is named), no block holds a pattern, the pattern is of
-            neutrons or of time of flight, or an item is not numbers.
+        ValueError: the text is not a CIF (the line is named), no block holds a pattern, the
+            pattern is of neutrons or of time of flight, or an item is not numbers.
     """
     text = undotted(decode(data))
     if (blocks := len(BLOCK.findall(text))) > MOST_BLOCKS:
@@ -105,7 +106,7 @@ def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> S
 
 
 def _timed(block: gemmi.cif.Block, tag: str, counts: Column) -> tuple[Column, list[str]]:
-    """Return counts as counted for equal times, where each point has its own."""
+    """Return counts scaled to equal times, where each point has a time of its own."""
     for name in TIMES:
         if "counts" in tag and len(block.find_values(name)) == len(counts) > 1:
             counts, _, notes = per_equal_time(counts, _numbers(block, name)[0])
@@ -118,7 +119,7 @@ def _intensity_tag(block: gemmi.cif.Block) -> str:
 
 
 def _positions(block: gemmi.cif.Block, points: int, tag: str) -> tuple[Column, Axis]:
-    """Return two-theta, or d where there is none, and which of them it is."""
+    """Return the positions and their axis: two-theta, or else d or Q."""
     axes: dict[Axis, tuple[str, ...]] = {"two_theta": ANGLES, "d": SPACINGS, "q": MOMENTA}
     for axis, names in axes.items():
         for positions in names:
@@ -149,7 +150,7 @@ def _range(block: gemmi.cif.Block, name: str, points: int) -> Column | None:
 
 
 def _numbers(block: gemmi.cif.Block, tag: str) -> tuple[Column, Column | None]:
-    """Return values and standard uncertainties of an item, NaN where it has none."""
+    """Return the values of an item and their standard uncertainties, NaN where one is missing."""
     fields = block.find_values(tag)
     if len(fields) > MOST_POINTS:
         raise ValueError(f"{tag} has {len(fields)} values, more than any pattern")
@@ -172,7 +173,7 @@ def _number(field: str, tag: str, number: int) -> tuple[float, float]:
 
 
 def _radiation(block: gemmi.cif.Block) -> Radiation | None:
-    """Return the radiation of a block; two wavelengths without weights have the statistical 2:1."""
+    """Return the radiation of a block; two wavelengths without weights count 2:1."""
     tag = "_diffrn_radiation_wavelength"
     names = (tag, f"{tag}_value", "_pd_proc_wavelength")
     fields = [field for name in names for field in block.find_values(name)][:1000]

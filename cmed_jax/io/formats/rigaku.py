@@ -1,4 +1,4 @@
-"""Rigaku's .ras and .asc, which are text, and .rasx, which is an archive."""
+"""Readers of Rigaku's .ras and .asc, which are text, and .rasx, which is an archive."""
 
 import re
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ PROFILE = re.compile(r"(.*Data\d+/)Profile(\d+)\.txt")
 
 
 def read_ras(data: bytes) -> Scan:
-    """Return the scans of a .ras file, as `together` does.
+    """Return the scans of a .ras file, combined by `together`.
 
-    The third column is the factor of the attenuator, by which the second is multiplied. Of the
-    radiation K-alpha, the statistical ratio is assumed, which the format does not hold.
+    The third column is the factor of the attenuator, by which the second is multiplied. The format
+    does not hold the ratio of K-alpha 2 to 1; the statistical ratio is assumed.
 
     Raises:
-        ValueError: a line is not numbers, the end of a scan is missing, or there is none.
+        ValueError: a line is not numbers, the end of a scan is missing, or there is no scan.
     """
     return together(_scans(decode(data)))
 
@@ -44,11 +44,11 @@ def _scans(text: str) -> Iterator[Scan]:
 
 
 def read_asc(data: bytes) -> Scan:
-    """Return the scans of an .asc file, rows of counts between headers, as `together` does.
+    """Return the scans of an .asc file, rows of counts after headers, combined by `together`.
 
     Raises:
-        ValueError: a line is not numbers, a scan is truncated or does not say where it begins, or
-            there is none.
+        ValueError: a line is not numbers, a scan is truncated or does not state its beginning, or
+            there is no scan.
     """
     return together(_scans_in_rows(decode(data)))
 
@@ -83,7 +83,7 @@ def _scan_in_rows(counts: Column, header: dict[str, str]) -> Scan:
 
 
 def read_rasx(data: bytes) -> Scan:
-    """Return the scans of a .rasx file, as `together` does.
+    """Return the scans of a .rasx file, combined by `together`.
 
     Raises:
         ValueError: the archive or a member is damaged, a line is not numbers, there is no scan, or
@@ -101,7 +101,7 @@ def _profile(archive: Archive, name: str) -> Scan:
         _row(line, f"line {number} of {name}")
         for number, line in numbered_lines(decode(archive.read(name)))
     ]
-    # "Mesurement" is how the instrument's program spells it.
+    # The program of the instrument spells "Mesurement".
     named = [
         PROFILE.sub(rf"\1{way}Conditions\2.xml", name) for way in ("Mesurement", "Measurement")
     ]
@@ -131,7 +131,7 @@ def _scan(rows: list[np.ndarray], header: dict[str, str]) -> Scan:
 def _seconds(
     unit: str | None, speed: float | None, of_speed: str | None, angle: Column
 ) -> float | None:
-    """Return the counting time of a point: 1 where counts are per second, else by the speed."""
+    """Return the counting time of a point: 1 for counts per second, else from the speed."""
     if (unit or "").strip().lower() == "cps":
         return 1.0
     by_minutes = re.search(r"deg\w*[ /]*(per)?[ /]*min", (of_speed or "").lower())

@@ -1,4 +1,4 @@
-"""What every reader returns: a scan, and the radiation that it was measured with."""
+"""The scan that every reader returns, its radiation, and the combination of several scans."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ Column = Float[np.ndarray, " n"]
 Axis = Literal["two_theta", "d", "q"]
 
 SHORTEST, LONGEST = 0.05, 10.0
-"""Wavelengths of X-rays, angstrom; what lies outside is a file's way to say nothing."""
+"""The range of wavelengths of X-rays, angstrom; files use other numbers for "unknown"."""
 MOST_POINTS = 1_000_000
-"""More than any powder pattern holds, and few enough for the memory."""
+"""The largest number of points: more than any powder pattern holds, and few enough for memory."""
 MOST_SCANS = 1000
 ADJOINING = 0.5
-"""Degrees between ranges that are one pattern; lines in wider gaps would be missed."""
+"""The largest gap, degrees, between ranges of one pattern; wider gaps would hide lines."""
 SAME_TEMPERATURE = 2.0
-"""Temperatures that differ by less are one: furnaces hold no better."""
+"""The difference below which temperatures count as equal: furnaces are no steadier."""
 DIFFERENT = 3.0
-"""Mean squared difference of scans, in variances, from which on they are of different samples."""
+"""The mean squared difference of scans, in variances, from which on the samples differ."""
 SYSTEMATIC = 0.03
-"""Share of an intensity by which scans of one sample may differ beside counting."""
+"""The share of an intensity by which scans of one sample may differ beside counting noise."""
 STATISTICAL_RATIO = DOUBLET[1] / DOUBLET[0]
 
 
@@ -34,8 +34,8 @@ class Radiation:
     """The components of a radiation.
 
     Attributes:
-        wavelengths: angstrom.
-        weights: their shares of the intensity; they sum to 1.
+        wavelengths: the wavelengths, angstrom.
+        weights: their shares of the intensity, which sum to 1.
     """
 
     wavelengths: Float[np.ndarray, " w"]
@@ -49,18 +49,18 @@ class Radiation:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What a file holds, before it is checked.
+    """The content of a file before it is checked.
 
     Attributes:
-        position: two-theta in degrees, d in angstrom, or Q = 2 pi / d in 1/angstrom, in the file's
-            order.
-        intensity: in the file's unit.
-        sigma: standard deviation of the intensity; None where the file has none.
-        radiation: None where the file does not say.
-        notes: what the user should know, in sentences.
-        axis: which of them the positions are.
-        seconds: counting time of a point, 1 of counts per second; None where it is not known.
-        temperature: of the sample, in the file's unit; None where it is not known.
+        position: two-theta in degrees, d in angstrom, or Q = 2 pi / d in 1/angstrom, in the order
+            of the file.
+        intensity: the intensities in the unit of the file.
+        sigma: the standard deviations of the intensities; None where the file has none.
+        radiation: the radiation; None where the file does not state it.
+        notes: sentences for the user.
+        axis: the axis of the positions.
+        seconds: the counting time of a point, 1 for counts per second; None where it is unknown.
+        temperature: the temperature of the sample in the unit of the file; None where unknown.
     """
 
     position: Column
@@ -74,11 +74,11 @@ class Scan:
 
 
 Reader = Callable[[bytes], Scan]
-"""Reads a file's bytes; a ValueError says in one sentence what is wrong, and where."""
+"""A function that reads the bytes of a file; a ValueError states what is wrong, and where."""
 
 
 def is_wavelength(value: float | None) -> bool:
-    """Whether a number can be the wavelength of X-rays in angstrom."""
+    """Return whether a number can be a wavelength of X-rays in angstrom."""
     return value is not None and SHORTEST <= value <= LONGEST  # false for NaN
 
 
@@ -88,9 +88,9 @@ def doublet(
     """Return K-alpha 1 and 2, K-alpha 1 alone where the other is missing, or None without it.
 
     Args:
-        alpha1: wavelength in angstrom, like `alpha2`.
-        alpha2: of the second component.
-        ratio: of the intensities, alpha 2 to alpha 1; the statistical 1:2 where it is not known.
+        alpha1: the wavelength of K-alpha 1, angstrom.
+        alpha2: the wavelength of K-alpha 2, angstrom.
+        ratio: the ratio of intensities, alpha 2 to alpha 1; the statistical 1:2 where unknown.
     """
     if alpha1 is None or not is_wavelength(alpha1):
         return None
@@ -108,17 +108,17 @@ def even_steps(start: float, step: float, points: int) -> Column:
 def per_equal_time(
     counts: Column, times: Float[np.ndarray, " m"]
 ) -> tuple[Column, float, tuple[str, ...]]:
-    """Return counts as if each point had been counted for the same time.
+    """Return counts scaled to the same counting time at each point.
 
     Args:
-        counts: of the points.
-        times: in which they were counted, seconds, one a point.
+        counts: the counts of the points.
+        times: the counting times of the points, seconds.
 
     Returns:
-        The counts, that time, and what the user should know.
+        The counts, the common time, and notes for the user.
 
     Raises:
-        ValueError: there is not a time for each point.
+        ValueError: a point has no time.
     """
     if len(times) != len(counts):
         raise ValueError(f"it has {len(times)} counting times for {len(counts)} points")
@@ -135,10 +135,10 @@ def per_equal_time(
 
 
 def together(scans: Iterable[Scan]) -> Scan:
-    """Return the sum of scans of the same positions, ranges that adjoin as one, or the first.
+    """Return the sum of scans of equal positions, adjoining ranges as one, or the first scan.
 
-    Scans at other temperatures than the first, or that differ from it by more than counting, are of
-    another measurement, and left out. A note says which.
+    A scan at another temperature than the first, or one that differs from it by more than counting
+    noise, belongs to another measurement and is left out. A note names it.
 
     Raises:
         ValueError: there is no scan, or there are too many.
@@ -163,7 +163,7 @@ def together(scans: Iterable[Scan]) -> Scan:
 
 
 def _summed(scans: list[Scan]) -> Scan:
-    """Return the sum of the scans that are alike, and say which are left out."""
+    """Return the sum of the scans that are alike, with a note on those left out."""
     first = scans[0]
     alike = [scan for scan in scans if scan is first or _alike(first, scan)]
     total = np.sum([scan.intensity for scan in alike], axis=0)
@@ -175,7 +175,7 @@ def _summed(scans: list[Scan]) -> Scan:
 
 
 def _alike(first: Scan, second: Scan) -> bool:
-    """Whether two scans of the same positions are of one measurement."""
+    """Return whether two scans of the same positions belong to one measurement."""
     return _same_temperature(first, second) and _only_counting(first.intensity, second.intensity)
 
 
@@ -192,9 +192,9 @@ def _hottest_and_coldest(scans: list[Scan]) -> tuple[Scan, Scan]:
 
 
 def _only_counting(first: Column, second: Column) -> bool:
-    """Whether two columns, of any scale, differ by no more than counting and a little.
+    """Return whether two columns, of any scale, differ little beside counting noise.
 
-    What one count is in the file's unit is told by the differences of neighbours.
+    The size of one count in the unit of the file is estimated from differences of neighbours.
     """
     if not (np.isfinite(first).all() and np.isfinite(second).all()) or len(first) < 3:
         return True
@@ -211,7 +211,7 @@ def _only_counting(first: Column, second: Column) -> bool:
 
 
 def _count(intensity: Column) -> float:
-    """Return what one count is, in the unit of an intensity."""
+    """Return the size of one count in the unit of an intensity."""
     between = np.maximum(np.abs(intensity[1:]) + np.abs(intensity[:-1]), 1e-300)
     return float(np.median(np.diff(intensity) ** 2 / between) / 0.4549)
 
@@ -222,7 +222,7 @@ def _at(scans: list[Scan]) -> str:
 
 
 def _why(left: list[Scan]) -> str:
-    """Say what is different about scans that are left out."""
+    """Return the reason why scans are left out."""
     known = [scan.temperature for scan in left if scan.temperature is not None]
     if known:
         return f"the others are at {min(known):.6g} to {max(known):.6g}"
@@ -236,7 +236,7 @@ def _adjoin(one: Scan, following: Scan) -> bool:
 
 
 def _joined(scans: list[Scan]) -> Scan:
-    """Return ranges as one, with the counts that each had in the counting time of the first."""
+    """Return ranges as one, with counts scaled to the counting time of the first."""
     seconds = np.array([scan.seconds or np.nan for scan in scans])
     known = bool(np.all((seconds > 0) & (seconds < np.inf)))
     factors = seconds[0] / seconds if known else np.ones(len(scans))

@@ -1,4 +1,4 @@
-"""PANalytical's .xrdml: XML of the schemas 1.0 to 2.3."""
+"""Reader of PANalytical's .xrdml, XML of the schemas 1.0 to 2.3."""
 
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -11,13 +11,13 @@ from cmed_jax.io.formats.text import number_or_none, to_numbers
 
 
 def read_xrdml(data: bytes) -> Scan:
-    """Return the scans over 2Theta, as `together` does.
+    """Return the scans over 2Theta, combined by `together`.
 
-    `intensities` are corrected for the beam attenuator; `counts`, from schema 2.0 on, are not, and
-    are multiplied by `beamAttenuationFactors`. The radiation is `usedWavelength`, of which only
-    that component counts that was intended.
+    `intensities` are corrected for the beam attenuator. `counts`, from schema 2.0 on, are not, and
+    are multiplied by `beamAttenuationFactors`. The radiation is the intended component of
+    `usedWavelength`.
 
-    Counts are brought to equal times where `countingTimes` differ from point to point.
+    Counts are scaled to equal times where `countingTimes` differ from point to point.
 
     Raises:
         ValueError: the XML is broken, an element holds no numbers, or no scan is over 2Theta.
@@ -37,9 +37,9 @@ def read_xrdml(data: bytes) -> Scan:
 
 
 def _scan(scan: ElementTree.Element, radiation: Radiation | None) -> Scan | None:
-    """Return a scan, or None where two-theta stands still."""
+    """Return a scan, or None where two-theta is constant."""
     points = scan.find("{*}dataPoints")
-    assert points is not None  # as `read_xrdml` has found
+    assert points is not None  # checked by `read_xrdml`
     intensity = _intensity(points)
     for positions in points.iterfind("{*}positions"):
         if positions.get("axis") == "2Theta":
@@ -55,7 +55,7 @@ def _scan(scan: ElementTree.Element, radiation: Radiation | None) -> Scan | None
 def _timed(
     points: ElementTree.Element, intensity: Column
 ) -> tuple[Column, float | None, tuple[str, ...]]:
-    """Return intensities as counted for equal times, that time, and what is to be said of it."""
+    """Return intensities scaled to equal times, the common time, and notes for the user."""
     unit = points.find("{*}intensities")
     if unit is not None and (unit.get("unit") or "").lower() == "cps":
         return intensity, 1.0, ()
@@ -66,7 +66,7 @@ def _timed(
 
 
 def _temperature(scan: ElementTree.Element) -> float | None:
-    """Return the mean temperature of a scan, in the file's unit."""
+    """Return the mean temperature of a scan in the unit of the file."""
     for points in scan.iterfind(".//{*}nonAmbientPoints"):
         if "temp" in (points.get("type") or "").lower():
             text = " ".join(points.itertext()).split()
