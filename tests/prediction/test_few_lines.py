@@ -14,8 +14,10 @@ from cmed_jax.powder.indexing import guessed_metrics, quadratic_forms
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Preparation, prepare
 from cmed_jax.predict import _attempt
-from cmed_jax.prediction.batch import Job, Known, Settings
-from cmed_jax.prediction.checks import of_lines
+from cmed_jax.prediction.batch import Job, Output
+from cmed_jax.prediction.options import PredictionOptions
+from cmed_jax.prediction.predict import restore_and_predict
+from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.prediction.restore import Restored
 from cmed_jax.solution.cell_search import find_cell
 
@@ -47,10 +49,19 @@ def test_a_cell_is_sought_by_one_line_without_a_fault():
     assert all(cell.lattice_type.startswith("cubic") for cell in cells)
 
 
-def test_one_line_does_not_tell_a_cell_and_two_may():
-    assert of_lines(prepared([31.2, 32.8])) == []
-    (sentence,) = of_lines(prepared([32]))
-    assert sentence.startswith("the pattern has one line, which does not tell a cell")
+@pytest.mark.parametrize(("centres", "tells"), [([31.2, 32.8], True), ([32], False)])
+def test_one_line_does_not_tell_a_cell_and_two_may(centres, tells):
+    options = PredictionOptions("CuKa1", preparation=Preparation(shift=False))
+    pattern = ANGLE, counted(centres)
+    assert PredictionQuery.of(pattern, "NaCl", options, as_measured=False).tells_cell is tells
+
+
+def test_one_line_is_a_doubt(finished, known):
+    pattern = ANGLE, counted([32])
+    options = {"wavelength": "CuKa1", "structures": known, "grid": (6, 5, 4), "cell": "auto"}
+    found = restore_and_predict(finished, pattern, "NaCl", **options)
+    assert any("the pattern has one line" in doubt for doubt in found.doubts)
+    assert (found.analogues, found.cells) == ((), ())
 
 
 def test_a_pattern_of_no_line_is_answered_in_a_sentence():
@@ -63,9 +74,9 @@ def test_a_fault_about_one_file_is_told_of_it(monkeypatch, tmp_path, error):
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr("cmed_jax.predict.run", fail)
-    job = Job(Path("a.xy"), Known())
-    outcome = _attempt(job, Settings(model="cubic"), Restored(None, None), tmp_path)
+    monkeypatch.setattr("cmed_jax.predict.predict_to_files", fail)
+    job = Job(Path("a.xy"), PredictionOptions())
+    outcome = _attempt(job, Output("cubic"), Restored(None, None), tmp_path)
     assert outcome["file"] == "a.xy"
     assert "a fault of this program" in outcome["error"]
     assert type(error).__name__ in outcome["error"]
@@ -77,7 +88,9 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(monkeypatch, tm
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    monkeypatch.setattr("cmed_jax.evaluate.Bench", None)  # the evaluation would take hours
+    monkeypatch.setattr(
+        "cmed_jax.evaluate.EvaluationSuite", None
+    )  # the evaluation would take hours
     options = Options(data=tmp_path, out=tmp_path / "new" / "folder")
     with pytest.raises(ValueError, match=r"cannot be written to .*Read-only file system.*--out"):
         evaluate_baselines(options)

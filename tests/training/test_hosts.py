@@ -51,7 +51,7 @@ def stop():
         for step in range(1000):
             if step == 3 and jax.process_index():
                 os.kill(os.getpid(), signal.SIGTERM)
-            if stop.asked():
+            if stop.requested():
                 print(f"signal {stop.signal} after step {step}", file=sys.stderr)
                 return
             allgather_text("")  # as the steps of a training do
