@@ -76,6 +76,7 @@ def test_an_element_without_form_factor_is_named(number, message):
 
 def test_a_missing_table_is_reported(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    module._coefficients.cache_clear()
+    # The cache is passed by, not cleared: compiled programs hold its numbers, and gemmi's table
+    # changes in its last digits once another test has normalized it.
     with pytest.raises(ValueError, match="pip install pymatgen"):
-        check_elements(np.array([8]))
+        module._coefficients.__wrapped__("pymatgen")
