@@ -177,7 +177,7 @@ def _structure(solved: SolvedStructure) -> dict[str, Any]:
         "residual": solved.residual,
         "free_coordinates": solved.free_coordinates,
         "b_factor": solved.b_factor,
-        "room": solved.volume_ratio,
+        "room": solved.relative_volume,
         "probability": solved.probability,
     }
 

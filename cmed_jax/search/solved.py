@@ -113,7 +113,7 @@ class SolvedStructure:
         return int(self.material.space_group or 1)
 
     @property
-    def volume_ratio(self) -> float:
+    def relative_volume(self) -> float:
         """The volume of the cell over the usual volume of its atoms."""
         numbers = self.material.numbers
         return relative_volume(self.material.volume, composition_vector(numbers), len(numbers))

@@ -50,7 +50,7 @@ class Pools:
         self._pools: dict[int, Pool] = {}
         self._sums: dict[int, np.ndarray] = {}
         self._nearest: dict[int, np.ndarray] = {}
-        self._room: dict[tuple[int, int], np.ndarray] = {}
+        self._apart: dict[tuple[int, int], np.ndarray] = {}
 
     def __getitem__(self, place: int) -> Pool:
         if place not in self._pools:
@@ -63,18 +63,18 @@ class Pools:
             self._sums[place] = self._frame.sums(place, self[place].free)
         return self._sums[place]
 
-    def relative_volume(self, element: int, place: int) -> Bool[np.ndarray, " k"]:
+    def apart(self, element: int, place: int) -> Bool[np.ndarray, " k"]:
         """Return at which places of a position the atoms of an element keep their distances."""
-        if (element, place) not in self._room:
+        if (element, place) not in self._apart:
             least = APART * self._separations.least[element, element]
-            self._room[element, place] = self[place].shortest >= least
-        return self._room[element, place]
+            self._apart[element, place] = self[place].shortest >= least
+        return self._apart[element, place]
 
     def possible(self, element: int) -> set[int]:
         """Return the positions that the atoms of an element fit on."""
         positions = self._frame.group.positions
         fitting = (k for k, p in enumerate(positions) if p.multiplicity <= self._counts[element])
-        return {place for place in fitting if self.relative_volume(element, place).any()}
+        return {place for place in fitting if self.apart(element, place).any()}
 
     def clash(self, element: int, place: int, other: int, beside: int) -> bool:
         """Return whether two orbits, of which one is fixed, cannot keep their distances."""
@@ -82,9 +82,7 @@ class Pools:
             element, place, other, beside = other, beside, element, place
         if self._frame.group.positions[beside].free or place == beside:
             return place == beside
-        return not (
-            self.relative_volume(element, place) & self.far(element, place, other, beside)
-        ).any()
+        return not (self.apart(element, place) & self.far(element, place, other, beside)).any()
 
     def far(self, element: int, place: int, other: int, beside: int) -> Bool[np.ndarray, " k"]:
         """Return at which places an orbit keeps its distance from one on a fixed position."""
@@ -203,16 +201,16 @@ class _Beam:
     def add(self, partial: _Partial, number: int) -> _Partial | None:
         """Return the best structures with one more orbit; None where it does not fit."""
         element, place = self.orbits[number]
-        relative_volume = self.pools.relative_volume(element, place)
+        allowed = self.pools.apart(element, place)
         for other, beside in self.fixed:
-            relative_volume = relative_volume & self.pools.far(element, place, other, beside)
-        if not relative_volume.any():
+            allowed = allowed & self.pools.far(element, place, other, beside)
+        if not allowed.any():
             return None
         sums = self.frame.factors[element] * self.pools.sums(place)
-        parents, places = _pairs(len(partial.factors), relative_volume, self.rng)
+        parents, places = _pairs(len(partial.factors), allowed, self.rng)
         damping = DAMPING if number < len(self.orbits) - 1 else DAMPING / 2
         residual = _compare(self.frame, partial.factors, sums, (parents, places), damping)
-        chosen = self._with_room(partial, number, (parents, places), residual)
+        chosen = self._that_fit(partial, number, (parents, places), residual)
         if not len(chosen):
             return None
         parents, places = parents[chosen], places[chosen]
@@ -220,7 +218,7 @@ class _Beam:
         free = [*before.free, self.pools[place].free[places]]
         return _Partial(before.factors + sums[places], free, residual[chosen])
 
-    def _with_room(
+    def _that_fit(
         self,
         partial: _Partial,
         number: int,
@@ -255,13 +253,13 @@ def _order(frame: Frame, orbits: list[tuple[int, int]]) -> list[int]:
 
 
 def _pairs(
-    parents: int, relative_volume: Bool[np.ndarray, " k"], rng: np.random.Generator
+    parents: int, allowed: Bool[np.ndarray, " k"], rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"]]:
     """Return the pairs of partial structures and places that are tried.
 
     These are all pairs, or places drawn at random where there are more than `TRIED`.
     """
-    places = np.flatnonzero(relative_volume)
+    places = np.flatnonzero(allowed)
     each = min(len(places), max(1, TRIED // parents))
     if each == len(places):
         return np.repeat(np.arange(parents), each), np.tile(places, parents)
