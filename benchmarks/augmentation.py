@@ -30,7 +30,7 @@ class Options:
     """Measure the cost of artefacts that are drawn in the step.
 
     Attributes:
-        data: directory of a dataset, such as data/cmed/cubic/2.0.0.
+        data: directory of a dataset, such as data/cmed/cubic/3.0.0.
         steps: number of steps of each kind.
         lines: number of lines of each material.
     """

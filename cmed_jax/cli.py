@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from textwrap import shorten
 
 import tyro
@@ -11,6 +12,7 @@ from jax.errors import JaxRuntimeError
 from cmed_jax.config import Config, OptimizerConfig, StepConfig
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.model.presets import BaseConfig, PublishedConfig
+from cmed_jax.physics.amplitude_errors import AmplitudeErrors
 from cmed_jax.physics.artefact_ranges import PRESETS as ARTEFACT_PRESETS
 from cmed_jax.physics.artefact_ranges import Artefacts
 from cmed_jax.training.hosts import leave
@@ -20,16 +22,19 @@ PARTIAL = AugmentationConfig(
 )
 """An augmentation with every kind of knowledge; lines keep their places, which define the cell."""
 
+LABORATORY = replace(PARTIAL, errors=AmplitudeErrors(), stored=0.5)
+"""That augmentation with the errors of a laboratory on every second crystal's reflections."""
+
 PRESETS: dict[str, tuple[str, Config]] = {
     "demo": (
         "a small network that trains in minutes on two cores",
         Config(
             data=tyro.MISSING,
             run=tyro.MISSING,
-            network=BaseConfig(width=1024),
+            network=BaseConfig(width=512, blocks=2, hidden=512),
             optimizer=OptimizerConfig(epsilon=1e-7, weight_decay=1e-2, clip=1.0),
-            step=StepConfig(PARTIAL),
-            steps=2500,
+            step=StepConfig(LABORATORY),
+            steps=1500,
         ),
     ),
     "base": (
@@ -39,7 +44,7 @@ PRESETS: dict[str, tuple[str, Config]] = {
             run=tyro.MISSING,
             network=BaseConfig(),
             optimizer=OptimizerConfig(epsilon=1e-7, weight_decay=1e-2, clip=1.0),
-            step=StepConfig(PARTIAL),
+            step=StepConfig(LABORATORY),
             steps=50_000,
         ),
     ),

@@ -25,13 +25,16 @@ from cmed_jax.io.atomic import write_text
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
 from cmed_jax.io.writable import check_folder
-from cmed_jax.mixture.experts import mixture, mixture_generator
+from cmed_jax.mixture.experts import mixture_generator, plain_candidates
 from cmed_jax.model.generator import network_generator
 from cmed_jax.prediction.restore import restore
 from cmed_jax.report.evaluation_page import page
 from cmed_jax.report.gallery import chosen_rows, entry
 from cmed_jax.report.slices import plot_materials
 from cmed_jax.report.tables import TABLE_WIDTH, print_report
+
+FORGETFUL = "without known crystals"
+"""The name of the control in which the network recalls nothing."""
 
 
 @dataclass(frozen=True)
@@ -98,21 +101,28 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     check_folder(out)
     suite = _suite(options, options.data or Path(config.data), console)
     shape = suite.held_out.density.shape[1:]
-    plain: Generator = network_generator(network, shape)
-    answering: Callable[..., Generator | Deviating] = partial(network_generator, network, shape)
+    memory = suite.memory if network.reads_reflections else None
+    plain: Generator = network_generator(network, shape, memory=memory)
+    answering: Callable[..., Generator | Deviating] = partial(
+        network_generator, network, shape, memory=memory
+    )
     if gate is not None:
-        plain = mixture(network, gate, suite.prototypes, shape)
-        answering = partial(mixture_generator, network, gate, suite.prototypes, shape)
+        answering = partial(
+            mixture_generator, network, gate, suite.prototypes, shape, memory=memory
+        )
+        plain = plain_candidates(answering())
     sampled = answering(samples=options.samples, seed=options.seed)
     model = suite.score("model", sampled, candidates=1 + options.samples)
     asked = CONTROLS if options.controls else {}
     controls = {name: suite.score(name, plain, control) for name, control in asked.items()}
+    if memory is not None and gate is None and options.controls:
+        controls[FORGETFUL] = suite.score(FORGETFUL, network_generator(network, shape))
     run = {
         "checkpoint": str(options.run),
         "weights": int(checksum(nnx.state(network))),
         "config": config.to_json(),
         "gate": None if gate is None else int(checksum(nnx.state(gate))),
-        "known": None if gate is None else options.known,
+        "known": None if gate is None and memory is None else options.known,
     }
     perturbed = None if options.report is None else suite.robustness_curves(plain)
     found = suite.results(model, controls, run, perturbed)

@@ -1,6 +1,8 @@
 """Train a network on a dataset: `python -m cmed_jax.train demo --data DIR --run FOLDER`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
@@ -9,14 +11,18 @@ from flax import nnx
 from cmed_jax.cli import parse, run_command
 from cmed_jax.config import Config
 from cmed_jax.data.batches import QUERIES
-from cmed_jax.data.dataset import fingerprint, load_examples
+from cmed_jax.data.dataset import fingerprint, load_compact_examples, load_examples
 from cmed_jax.data.domain import keep_domain
 from cmed_jax.data.examples import Examples, evenly_spaced_rows
 from cmed_jax.data.lines import load_lines
 from cmed_jax.data.measured_query import measured_query
+from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Control, Query, full_query
 from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.model.base import Base, BaseConfig
 from cmed_jax.model.generator import network_generator
+from cmed_jax.model.network import Network
+from cmed_jax.model.standards import Standards
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.compilation import programs_kept
@@ -29,7 +35,7 @@ from cmed_jax.training.hosts import (
     joined,
     raise_together,
 )
-from cmed_jax.training.inputs import open_inputs
+from cmed_jax.training.inputs import Inputs, open_inputs, reflection_inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.loop import Validate, batch_named, fit
 from cmed_jax.training.optimizer import make_optimizer
@@ -66,10 +72,7 @@ def _train(config: Config) -> tuple[int, StopRequest]:
 
     with locked(folder), stop_on_signals() as stop, programs_kept(folder):
         with raise_together():
-            lines, control = _measurements(config)
-            inputs = open_inputs(
-                config.data, config.input, lines, parallel, config.batch, config.seed
-            )
+            inputs, lines, prepare, memory, control = _open(config, parallel)
             held_out = load_examples(config.data, "validation")
             held_out = held_out.evenly_spaced(config.loop.validation_materials)
             if is_primary():  # last: a run with invalid options leaves no folder behind
@@ -81,6 +84,7 @@ def _train(config: Config) -> tuple[int, StopRequest]:
 
         def begin() -> tuple[nnx.GraphDef, TrainState]:
             network = config.network.build(nnx.Rngs(config.seed), parallel.axis_name)
+            prepare(network)
             return initial_state(network, optimizer)
 
         graph, abstract = nnx.eval_shape(begin)
@@ -115,10 +119,46 @@ def _train(config: Config) -> tuple[int, StopRequest]:
                     config=config.loop,
                     log=log,
                     checkpoints=checkpoints,
-                    validate=_validation(graph, held_out, control(held_out), parallel),
+                    validate=_validation(graph, held_out, control(held_out), memory, parallel),
                     stop=stop,
                 )
     return reached, stop
+
+
+class Opened(NamedTuple):
+    """What a network of a kind is trained and validated with.
+
+    Attributes:
+        inputs: the batches.
+        lines: the lines of the training crystals, where patterns are measured afresh.
+        prepare: a function that prepares the network before the first step.
+        memory: the known crystals that the network recalls; None where it recalls none.
+        control: the function that makes the queries of validation.
+    """
+
+    inputs: Inputs
+    lines: Lines | None
+    prepare: Callable[[Network], None]
+    memory: Memory | None
+    control: Control
+
+
+def _open(config: Config, parallel: DataParallel) -> Opened:
+    """Return the inputs of a network: reflections or bins, as it reads."""
+    network = config.network
+    if not isinstance(network, BaseConfig):
+        lines, control = _measurements(config)
+        inputs = open_inputs(config.data, config.input, lines, parallel, config.batch, config.seed)
+        return Opened(inputs, lines, lambda network: None, None, control)
+    training = load_compact_examples(config.data, "train")
+    standards = Standards.of(training, network.harmonics)
+
+    def prepare(built: Network) -> None:
+        cast(Base, built).learn_standards(standards)
+
+    inputs = reflection_inputs(training, network.recalled, parallel, config.batch, config.seed)
+    memory = Memory.of(training) if network.recalled else None
+    return Opened(inputs, None, prepare, memory, full_query)
 
 
 def _measurements(config: Config) -> tuple[Lines | None, Control]:
@@ -139,7 +179,11 @@ def _measurements(config: Config) -> tuple[Lines | None, Control]:
 
 
 def _validation(
-    graph: nnx.GraphDef, held_out: Examples, query: Query, parallel: DataParallel
+    graph: nnx.GraphDef,
+    held_out: Examples,
+    query: Query,
+    memory: Memory | None,
+    parallel: DataParallel,
 ) -> Validate:
     """Return the mean plain scores of the held-out materials as a function of the state.
 
@@ -150,7 +194,7 @@ def _validation(
     def validate(state: TrainState) -> dict[str, float]:
         parts = parallel.own((state.parameters, state.statistics))
         network = nnx.merge(graph, *parts, copy=True)
-        generator = network_generator(network, held_out.density.shape[1:])
+        generator = network_generator(network, held_out.density.shape[1:], memory=memory)
         scores = evaluate(generator, held_out, control=lambda _: query)
         means = {name: float(np.mean(values)) for name, values in scores.plain.items()}
         return broadcast_from_primary(means)

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from cmed_jax.cli import run_command
 from cmed_jax.data.augmentation import AugmentationConfig
-from cmed_jax.data.dataset import fingerprint, load_structures, provenance
+from cmed_jax.data.dataset import fingerprint, load_compact_examples, load_structures, provenance
+from cmed_jax.data.memory import Memory
 from cmed_jax.data.records import Recipe
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
@@ -105,8 +106,9 @@ def gathered(options: Options) -> tuple[GateExamples, GateExamples]:
     data = options.data or Path(config.data)
     known, held_out = (load_structures(data, split) for split in ("train", "validation"))
     prototypes = Prototypes.of_crystals(known, _recipe(data))
+    memory = Memory.of(load_compact_examples(data, "train")) if network.reads_reflections else None
     school = GateDataset(
-        network, prototypes, run_folder(checkpoint), fingerprint(data), options.seed
+        network, prototypes, run_folder(checkpoint), fingerprint(data), memory, options.seed
     )
     told = config.step.augmentation
     told = replace(told, stored=max(told.stored, IDEAL))

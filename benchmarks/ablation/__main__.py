@@ -112,7 +112,7 @@ class Options:
     """Compare decoders, targets, losses, encoders and training crystals at equal time.
 
     Attributes:
-        data: directory of a dataset, such as data/cmed/cubic/2.0.0.
+        data: directory of a dataset, such as data/cmed/cubic/3.0.0.
         out: folder of results.jsonl.
         minutes: processor time of each arm.
         arms: the arms to run; by default all.

@@ -1,7 +1,9 @@
-"""Augmentation of training examples: artefacts on the pattern, and a partly hidden composition.
+"""Augmentation of training examples: a disturbed measurement, and a partly hidden composition.
 
 The pattern is the stored one with shift and noise as in the article, or a new one measured from the
-crystal's lines under conditions drawn at random (`cmed_jax.physics.artefacts`).
+crystal's lines under conditions drawn at random (`cmed_jax.physics.artefacts`). Networks that read
+reflections are given amplitudes with the errors of a laboratory
+(`cmed_jax.physics.amplitude_errors`), and a part of the known crystals.
 
 Every function treats one example and is mapped over a batch. All randomness comes from its key.
 """
@@ -14,9 +16,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.physics.amplitude_errors import AmplitudeErrors, measured_amplitudes
+from cmed_jax.physics.amplitudes import Amplitudes
 from cmed_jax.physics.artefact_ranges import Artefacts
 from cmed_jax.physics.artefacts import measured
 from cmed_jax.physics.instrument import Lines
+
+FORGOTTEN = ((0.0, 0.4), (0.3, 0.3), (0.8, 0.15), (1.0, 0.15))
+"""Shares of the recalled crystals that are withheld in training, and how often each is drawn."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,9 @@ class AugmentationConfig:
     Attributes:
         artefacts: conditions under which new patterns are measured in each step: laboratory,
             synchrotron or nanocrystal; published keeps the stored pattern, with shift and noise.
-        stored: share of examples that keep their stored pattern in spite of artefacts.
+        errors: errors of a laboratory on the amplitudes that a network reads; None for none.
+        stored: share of examples that keep their stored pattern, or amplitudes, in spite of
+            artefacts or errors.
         shift: largest shift of the stored pattern in either direction, bins.
         noise: standard deviation of the noise on the stored pattern and on the composition;
             negative values become zero.
@@ -37,6 +46,7 @@ class AugmentationConfig:
     """
 
     artefacts: Artefacts | None = None
+    errors: AmplitudeErrors | None = None
     stored: float = 0.0
     shift: int = 3
     noise: float = 1e-3
@@ -62,13 +72,16 @@ class AugmentationConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "AugmentationConfig":
         """Return the configuration from its fields as JSON values."""
-        ranges = values.get("artefacts")  # old runs have none
-        if ranges is None:
-            return cls(**values)
-        tuples: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in ranges.items()
+        read = dict(values)
+        kinds: dict[str, type[Artefacts] | type[AmplitudeErrors]] = {
+            "artefacts": Artefacts,
+            "errors": AmplitudeErrors,
         }
-        return cls(**values | {"artefacts": Artefacts(**tuples)})
+        for name, kind in kinds.items():
+            if (ranges := values.get(name)) is not None:
+                lists = {k: tuple(v) if isinstance(v, list) else v for k, v in ranges.items()}
+                read[name] = kind(**lists)
+        return cls(**read)
 
     @property
     def shares(self) -> tuple[float, float, float, float]:
@@ -104,10 +117,58 @@ def augment(
             jnp.where(as_stored, whole, part)
             for whole, part in zip((pattern, coverage), fresh, strict=True)
         )
+    composition, knowledge = partly_known(kind, hiding, blur, composition, config)
+    return pattern, coverage, composition, knowledge
+
+
+def augment_reflections(
+    key: PRNGKeyArray,
+    lattice: Float[Array, "3 3"],
+    amplitudes: Amplitudes,
+    composition: Float[Array, "119"],
+    config: AugmentationConfig,
+) -> tuple[Float[Array, "3 3"], Amplitudes, Float[Array, "119"], Integer[Array, ""]]:
+    """Return a measured cell and amplitudes, the known composition, and the kind of knowledge.
+
+    Args:
+        key: random key.
+        lattice: rows a, b, c, angstrom.
+        amplitudes: amplitudes of the record.
+        composition: full composition.
+        config: configuration of the augmentation.
+    """
+    chance, noise, kind, hiding, blur = jax.random.split(key, 5)
+    if config.errors is not None:
+        as_stored = jax.random.uniform(chance) < config.stored
+        cell, fresh = measured_amplitudes(noise, lattice, amplitudes, config.errors)
+        lattice, amplitudes = jax.tree.map(
+            lambda stored, drawn: jnp.where(as_stored, stored, drawn),
+            (lattice, amplitudes),
+            (cell, fresh),
+        )
+    return lattice, amplitudes, *partly_known(kind, hiding, blur, composition, config)
+
+
+def partly_known(
+    kind: PRNGKeyArray,
+    hiding: PRNGKeyArray,
+    blur: PRNGKeyArray,
+    composition: Float[Array, "119"],
+    config: AugmentationConfig,
+) -> tuple[Float[Array, "119"], Integer[Array, ""]]:
+    """Return the known part of a composition, blurred, and the kind of knowledge that is drawn."""
     knowledge = jax.random.choice(kind, len(Knowledge), p=jnp.asarray(config.shares))
     composition = hide(hiding, composition, knowledge)
     blurred = composition + config.noise * jax.random.normal(blur, composition.shape)
-    return pattern, coverage, jax.nn.relu(blurred), knowledge
+    return jax.nn.relu(blurred), knowledge
+
+
+def forgotten(key: PRNGKeyArray, present: Float[Array, " k"]) -> Float[Array, " k"]:
+    """Return which of the recalled crystals remain: all, most, few or none of them."""
+    which, each = jax.random.split(key)
+    rates, shares = (jnp.asarray(column) for column in zip(*FORGOTTEN, strict=True))
+    rate = jax.random.choice(which, rates, p=shares)
+    return present * (jax.random.uniform(each, present.shape) >= rate)
 
 
 def shift_bins(pattern: Float[Array, " n"], bins: Integer[Array, ""]) -> Float[Array, " n"]:

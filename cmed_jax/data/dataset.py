@@ -12,17 +12,20 @@ from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Integer, Shaped
+from jaxtyping import Integer
 
 from cmed_jax.crystal.material import Material
-from cmed_jax.data.examples import Examples
+from cmed_jax.data.examples import CompactExamples, Examples, example_of
 
 PROVENANCE = "provenance.json"
 REFUSED = "refused.jsonl"
+
+Kept = TypeVar("Kept", bound=CompactExamples)
+"""A form of examples: with or without patterns and grids."""
 
 _PART = re.compile(r"part_(\d+)_of_(\d+)")
 
@@ -31,16 +34,32 @@ def load_examples(directory: str | Path, split: str) -> Examples:
     """Read a split ("train", "validation" or "test") of a built dataset.
 
     Args:
-        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
+        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.0.0``.
         split: name of the split.
 
     Raises:
         FileNotFoundError: there is no dataset, or a part of it is missing.
         ValueError: the dataset has no such split.
     """
-    records = [_example(record) for record in read_records(directory, split)]
-    records.sort(key=itemgetter("material_id"))
-    return _examples(records)
+    return _load(directory, split, Examples)
+
+
+def load_compact_examples(directory: str | Path, split: str) -> CompactExamples:
+    """Read a split without its patterns and grids.
+
+    Raises:
+        FileNotFoundError: there is no dataset, or a part of it is missing.
+        ValueError: the dataset has no such split.
+    """
+    return _load(directory, split, CompactExamples)
+
+
+def _load(directory: str | Path, split: str, kind: type[Kept]) -> Kept:
+    names = [field.name for field in fields(kind)]
+    examples = (example_of(record) for record in read_records(directory, split))
+    kept = [{name: each[name] for name in names} for each in examples]
+    kept.sort(key=itemgetter("material_id"))
+    return kind.of(kept)
 
 
 class Records:
@@ -75,14 +94,14 @@ class Records:
         """
         with _readable(self._directory, self._split):
             places = (self._places[row] for row in rows)
-            return _examples([_example(source[place]) for _, source, place in places])
+            return Examples.of([example_of(source[place]) for _, source, place in places])
 
 
 def load_structures(directory: str | Path, split: str) -> list[Material]:
     """Read the crystals of a split from its records, in the order of its examples.
 
     Args:
-        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/2.0.0``.
+        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.0.0``.
         split: name of the split.
 
     Raises:
@@ -222,22 +241,6 @@ def _data_sources(directory: str | Path, split: str) -> list[Any]:
     return sources
 
 
-def _example(record: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "material_id": record["material_id"].decode(),
-        "formula": record["formula"].decode(),
-        "space_group": np.int32(record["space_group"]),
-        "atoms": np.int32(len(record["species"])),
-        "density_scale": np.float32(record["density_scale"]),
-        "pattern": record["pattern"][0],
-        **{name: record[name] for name in ("composition", "density")},
-    }
-
-
-def _examples(records: list[dict[str, Any]]) -> Examples:
-    return Examples(**{field.name: _column(records, field.name) for field in fields(Examples)})
-
-
 def _structure(record: dict[str, Any], split: str) -> Material:
     return Material(
         material_id=record["material_id"].decode(),
@@ -247,14 +250,3 @@ def _structure(record: dict[str, Any], split: str) -> Material:
         space_group=int(record["space_group"]),
         split=split,
     )
-
-
-def _column(records: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n ..."]:
-    """Remove one feature from all records and return it, so a split is never in memory twice."""
-    first = np.asarray(records[0][name])
-    if first.ndim == 0:
-        return np.array([record[name] for record in records])
-    column = np.empty((len(records), *first.shape), first.dtype)
-    for row, record in enumerate(records):
-        column[row] = record.pop(name)
-    return column

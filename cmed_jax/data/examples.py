@@ -1,40 +1,80 @@
 """Examples: a split of the dataset in host memory, as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Float, Int32, Integer, Shaped
+from jaxtyping import Float, Float16, Int32, Integer, Shaped
 
+from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.encoding import decode_density
+from cmed_jax.data.records import S_MAX, Recipe, Record, make_records
+from cmed_jax.physics.harmonics import within
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
-    """A split in host memory; row i is the same material on every machine, ordered by id.
+class CompactExamples:
+    """A split without patterns and grids; row i is the same material on every machine, by id.
+
+    A crystal takes 6 kB, and 250 kB with its grid: a network that reads reflections is trained on
+    the Fourier series alone.
 
     Attributes:
         material_id: id of the material in its source.
         formula: reduced formula.
         space_group: number of the space group, 1-230.
         atoms: number of atoms in the cell.
-        pattern: Mo K-alpha pattern over two-theta 0-180 in 1,024 bins, strongest 1.
+        lattice: rows a, b, c of the cell, angstrom.
+        amplitude: |F| at the harmonics of the cell, mean square 1 (`cmed_jax.physics.amplitudes`).
+        observed: 1 for harmonics in reach of the pattern, else 0.
         composition: atom fractions by atomic number.
-        density: electron density in units of density_scale.
-        density_scale: unit of the density, e/angstrom^3.
+        series: Fourier series of the density's logarithm (`cmed_jax.physics.log_series`).
     """
 
     material_id: Shaped[np.ndarray, " n"]
     formula: Shaped[np.ndarray, " n"]
     space_group: Int32[np.ndarray, " n"]
     atoms: Int32[np.ndarray, " n"]
-    pattern: Float[np.ndarray, "n 1024"]
+    lattice: Float[np.ndarray, "n 3 3"]
+    amplitude: Float16[np.ndarray, "n h"]
+    observed: Float16[np.ndarray, "n h"]
     composition: Float[np.ndarray, "n 119"]
-    density: Float[np.ndarray, "n 50 50 50"]
-    density_scale: Float[np.ndarray, " n"]
+    series: Float16[np.ndarray, "n t"]
+
+    @classmethod
+    def of(cls, examples: list[dict[str, Any]]) -> Self:
+        """Return single examples (`example_of`), one or more, as columns; these are emptied."""
+        return cls(**{field.name: _column(examples, field.name) for field in fields(cls)})
+
+    @classmethod
+    def of_crystals(cls, crystals: Iterable[Material], recipe: Recipe) -> Self:
+        """Return the examples of crystals, in their order, without those that have no record."""
+        records = make_records(crystals, recipe)
+        return cls.of([example_of(each) for each in records if not isinstance(each, Refusal)])
 
     def __len__(self) -> int:
         return len(self.material_id)
+
+    def evenly_spaced(self, most: int) -> Self:
+        """Return at most `most` examples from evenly spaced rows."""
+        rows = evenly_spaced_rows(len(self), most)
+        return type(self)(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class Examples(CompactExamples):
+    """A split with patterns and grids.
+
+    Attributes:
+        pattern: Mo K-alpha pattern over two-theta 0-180 in 1,024 bins, strongest 1.
+        density: electron density in units of density_scale.
+        density_scale: unit of the density, e/angstrom^3.
+    """
+
+    pattern: Float[np.ndarray, "n 1024"]
+    density: Float[np.ndarray, "n 50 50 50"]
+    density_scale: Float[np.ndarray, " n"]
 
     def densities(
         self, rows: Integer[np.ndarray, " k"] | Sequence[int] | slice
@@ -42,10 +82,37 @@ class Examples:
         """Return the densities of given rows, float32, e/angstrom^3."""
         return decode_density(self.density[rows], self.density_scale[rows])
 
-    def evenly_spaced(self, most: int) -> "Examples":
-        """Return at most `most` examples from evenly spaced rows."""
-        rows = evenly_spaced_rows(len(self), most)
-        return Examples(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+def example_of(record: Record) -> dict[str, Any]:
+    """Return the example of a record, which comes from the dataset or from `make_records`."""
+    return {
+        "material_id": _text(record["material_id"]),
+        "formula": _text(record["formula"]),
+        "space_group": np.int32(record["space_group"]),
+        "atoms": np.int32(len(record["species"])),
+        "density_scale": np.float32(record["density_scale"]),
+        "pattern": record["pattern"][0],
+        "observed": within(record["lattice"], S_MAX).astype(np.float16),
+        **{
+            name: record[name]
+            for name in ("lattice", "amplitude", "composition", "density", "series")
+        },
+    }
+
+
+def _text(stored: str | bytes) -> str:
+    return stored.decode() if isinstance(stored, bytes) else stored
+
+
+def _column(examples: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n ..."]:
+    """Remove one feature from all examples and return it, so a split is never in memory twice."""
+    first = np.asarray(examples[0][name])
+    if first.ndim == 0:
+        return np.array([example[name] for example in examples])
+    column = np.empty((len(examples), *first.shape), first.dtype)
+    for row, example in enumerate(examples):
+        column[row] = example.pop(name)
+    return column
 
 
 def evenly_spaced_rows(number: int, most: int) -> Integer[np.ndarray, " k"]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cmed_jax.data.examples import Examples
-from cmed_jax.data.query import Control, Query, full_query
+from cmed_jax.data.query import Control, Query, full_query, read_in_bins
 from cmed_jax.physics.artefact_ranges import Artefacts
 from cmed_jax.physics.artefacts import measured
 from cmed_jax.physics.instrument import Lines
@@ -31,6 +31,7 @@ def measured_query(lines: Lines, artefacts: Artefacts, *, seed: int = 0) -> Cont
             lambda one: measured(one[0], one[1], artefacts), crystals, batch_size=CHUNK
         )
         pattern, coverage = map(np.asarray, drawn)
-        return full_query(examples)._replace(pattern=pattern, coverage=coverage)
+        query = full_query(examples)._replace(pattern=pattern, coverage=coverage)
+        return read_in_bins(query, examples.lattice)
 
     return control

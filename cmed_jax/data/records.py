@@ -12,8 +12,10 @@ from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.symmetry import space_group
 from cmed_jax.data.encoding import encode_density
+from cmed_jax.physics.amplitudes import amplitudes_of_lines
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import B_FACTOR, GRID, electron_density, truncation
+from cmed_jax.physics.log_series import series_of
 from cmed_jax.physics.patterns import MO_K_ALPHA, published_pattern
 from cmed_jax.physics.reflections import FRIEDEL, reflections_of
 from cmed_jax.physics.regrid import resample
@@ -189,7 +191,9 @@ def _density(
 def _record(
     material: Material, atoms: Crystal, lines: Float[np.ndarray, "m 2"], recipe: Recipe
 ) -> Record:
-    stored, scale = encode_density(_density(material, atoms, recipe))
+    density = _density(material, atoms, recipe)
+    stored, scale = encode_density(density)
+    read = amplitudes_of_lines(material.lattice, *lines.T, span=(0.0, S_MAX))
     return {
         "material_id": material.material_id,
         "formula": material.formula,
@@ -200,8 +204,10 @@ def _record(
         "frac_coords": material.frac_coords,
         "reflections": lines,
         "pattern": published_pattern(lines)[None],
+        "amplitude": read.amplitude.astype(np.float16),
         "composition": composition_vector(material.numbers),
         "density": stored,
+        "series": series_of(density).astype(np.float16),
         "density_scale": scale,
         "density_kind": recipe.density,
     }

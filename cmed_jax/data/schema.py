@@ -3,7 +3,10 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-VERSION = "2.0.0"
+from cmed_jax.physics.harmonics import harmonics
+from cmed_jax.physics.log_series import TERMS
+
+VERSION = "3.0.0"
 """The version of the records; it rises whenever the record of a material changes."""
 
 
@@ -27,8 +30,12 @@ FEATURES = tfds.features.FeaturesDict(
             (None, 2), np.float64, "s = 1/d, 1/angstrom, and |F|^2 with multiplicity"
         ),
         "pattern": _array((1, 1024), np.float32, "Mo K-alpha, two-theta 0-180, strongest 1"),
+        "amplitude": _array(
+            (len(harmonics()),), np.float16, "|F| at the harmonics of the cell, mean square 1"
+        ),
         "composition": _array((119,), np.float32, "atom fractions by atomic number"),
         "density": _array((50, 50, 50), np.float16, "electron density in units of density_scale"),
+        "series": _array((TERMS,), np.float16, "Fourier series of log(1 + density / 10)"),
         "density_scale": tfds.features.Scalar(np.float32, doc="e/angstrom^3"),
         "density_kind": tfds.features.Text(doc="iam or chgcar"),
     }

@@ -11,6 +11,10 @@ mean of the formula
 nearest in composition, in pattern, in both
     the density of one training crystal, chosen by `cmed_jax.solution.distances`. "In both" uses
     the distance in composition plus twice the distance in pattern.
+nearest in reflections
+    the density of the training crystal that a network would recall first (`cmed_jax.data.memory`).
+its phases
+    the phases of that density with the observed amplitudes.
 substitution
     `cmed_jax.solution.substitution`, or nearest in both where substitution finds nothing.
 refined substitution
@@ -32,7 +36,10 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.composition import Knowledge, anonymous_formula
 from cmed_jax.data.examples import Examples
+from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Generator, Query
+from cmed_jax.physics.density import B_FACTOR
+from cmed_jax.physics.harmonics import harmonics, lengths
 from cmed_jax.solution.distances import composition_distance, pattern_distance
 from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.solve import solve
@@ -47,6 +54,8 @@ OF_TRAINING = (
     "nearest in composition",
     "nearest in pattern",
     "nearest in both",
+    "nearest in reflections",
+    "its phases",
 )
 """The names of the baselines that need only the records of the training split."""
 
@@ -82,6 +91,8 @@ def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[
         "nearest in composition": nearest(training, lambda query: composition(query.composition)),
         "nearest in pattern": nearest(training, lambda query: pattern(query.pattern)),
         "nearest in both": in_both,
+        "nearest in reflections": nearest_in_reflections(training),
+        "its phases": with_observed_amplitudes(nearest_in_reflections(training)),
     }
     if prototypes is not None:
         found["substitution"] = substitution(prototypes, otherwise=in_both)
@@ -138,6 +149,49 @@ def nearest(
     return generate
 
 
+def nearest_in_reflections(training: Examples) -> Generator:
+    """Return a generator of the density of the training crystal with the most similar reflections.
+
+    A query without reflections is answered by the first training crystal.
+    """
+    memory = Memory.of(training)
+
+    def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
+        rows, _ = memory.nearest(query, 1)
+        return training.densities(rows[:, 0])[:, None]
+
+    return generate
+
+
+def with_observed_amplitudes(generator: Generator) -> Generator:
+    """Return a generator of the phases of a generator's first density with observed amplitudes.
+
+    The amplitudes are damped as those of densities of independent atoms are, and scaled to the
+    power of the density at the observed harmonics. Its other coefficients stay.
+    """
+    places = harmonics()
+
+    def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
+        answers = np.array(generator(query))[:, :1]
+        for row, density in enumerate(answers[:, 0]):
+            lattice = np.asarray(query.lattice[row], float)
+            used = np.asarray(query.observed[row]) > 0
+            if not used.any():
+                continue
+            damping = np.exp(-B_FACTOR * lengths(lattice, places) ** 2 / 4)
+            wanted = np.asarray(query.amplitude[row]) * damping
+            factors = np.fft.fftn(density)
+            own = factors[tuple(places.T)]
+            scale = np.linalg.norm(own[used]) / max(np.linalg.norm(wanted[used]), 1e-12)
+            changed = np.where(used, scale * wanted * np.exp(1j * np.angle(own)), own)
+            factors[tuple(places.T)] = changed
+            factors[tuple(-places.T)] = changed.conj()
+            answers[row, 0] = np.fft.ifftn(factors).real
+        return answers
+
+    return generate
+
+
 def substitution(prototypes: Prototypes, otherwise: Generator) -> Generator:
     """Return a generator of the density of the substituted prototype that fits the pattern best.
 
@@ -177,7 +231,8 @@ def solution(prototypes: Prototypes, otherwise: Generator) -> Generator:
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
         answers = np.array(otherwise(query))[:, :1]
         for row in range(len(answers)):
-            found = solve(prototypes, *(np.asarray(column[row]) for column in query))
+            told = (query.pattern, query.composition, query.knowledge, query.coverage)
+            found = solve(prototypes, *(np.asarray(column)[row] for column in told))
             explaining = (each.crystal for each in found if each.residual <= UNEXPLAINED)
             density = first_density(explaining, prototypes.recipe)
             if density is not None:

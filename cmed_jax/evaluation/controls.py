@@ -17,30 +17,40 @@ from cmed_jax.data.augmentation import hide
 from cmed_jax.data.examples import Examples
 from cmed_jax.data.query import Control, Query, full_query
 
+OF_PATTERN = ("pattern", "lattice", "amplitude", "observed")
+"""The parts of a query that are measured."""
+
 
 def wrong_pattern(examples: Examples) -> Query:
-    """Return queries in which each material has the pattern of its partner.
+    """Return queries in which each material has the pattern and the cell of its partner.
+
+    A cell is found from a pattern.
 
     Raises:
         ValueError: if there is no other material.
     """
-    return full_query(examples)._replace(pattern=examples.pattern[_partners(examples)])
+    query, partner = full_query(examples), _partners(examples)
+    theirs = {name: getattr(query, name)[partner] for name in OF_PATTERN}
+    return query._replace(**theirs)
 
 
 def shuffled_bins(examples: Examples) -> Query:
-    """Return queries in which the bins of all patterns are shuffled in one common order.
+    """Return queries with the bins, and the harmonics, of all patterns in one common random order.
 
-    The intensities are kept, and the angles are lost.
+    The intensities are kept, and the angles are lost. The cells are kept.
     """
-    order = np.random.default_rng(0).permutation(examples.pattern.shape[1])
-    return full_query(examples)._replace(pattern=examples.pattern[:, order])
+    query, random = full_query(examples), np.random.default_rng(0)
+    bins = random.permutation(examples.pattern.shape[1])
+    harmonics = random.permutation(examples.amplitude.shape[1])
+    amplitude = np.asarray(query.amplitude)[:, harmonics] * query.observed
+    return query._replace(pattern=examples.pattern[:, bins], amplitude=amplitude)
 
 
 def without_pattern(examples: Examples) -> Query:
-    """Return queries without patterns: intensities and coverage are zero."""
+    """Return queries without patterns and cells: intensities, coverage and lattices are zero."""
     query = full_query(examples)
-    nothing = np.zeros_like(query.pattern)
-    return query._replace(pattern=nothing, coverage=nothing)
+    names = (*OF_PATTERN, "coverage", "observed")
+    return query._replace(**{name: np.zeros_like(getattr(query, name)) for name in names})
 
 
 def wrong_composition(examples: Examples) -> Query:

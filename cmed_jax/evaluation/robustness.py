@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cmed_jax.data.examples import Examples
-from cmed_jax.data.query import Generator, Query, full_query
+from cmed_jax.data.query import Generator, Query, full_query, read_in_bins
 from cmed_jax.evaluation.scoring import evaluate
 from cmed_jax.evaluation.statistics import bootstrap_interval
 from cmed_jax.physics.artefact_ranges import Artefacts
@@ -147,7 +147,8 @@ def perturbed_query(
     materials = jax.tree.map(jnp.asarray, lines)
     measured = _measured(materials, condition.perturb(central_conditions(BEST), float(value)))
     pattern, coverage = map(np.asarray, measured)
-    return full_query(examples)._replace(pattern=pattern, coverage=coverage)
+    query = full_query(examples)._replace(pattern=pattern, coverage=coverage)
+    return read_in_bins(query, examples.lattice)
 
 
 def _curve(

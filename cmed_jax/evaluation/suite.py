@@ -15,8 +15,9 @@ from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import fingerprint, load_examples, load_structures, provenance
-from cmed_jax.data.examples import evenly_spaced_rows
+from cmed_jax.data.examples import CompactExamples, evenly_spaced_rows
 from cmed_jax.data.lines import load_lines
+from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Control, Deviating, Generator, full_query
 from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING, baselines
@@ -138,6 +139,13 @@ class EvaluationSuite:
         if self.source == "training":
             return Prototypes.of(self.training, self.known, self.recipe)
         return Prototypes.of_crystals(self.known, self.recipe)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The known crystals that a network recalls (`cmed_jax.data.memory`)."""
+        if self.source == "training":
+            return Memory.of(self.training)
+        return Memory.of(CompactExamples.of_crystals(self.known, self.recipe))
 
     def _known(self, source: str) -> list[Material]:
         if source == "training":

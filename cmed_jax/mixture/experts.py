@@ -27,6 +27,7 @@ from cmed_jax.crystal.composition import Knowledge, composition_vector
 from cmed_jax.crystal.freedom import free_metrics, free_shifts
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import space_group
+from cmed_jax.data.memory import Recall
 from cmed_jax.data.query import Answers, Deviating, Generator, Query
 from cmed_jax.data.records import Recipe, density_of
 from cmed_jax.mixture.gate import Gate, weighted_density
@@ -207,6 +208,7 @@ def mixture_generator(
     prototypes: Prototypes,
     shape: tuple[int, int, int],
     *,
+    memory: Recall | None = None,
     samples: int = 0,
     seed: int = 0,
 ) -> Deviating:
@@ -217,15 +219,17 @@ def mixture_generator(
         gate: the gate that weighs the experts.
         prototypes: the crystals that others are made from.
         shape: the shape of the densities.
+        memory: the known crystals that the network may recall.
         samples: the number of samples of the mixture besides the plain candidate; without samples
             there is no deviation.
         seed: the seed of the samples.
     """
-    alone = network_generator(network, shape, samples=samples, seed=seed)
+    alone = network_generator(network, shape, memory=memory, samples=samples, seed=seed)
 
     def generate(query: Query) -> Answers:
         found = []
-        for own, number, *question in zip(alone(query), query_seeds(query), *query, strict=True):
+        told = query.pattern, query.composition, query.knowledge, query.coverage
+        for own, number, *question in zip(alone(query), query_seeds(query), *told, strict=True):
             pattern, composition, known, coverage = map(np.asarray, question)
             knowledge, seeds = Knowledge(int(known)), [seed, int(number)]
             solved = solve(prototypes, pattern, composition, knowledge, coverage)
@@ -240,11 +244,8 @@ def mixture_generator(
     return generate
 
 
-def mixture(
-    network: Network, gate: Gate, prototypes: Prototypes, shape: tuple[int, int, int]
-) -> Generator:
-    """Return a generator of the plain candidates of `mixture_generator`."""
-    answers = mixture_generator(network, gate, prototypes, shape)
+def plain_candidates(answers: Deviating) -> Generator:
+    """Return a generator of the candidates alone, without their deviations."""
     return lambda query: answers(query).candidates
 
 

@@ -10,6 +10,7 @@ nearly all the time, so the solutions are kept.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,9 @@ from cmed_jax.crystal.composition import Knowledge, composition_vector, one_diff
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.augmentation import AugmentationConfig, augment
 from cmed_jax.data.encoding import decode_density
+from cmed_jax.data.examples import example_of
 from cmed_jax.data.lines import padded_lines
+from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Query
 from cmed_jax.data.records import Record, make_records
 from cmed_jax.evaluation.cache import digest
@@ -69,6 +72,7 @@ class GateDataset:
         prototypes: the crystals that the others are made from.
         folder: the folder for the solved queries.
         identity: a string for everything else that decides the solutions.
+        memory: the known crystals that the network recalls, those of `prototypes` in their order.
         seed: the seed of everything that is drawn.
     """
 
@@ -76,6 +80,7 @@ class GateDataset:
     prototypes: Prototypes
     folder: Path
     identity: Any
+    memory: Memory | None = None
     seed: int = 0
 
     def examples(
@@ -102,11 +107,11 @@ class GateDataset:
         rows = rows[[not isinstance(record, Refusal) for record in made]]
         records = [record for record in made if not isinstance(record, Refusal)]
         names = [crystals[row].material_id for row in rows]
-        query = _query(records, replace(told, noise=0.0, shift=0), self.seed)
-        without = self._withheld(rows) if withhold else (np.zeros(0, int) for _ in rows)
+        query = _query(records, replace(told, noise=0.0, shift=0, errors=None), self.seed)
+        without = list(self._withheld(rows)) if withhold else [np.zeros(0, int)] * len(rows)
         key = digest([self.identity, self.seed, repr(told), withhold, names])
         solved = self._solved(self.folder / f"solved-{key}.jsonl", query, without)
-        return self._answered(records, query, solved, samples)
+        return self._answered(records, query, solved, without, samples)
 
     def _withheld(self, rows: Integer[np.ndarray, " q"]) -> Iterator[Integer[np.ndarray, " w"]]:
         """Yield the rows of the prototypes that are removed for each crystal's query."""
@@ -127,16 +132,17 @@ class GateDataset:
             yield np.flatnonzero(out)
 
     def _solved(
-        self, path: Path, query: Query, without: Iterator[Integer[np.ndarray, " w"]]
+        self, path: Path, query: Query, without: Sequence[Integer[np.ndarray, " w"]]
     ) -> list[list[Refined]]:
         """Return the refined crystals of each query; those in the file are read back."""
         done = _read(path)
         with path.open("a") as file:
-            for number, passed_over in enumerate(track(list(without), "solving")):
+            for number, passed_over in enumerate(track(without, "solving")):
                 if number < len(done):
                     continue
+                told = query.pattern, query.composition, query.knowledge, query.coverage
                 pattern, composition, knowledge, coverage = (
-                    np.asarray(column[number]) for column in query
+                    np.asarray(column)[number] for column in told
                 )
                 found = solve(
                     self.prototypes, pattern, composition, knowledge, coverage, passed_over
@@ -151,11 +157,11 @@ class GateDataset:
         records: Sequence[Record],
         query: Query,
         solved: Sequence[Sequence[Refined]],
+        without: Sequence[Integer[np.ndarray, " w"]],
         samples: int,
     ) -> GateExamples:
         """Return the densities of all experts together with the truth."""
         n, shape = len(records), records[0]["density"].shape
-        generator = network_generator(self.network, shape, samples=samples, seed=self.seed)
         examples = GateExamples(
             np.zeros((n, EXPERTS, *shape), np.float16),
             np.zeros((n, EXPERTS, FEATURES), np.float32),
@@ -166,7 +172,8 @@ class GateDataset:
         for i in track(range(n), "predicting"):
             if i % DENSITIES == 0:
                 part = slice(i, i + DENSITIES)
-                own = np.asarray(generator(Query(*(column[part] for column in query))))
+                asked = Query(*(column[part] for column in query))
+                own = self._own(asked, without[part], shape, samples)
             knowledge, coverage = Knowledge(int(query.knowledge[i])), np.asarray(query.coverage[i])
             recipe = self.prototypes.recipe
             answers = own[i % DENSITIES]
@@ -177,6 +184,20 @@ class GateDataset:
             if samples:
                 examples.variance[i] = variance(answers)
         return examples
+
+    def _own(
+        self,
+        query: Query,
+        without: Sequence[Integer[np.ndarray, " w"]],
+        shape: tuple[int, int, int],
+        samples: int,
+    ) -> Float[np.ndarray, "b k na nb nc"]:
+        """Return the network's densities, for which it recalls none of the withheld crystals."""
+        recall = None if self.memory is None else partial(self.memory, without=without)
+        generator = network_generator(
+            self.network, shape, memory=recall, samples=samples, seed=self.seed
+        )
+        return np.asarray(generator(query))
 
 
 def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Query:
@@ -195,7 +216,11 @@ def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Qu
         lambda one: augment(one[0], one[1], one[2], one[3], told), each, batch_size=CHUNK
     )
     pattern, coverage, composition, knowledge = map(np.asarray, drawn)
-    return Query(pattern, composition, knowledge, coverage)
+    lattice, amplitude, observed = (
+        np.stack([np.asarray(example[name], np.float32) for example in map(example_of, records)])
+        for name in ("lattice", "amplitude", "observed")
+    )
+    return Query(pattern, composition, knowledge, coverage, lattice, amplitude, observed)
 
 
 def _lines(record: Record, s_max: float) -> Lines:

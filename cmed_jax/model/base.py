@@ -1,44 +1,48 @@
-"""`base` and `demo`: our own network, which predicts the Fourier series of a density's logarithm.
+"""`base` and `demo`: our own network, from reflections to the Fourier series of a density.
 
 It differs from the published network in these points:
 
+* It reads amplitudes on integer h of a cell instead of bins of an angle. Crystals of one structure
+  type then look alike, whatever their size.
+* It recalls known crystals whose reflections are similar (`cmed_jax.data.memory`), weighs their
+  series, and predicts the difference. In training some or all of them are withheld, so that it
+  also answers where nothing is known.
 * The coordinate enters as integer harmonics cos(2 pi h.x), sin(2 pi h.x) instead of random
-  frequencies. The density is therefore periodic by construction.
-* The decoder is the sum of these harmonics with the conditioning vector as coefficients, without
-  layers or batch statistics. The harmonics are computed once for all crystals, and the coefficients
-  once for all voxels. A query costs one product of two vectors instead of 5 million
-  multiplications.
-* The training target is log(1 + density / 10), with the density in e/angstrom^3. The heaviest atoms
-  dominate the raw density, but similarity is measured relative to the range, where empty space must
-  be right to about 1 %. The logarithm is also smoother and needs fewer harmonics. The loss is
-  linear in large errors and quadratic in small ones, so that its slope does not jump at zero.
-* The inputs include which parts of the composition are known (`Knowledge`), and which parts of the
-  pattern were measured. Unmeasured parts enter through weights that begin at zero, so they have no
-  effect in a network trained on whole patterns only.
+  frequencies. The density is therefore periodic by construction. The decoder is the sum of these
+  harmonics with the conditioning vector as coefficients, without layers or batch statistics. A
+  query costs one product of two vectors instead of 5 million multiplications.
+* The target is the logarithm of the density (`cmed_jax.physics.log_series`). The loss is linear in
+  large errors and quadratic in small ones, so that its slope does not jump at zero.
+* What it reads and writes is in units of the training split (`cmed_jax.model.standards`).
+* The inputs include which parts of the composition are known (`Knowledge`), and which harmonics
+  were observed.
 * Layers are normalised over features, not over the batch. A prediction does not depend on the other
   members of its batch. Deviations of the latent are positive.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.memory import Likeness, Recalled, likeness, unit_metric
+from cmed_jax.data.query import Query
 from cmed_jax.model.network import Block, Latent, Network
-from cmed_jax.physics.scattering import cos_sin
+from cmed_jax.model.standards import Standards
+from cmed_jax.physics.harmonics import LIMIT, harmonics
+from cmed_jax.physics.log_series import basis, density_of_logarithm, logarithm, part_of
 
-SEGMENTS = 64
-"""The number of parts of the pattern for which the measured share is an input."""
-UNIT = 10.0
-"""The typical density of a light atom, e/angstrom^3; below it the target is about linear."""
 SMALL = 0.03
 """The error of the logarithm below which the loss is quadratic."""
+STEP = 0.3
+"""The standard deviations of a coefficient by which an output of 1 changes it."""
+SOFT = 0.05
+"""The deviation added to those of inputs, which bounds the weight of rare values."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +50,29 @@ class BaseConfig:
     """The size of the network and the weight of its latent loss.
 
     Attributes:
-        width: number of features of the trunk that encodes pattern and composition.
+        width: number of features of the trunk that encodes reflections and composition.
         blocks: number of residual blocks of the trunk.
-        latent: number of dimensions of the latent.
         hidden: number of features from which the Fourier coefficients are computed.
-        harmonics: largest |h|^2 of the Fourier series.
+        harmonics: largest |h|^2 of the predicted series, at most 60.
+        recalled: number of known crystals that are recalled; 0 for none.
         kl_weight: weight of the latent's divergence from the standard normal.
     """
 
-    width: int = 1280
+    width: int = 1024
     blocks: int = 3
-    latent: int = 512
     hidden: int = 1024
-    harmonics: int = 60
+    harmonics: int = LIMIT
+    recalled: int = 6
     kl_weight: float = 1e-4
 
     def __post_init__(self):
-        for name in ("width", "blocks", "latent", "hidden", "harmonics"):
+        for name in ("width", "blocks", "hidden", "harmonics"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        if self.harmonics > LIMIT:
+            raise ValueError(f"harmonics is {self.harmonics}: records hold them up to {LIMIT}")
+        if self.recalled < 0:
+            raise ValueError(f"recalled is {self.recalled}: give 0 or more")
 
     def build(self, rngs: nnx.Rngs, axis_name: str | None = None) -> "Base":
         """Return the network; `axis_name` is unused, as there are no batch statistics."""
@@ -72,63 +80,118 @@ class BaseConfig:
         return Base(self, rngs)
 
 
+class Standard(nnx.Variable):
+    """A number of the training split that is kept with the weights and not trained."""
+
+
 class Base(Network):
-    """The network from pattern and composition to Fourier coefficients of log(1 + density / 10)."""
+    """The network from reflections, composition and recalled crystals to a Fourier series."""
+
+    reads_reflections = True
 
     def __init__(self, config: BaseConfig, rngs: nnx.Rngs):
-        width = config.width
+        width, read, terms = (
+            config.width,
+            len(harmonics()),
+            1 + 2 * len(harmonics(config.harmonics)),
+        )
+        zeros, scaled = nnx.initializers.zeros_init(), nnx.initializers.variance_scaling
         self.config = config
-        self.pattern = nnx.Linear(1024, width, rngs=rngs)
-        self.composition = nnx.Linear(119 + len(Knowledge), width, rngs=rngs)
+        self.reflections = nnx.Linear(2 * read + 10, width, rngs=rngs)
+        self.unobserved = nnx.Linear(read + 1, width, kernel_init=zeros, use_bias=False, rngs=rngs)
+        self.composition = nnx.Linear(
+            119 + len(Knowledge), width, kernel_init=scaled(9.0, "fan_in", "normal"), rngs=rngs
+        )
+        self.judge = nnx.Linear(6, 32, rngs=rngs)
+        self.verdict = nnx.Linear(32, 1, kernel_init=scaled(0.01, "fan_in", "normal"), rngs=rngs)
+        self.nobody = nnx.Param(jnp.full(1, -4.0))
+        self.recalled = nnx.Linear(
+            terms, width, kernel_init=scaled(0.1, "fan_in", "normal"), rngs=rngs
+        )
         self.blocks = nnx.List([ResidualBlock(width, rngs) for _ in range(config.blocks)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.mean = nnx.Linear(width, config.latent, rngs=rngs)
-        self.deviation = nnx.Linear(width, config.latent, rngs=rngs)
-        terms = 1 + 2 * len(harmonics(config.harmonics))
-        self.hidden = nnx.Linear(config.latent, config.hidden, rngs=rngs)
-        self.coefficients = nnx.Linear(
-            config.hidden,
-            terms,
-            kernel_init=nnx.initializers.variance_scaling(1.0, "fan_out", "normal"),
-            rngs=rngs,
+        self.deviation = nnx.Linear(width, width, rngs=rngs)
+        self.hidden = nnx.Linear(width, config.hidden, rngs=rngs)
+        self.coefficients = nnx.Linear(config.hidden, terms, kernel_init=zeros, rngs=rngs)
+        self.trust = nnx.Linear(
+            width, terms, kernel_init=zeros, bias_init=nnx.initializers.constant(2.0), rngs=rngs
         )
-        self.unmeasured = nnx.Linear(
-            SEGMENTS, width, use_bias=False, kernel_init=nnx.initializers.zeros_init(), rngs=rngs
+        self.standards = nnx.data(
+            jax.tree.map(lambda each: Standard(jnp.asarray(each)), Standards.neutral(read, terms))
         )
 
-    def encode(
-        self,
-        pattern: Float[Array, "b 1024"],
-        composition: Float[Array, "b 119"],
-        knowledge: Integer[Array, " b"],
-        coverage: Float[Array, "b 1024"],
-    ) -> Latent:
-        """Return the latent; the square root of the pattern emphasises weak lines."""
-        known = jax.nn.one_hot(knowledge, len(Knowledge))
-        told = jnp.concatenate([composition, known], axis=1)
-        missing = 1 - coverage.reshape(len(coverage), SEGMENTS, -1).mean(axis=2)
-        x = self.pattern(jnp.sqrt(pattern)) + self.composition(told) + self.unmeasured(missing)
+    def learn_standards(self, standards: Standards) -> None:
+        """Take over the units of a training split, before the first step."""
+        for mine, given in zip(self.standards, standards, strict=True):
+            mine[...] = jnp.asarray(given)
+
+    def encode(self, query: Query, recalled: Recalled | None) -> Latent:
+        """Return the latent: the features of the trunk, then the series of the recalled crystals.
+
+        The recalled series has no deviation.
+        """
+        standards = Standards(*(each[...] for each in self.standards))
+        known = jax.nn.one_hot(query.knowledge, len(Knowledge))
+        told = jnp.concatenate([query.composition, known], axis=1)
+        base = self._recalled_series(query, recalled, standards)
+        mean, deviation = standards.series
+        missing = jnp.concatenate([1 - query.observed, 1 - _has_cell(query)], axis=1)
+        x = self.reflections(_features(query, standards)) + self.unobserved(missing)
+        x += self.composition(told) + self.recalled((base - mean) / deviation)
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
-        return Latent(self.mean(x), 0.1 * jax.nn.softplus(self.deviation(x)))
+        spread = 0.1 * jax.nn.softplus(self.deviation(x) - 2.0)
+        return Latent(
+            jnp.concatenate([x, base], axis=1),
+            jnp.concatenate([spread, jnp.zeros_like(base)], axis=1),
+        )
+
+    def _recalled_series(
+        self, query: Query, recalled: Recalled | None, standards: Standards
+    ) -> Float[Array, "b t"]:
+        """Return the weighted mean of the recalled series and the mean series of training."""
+        mean = standards.series[0]
+        if recalled is None or not self.config.recalled:
+            return jnp.broadcast_to(mean, (len(query.lattice), len(mean)))
+        alike = likeness(query, recalled.lattice, recalled.amplitude, recalled.composition)
+        scores = jnp.where(recalled.present > 0, self._scores(query, alike), -1e9)
+        nobody = jnp.broadcast_to(self.nobody[...], (len(scores), 1))
+        weights = jax.nn.softmax(jnp.concatenate([nobody, scores], axis=1), axis=1)
+        series = part_of(recalled.series, self.config.harmonics)
+        return weights[:, :1] * mean + jnp.einsum("bk,bkt->bt", weights[:, 1:], series)
+
+    def _scores(self, query: Query, alike: Likeness) -> Float[Array, "b k"]:
+        told = jnp.asarray(query.knowledge == Knowledge.FULL, jnp.float32)[:, None]
+        seen = query.observed.mean(axis=1, keepdims=True)
+        sharp = jnp.log1p(-jnp.minimum(alike.reflections, 0.99999))
+        shape = alike.reflections.shape
+        inputs = jnp.stack(
+            [
+                10 * alike.reflections,
+                10 * alike.metric,
+                10 * alike.ratios,
+                alike.elements,
+                sharp,
+                jnp.broadcast_to(told + seen, shape),
+            ],
+            axis=-1,
+        )
+        learned = self.verdict(nnx.gelu(self.judge(inputs)))[..., 0]
+        # Where learning begins: the most similar reflections, and the same ratios.
+        behind = alike.reflections - alike.reflections.max(axis=1, keepdims=True)
+        return learned + 20 * behind - 20 * alike.ratios
 
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
         """Return the Fourier coefficients."""
-        hidden = nnx.gelu(self.hidden(latent))
-        # The mean over features, not their sum: a step of Adam then changes a coefficient by about
-        # as much as one weight. Larger steps overshoot, after which hidden features stay at zero.
-        return self.coefficients(hidden / hidden.shape[1])
+        x, base = jnp.split(latent, [self.config.width], axis=1)
+        mean, deviation = self.standards.series[...]
+        change = self.coefficients(nnx.gelu(self.hidden(x)))
+        return mean + nnx.sigmoid(self.trust(x)) * (base - mean) + STEP * deviation * change
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return log(1 + density / 10) at a coordinate; negative values stand for zero."""
-        # Phases of many turns need full precision, also where products are rounded.
-        turns = jnp.matmul(harmonics(self.config.harmonics), coordinate, precision="highest")
-        return conditioning @ jnp.concatenate([jnp.ones(1), *cos_sin(turns)])
-
-    def target(self, density: Float[Array, "b p"]) -> Float[Array, "b p"]:
-        """Return log(1 + density / 10) of densities in e/angstrom^3."""
-        return jnp.log1p(jax.nn.relu(density) / UNIT)
+        return conditioning @ basis(coordinate, self.config.harmonics)
 
     def reconstruction_loss(
         self,
@@ -138,20 +201,55 @@ class Base(Network):
         maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
         """Return the mean Huber loss of the logarithm, scaled to |error| for large errors."""
-        loss = optax.losses.huber_loss(values, self.target(density), delta=SMALL)
+        loss = optax.losses.huber_loss(values, logarithm(density), delta=SMALL)
         return jnp.mean(loss, axis=1) / SMALL
 
     def latent_loss(self, latent: Latent) -> Float[Array, " b"]:
-        """Return the Kullback-Leibler divergence per dimension times its weight."""
-        mean, variance = latent.mean**2, latent.deviation**2
-        terms = 0.5 * (mean + variance - 1 - jnp.log(variance + 1e-12))
+        """Return the divergence of the deviations per dimension times its weight.
+
+        The means are normalised, so their part of the Kullback-Leibler divergence is constant.
+        """
+        variance = latent.deviation[:, : self.config.width] ** 2
+        terms = 0.5 * (variance - 1 - jnp.log(variance + 1e-12))
         return self.config.kl_weight * jnp.mean(terms, axis=1)
 
     def to_density(
         self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
     ) -> Float[Array, "b p"]:
         """Return 10 (exp(value) - 1), e/angstrom^3."""
-        return UNIT * jnp.expm1(jax.nn.relu(values))
+        return density_of_logarithm(values)
+
+
+def _has_cell(query: Query) -> Float[Array, "b 1"]:
+    return jnp.any(query.lattice != 0, axis=(1, 2)).astype(jnp.float32)[:, None]
+
+
+def _features(query: Query, standards: Standards) -> Float[Array, "b f"]:
+    """Return the standardised roots and amplitudes, 0 where unobserved, and those of the cell."""
+    observed = query.observed
+    # The scale of a measurement is free: that of the training split, over what was observed.
+    expected = jnp.sum(observed * standards.power, axis=1, keepdims=True)
+    power = jnp.sum(observed * jnp.square(query.amplitude), axis=1, keepdims=True)
+    amplitude = query.amplitude * jnp.sqrt(expected / jnp.maximum(power, 1e-6))
+    root = jnp.sqrt(amplitude)
+    cell = _has_cell(query)
+    volume = jnp.abs(jnp.linalg.det(query.lattice + (1 - cell)[..., None] * jnp.eye(3)))
+    metric = unit_metric(query.lattice).reshape(-1, 9)
+    return jnp.concatenate(
+        [
+            observed * _standardised(root, standards.root),
+            observed * _standardised(amplitude, standards.amplitude),
+            cell * _standardised(metric, standards.metric),
+            cell * _standardised(jnp.log(volume)[:, None], standards.volume[:, None]),
+        ],
+        axis=1,
+    )
+
+
+def _standardised(
+    values: Float[Array | np.ndarray, "b f"], units: Float[Array | np.ndarray, "2 f"]
+) -> Float[Array, "b f"]:
+    return (jnp.asarray(values) - units[0]) / (units[1] + SOFT)
 
 
 class ResidualBlock(Block):
@@ -164,17 +262,3 @@ class ResidualBlock(Block):
 
     def inside(self, x: Float[Array, "b width"]) -> Float[Array, "b width"]:
         return x + self.outer(nnx.gelu(self.inner(self.norm(x))))
-
-
-@lru_cache
-def harmonics(limit: int) -> Float[np.ndarray, "h 3"]:
-    """Return one of each pair +-h of integer vectors with 0 < |h|^2 <= limit, as float32."""
-    reach = range(-int(limit**0.5), int(limit**0.5) + 1)
-    vectors = [
-        (h, k, m)
-        for h in reach
-        for k in reach
-        for m in reach
-        if (h, k, m) > (0, 0, 0) and h * h + k * k + m * m <= limit
-    ]
-    return np.asarray(vectors, np.float32)

@@ -6,23 +6,37 @@ import jax
 import numpy as np
 from jaxtyping import UInt32
 
+from cmed_jax.data.memory import Recall
 from cmed_jax.data.query import Densities, Generator, Query
 from cmed_jax.model.network import Network, predict
 
 
 def network_generator(
-    network: Network, shape: tuple[int, int, int], *, samples: int = 0, seed: int = 0
+    network: Network,
+    shape: tuple[int, int, int],
+    *,
+    memory: Recall | None = None,
+    samples: int = 0,
+    seed: int = 0,
 ) -> Generator:
     """Return a generator of candidates: the density of the latent mean, then `samples` samples.
 
     The candidates of a query are a pure function of it and do not depend on other queries.
+
+    Args:
+        network: the network.
+        shape: number of points of the densities along a, b, c.
+        memory: the function that recalls known crystals for queries; None for none.
+        samples: number of samples besides the plain candidate.
+        seed: seed of the samples.
     """
     network.eval()
     fold_in = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
 
     def generator(query: Query) -> Densities:
         keys = fold_in(jax.random.key(seed), query_seeds(query))
-        return predict(network, *query, shape=shape, samples=samples, keys=keys)
+        recalled = None if memory is None else memory(query)
+        return predict(network, query, recalled, shape=shape, samples=samples, keys=keys)
 
     return generator
 

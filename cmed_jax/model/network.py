@@ -1,6 +1,6 @@
 """The interface of all networks of this package: one encoding per crystal, one value per voxel.
 
-    pattern, composition, knowledge  -> encode ->     latent (a Gaussian)
+    query, recalled crystals         -> encode ->     latent (a Gaussian)
     a latent                         -> condition ->  conditioning vector, shared by all voxels
     conditioning vector, coordinate  -> decode ->     one number
 
@@ -17,7 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Integer, Key
+from jaxtyping import Array, Float, Key
+
+from cmed_jax.data.memory import Recalled
+from cmed_jax.data.query import Query
 
 CHUNK = 5000
 """The largest number of coordinates of a full grid that are decoded at once."""
@@ -50,21 +53,17 @@ class Block(nnx.Module, abc.ABC):
 
 
 class Network(nnx.Module, abc.ABC):
-    """The interface of every preset. Arrays are float32; b counts crystals, p voxel queries."""
+    """The interface of every preset. Arrays are float32; b counts crystals, p voxel queries.
+
+    A network that `reads_reflections` is given amplitudes on integer h and known crystals, others
+    the published pattern.
+    """
+
+    reads_reflections = False
 
     @abc.abstractmethod
-    def encode(
-        self,
-        pattern: Float[Array, "b 1024"],
-        composition: Float[Array, "b 119"],
-        knowledge: Integer[Array, " b"],
-        coverage: Float[Array, "b 1024"],
-    ) -> Latent:
-        """Encode patterns (strongest 1) and compositions, and the knowledge of both.
-
-        `knowledge` is the kind of knowledge of the composition (`Knowledge`). `coverage` is 1 in
-        measured bins and 0 in all others.
-        """
+    def encode(self, query: Query, recalled: Recalled | None) -> Latent:
+        """Encode queries, with the known crystals that resemble each of them, if there are any."""
 
     @abc.abstractmethod
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
@@ -138,10 +137,8 @@ def grid_coordinates(shape: tuple[int, int, int]) -> Float[np.ndarray, "p 3"]:
 @jax.default_matmul_precision("float32")
 def predict(
     network: Network,
-    pattern: Float[Array, "b 1024"],
-    composition: Float[Array, "b 119"],
-    knowledge: Integer[Array, " b"],
-    coverage: Float[Array, "b 1024"],
+    query: Query,
+    recalled: Recalled | None = None,
     *,
     shape: tuple[int, int, int],
     samples: int = 0,
@@ -152,7 +149,7 @@ def predict(
     The candidates are k = 1 + samples densities in e/angstrom^3 on a grid of `shape`. They are
     computed in float32 on every device. The network must be in evaluation mode (`network.eval()`).
     """
-    mean, deviation = network.encode(pattern, composition, knowledge, coverage)
+    mean, deviation = network.encode(query, recalled)
     latents = mean[:, None]
     if samples:
         shape_of_each = (samples, mean.shape[1])

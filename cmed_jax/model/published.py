@@ -16,8 +16,10 @@ from functools import lru_cache, partial
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
+from cmed_jax.data.memory import Recalled
+from cmed_jax.data.query import Query
 from cmed_jax.model.network import Block, Latent, Network
 
 HALF = 512
@@ -42,7 +44,7 @@ class PublishedConfig:
 
 
 class Published(Network):
-    """CrystalNet. It ignores the knowledge of the composition and the coverage."""
+    """CrystalNet. It reads bins, and ignores the knowledge of the composition and the coverage."""
 
     def __init__(self, config: PublishedConfig, rngs: nnx.Rngs, axis_name: str | None = None):
         self.kl_weight = config.kl_weight
@@ -59,15 +61,10 @@ class Published(Network):
         everywhere = (*AXES, axis_name) if axis_name else AXES
         self.decoder = Decoder(partial(norm, axis_name=everywhere), rngs)
 
-    def encode(
-        self,
-        pattern: Float[Array, "b 1024"],
-        composition: Float[Array, "b 119"],
-        knowledge: Integer[Array, " b"],
-        coverage: Float[Array, "b 1024"],
-    ) -> Latent:
+    def encode(self, query: Query, recalled: Recalled | None) -> Latent:
         """Return the concatenated latents of both branches (512 each); deviations are signed."""
-        del knowledge, coverage
+        del recalled
+        pattern, composition = jnp.asarray(query.pattern), jnp.asarray(query.composition)
         mean = [self.pattern_mean(pattern), self.composition_mean(composition)]
         deviation = [self.pattern_deviation(pattern), self.composition_deviation(composition)]
         return Latent(jnp.concatenate(mean, axis=1), jnp.concatenate(deviation, axis=1))

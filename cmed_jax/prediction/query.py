@@ -14,12 +14,23 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import Shared, shared_sites
 from cmed_jax.data.query import Query
 from cmed_jax.io.pattern import load_pattern, pattern_of_columns
+from cmed_jax.physics.amplitudes import (
+    Amplitudes,
+    amplitudes_of_bins,
+    amplitudes_of_lines,
+    unobserved,
+)
+from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
+from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.network_grid import check_grid_pattern
 from cmed_jax.powder.preparation import Prepared, prepare
 from cmed_jax.prediction.options import PredictionOptions
 
 Column = Sequence[float] | Real[np.ndarray, "..."]
 Pattern = Column | Sequence[Column] | str | Path
+
+LINE_WIDTH = 0.1
+"""The width of lines in a list of peaks, which does not state widths, degrees."""
 
 LEAST_LINES = 2
 """The least number of lines with which a cell is searched for."""
@@ -108,9 +119,44 @@ class PredictionQuery:
 
     @property
     def batch(self) -> Query:
-        """The query as a batch of one, the input of a generator."""
-        knowledge = np.array([self.knowledge], np.int32)
-        return Query(self.pattern[None], self.composition[None], knowledge, self.coverage[None])
+        """The query as a batch of one, in the given cell if there is one."""
+        return self.in_cells([self.lattice])
+
+    def in_cells(self, lattices: Sequence[Float[np.ndarray, "3 3"] | None]) -> Query:
+        """Return the query as a batch, the input of a generator, once in each of some cells.
+
+        Args:
+            lattices: primitive cells, rows a, b, c in angstrom; None for an unknown one.
+        """
+        read = [self.reflections(lattice) for lattice in lattices]
+        cells = [np.zeros((3, 3)) if each is None else each for each in lattices]
+        told = self.pattern, self.composition, np.int32(self.knowledge), self.coverage
+        repeated = (np.stack([each] * len(cells)) for each in told)
+        columns = (np.stack(each).astype(np.float32) for each in (cells, *zip(*read, strict=True)))
+        return Query(*repeated, *columns)
+
+    def reflections(self, lattice: Float[np.ndarray, "3 3"] | None) -> Amplitudes:
+        """Return the amplitudes of the pattern in a primitive cell.
+
+        Lines of a measured pattern take the reflections within a line width.
+        """
+        if lattice is None:
+            return unobserved()
+        if self.prepared is None:
+            return amplitudes_of_bins(lattice, self.pattern, self.coverage)
+        peaks, wavelength = self.prepared.peaks, self.prepared.radiation.mean
+        widths = np.where(np.isfinite(peaks.width), peaks.width, LINE_WIDTH)
+        angle = two_theta(peaks.s, wavelength)
+        lines = MeasuredLines.of(self.prepared)
+        start, stop = s_of_two_theta(np.array([lines.start, lines.stop]), wavelength).tolist()
+        factor = lorentz_polarization(angle, self.prepared.options.monochromator)
+        return amplitudes_of_lines(
+            lattice,
+            peaks.s,
+            peaks.area / factor,
+            span=(start, stop),
+            tolerance=np.cos(np.radians(angle / 2)) * np.radians(widths) / wavelength,
+        )
 
     @property
     def formula(self) -> Float[np.ndarray, "119"] | None:

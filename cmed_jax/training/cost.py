@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,10 +11,12 @@ import optax
 from flax import nnx
 
 from cmed_jax.config import Precision, StepConfig
-from cmed_jax.model.presets import NetworkConfig
+from cmed_jax.model.presets import BaseConfig, NetworkConfig
+from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.physics.instrument import Lines
+from cmed_jax.physics.log_series import TERMS
 from cmed_jax.training.step import initial_state, make_step
-from cmed_jax.training.table import Table
+from cmed_jax.training.table import Reflections, Table
 
 PEAKS: dict[str, tuple[float, float, float]] = {
     "NVIDIA B200": (75, 1125, 2250),
@@ -61,13 +64,23 @@ def flops_per_step(
         return jax.ShapeDtypeStruct(shape, dtype)
 
     graph, state = nnx.eval_shape(lambda: initial_state(network.build(nnx.Rngs(0)), optimizer))
-    examples = Table(
-        shapes(batch, 1024),
-        shapes(batch, 119),
-        shapes(batch, 50, 50, 50, dtype=jnp.float16),
-        shapes(batch),
-        jax.tree.map(lambda column: shapes(batch, *column.shape[1:], dtype=column.dtype), lines),
-    )
+    half, read = partial(shapes, dtype=jnp.float16), len(harmonics())
+    told = shapes(batch, 119)
+    if isinstance(network, BaseConfig):
+        reflections = Reflections(
+            shapes(batch, 3, 3),
+            half(batch, read),
+            half(batch, read),
+            half(batch, TERMS),
+            shapes(batch, 2, network.recalled, dtype=jnp.int32),
+        )
+        examples = Table(told, reflections=reflections)
+    else:
+        measured = jax.tree.map(
+            lambda column: shapes(batch, *column.shape[1:], dtype=column.dtype), lines
+        )
+        grids = half(batch, 50, 50, 50)
+        examples = Table(told, shapes(batch, 1024), grids, shapes(batch), measured)
     whole = dataclasses.replace(config, accumulate=1)  # XLA counts one iteration of a loop
     step = make_step(graph, optimizer, whole, seed=0)
     rows = shapes(batch, dtype=jnp.int32)

@@ -16,6 +16,7 @@ from jaxtyping import Int32, PyTree, Shaped
 from cmed_jax.config import InputMode
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import Records, load_examples, number_of_records
+from cmed_jax.data.examples import CompactExamples
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.table import Batches, Table
@@ -57,6 +58,26 @@ class Inputs:
         return self.parallel.divide(self.read(rows[:, self.parallel.share(rows.shape[1])]))
 
 
+def reflection_inputs(
+    examples: CompactExamples, recalled: int, parallel: DataParallel, batch: int, seed: int
+) -> Inputs:
+    """Return the batches of a split for a network that reads reflections; it is always resident.
+
+    Args:
+        examples: the training split.
+        recalled: number of known crystals that each query recalls.
+        parallel: the devices.
+        batch: number of crystals in a step, over all devices.
+        seed: seed of the order.
+
+    Raises:
+        ValueError: a record is not finite, or the batch is larger than the split.
+    """
+    rows = Rows(len(examples), batch, seed)
+    table = parallel.place(Table.of_reflections(examples, recalled))
+    return Inputs(examples.material_id, rows, table, lambda rows: rows, parallel)
+
+
 def open_inputs(
     directory: str,
     mode: InputMode,
@@ -65,7 +86,7 @@ def open_inputs(
     batch: int,
     seed: int,
 ) -> Inputs:
-    """Return the batches of the training split.
+    """Return the batches of the training split for a network that reads the published pattern.
 
     Args:
         directory: the directory of the dataset.

@@ -6,13 +6,21 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float16, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, Float16, Integer, PRNGKeyArray
 
 from cmed_jax.config import StepConfig
-from cmed_jax.data.augmentation import augment
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.augmentation import augment, augment_reflections, forgotten
 from cmed_jax.data.batches import draw_voxels, to_coordinates
+from cmed_jax.data.memory import Recalled
+from cmed_jax.data.query import Query
 from cmed_jax.model.network import Network
-from cmed_jax.training.table import Batch, Table
+from cmed_jax.physics.amplitudes import Amplitudes
+from cmed_jax.physics.density import GRID
+from cmed_jax.physics.log_series import basis, density_of_logarithm
+from cmed_jax.training.table import Batch, Reflections, Table
+
+Rows = Integer[Array, " b"] | slice
 
 
 def loss_terms(
@@ -26,26 +34,30 @@ def loss_terms(
     """Return the mean of each term of the loss over the batch."""
     keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(key, place), 3))(places)
     stored: Table
-    rows: Integer[Array, " b"] | slice
+    rows: Rows
     stored, rows = (batch, slice(None)) if isinstance(batch, Table) else (cast(Table, table), batch)
-    _, *shape = stored.density.shape
+    shape = GRID if stored.density is None else stored.density.shape[1:]
     if config.shared_voxels:
         # No example has this place: the voxels' key is the same on every device.
         voxels = draw_voxels(jax.random.fold_in(key, 2**31 - 1), shape)
     else:
         voxels = jax.vmap(lambda k: draw_voxels(k, shape))(keys[:, 1])
-    scale = jnp.asarray(stored.scale[rows])
-    density = _look_up(stored.density, rows, voxels).astype(scale.dtype) * scale[:, None]
-
-    lines = jax.tree.map(lambda column: column[rows], stored.lines)
-    disturbed = jax.vmap(partial(augment, config=config.augmentation))
-    pattern, coverage, composition, knowledge = disturbed(
-        keys[:, 0], jnp.asarray(stored.pattern[rows]), lines, jnp.asarray(stored.composition[rows])
-    )
-    latent = network.encode(pattern, composition, knowledge, coverage)
+    coordinates = to_coordinates(voxels, shape)
+    recalled = None
+    if stored.reflections is not None:
+        query, recalled = _reflections(stored, stored.reflections, rows, keys[:, 0], config)
+        density = _of_series(stored.reflections.series[rows], coordinates)
+        scale = density.max(axis=1)
+    else:
+        query = _patterns(stored, rows, keys[:, 0], config)
+        scale = jnp.asarray(stored.scale)[rows]
+        density = (
+            _look_up(cast(Array, stored.density), rows, voxels).astype(scale.dtype) * scale[:, None]
+        )
+    latent = network.encode(query, recalled)
     noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
     conditioning = network.condition(latent.mean + noise * latent.deviation)
-    values = network.values(conditioning, to_coordinates(voxels, shape))
+    values = network.values(conditioning, coordinates)
     reconstruction = network.reconstruction_loss(conditioning, values, density, scale)
     return {
         "reconstruction": jnp.mean(reconstruction),
@@ -53,9 +65,67 @@ def loss_terms(
     }
 
 
+def _patterns(stored: Table, rows: Rows, keys: Array, config: StepConfig) -> Query:
+    """Return the queries of a network that reads the published pattern."""
+    lines = jax.tree.map(lambda column: column[rows], stored.lines)
+    disturbed = jax.vmap(partial(augment, config=config.augmentation))
+    pattern, coverage, composition, knowledge = disturbed(
+        keys, jnp.asarray(stored.pattern)[rows], lines, jnp.asarray(stored.composition[rows])
+    )
+    nothing = jnp.zeros((len(pattern), 0))
+    return Query(pattern, composition, knowledge, coverage, nothing, nothing, nothing)
+
+
+def _reflections(
+    stored: Table, reflections: Reflections, rows: Rows, keys: Array, config: StepConfig
+) -> tuple[Query, Recalled]:
+    """Return the queries of a network that reads reflections, and the crystals they recall.
+
+    Crystals are recalled by the composition only where the query tells it in full.
+    """
+
+    def column(name: str, rows: Rows) -> Float[Array, "..."]:
+        return jnp.asarray(getattr(reflections, name))[rows].astype(jnp.float32)
+
+    ideal = Amplitudes(column("amplitude", rows), column("observed", rows))
+    disturbed = jax.vmap(partial(augment_reflections, config=config.augmentation))
+    lattice, amplitudes, composition, knowledge = disturbed(
+        keys, column("lattice", rows), ideal, jnp.asarray(stored.composition)[rows]
+    )
+    nothing = jnp.zeros((len(composition), 0))
+    query = Query(nothing, composition, knowledge, nothing, lattice, *amplitudes)
+    with_ratios = (knowledge == Knowledge.FULL)[:, None]
+    both = jnp.asarray(reflections.neighbours)[rows]
+    near = jnp.where(with_ratios, both[:, 0], both[:, 1])
+    present = jax.vmap(forgotten)(
+        jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys), (near >= 0).astype(jnp.float32)
+    )
+    recalled = Recalled(
+        column("lattice", near),
+        column("amplitude", near),
+        jnp.asarray(stored.composition)[near],
+        column("series", near),
+        present,
+    )
+    return query, recalled
+
+
+def _of_series(
+    series: Float16[Array | np.ndarray, "b t"], coordinates: Float[Array, "*b p 3"]
+) -> Float[Array, "b p"]:
+    """Return the densities of series at coordinates, e/angstrom^3."""
+    terms = jax.vmap(basis) if coordinates.ndim == 2 else jax.vmap(jax.vmap(basis))
+    values = jnp.einsum(
+        "bt,pt->bp" if coordinates.ndim == 2 else "bt,bpt->bp",
+        jnp.asarray(series).astype(jnp.float32),
+        terms(coordinates),
+    )
+    return density_of_logarithm(values)
+
+
 def _look_up(
     density: Float16[Array | np.ndarray, "n x y z"],
-    rows: Integer[Array, " b"] | slice,
+    rows: Rows,
     voxels: Integer[Array, "*b p 3"],
 ) -> Float16[Array, "b p"]:
     """Return the densities of some rows, or of all in their order, at voxels."""

@@ -3,23 +3,64 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Float16, Integer
+from jaxtyping import Array, Float, Float16, Int32, Integer
 
-from cmed_jax.data.examples import Examples
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.examples import CompactExamples, Examples
+from cmed_jax.data.memory import Memory
+from cmed_jax.data.query import Query
 from cmed_jax.physics.instrument import Lines
+
+
+class Reflections(NamedTuple):
+    """What a network that reads reflections is trained on; each crystal is also a known one.
+
+    Attributes:
+        lattice: rows a, b, c, angstrom.
+        amplitude: |F| at the harmonics, mean square 1.
+        observed: 1 for harmonics in reach, else 0.
+        series: Fourier series of the logarithm of the density.
+        neighbours: rows of the most similar other crystals: first with the ratios of the
+            composition, then without; -1 pads.
+    """
+
+    lattice: Float[Array | np.ndarray, "n 3 3"]
+    amplitude: Float16[Array | np.ndarray, "n h"]
+    observed: Float16[Array | np.ndarray, "n h"]
+    series: Float16[Array | np.ndarray, "n t"]
+    neighbours: Int32[Array | np.ndarray, "n 2 k"]
+
+    @classmethod
+    def of(cls, examples: CompactExamples, recalled: int) -> "Reflections":
+        """Return the reflections of a split, each with its `recalled` nearest other crystals."""
+        memory, rows = Memory.of(examples), np.arange(len(examples), dtype=np.int32)
+        nothing, found = np.zeros((len(rows), 0)), []
+        for knowledge in (Knowledge.FULL, Knowledge.NONE):
+            kind = np.full(len(rows), knowledge)
+            query = Query(
+                nothing, examples.composition, kind, nothing,
+                examples.lattice, examples.amplitude, examples.observed,
+            )  # fmt: skip
+            nearest, present = memory.nearest(query, recalled, without=list(rows[:, None]))
+            found.append(np.where(present, nearest, -1).astype(np.int32))
+        neighbours = np.stack(found, axis=1)
+        lattice = examples.lattice.astype(np.float32)
+        return cls(lattice, examples.amplitude, examples.observed, examples.series, neighbours)
 
 
 class Table(NamedTuple):
     """The training examples in the form held by the device: a step gathers its rows and voxels.
 
-    `lines` is set where patterns are measured afresh.
+    `lines` is set where patterns are measured afresh. `pattern`, `density` and `scale` are None for
+    a network that reads reflections, and `reflections` for others.
     """
 
-    pattern: Float[Array | np.ndarray, "n 1024"]
     composition: Float[Array | np.ndarray, "n 119"]
-    density: Float16[Array | np.ndarray, "n a b c"]
-    scale: Float[Array | np.ndarray, " n"]
+    pattern: Float[Array | np.ndarray, "n 1024"] | None = None
+    density: Float16[Array | np.ndarray, "n a b c"] | None = None
+    scale: Float[Array | np.ndarray, " n"] | None = None
     lines: Lines | None = None
+    reflections: Reflections | None = None
 
     @classmethod
     def of(cls, examples: Examples, lines: Lines | None = None) -> "Table":
@@ -28,14 +69,28 @@ class Table(NamedTuple):
         Raises:
             ValueError: numbers are not finite; the error names their materials.
         """
-        stored = (examples.pattern, examples.composition, examples.density, examples.density_scale)
-        finite = [all(np.isfinite(x).all() for x in row) for row in zip(*stored, strict=True)]
-        if not all(finite):
-            raise ValueError(
-                f"the records of {', '.join(examples.material_id[~np.array(finite)])} hold numbers "
-                "that are not finite: build the dataset again without these materials"
-            )
+        stored = (examples.composition, examples.pattern, examples.density, examples.density_scale)
+        _check_finite(examples, *stored)
         return cls(*stored, lines)
+
+    @classmethod
+    def of_reflections(cls, examples: CompactExamples, recalled: int) -> "Table":
+        """Return the table of a split for a network that reads reflections.
+
+        Raises:
+            ValueError: numbers are not finite; the error names their materials.
+        """
+        _check_finite(examples, examples.composition, examples.amplitude, examples.series)
+        return cls(examples.composition, reflections=Reflections.of(examples, recalled))
+
+
+def _check_finite(examples: CompactExamples, *stored: np.ndarray) -> None:
+    finite = [all(np.isfinite(x).all() for x in row) for row in zip(*stored, strict=True)]
+    if not all(finite):
+        raise ValueError(
+            f"the records of {', '.join(examples.material_id[~np.array(finite)])} hold numbers "
+            "that are not finite: build the dataset again without these materials"
+        )
 
 
 Batch = Integer[Array, " b"] | Table

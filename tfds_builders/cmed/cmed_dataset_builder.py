@@ -77,6 +77,7 @@ class Builder(FileReaderBuilder):
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
         "1.0.0": "First release.",
         "2.0.0": "Symmetry found by moyo: crystals near the tolerance change their space group.",
+        "3.0.0": "Amplitudes and the Fourier series of the density's logarithm in every record.",
     }
     BUILDER_CONFIGS: ClassVar[list[BuilderConfig]] = [
         *(

@@ -1,0 +1,288 @@
+"""Known crystals as a network recalls them: those whose reflections resemble a query's.
+
+Crystals of one structure type have like amplitudes at the same harmonics, whatever their size. They
+are therefore found by the reflections, not by the pattern: the similarity is the cosine of the
+roots of the amplitudes, less half the largest difference of the metric tensors of unit volume, less
+0.3 times the difference of the sorted atom fractions where the ratios are known. Both weights were
+chosen on validation crystals.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, Float16, Int32, Integer
+
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.examples import CompactExamples
+from cmed_jax.data.query import Query
+
+RECALLED = 6
+"""The number of known crystals recalled for a query."""
+METRIC_WEIGHT, RATIO_WEIGHT = 0.5, 0.3
+"""The weights of the differences in metric and in ratios, against the cosine of reflections."""
+RATIOS = 6
+"""The number of atom fractions compared, from the largest on."""
+ROUGH = 128
+"""The number of principal axes on which all known crystals are compared in a first choice."""
+SAMPLED = 4000
+"""The number of known crystals from which these axes are found."""
+POOL = 96
+"""The number of crystals of the first choice that are compared exactly."""
+ROWS = 256
+"""The number of queries compared with all known crystals at once, which bounds the memory."""
+
+
+class Recalled(NamedTuple):
+    """The known crystals recalled for b queries, the most similar first.
+
+    Attributes:
+        lattice: rows a, b, c of their cells, angstrom.
+        amplitude: |F| at the harmonics of their cells, mean square 1.
+        composition: their atom fractions.
+        series: the Fourier series of the logarithm of their densities.
+        present: 1 where there is a crystal, 0 for padding.
+    """
+
+    lattice: Float[Array | np.ndarray, "b k 3 3"]
+    amplitude: Float[Array | np.ndarray, "b k h"]
+    composition: Float[Array | np.ndarray, "b k 119"]
+    series: Float[Array | np.ndarray, "b k t"]
+    present: Float[Array | np.ndarray, "b k"]
+
+
+class Likeness(NamedTuple):
+    """The likeness of queries and known crystals.
+
+    Attributes:
+        reflections: the cosine of the roots of the amplitudes, over observed harmonics.
+        metric: the largest difference of the metric tensors of unit volume.
+        ratios: the sum of the differences of the sorted atom fractions; 0 where they are unknown.
+        elements: the scalar product of the compositions.
+    """
+
+    reflections: Float[Array, "b k"]
+    metric: Float[Array, "b k"]
+    ratios: Float[Array, "b k"]
+    elements: Float[Array, "b k"]
+
+
+def likeness(
+    query: Query,
+    lattice: Float[Array | np.ndarray, "b k 3 3"],
+    amplitude: Float[Array | np.ndarray, "b k h"],
+    composition: Float[Array | np.ndarray, "b k 119"],
+) -> Likeness:
+    """Return the likeness of each query and its k known crystals; for `jax.jit`."""
+    observed = query.observed[:, None]
+    roots = jnp.sqrt(query.amplitude)[:, None] * observed
+    theirs = jnp.sqrt(amplitude) * observed
+    norms = jnp.linalg.norm(roots, axis=-1) * jnp.linalg.norm(theirs, axis=-1)
+    cosine = jnp.sum(roots * theirs, axis=-1) / jnp.maximum(norms, 1e-6)
+    metric = jnp.abs(unit_metric(lattice) - unit_metric(query.lattice)[:, None]).max(axis=(-1, -2))
+    told = jnp.asarray(query.knowledge == Knowledge.FULL)[:, None]
+    ratios = jnp.abs(_ratios(composition) - _ratios(query.composition)[:, None]).sum(axis=-1)
+    elements = jnp.sum(composition * query.composition[:, None], axis=-1)
+    return Likeness(cosine, metric, jnp.where(told, ratios, 0.0), elements)
+
+
+def unit_metric(lattice: Float[Array | np.ndarray, "*b 3 3"]) -> Float[Array, "*b 3 3"]:
+    """Return the metric tensors of cells scaled to unit volume; zeros for an unknown cell."""
+    volume = jnp.abs(
+        jnp.vecdot(lattice[..., 0, :], jnp.cross(lattice[..., 1, :], lattice[..., 2, :]))
+    )
+    known = (volume > 0)[..., None, None]
+    scale = jnp.cbrt(jnp.where(volume > 0, volume, 1.0))[..., None, None]
+    # Products of full precision: the metric tells structure types apart by a few percent.
+    metric = jnp.matmul(lattice, jnp.swapaxes(lattice, -1, -2), precision="highest") / scale**2
+    return jnp.where(known, metric, 0.0)
+
+
+def _ratios(composition: Float[Array | np.ndarray, "*b 119"]) -> Float[Array, "*b 6"]:
+    return -jnp.sort(-jnp.asarray(composition), axis=-1)[..., :RATIOS]
+
+
+Recall = Callable[[Query], Recalled]
+"""A function that recalls known crystals for queries."""
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Known crystals, and what is needed to find those that resemble a query.
+
+    Attributes:
+        lattice: rows a, b, c of the cells, angstrom.
+        amplitude: |F| at the harmonics, mean square 1.
+        composition: atom fractions.
+        series: Fourier series of the logarithms of the densities.
+    """
+
+    lattice: Float[np.ndarray, "n 3 3"]
+    amplitude: Float16[np.ndarray, "n h"]
+    composition: Float[np.ndarray, "n 119"]
+    series: Float16[np.ndarray, "n t"]
+
+    @classmethod
+    def of(cls, known: CompactExamples) -> Self:
+        """Return the memory of the crystals of a split."""
+        return cls(known.lattice, known.amplitude, known.composition, known.series)
+
+    def __len__(self) -> int:
+        return len(self.lattice)
+
+    def __call__(
+        self,
+        query: Query,
+        most: int = RECALLED,
+        *,
+        without: Sequence[Integer[np.ndarray, " w"]] | None = None,
+    ) -> Recalled:
+        """Return the known crystals that resemble each query most, in the form that networks read.
+
+        The arguments are those of `nearest`.
+        """
+        rows, present = self.nearest(query, most, without=without)
+        columns = self.lattice, self.amplitude, self.composition, self.series
+        lattice, amplitude, composition, series = (
+            column[rows].astype(np.float32) for column in columns
+        )
+        return Recalled(lattice, amplitude, composition, series, present.astype(np.float32))
+
+    def nearest(
+        self,
+        query: Query,
+        most: int = RECALLED,
+        *,
+        without: Sequence[Integer[np.ndarray, " w"]] | None = None,
+    ) -> tuple[Int32[np.ndarray, "b k"], Bool[np.ndarray, "b k"]]:
+        """Return the rows of the most similar crystals, the first the best, and which exist.
+
+        A query without a cell or without observed harmonics recalls nothing.
+
+        Args:
+            query: the queries.
+            most: the number of crystals of each query.
+            without: for each query the rows of crystals to leave out, such as the query itself.
+        """
+        number = len(query.lattice)
+        rows, present = np.zeros((number, most), np.int32), np.zeros((number, most), bool)
+        few = min(most, len(self))
+        if not few:
+            return rows, present
+        told = np.equal(query.knowledge, Knowledge.FULL)
+        roots = _roots(query.amplitude, query.observed)
+        queries = _features(query.lattice, roots, query.composition, told, self._axes)
+        known = self._known
+        for first in range(0, number, ROWS):
+            part = slice(first, min(first + ROWS, number))
+            asked = Features(*(column[part] for column in queries))
+            rough = np.array(_rough(asked, known))
+            for score, out in zip(rough, () if without is None else without[part], strict=False):
+                score[out] = -np.inf
+            pool = min(max(POOL, few), len(self))
+            near = np.argpartition(-rough, pool - 1, axis=1)[:, :pool]
+            those = Features(*(column[near] for column in known))
+            exact = np.asarray(_exact(asked, those, np.asarray(query.observed[part])))
+            exact = np.where(np.isfinite(np.take_along_axis(rough, near, axis=1)), exact, -np.inf)
+            order = np.lexsort((near, -np.round(exact, 6)), axis=1)[:, :few]
+            rows[part, :few] = np.take_along_axis(near, order, axis=1)
+            present[part, :few] = np.isfinite(np.take_along_axis(exact, order, axis=1))
+        present &= queries.roots.any(axis=1)[:, None]
+        return rows, present
+
+    @cached_property
+    def _axes(self) -> Float[np.ndarray, "h r"]:
+        return _principal_axes(self._known_roots)
+
+    @cached_property
+    def _known_roots(self) -> Float[np.ndarray, "n h"]:
+        return _roots(self.amplitude, np.float32(1))
+
+    @cached_property
+    def _known(self) -> "Features":
+        told = np.ones(len(self), bool)
+        return _features(self.lattice, self._known_roots, self.composition, told, self._axes)
+
+
+class Features(NamedTuple):
+    """The features by which crystals are compared.
+
+    Attributes:
+        roots: roots of the amplitudes at observed harmonics, of unit length.
+        rough: their projection on the principal axes of the known crystals, for a first choice.
+        metric: the metric tensor of unit volume.
+        ratios: the sorted atom fractions.
+        told: 1 where the ratios are known, else 0.
+    """
+
+    roots: Float[np.ndarray, "n h"]
+    rough: Float[np.ndarray, "n r"]
+    metric: Float[np.ndarray, "n 6"]
+    ratios: Float[np.ndarray, "n 6"]
+    told: Float[np.ndarray, "n 1"]
+
+
+def _features(
+    lattice: ArrayLike,
+    roots: Float[np.ndarray, "n h"],
+    composition: ArrayLike,
+    told: Bool[np.ndarray, " n"],
+    axes: Float[np.ndarray, "h r"],
+) -> Features:
+    metric = np.asarray(unit_metric(np.asarray(lattice, np.float32)))
+    ratios = np.asarray(_ratios(np.asarray(composition, np.float32)))
+    flat = metric[:, *np.triu_indices(3)]
+    return Features(roots, roots @ axes, flat, ratios, told.astype(np.float32)[:, None])
+
+
+def _roots(amplitude: ArrayLike, observed: ArrayLike) -> Float[np.ndarray, "n h"]:
+    """Return the roots of amplitudes at observed harmonics, of unit length."""
+    roots = np.sqrt(np.asarray(amplitude, np.float32)) * np.asarray(observed, np.float32)
+    return roots / np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-6)
+
+
+def _principal_axes(roots: Float[np.ndarray, "n h"]) -> Float[np.ndarray, "h r"]:
+    """Return the axes that carry most of the differences of roots."""
+    some = roots[:: max(len(roots) // SAMPLED, 1)]
+    return np.linalg.eigh(some.T @ some)[1][:, -ROUGH:]
+
+
+@jax.jit
+def _rough(asked: Features, known: Features) -> Float[Array, "b n"]:
+    """Return the similarity of queries and known crystals, nearly."""
+    return _similarity(
+        asked.rough @ known.rough.T,
+        [asked.metric[:, None, k] - known.metric[None, :, k] for k in range(6)],
+        [asked.ratios[:, None, k] - known.ratios[None, :, k] for k in range(RATIOS)],
+        asked.told,
+    )
+
+
+@jax.jit
+def _exact(asked: Features, near: Features, observed: Float[Array, "b h"]) -> Float[Array, "b k"]:
+    """Return the similarity of queries and k known crystals of each, at observed harmonics."""
+    theirs = near.roots * observed[:, None]
+    cosine = jnp.sum(asked.roots[:, None] * theirs, axis=-1)
+    cosine /= jnp.maximum(jnp.linalg.norm(theirs, axis=-1), 1e-6)
+    return _similarity(
+        cosine,
+        [asked.metric[:, None, k] - near.metric[:, :, k] for k in range(6)],
+        [asked.ratios[:, None, k] - near.ratios[:, :, k] for k in range(RATIOS)],
+        asked.told,
+    )
+
+
+def _similarity(
+    cosine: Float[Array, "b k"],
+    metric: Sequence[Float[Array, "b k"]],
+    ratios: Sequence[Float[Array, "b k"]],
+    told: Float[Array | np.ndarray, "b 1"],
+) -> Float[Array, "b k"]:
+    # Written term by term, so that the compiler makes one pass over all pairs.
+    largest = reduce(jnp.maximum, map(jnp.abs, metric))
+    difference = reduce(jnp.add, map(jnp.abs, ratios))
+    return cosine - METRIC_WEIGHT * largest - RATIO_WEIGHT * told * difference
