@@ -1,9 +1,9 @@
-"""Indexing of the lines of a pattern by lattices of one or two free numbers.
+"""Indexing of the lines of a pattern: lines, quadratic forms, and the metrics that fit them.
 
-For cubic, tetragonal and hexagonal axes s^2 = 1/d^2 is linear in one or two numbers. A cubic
-lattice has s^2 = (h^2 + k^2 + l^2) / a^2, a hexagonal one s^2 = (h^2 + h k + k^2) 4 / (3 a^2) +
-l^2 / c^2. The integers are called forms here, the numbers metric. Guessed forms of two lines give a
-metric. Its agreement with the other lines decides whether the guess was right.
+In every lattice s^2 = 1/d^2 is linear in one to six numbers. A cubic lattice has s^2 = (h^2 + k^2 +
+l^2) / a^2, a hexagonal one s^2 = (h^2 + h k + k^2) 4 / (3 a^2) + l^2 / c^2. The integers are called
+forms here, the numbers metric. Guessed forms of as many lines as there are numbers give a metric.
+Its agreement with the other lines decides whether the guess was right.
 """
 
 from itertools import combinations
@@ -14,7 +14,9 @@ from jaxtyping import Bool, Float, Integer, Num
 
 from cmed_jax.physics.patterns import two_theta
 
-Axes = Literal["cubic", "tetragonal", "hexagonal"]
+Axes = Literal[
+    "cubic", "tetragonal", "hexagonal", "orthorhombic", "monoclinic", "triclinic"
+]
 SHORTEST = 2.0
 """The shortest cell edge that is tried, angstrom."""
 NEAR = 0.15
@@ -66,19 +68,58 @@ class Indexed(NamedTuple):
 
 
 def quadratic_forms(axes: Axes, hkl: Num[np.ndarray, "m 3"]) -> Float[np.ndarray, "m p"]:
-    """Return the integers in which s^2 is linear, for reflections of the conventional cell."""
+    """Return the integers in which s^2 is linear, for reflections of the conventional cell.
+
+    Monoclinic lattices have the unique axis b.
+    """
     h, k, ell = hkl.T.astype(float)
     if axes == "cubic":
         return (h**2 + k**2 + ell**2)[:, None]
-    base = h**2 + k**2 + (h * k if axes == "hexagonal" else 0)
-    return np.stack([base, ell**2], axis=1)
+    if axes == "tetragonal":
+        return np.stack([h**2 + k**2, ell**2], axis=1)
+    if axes == "hexagonal":
+        return np.stack([h**2 + h * k + k**2, ell**2], axis=1)
+    mixed = {"monoclinic": [h * ell], "triclinic": [k * ell, h * ell, h * k]}.get(axes, [])
+    return np.stack([h**2, k**2, ell**2, *mixed], axis=1)
+
+
+def reciprocal_metric(
+    axes: Axes, metric: Float[np.ndarray, "*t p"]
+) -> Float[np.ndarray, "*t 3 3"]:
+    """Return the metric tensors G* of metrics, where s^2 = h G* h."""
+    tensor = np.zeros((*metric.shape[:-1], 3, 3))
+    columns = {"cubic": [0, 0, 0], "tetragonal": [0, 0, 1], "hexagonal": [0, 0, 1]}
+    for place, column in enumerate(columns.get(axes, [0, 1, 2])):
+        tensor[..., place, place] = metric[..., column]
+    mixed = {
+        "hexagonal": [(0, 1, 0, 1.0)],
+        "monoclinic": [(0, 2, 3, 1.0)],
+        "triclinic": [(1, 2, 3, 1.0), (0, 2, 4, 1.0), (0, 1, 5, 1.0)],
+    }
+    for i, j, column, factor in mixed.get(axes, []):
+        tensor[..., i, j] = tensor[..., j, i] = factor * metric[..., column] / 2
+    return tensor
 
 
 def cell_edges(axes: Axes, metric: Float[np.ndarray, "*t p"]) -> Float[np.ndarray, "*t 3"]:
-    """Return the edges a, b, c, angstrom, of metrics."""
-    a = np.sqrt((4 / 3 if axes == "hexagonal" else 1) / metric[..., 0])
-    c = a if axes == "cubic" else 1 / np.sqrt(metric[..., 1])
-    return np.stack([a, a, c], axis=-1)
+    """Return the edges a, b, c, angstrom, of metrics; not finite where they span no lattice."""
+    return edges_and_volumes(axes, metric)[0]
+
+
+def edges_and_volumes(
+    axes: Axes, metric: Float[np.ndarray, "*t p"]
+) -> tuple[Float[np.ndarray, "*t 3"], Float[np.ndarray, "*t"]]:
+    """Return the edges (angstrom) and the volumes (angstrom^3) of the cells of metrics.
+
+    They are not finite where a metric spans no lattice.
+    """
+    tensor = reciprocal_metric(axes, metric)
+    (a, f, e), (_, b, d), (_, _, c) = np.moveaxis(tensor, (-2, -1), (0, 1))
+    minors = np.stack([b * c - d * d, a * c - e * e, a * b - f * f], axis=-1)
+    determinant = a * minors[..., 0] - f * (f * c - d * e) + e * (f * d - b * e)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        edges = np.sqrt(minors / determinant[..., None])
+        return edges, 1 / np.sqrt(determinant)
 
 
 def guessed_metrics(

@@ -21,7 +21,8 @@ from cmed_jax.search.formula_units import Contents, contents
 from cmed_jax.search.frame import HYDROGEN, Frame, frame_of
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.separations import Separations
-from cmed_jax.search.settings import Bravais, Setting, settings
+from cmed_jax.crystal.bravais import Bravais
+from cmed_jax.search.settings import Setting, settings
 from cmed_jax.search.starts import Pools
 from cmed_jax.search.usage import group_cost, position_costs
 

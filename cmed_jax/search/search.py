@@ -22,7 +22,7 @@ from cmed_jax.search.formula_units import formula_unit
 from cmed_jax.search.frame import HYDROGEN
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.score import Scored
-from cmed_jax.search.settings import bravais
+from cmed_jax.crystal.bravais import bravais
 from cmed_jax.search.solved import SolvedStructure, Verdict, solved_structures, verdict
 
 

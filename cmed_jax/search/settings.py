@@ -14,12 +14,9 @@ import moyopy
 import numpy as np
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.bravais import Bravais, centring_of
 from cmed_jax.crystal.lattice import PRIMITIVE
-from cmed_jax.crystal.material import Material, crystal_system
-
-TOLERANCE = 0.02
-"""The tolerance for equal lattice vectors and angles, angstrom: an error of indexing."""
+from cmed_jax.crystal.material import crystal_system
 
 _FAMILIES = {
     "triclinic": range(1, 3),
@@ -59,37 +56,6 @@ class Setting(NamedTuple):
     lattice: Float[np.ndarray, "3 3"]
 
 
-class Bravais(NamedTuple):
-    """A lattice in its conventional cell.
-
-    Attributes:
-        system: the crystal system of its metric.
-        centring: the centring of the conventional cell: P, A, C, I, F or R (on hexagonal axes).
-        conventional: the idealised rows a, b, c of the conventional cell, angstrom.
-    """
-
-    system: str
-    centring: str
-    conventional: Float[np.ndarray, "3 3"]
-
-
-def bravais(lattice: Float[np.ndarray, "3 3"], tolerance: float = TOLERANCE) -> Bravais:
-    """Return the conventional cell of a lattice, with the symmetry of its metric.
-
-    Args:
-        lattice: the rows a, b, c of any cell, angstrom.
-        tolerance: the tolerance of the symmetry, angstrom.
-
-    Raises:
-        ValueError: the rows span no lattice.
-    """
-    point = Material("lattice", np.asarray(lattice, float), np.array([1]), np.zeros((1, 3)))
-    ideal = canonical_cell(point, tolerance)
-    number = int(ideal.space_group or 1)
-    conventional = np.linalg.inv(PRIMITIVE[_centring(number)].T) @ ideal.lattice
-    return Bravais(crystal_system(number), _centring(number), conventional)
-
-
 def settings(cell: Bravais) -> tuple[Setting, ...]:
     """Return every space group that a lattice can carry, in each choice of axes that differs.
 
@@ -100,7 +66,7 @@ def settings(cell: Bravais) -> tuple[Setting, ...]:
     found = []
     for number in _FAMILIES[cell.system]:
         for axes in _different_axes(number):
-            lattice = PRIMITIVE[_centring(number)].T @ axes @ cell.conventional
+            lattice = PRIMITIVE[centring_of(number)].T @ axes @ cell.conventional
             if cell.centring == "P" or _same_lattice(lattice, primitive):
                 found.append(Setting(number, axes, lattice))
     return tuple(found)
@@ -108,11 +74,7 @@ def settings(cell: Bravais) -> tuple[Setting, ...]:
 
 def lattice_points(number: int) -> int:
     """Return the number of lattice points in the conventional cell of a space group."""
-    return round(1 / np.linalg.det(PRIMITIVE[_centring(number)]))
-
-
-def _centring(number: int) -> str:
-    return moyopy.SpaceGroupType(number).hm_short[0]
+    return round(1 / np.linalg.det(PRIMITIVE[centring_of(number)]))
 
 
 def _same_lattice(a: Float[np.ndarray, "3 3"], b: Float[np.ndarray, "3 3"]) -> bool:

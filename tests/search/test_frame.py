@@ -12,7 +12,8 @@ from cmed_jax.search.descent import USUAL_B, Fits, descend, residuals, structure
 from cmed_jax.search.frame import frame_of
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.separations import Separations, atoms_of
-from cmed_jax.search.settings import bravais, settings
+from cmed_jax.crystal.bravais import bravais
+from cmed_jax.search.settings import settings
 from cmed_jax.search.wyckoff import wyckoff
 
 CELLS = {

@@ -1,0 +1,403 @@
+"""`index_lines`: the cells of all seven crystal systems that explain the lines of a pattern.
+
+The cell is found from the positions of the lines alone, without known crystals and without a
+density. Trial lattices of each system come from guessed indices of the first lines
+(`cmed_jax.powder.trial_cells`); those that explain more lines than chance are refined together with
+the zero shift (`cmed_jax.powder.line_matching`). Each is then described by its conventional cell,
+and lattices that are equal count once.
+
+The merit is the evidence, in nats, that the lines are not explained by accident: Fisher's sum over
+all lines, tested against chance for the number of free parameters and of trial lattices. A
+supercell has more lines, and so smaller gaps between them: it needs closer agreement for the same
+evidence. A cell that is too small leaves lines unexplained. The composition adds the volume: whole
+formula units in a primitive cell should have their usual volume.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal.atomic_volumes import nearest_relative_volume, usual_volumes
+from cmed_jax.crystal.bravais import bravais
+from cmed_jax.crystal.cell_contents import atoms_of_formula
+from cmed_jax.crystal.lattice import PRIMITIVE, cell_parameters
+from cmed_jax.physics.patterns import s_of_two_theta
+from cmed_jax.powder.indexing import (
+    UNSHIFTED,
+    Axes,
+    Shift,
+    edges_and_volumes,
+    reciprocal_metric,
+)
+from cmed_jax.powder.line_matching import (
+    CENTRINGS,
+    Fitted,
+    NearTable,
+    Trials,
+    counted,
+    refined,
+)
+from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.powder.trial_cells import FREE, Limits, trial_metrics
+
+SYSTEMS: tuple[Axes, ...] = (
+    "cubic", "hexagonal", "tetragonal", "orthorhombic", "monoclinic", "triclinic",
+)  # fmt: skip
+WEAK = 0.004
+"""The least area of a line that is used, as a share of the largest."""
+CERTAIN = 0.05
+"""The area, as a share of the largest, from which on a line has its full weight.
+
+Weaker ones may be those of an impurity.
+"""
+PARAMETER = 7.0
+"""The evidence that a free parameter of the metric costs, nats.
+
+It is the logarithm of the number of its values that the lines tell apart.
+"""
+FIRST = 20
+"""The number of lines, from the lowest angle, that trial lattices are tested with."""
+JUDGED = 40
+"""The number of lines that the merit of the best lattices is counted with."""
+NEAR = 0.1
+"""The distance within which lines match trial lattices, degrees."""
+STEPS, FINAL = (0.15, 0.12, 0.1, 0.08), (0.12, 0.08, 0.06, 0.06)
+"""The distances within which lines match, degrees, for each step of the refinements."""
+ERRORS = (0.01, 0.02, 0.04)
+"""The errors of the angles that are tried, degrees."""
+KEPT, DESCRIBED = 600, 12
+"""The numbers of trial lattices of each system that are refined, and brought to standard cells."""
+COARSELY = 0.01
+"""The relative difference of edges below which trial lattices are not refined separately."""
+GIVEN = 20
+"""The number of cells that are returned."""
+TOLERANCES = (0.05, 0.01)
+"""The tolerances of the symmetry of a lattice, angstrom; all descriptions are compared."""
+ALIKE = 0.006
+"""The relative difference of edges and angles below which reduced cells are one."""
+SMALLEST, SMALLEST_CELL = 0.6, 8.0
+"""The least volume of a cell in formula units, and in angstrom^3 without a composition."""
+MOST_LINES = 3.0
+"""The largest number of lines of a lattice for each measured one."""
+MULTIPLICITY: dict[Axes, int] = {
+    "cubic": 192, "hexagonal": 72, "tetragonal": 32, "orthorhombic": 32, "monoclinic": 8,
+    "triclinic": 2,
+}  # fmt: skip
+"""The number of reciprocal lattice points for each line, in the largest centring."""
+UNUSUAL = 0.15
+"""The deviation of the logarithm of a relative volume that costs half a nat."""
+MOST_UNUSUAL = 15.0
+"""The largest cost of a volume, nats."""
+MATCHED = 0.08
+"""The distance within which a line counts as indexed, degrees."""
+
+_SWAPPED_B = np.array([[1, 0, 1], [0, 2, 0], [-1, 0, 1]]) / 2
+_PRIMITIVE = PRIMITIVE | {"B": _SWAPPED_B}
+
+
+class IndexedCell(NamedTuple):
+    """A cell that explains the lines of a pattern.
+
+    Attributes:
+        lattice_type: such as "cubic F", "hexagonal R" or "monoclinic C".
+        parameters: a, b, c (angstrom), alpha, beta, gamma (degrees) of the conventional cell.
+        lattice: rows a, b, c, angstrom, of the primitive cell.
+        zero: the zero shift that was refined with it, degrees.
+        merit: the evidence for the cell, nats; it ranks the cells.
+        lines: the number of lines that were compared.
+        indexed: the number of these lines that the cell explains.
+        area: the share of the intensity of the lines that the cell explains.
+        predicted: the number of lines that the cell has in their range.
+        seen: the number of these that were measured.
+        m20: de Wolff's figure of merit of the first 20 lines.
+        f20: that of Smith and Snyder.
+        relative_volume: the volume over the usual volume of whole formula units; 1 where the
+            composition is not known.
+    """
+
+    lattice_type: str
+    parameters: Float[np.ndarray, "6"]
+    lattice: Float[np.ndarray, "3 3"]
+    zero: float
+    merit: float
+    lines: int
+    indexed: int
+    area: float
+    predicted: int
+    seen: int
+    m20: float
+    f20: float
+    relative_volume: float
+
+
+def index_lines(
+    lines: MeasuredLines,
+    composition: Float[np.ndarray, "119"] | None = None,
+    systems: Sequence[Axes] = SYSTEMS,
+) -> tuple[IndexedCell, ...]:
+    """Return the cells that explain measured lines, the best first.
+
+    Args:
+        lines: the measured lines.
+        composition: the atom fractions by atomic number, where they are known in full.
+        systems: the kinds of axes that are tried.
+    """
+    strong = lines.area >= WEAK * lines.area.max(initial=0)
+    angle, area = lines.angle[strong], lines.area[strong]
+    order = np.argsort(angle)
+    angle, area = angle[order], area[order]
+    weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
+    if not len(angle):
+        return ()
+    start = lines.shift.zero if lines.shift is not None else 0.0
+    found: list[IndexedCell] = []
+    for axes in systems:
+        trials, tried = _trials(axes, angle, weight, lines.wavelength, start, composition)
+        if not len(trials.score):
+            continue
+        best = _distinct(axes, trials, DESCRIBED)
+        found += _described(
+            axes, trials.at(best), tried, angle, area, lines.wavelength, composition
+        )
+    return tuple(_merged(found))[:GIVEN]
+
+
+def _trials(
+    axes: Axes,
+    angle: Float[np.ndarray, " k"],
+    weight: Float[np.ndarray, " k"],
+    wavelength: float,
+    zero: float,
+    composition: Float[np.ndarray, "119"] | None,
+) -> tuple[Trials, int]:
+    """Return refined trial lattices of one system, and the number that was tried."""
+    first = angle[:FIRST] - zero
+    squared = s_of_two_theta(first, wavelength) ** 2
+    guessed = trial_metrics(axes, squared, limits(axes, squared, composition))
+    if not len(guessed):
+        nothing = np.zeros(0)
+        return Trials(guessed, nothing.astype(int), nothing, nothing), 0
+    table = NearTable.of(first, wavelength, NEAR)
+    trials = counted(axes, guessed, table, zero)
+    fitted = refined(axes, trials.at(_different(axes, trials)[:KEPT]), angle[:FIRST], wavelength, STEPS, ERRORS, weight[:FIRST])
+    return fitted.trials, len(guessed)
+
+
+def limits(
+    axes: Axes,
+    squared: Float[np.ndarray, " k"],
+    composition: Float[np.ndarray, "119"] | None,
+) -> Limits:
+    """Return the limits of the volume of conventional cells, from the lines and the composition."""
+    sphere = 4 / 3 * np.pi * squared[-1] ** 1.5
+    largest = MOST_LINES * (len(squared) + 3) * MULTIPLICITY[axes] / sphere
+    usual = () if composition is None else usual_volumes(composition)
+    least = SMALLEST_CELL
+    if usual and composition is not None:
+        least = SMALLEST * atoms_of_formula(composition) * min(usual)
+    return Limits(least, max(float(largest), 3 * least))
+
+
+def _different(axes: Axes, trials: Trials) -> np.ndarray:
+    """Return the rows of trial lattices by falling score, one for each volume and shape."""
+    order = np.argsort(-trials.score, kind="stable")[: 20 * KEPT]
+    edges, volumes = edges_and_volumes(axes, trials.metrics[order])
+    sizes = np.log(np.column_stack([edges, volumes])) / COARSELY
+    kinds = np.column_stack([np.rint(sizes), trials.centring[order]])
+    _, first = np.unique(kinds, axis=0, return_index=True)
+    return order[np.sort(first)]
+
+
+def _distinct(axes: Axes, trials: Trials, most: int) -> np.ndarray:
+    """Return the rows of the best trial lattices, without equal ones."""
+    order = np.argsort(-trials.score, kind="stable")
+    order = order[np.isfinite(trials.score[order])][:400]
+    kept: list[int] = []
+    seen: list[np.ndarray] = []
+    for row in order.tolist():
+        tensor = reciprocal_metric(axes, trials.metrics[row])
+        centring = CENTRINGS[axes][trials.centring[row]]
+        try:
+            identity = _identity(_primitive(tensor, centring))
+        except (ValueError, np.linalg.LinAlgError):
+            continue
+        if any(np.allclose(identity, each, rtol=ALIKE, atol=1e-3) for each in seen):
+            continue
+        seen.append(identity)
+        kept.append(row)
+        if len(kept) == most:
+            break
+    return np.array(kept, int)
+
+
+def _primitive(tensor: Float[np.ndarray, "3 3"], centring: str) -> Float[np.ndarray, "3 3"]:
+    """Return the rows of the primitive cell of a lattice with a reciprocal metric tensor."""
+    conventional = np.linalg.cholesky(np.linalg.inv(tensor))
+    return _PRIMITIVE[centring].T @ conventional
+
+
+def _identity(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "7"]:
+    """Return numbers that do not depend on the choice of cell: the lengths of short vectors."""
+    reduced = reduced_cell(lattice)
+    side = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    lengths = np.sort(np.linalg.norm(side[14:] @ reduced, axis=1))[:6]
+    return np.append(lengths, np.cbrt(abs(np.linalg.det(reduced))))
+
+
+def reduced_cell(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """Return the rows of a Minkowski-reduced cell of a lattice."""
+    rows = np.array(lattice, float)
+    steps = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij"), -1).reshape(-1, 2)
+    for _ in range(100):
+        rows = rows[np.argsort(np.linalg.norm(rows, axis=1), kind="stable")]
+        first = rows[1] - np.rint(rows[1] @ rows[0] / (rows[0] @ rows[0])) * rows[0]
+        if first @ first < rows[1] @ rows[1] - 1e-9:
+            rows[1] = first
+            continue
+        plane = rows[:2]
+        near = np.rint(np.linalg.solve(plane @ plane.T, plane @ rows[2]))
+        tried = rows[2] - (near + steps) @ plane
+        best = tried[np.argmin((tried**2).sum(axis=1))]
+        if best @ best < rows[2] @ rows[2] - 1e-9:
+            rows[2] = best
+            continue
+        break
+    return rows
+
+
+def _described(
+    axes: Axes,
+    trials: Trials,
+    tried: int,
+    angle: Float[np.ndarray, " k"],
+    area: Float[np.ndarray, " k"],
+    wavelength: float,
+    composition: Float[np.ndarray, "119"] | None,
+) -> Iterator[IndexedCell]:
+    """Yield the conventional cells of trial lattices, refined with more lines."""
+    weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
+    for metric, centring, zero in zip(
+        trials.metrics, trials.centring, trials.zero, strict=True
+    ):
+        primitive = _primitive(reciprocal_metric(axes, metric), CENTRINGS[axes][centring])
+        done = set()
+        for tolerance in TOLERANCES:
+            try:
+                ideal = bravais(primitive, tolerance)
+            except ValueError:
+                continue
+            kind = f"{_axes(ideal.system)} {ideal.centring}"
+            if kind in done:
+                continue
+            done.add(kind)
+            cell = _assessed(
+                _axes(ideal.system), ideal.centring, ideal.conventional, float(zero), weight,
+                angle, area, wavelength, composition,
+            )  # fmt: skip
+            if cell is not None:
+                yield cell
+
+
+def _axes(system: str) -> Axes:
+    return "hexagonal" if system == "trigonal" else system  # type: ignore[return-value]
+
+
+def metric_of(axes: Axes, conventional: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " p"]:
+    """Return the metric of a conventional cell with rows a, b, c."""
+    tensor = np.linalg.inv(conventional @ conventional.T)
+    if axes == "cubic":
+        return tensor[:1, 0]
+    if axes in ("tetragonal", "hexagonal"):
+        return np.array([tensor[0, 0], tensor[2, 2]])
+    mixed = {"monoclinic": [(0, 2)], "triclinic": [(1, 2), (0, 2), (0, 1)]}.get(axes, [])
+    return np.array([*np.diag(tensor), *(2 * tensor[place] for place in mixed)])
+
+
+def _assessed(
+    axes: Axes,
+    centring: str,
+    conventional: Float[np.ndarray, "3 3"],
+    zero: float,
+    weight: Float[np.ndarray, " k"],
+    angle: Float[np.ndarray, " k"],
+    area: Float[np.ndarray, " k"],
+    wavelength: float,
+    composition: Float[np.ndarray, "119"] | None,
+) -> IndexedCell | None:
+    """Return a conventional cell, refined and with its merits; None where the fit fails."""
+    trial = Trials(
+        metric_of(axes, conventional)[None],
+        np.array([CENTRINGS[axes].index(centring)]),
+        np.array([zero]),
+        np.zeros(1),
+    )
+    trial = refined(axes, trial, angle[:FIRST], wavelength, FINAL, ERRORS, weight[:FIRST]).trials
+    fit = refined(axes, trial, angle[:JUDGED], wavelength, FINAL, ERRORS, weight[:JUDGED])
+    if not np.isfinite(fit.trials.score[0]):
+        return None
+    tensor = reciprocal_metric(axes, fit.trials.metrics[0])
+    try:
+        edges = np.linalg.cholesky(np.linalg.inv(tensor))
+    except np.linalg.LinAlgError:
+        return None
+    lattice = PRIMITIVE[centring].T @ edges
+    relative = 1.0
+    if composition is not None:
+        relative = nearest_relative_volume(
+            abs(float(np.linalg.det(lattice))), composition, atoms_of_formula(composition)
+        )
+    used = min(len(angle), JUDGED)
+    evidence = float(fit.trials.score[0]) - PARAMETER * FREE[axes]
+    cost = min((np.log(relative) / UNUSUAL) ** 2 / 2, MOST_UNUSUAL)
+    matched = fit.gap[0] < MATCHED
+    m20, f20 = _figures(axes, trial, angle[:FIRST], wavelength)
+    return IndexedCell(
+        f"{axes} {centring}",
+        cell_parameters(edges),
+        lattice,
+        float(fit.trials.zero[0]),
+        float(evidence - cost),
+        used,
+        int(matched.sum()),
+        float(area[:used][matched].sum() / area[:used].sum()),
+        int(fit.predicted[0]),
+        int(fit.seen[0]),
+        m20,
+        f20,
+        float(relative),
+    )
+
+
+def _figures(
+    axes: Axes, trial: Trials, angle: Float[np.ndarray, " k"], wavelength: float
+) -> tuple[float, float]:
+    """Return M and F of the first lines, over the lines that are indexed."""
+    fit: Fitted = refined(axes, trial, angle, wavelength, (), ERRORS, np.ones(len(angle)))
+    indexed = fit.gap[0] < MATCHED
+    if not indexed.any() or not fit.predicted[0]:
+        return 0.0, 0.0
+    gap = np.maximum(fit.gap[0][indexed], 1e-4)
+    mean = float(gap.mean())
+    corrected = UNSHIFTED._replace(zero=float(trial.zero[0])).correct(angle)
+    squared = s_of_two_theta(corrected, wavelength) ** 2
+    error = np.radians(gap) * np.sin(np.radians(corrected[indexed])) * 2 / wavelength**2
+    count = int(indexed.sum())
+    return (
+        float(squared[-1] / (2 * error.mean() * fit.predicted[0])),
+        count / (mean * int(fit.predicted[0])),
+    )
+
+
+def _merged(cells: Sequence[IndexedCell]) -> Iterator[IndexedCell]:
+    """Yield cells by falling merit, with one description of each lattice."""
+    seen: list[np.ndarray] = []
+    for cell in sorted(cells, key=lambda each: -each.merit):
+        identity = _identity(cell.lattice)
+        if not any(np.allclose(identity, each, rtol=ALIKE, atol=1e-3) for each in seen):
+            seen.append(identity)
+            yield cell
+
+
+__all__ = ["IndexedCell", "Shift", "index_lines"]
