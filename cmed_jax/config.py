@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cmed_jax.data.augmentation import AugmentationConfig
-from cmed_jax.model.presets import KINDS, NetworkConfig, PublishedConfig
+from cmed_jax.model.presets import KINDS, BaseConfig, NetworkConfig, PublishedConfig
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 InputMode = Literal["auto", "resident", "streaming"]
@@ -179,6 +179,18 @@ class Config:
                 raise ValueError(
                     f"{place} is an address: give a folder, on a disk that all processes share"
                 )
+        read = isinstance(self.network, BaseConfig)
+        if read and self.step.augmentation.artefacts is not None:
+            raise ValueError(
+                "base reads reflections, and artefacts are of patterns: give errors in their place"
+            )
+        if not read and self.step.augmentation.errors is not None:
+            raise ValueError(
+                "published reads patterns, and errors are of reflections: give artefacts in their "
+                "place"
+            )
+        if read and self.input == "streaming":
+            raise ValueError("base keeps 6 kB of each crystal on the devices: give input resident")
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}: give at least 1")
         if self.profile < 0:

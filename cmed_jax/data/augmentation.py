@@ -79,7 +79,9 @@ class AugmentationConfig:
         }
         for name, kind in kinds.items():
             if (ranges := values.get(name)) is not None:
-                lists = {k: tuple(v) if isinstance(v, list) else v for k, v in ranges.items()}
+                lists: dict[str, Any] = {
+                    k: tuple(v) if isinstance(v, list) else v for k, v in ranges.items()
+                }
                 read[name] = kind(**lists)
         return cls(**read)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Float16, Int32, Integer
+from jaxtyping import Array, ArrayLike, Bool, Float, Int32, Integer
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.examples import CompactExamples
@@ -118,18 +118,20 @@ class Memory:
         lattice: rows a, b, c of the cells, angstrom.
         amplitude: |F| at the harmonics, mean square 1.
         composition: atom fractions.
-        series: Fourier series of the logarithms of the densities.
+        series_of: the function that returns the Fourier series of the logarithms of the densities
+            of some rows.
     """
 
     lattice: Float[np.ndarray, "n 3 3"]
-    amplitude: Float16[np.ndarray, "n h"]
+    amplitude: Float[np.ndarray, "n h"]
     composition: Float[np.ndarray, "n 119"]
-    series: Float16[np.ndarray, "n t"]
+    series_of: Callable[[Integer[np.ndarray, " r"]], Float[np.ndarray, "r t"]]
 
     @classmethod
     def of(cls, known: CompactExamples) -> Self:
         """Return the memory of the crystals of a split."""
-        return cls(known.lattice, known.amplitude, known.composition, known.series)
+        columns = known.lattice, known.amplitude, known.composition
+        return cls(*columns, lambda rows: known.series[rows])
 
     def __len__(self) -> int:
         return len(self.lattice)
@@ -146,10 +148,10 @@ class Memory:
         The arguments are those of `nearest`.
         """
         rows, present = self.nearest(query, most, without=without)
-        columns = self.lattice, self.amplitude, self.composition, self.series
-        lattice, amplitude, composition, series = (
-            column[rows].astype(np.float32) for column in columns
-        )
+        columns = self.lattice, self.amplitude, self.composition
+        lattice, amplitude, composition = (column[rows].astype(np.float32) for column in columns)
+        which, places = np.unique(rows, return_inverse=True)
+        series = self.series_of(which)[places.reshape(rows.shape)].astype(np.float32)
         return Recalled(lattice, amplitude, composition, series, present.astype(np.float32))
 
     def nearest(
@@ -173,7 +175,7 @@ class Memory:
         few = min(most, len(self))
         if not few:
             return rows, present
-        told = np.equal(query.knowledge, Knowledge.FULL)
+        told = np.array(query.knowledge == Knowledge.FULL)
         roots = _roots(query.amplitude, query.observed)
         queries = _features(query.lattice, roots, query.composition, told, self._axes)
         known = self._known

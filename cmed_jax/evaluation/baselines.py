@@ -182,7 +182,7 @@ def with_observed_amplitudes(generator: Generator) -> Generator:
             wanted = np.asarray(query.amplitude[row]) * damping
             factors = np.fft.fftn(density)
             own = factors[tuple(places.T)]
-            scale = np.linalg.norm(own[used]) / max(np.linalg.norm(wanted[used]), 1e-12)
+            scale = np.linalg.norm(own[used]) / np.maximum(np.linalg.norm(wanted[used]), 1e-12)
             changed = np.where(used, scale * wanted * np.exp(1j * np.angle(own)), own)
             factors[tuple(places.T)] = changed
             factors[tuple(-places.T)] = changed.conj()

@@ -181,7 +181,15 @@ def _trials(
         return Trials(guessed, nothing.astype(int), nothing, nothing), 0
     table = NearTable.of(first, wavelength, NEAR)
     trials = counted(axes, guessed, table, zero)
-    fitted = refined(axes, trials.at(_different(axes, trials)[:KEPT]), angle[:FIRST], wavelength, STEPS, ERRORS, weight[:FIRST])
+    fitted = refined(
+        axes,
+        trials.at(_different(axes, trials)[:KEPT]),
+        angle[:FIRST],
+        wavelength,
+        STEPS,
+        ERRORS,
+        weight[:FIRST],
+    )
     return fitted.trials, len(guessed)
 
 
@@ -278,9 +286,7 @@ def _described(
 ) -> Iterator[IndexedCell]:
     """Yield the conventional cells of trial lattices, refined with more lines."""
     weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
-    for metric, centring, zero in zip(
-        trials.metrics, trials.centring, trials.zero, strict=True
-    ):
+    for metric, centring, zero in zip(trials.metrics, trials.centring, trials.zero, strict=True):
         primitive = _primitive(reciprocal_metric(axes, metric), CENTRINGS[axes][centring])
         done = set()
         for tolerance in TOLERANCES:

@@ -76,9 +76,7 @@ def trial_metrics(
     return np.concatenate(found)
 
 
-def _usual(
-    axes: Axes, metrics: Float[np.ndarray, "t p"], limits: Limits
-) -> Bool[np.ndarray, " t"]:
+def _usual(axes: Axes, metrics: Float[np.ndarray, "t p"], limits: Limits) -> Bool[np.ndarray, " t"]:
     """Return which metrics have usual edges and volumes, and reduced mixed terms."""
     usual = (metrics[:, :3] > LONGEST**-2).all(axis=1)
     if axes == "monoclinic":
@@ -161,9 +159,7 @@ def _edges(lengths: Float[np.ndarray, " n"]) -> Float[np.ndarray, "m 3"]:
     return lengths[rows]
 
 
-def _mixed(
-    zones: Float[np.ndarray, " k"], a: float, b: float
-) -> Float[np.ndarray, " n"]:
+def _mixed(zones: Float[np.ndarray, " k"], a: float, b: float) -> Float[np.ndarray, " n"]:
     """Return the sizes of 2 a*.b* for which the line (1 1) or (1 -1) of a zone is a line."""
     sizes = np.abs(zones - a - b)
     return sizes[sizes <= REDUCED * min(a, b)]

@@ -2,8 +2,12 @@
 
 from functools import cache, lru_cache
 
+from cmed_jax.crystal.composition import anonymous_formula, composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.embedded_memory import embedded_memory
+from cmed_jax.data.examples import CompactExamples
+from cmed_jax.data.memory import Memory
 from cmed_jax.data.records import Recipe
 from cmed_jax.solution.prototypes import Prototypes, prototypes_of
 
@@ -20,6 +24,26 @@ def known_prototypes(
         recipe: the recipe for the density of a crystal.
     """
     return prototypes_of(known_crystals(structures), formula, recipe)
+
+
+@lru_cache(maxsize=4)
+def known_memory(structures: str | None, formula: str | None) -> Memory | None:
+    """Return the crystals of a source that a network recalls; None where there is none.
+
+    Args:
+        structures: the source (`cmed_jax.crystal.sources.open_source`).
+        formula: the anonymous formula of the crystals to take of a source of one's own.
+    """
+    if structures is None:
+        return embedded_memory()
+    crystals = [
+        each
+        for each in known_crystals(structures)
+        if isinstance(each, Material)
+        and formula in (None, anonymous_formula(composition_vector(each.numbers)))
+    ]
+    examples = CompactExamples.of_crystals(crystals, Recipe()) if crystals else None
+    return None if examples is None else Memory.of(examples)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.data.records import Recipe
 from cmed_jax.mixture.experts import Expert, Mixture, combine
 from cmed_jax.model.generator import network_generator, query_seeds
-from cmed_jax.model.network import Network
-from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.physics.density import GRID
 from cmed_jax.prediction.assessment import Assessment, Explanation, assess, unexplained
-from cmed_jax.prediction.known_crystals import known_crystals, known_prototypes
+from cmed_jax.prediction.cells import find_cells
+from cmed_jax.prediction.known_crystals import known_crystals, known_memory, known_prototypes
 from cmed_jax.prediction.messages import diagnostics_of
 from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
 from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
@@ -27,22 +28,16 @@ from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
 from cmed_jax.prediction.structures import search_cells, structure_answer
 from cmed_jax.solution.calculated import calculate_pattern
-from cmed_jax.solution.cell_search import (
-    LATTICE_TYPES,
-    CellCandidate,
-    best_cells_first,
-    find_cell,
-    lattice_types_of,
-)
+from cmed_jax.solution.cell_search import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
 from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.solve import solve
 
 STEPS = (
     "reading the pattern",
-    "predicting the density",
     "comparing with known crystals",
     "finding the cell",
+    "predicting the density",
     "searching for structures",
 )
 """The steps of a prediction, in order."""
@@ -95,12 +90,16 @@ def restore_and_predict(
         as_measured=restored.config.step.augmentation.artefacts is not None,
     )
     progress(STEPS[1])
-    own = _network_answer(restored.network, query)
-    progress(STEPS[2])
     known = _matches(query)
-    mixture = _with_refined_crystals(query, restored, own)
+    refined = _refined_crystals(query, restored)
+    progress(STEPS[2])
+    asked = partial(_densities, restored, query, grid=GRID)
+    cells = find_cells(query, known, lambda lattices: asked(lattices)[:, 0])
     progress(STEPS[3])
-    cells = _cells(query, restored.domain, mixture.densities[0], known)
+    lattice = _lattice(query, cells, refined, known)
+    samples = options.samples
+    (own,) = _densities(restored, query, [lattice], grid=options.grid, samples=samples)
+    mixture = _mixture(query, restored, own, refined)
     answer = _in_cell(query, restored.domain, mixture, cells)
     assessment = _assessment(query, answer, known)
     accepted = _accepted_crystal(assessment)
@@ -154,31 +153,74 @@ def changed(options: PredictionOptions, changes: dict[str, Any]) -> PredictionOp
     return replace(options, **changes)
 
 
-def _network_answer(network: Network, query: PredictionQuery) -> Mixture:
-    """Return the densities of the network alone, and the deviation of its samples."""
-    options = query.options
-    generator = network_generator(network, options.grid, samples=options.samples, seed=options.seed)
-    densities = np.asarray(generator(query.batch)[0])
-    return Mixture(densities, densities[1:].std(axis=0) if options.samples else None, ())
+def _densities(
+    restored: Restored,
+    query: PredictionQuery,
+    lattices: Sequence[Float[np.ndarray, "3 3"] | None],
+    *,
+    grid: tuple[int, int, int],
+    samples: int = 0,
+) -> Float[np.ndarray, "c k na nb nc"]:
+    """Return the densities of the network in each of some cells, the plain one and its samples."""
+    options, memory = query.options, None
+    if restored.network.reads_reflections and options.analogues:
+        kind = None if query.formula is None else anonymous_formula(query.formula)
+        memory = known_memory(options.structures, kind)
+    generator = network_generator(
+        restored.network, grid, memory=memory, samples=samples, seed=options.seed
+    )
+    return np.asarray(generator(query.in_cells(lattices)))
 
 
-def _with_refined_crystals(query: PredictionQuery, restored: Restored, own: Mixture) -> Mixture:
-    """Return the network's densities, mixed with refined crystals by the gate.
+def _lattice(
+    query: PredictionQuery,
+    cells: Sequence[CellCandidate],
+    refined: Sequence[Refined],
+    known: Sequence[IsostructuralMatch],
+) -> Float[np.ndarray, "3 3"] | None:
+    """Return the primitive cell in which the network is asked; None where none is known."""
+    if query.lattice is not None:
+        return query.lattice
+    found = [each.lattice for each in cells]
+    found += [each.crystal.lattice for each in refined] + [each.crystal.lattice for each in known]
+    return found[0] if found else None
 
-    The mixture is made only for patterns on the network's grid, and where there is a gate.
+
+def _refined_crystals(query: PredictionQuery, restored: Restored) -> list[Refined]:
+    """Return refined crystals that explain a pattern on the network's grid, where there is a gate.
+
+    The best comes first.
+    """
+    domain, options = restored.domain, query.options
+    if not options.analogues or query.prepared is not None:
+        return []
+    if restored.gate is None or domain is None or domain.b_factor is None:
+        return []
+    formula = query.formula
+    kind = None if formula is None else anonymous_formula(formula)
+    prototypes = known_prototypes(options.structures, kind, Recipe(b_factor=domain.b_factor))
+    asked = (query.pattern, query.composition, query.knowledge, query.coverage)
+    return [] if prototypes is None else solve(prototypes, *asked)
+
+
+def _mixture(
+    query: PredictionQuery,
+    restored: Restored,
+    own: Float[np.ndarray, "k na nb nc"],
+    refined: Sequence[Refined],
+) -> Mixture:
+    """Return the network's densities, mixed with refined crystals by the gate where there is one.
+
+    Densities of measured patterns are not mixed; there a crystal is accepted or not.
     """
     gate, domain, options = restored.gate, restored.domain, query.options
-    if not options.analogues or query.prepared is not None:
-        return own
-    if gate is None or domain is None or domain.b_factor is None:
-        return own
-    recipe, formula = Recipe(b_factor=domain.b_factor), query.formula
-    kind = None if formula is None else anonymous_formula(formula)
-    prototypes = known_prototypes(options.structures, kind, recipe)
-    asked = (query.pattern, query.composition, query.knowledge, query.coverage)
-    found = [] if prototypes is None else solve(prototypes, *asked)
-    seeds = [options.seed, int(query_seeds(query.batch)[0])]
-    return combine(gate, own.densities, found, recipe, *asked[2:], seeds)
+    if gate is None or not options.analogues or query.prepared is not None:
+        return Mixture(own, own[1:].std(axis=0) if options.samples else None, ())
+    if domain is None or domain.b_factor is None:
+        return Mixture(own, own[1:].std(axis=0) if options.samples else None, ())
+    recipe, seeds = Recipe(b_factor=domain.b_factor), [options.seed]
+    seeds.append(int(query_seeds(query.batch)[0]))
+    return combine(gate, own, refined, recipe, query.knowledge, query.coverage, seeds)
 
 
 def _matches(query: PredictionQuery) -> tuple[IsostructuralMatch, ...]:
@@ -191,29 +233,6 @@ def _matches(query: PredictionQuery) -> tuple[IsostructuralMatch, ...]:
     crystals = known_crystals(options.structures)
     shares = UNSHARED if query.shared is None else query.shared.shares
     return match_pattern(query.prepared, query.formula, crystals, options.analogues, shares)
-
-
-def _cells(
-    query: PredictionQuery,
-    domain: TrainingDomain | None,
-    density: Float[np.ndarray, "a b c"],
-    known: tuple[IsostructuralMatch, ...],
-) -> tuple[CellCandidate, ...]:
-    """Return the cells in which the density or a known crystal has the measured lines.
-
-    The cells are searched for only if the options demand it.
-    """
-    if query.prepared is None or not query.cell_is_sought or not query.tells_cell:
-        return ()
-    lines, formula = MeasuredLines.of(query.prepared), query.formula
-    types = LATTICE_TYPES if domain is None else lattice_types_of(domain.space_groups)
-    found = find_cell(density, lines, types)
-    if formula is not None:
-        found = tuple(
-            each._replace(relative_volume=cell_contents.relative_cell_volume(each.lattice, formula))
-            for each in found
-        )
-    return best_cells_first([*found, *(each.cell(lines) for each in known)])
 
 
 def _in_cell(
