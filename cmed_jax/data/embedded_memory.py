@@ -16,7 +16,6 @@ from jaxtyping import Float, Integer
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.data.examples import CompactExamples
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.records import make_records
 
@@ -65,7 +64,9 @@ def write() -> None:
                 rows.append(row)
                 lattice.append(record["lattice"].astype(np.float32))
                 roots.append(np.rint(LEVELS * root / root.max()).astype(np.uint8))
-    np.savez_compressed(FILE, rows=np.int32(rows), lattice=np.stack(lattice), roots=np.stack(roots))
+    np.savez_compressed(
+        FILE, rows=np.array(rows, np.int32), lattice=np.stack(lattice), roots=np.stack(roots)
+    )
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ class Memory:
         few = min(most, len(self))
         if not few:
             return rows, present
-        told = np.array(query.knowledge == Knowledge.FULL)
+        told = np.isin(np.asarray(query.knowledge), [Knowledge.FULL])
         roots = _roots(query.amplitude, query.observed)
         queries = _features(query.lattice, roots, query.composition, told, self._axes)
         known = self._known
