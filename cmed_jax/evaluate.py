@@ -33,6 +33,11 @@ from cmed_jax.report.gallery import chosen_rows, entry
 from cmed_jax.report.slices import plot_materials
 from cmed_jax.report.tables import TABLE_WIDTH, print_report
 
+CrystalSystem = Literal[
+    "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"
+]
+"""The names of the crystal systems."""
+
 FORGETFUL = "without known crystals"
 """The name of the control in which the network recalls nothing."""
 
@@ -61,6 +66,7 @@ class Options:
         known: the source of the known crystals for substitution, for the gate's experts, and for
             the overlap of each material: training (the dataset's training split), embedded, or
             another source of materials. The scored materials are left out.
+        system: the crystal system of the materials that are scored; by default all of the split.
         as_published: compute as the article's code does, with a plane of zeros in every density and
             rotations off the lattice; for comparison with the article only.
     """
@@ -76,6 +82,7 @@ class Options:
     controls: bool = True
     alone: bool = False
     known: str = "training"
+    system: CrystalSystem | None = None
     as_published: bool = False
 
 
@@ -185,6 +192,7 @@ def _suite(options: Options, data: Path, console: Console | None) -> EvaluationS
         data,
         options.split,
         known=options.known,
+        system=options.system,
         as_published=options.as_published,
         console=console or Console(width=max(Console().width, TABLE_WIDTH)),
     )

@@ -46,6 +46,9 @@ class Knowledge(enum.IntEnum):
     NONE = 3
 
 
+UNKNOWN = "?"
+"""The place of an element that is not known, in a list of elements."""
+
 Composition = str | Mapping[str, float | int] | Sequence[str] | None
 """The input of a composition: a formula, amounts by element, the elements alone, or None."""
 
@@ -97,12 +100,13 @@ def parse_composition(
 
     Args:
         composition: a formula ("NaCl", "CuSO4·5H2O"), amounts ({"Na": 1, "Cl": 1}), the elements
-            alone (["Na", "Cl"] or ["Na,Cl"]: ratios unknown, ones as in CrystalNet), or None
-            (an unknown composition, zeros).
+            alone (["Na", "Cl"] or ["Na,Cl"]: ratios unknown, ones as in CrystalNet), with "?" for
+            one further element that is not known (["Na", "?"]), or None (an unknown composition,
+            zeros).
 
     Raises:
         ValueError: a formula cannot be read or has two meanings, an element is unknown, an amount
-            is negative or not finite, or no element remains.
+            is negative or not finite, more than one element is "?", or no element remains.
 
     Example:
         >>> fractions, knowledge = parse_composition("NaCl")
@@ -110,6 +114,8 @@ def parse_composition(
         ([0.5, 0.5], 'FULL')
         >>> parse_composition(["Na", "Cl"])[1].name
         'NO_RATIOS'
+        >>> parse_composition(["Na", "?"])[1].name
+        'MISSING_ELEMENT'
     """
     if composition is None:
         return np.zeros(119, np.float32), Knowledge.NONE
@@ -117,13 +123,18 @@ def parse_composition(
         return _fractions(_parse_formula(composition)), Knowledge.FULL
     if isinstance(composition, Mapping):
         return _fractions(composition), Knowledge.FULL
+    words = " ".join(composition).replace(",", " ").split()
+    symbols = [word for word in words if word != UNKNOWN]
+    if len(words) > len(symbols) + 1:
+        raise ValueError(
+            f"the elements {' '.join(words)} hold {UNKNOWN} more than once: one unknown element is "
+            "understood; give None where more are"
+        )
     vector = np.zeros(119, np.float32)
-    vector[
-        [atomic_number(symbol) for symbol in " ".join(composition).replace(",", " ").split()]
-    ] = 1
+    vector[[atomic_number(symbol) for symbol in symbols]] = 1
     if not vector.any():
         raise ValueError("the list of elements is empty: name one, or give None for unknown")
-    return vector, Knowledge.NO_RATIOS
+    return vector, Knowledge.NO_RATIOS if symbols == words else Knowledge.MISSING_ELEMENT
 
 
 def _fractions(amounts: Mapping[str, float | int]) -> Float[np.ndarray, "119"]:

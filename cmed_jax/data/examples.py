@@ -58,7 +58,10 @@ class CompactExamples:
 
     def evenly_spaced(self, most: int) -> Self:
         """Return at most `most` examples from evenly spaced rows."""
-        rows = evenly_spaced_rows(len(self), most)
+        return self.rows(evenly_spaced_rows(len(self), most))
+
+    def rows(self, rows: Integer[np.ndarray, " k"]) -> Self:
+        """Return the examples of some rows."""
         return type(self)(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
 
 

@@ -193,7 +193,7 @@ class Memory:
             order = np.lexsort((near, -np.round(exact, 6)), axis=1)[:, :few]
             rows[part, :few] = np.take_along_axis(near, order, axis=1)
             present[part, :few] = np.isfinite(np.take_along_axis(exact, order, axis=1))
-        present &= queries.roots.any(axis=1)[:, None]
+        present &= np.any(queries.roots, axis=1, keepdims=True)
         return rows, present
 
     @cached_property

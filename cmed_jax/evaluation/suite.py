@@ -14,7 +14,13 @@ from rich.progress import Progress
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.data.dataset import fingerprint, load_examples, load_structures, provenance
+from cmed_jax.data.dataset import (
+    fingerprint,
+    load_compact_examples,
+    load_examples,
+    load_structures,
+    provenance,
+)
 from cmed_jax.data.examples import CompactExamples, evenly_spaced_rows
 from cmed_jax.data.lines import load_lines
 from cmed_jax.data.memory import Memory
@@ -47,6 +53,7 @@ class EvaluationSuite:
         split: str,
         *,
         known: str = "training",
+        system: str | None = None,
         as_published: bool = False,
         console: Console | None = None,
     ):
@@ -59,20 +66,31 @@ class EvaluationSuite:
                 `cmed_jax.crystal.sources.open_source`. Crystals of a source other than the training
                 split are left out if they have the id, or the formula and space group, of a scored
                 crystal.
+            system: the crystal system of the scored crystals; None takes all.
             as_published: whether to compute as the article's code does.
             console: the console that shows the progress.
 
         Raises:
             FileNotFoundError: there is no dataset.
-            ValueError: the dataset has no such split, or there is no such source.
+            ValueError: the dataset has no such split, or no crystal of the system in it, or there
+                is no such source.
         """
         self.data, self.split, self.as_published = Path(data), split, as_published
         self.console = console or Console()
-        self.held_out, self.training = load_examples(data, split), load_examples(data, "train")
+        self.system, self.training = system, load_examples(data, "train")
+        self.held_out = load_examples(data, split)
         self.provenance = provenance(data)
         identity = self.provenance["identity"]
         self.recipe = Recipe.of(identity)
         self.crystals = load_structures(data, split)
+        if system is not None:
+            scored = [each.crystal_system == system for each in self.crystals]
+            if not any(scored):
+                raise ValueError(
+                    f"no crystal of the {split} split is {system}: give another system"
+                )
+            self.held_out = self.held_out.rows(np.flatnonzero(scored))
+            self.crystals = [each for each in self.crystals if each.crystal_system == system]
         self.source, self.known = known, self._known(known)
 
     def score(
@@ -105,6 +123,8 @@ class EvaluationSuite:
             "split": self.split,
             "as_published": self.as_published,
         }
+        if self.system is not None:
+            key["system"] = self.system
         of_known = key | {"known": _digest(self.known)}
         keys = dict.fromkeys(OF_TRAINING, key)
         if self.of_independent_atoms:
@@ -175,9 +195,11 @@ class EvaluationSuite:
 
     def robustness_curves(self, generator: Generator) -> dict[str, Any]:
         """Score a generator on increasingly perturbed patterns of some materials."""
-        rows = evenly_spaced_rows(len(self.held_out), MATERIALS)
-        lines, _ = load_lines(self.data, self.split, 2 / MO_K_ALPHA, LINES)
-        some = jax.tree.map(lambda values: values[rows], lines)
+        every, _ = load_lines(self.data, self.split, 2 / MO_K_ALPHA, LINES)
+        names = load_compact_examples(self.data, self.split).material_id
+        scored = np.searchsorted(names, self.held_out.material_id)
+        rows = scored[evenly_spaced_rows(len(self.held_out), MATERIALS)]
+        some = jax.tree.map(lambda values: values[rows], every)
         shown = self.console.is_terminal
         with Progress(console=self.console, transient=True, disable=not shown) as bar:
             task = bar.add_task("robustness", total=len(CONDITIONS))
@@ -194,6 +216,7 @@ class EvaluationSuite:
         """Return the results of a model (or None) together with those of the baselines."""
         where = {
             "split": self.split,
+            "system": self.system,
             "dataset": fingerprint(self.data),
             "provenance": self.provenance,
             "crystals": self.source,

@@ -26,7 +26,8 @@ class PredictionOptions:
     Attributes:
         wavelength: a radiation such as CuKa, or angstroms; needed if the file does not state it.
         composition: a formula such as NaCl.
-        elements: the elements alone, where their ratios are unknown.
+        elements: the elements alone, where their ratios are unknown; "?" stands for one further
+            element that is not known.
         cell: a b c (angstrom) alpha beta gamma (degrees) of the conventional cell; or auto, which
             searches among cubic, hexagonal and rhombohedral cells and the cells of known crystals.
             The command searches wherever a composition is given.
