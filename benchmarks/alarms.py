@@ -3,13 +3,15 @@
 Twenty textbook standards are simulated under `laboratory` conditions. The options `--measured` and
 `--simulated` add folders with a manifest.csv, of measured files and of patterns from other
 programs. The queries about each pattern are posed correctly, with the wavelength of another anode,
-and with the formula of the next pattern. The known crystals are the embedded ones and the
+and with the next other formula of the list. The known crystals are the embedded ones and the
 standards. An alarm is an assessment that the query is not consistent. Only known crystals are
-considered, without a network.
+considered, without a network. A file of answers (`--answers`) keeps what was computed, so that the
+command can be stopped and run again.
 """
 
 import csv
 import gzip
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.analogues import measured as simulated_measurement
-from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.composition import anonymous_formula, parse_composition
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.io.pattern import MeasuredPattern, load_pattern, pattern_of_columns
@@ -93,6 +95,7 @@ class Options:
         wavelength: the wrong wavelength.
         standards: number of standards, of the twenty.
         every: step between the simulated patterns that are used.
+        answers: a file of the answers, one a line as JSON; what it holds is not sought again.
         seed: seed of the conditions of measurement.
     """
 
@@ -101,12 +104,21 @@ class Options:
     wavelength: str = "CoKa"
     standards: int = 20
     every: int = 1
+    answers: Path | None = None
     seed: int = 0
 
 
-class Asked(NamedTuple):
-    """A pattern, the formula of its sample, and its radiation."""
+class Answer(NamedTuple):
+    """Whether a query raises an alarm, and the sentence of its assessment."""
 
+    alarm: bool
+    sentence: str
+
+
+class Asked(NamedTuple):
+    """A pattern by its name, the formula of its sample, and its radiation."""
+
+    name: str
     pattern: MeasuredPattern
     formula: str
     radiation: str | float
@@ -133,7 +145,12 @@ def of_standards(options: Options) -> Iterator[Asked]:
     for name, key in list(zip(STANDARDS, keys, strict=True))[: options.standards]:
         material = standard(name)
         crystal = Crystal.of(material.lattice, material.numbers, material.frac_coords)
-        yield Asked(simulated_measurement(crystal, key), name.strip(), "CuKa")
+        yield Asked(
+            f"standard {name}",
+            simulated_measurement(crystal, key),
+            name.strip(),
+            "CuKa",
+        )
 
 
 def of_files(folder: Path | None, every: int = 1) -> Iterator[Asked]:
@@ -144,7 +161,9 @@ def of_files(folder: Path | None, every: int = 1) -> Iterator[Asked]:
         rows = list(csv.DictReader(file))[::every]
     for row in rows:
         path = folder / (row.get("file") or row["pattern"])
-        yield Asked(_pattern(path), row["formula"], float(row.get("wavelength_A") or 1.54184))
+        yield Asked(
+            path.name, _pattern(path), row["formula"], float(row.get("wavelength_A") or 1.54184)
+        )
 
 
 def _pattern(path: Path) -> MeasuredPattern:
@@ -156,16 +175,16 @@ def _pattern(path: Path) -> MeasuredPattern:
         return load_pattern(plain, "CuKa")
 
 
-def alarmed(asked: Asked, formula: str, radiation: str | float, known: Sequence[Material]) -> bool:
-    """Return whether a query raises an alarm."""
+def answer(asked: Asked, formula: str, radiation: str | float, known: Sequence[Material]) -> Answer:
+    """Return the answer to a query."""
     pattern = asked.pattern
     queried = pattern_of_columns(pattern.two_theta, pattern.intensity, radiation)
     composition, _ = parse_composition(formula)
     try:
         prepared = prepare(queried)
         found = match_pattern(prepared, composition, known, HEARD)
-    except ValueError:  # no line, or lines out of reach: the error counts as an alarm
-        return True
+    except ValueError as error:  # no line, or lines out of reach: the error counts as an alarm
+        return Answer(True, str(error))
     explanations = [
         Explanation(
             x.name, x.calculated.rwp, x.relative_volume, unexplained(prepared.peaks, x.calculated)
@@ -173,8 +192,41 @@ def alarmed(asked: Asked, formula: str, radiation: str | float, known: Sequence[
         for x in found
         if x.calculated is not None
     ]
-    assessment = assess(explanations, prepared.radiation.mean, "")
-    return assessment is not None and not assessment.consistent
+    assessment = assess(explanations, prepared.radiation.mean, anonymous_formula(composition))
+    if assessment is None:
+        return Answer(False, "no known crystal is of its type")
+    return Answer(not assessment.consistent, assessment.sentence)
+
+
+class Answers:
+    """The answers so far, kept in a file where there is one."""
+
+    def __init__(self, path: Path | None):
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+        self.known = {tuple(key): Answer(*given) for key, given in map(json.loads, lines)}
+
+    def of(
+        self, asked: Asked, formula: str, radiation: str | float, known: Sequence[Material]
+    ) -> Answer:
+        """Return the answer to a query; it is computed unless it is known."""
+        key = asked.name, formula, str(radiation)
+        if key not in self.known:
+            self.known[key] = answer(asked, formula, radiation, known)
+            if self.path is not None:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([key, self.known[key]]) + "\n")
+        return self.known[key]
+
+
+def other_formulas(questions: Sequence[Asked]) -> list[str]:
+    """Return the next other formula of each question; questions of one formula stay as they are."""
+    found = []
+    for place, asked in enumerate(questions):
+        following = [each.formula for each in (*questions[place:], *questions[:place])]
+        others = (each for each in following if each != asked.formula)
+        found.append(next(others, asked.formula))
+    return found
 
 
 def main() -> None:
@@ -187,19 +239,20 @@ def main() -> None:
         "measured": list(of_files(options.measured)),
         "simulated": list(of_files(options.simulated, options.every)),
     }
+    answers = Answers(options.answers)
     console, table = Console(), Table("patterns", "number", *KINDS)
     for name, questions in kinds.items():
         counted, false = dict.fromkeys(KINDS, 0), []
-        others = [*questions[1:], *questions[:1]]
-        pairs = list(zip(questions, others, strict=True))
+        pairs = list(zip(questions, other_formulas(questions), strict=True))
         for asked, other in track(pairs, name, transient=True):
-            right = alarmed(asked, asked.formula, asked.radiation, known)
-            counted["right"] += right
-            false += [asked.formula] if right else []
-            counted["wavelength"] += alarmed(asked, asked.formula, options.wavelength, known)
-            counted["formula"] += alarmed(asked, other.formula, asked.radiation, known)
+            right = answers.of(asked, asked.formula, asked.radiation, known)
+            counted["right"] += right.alarm
+            false += [f"{asked.formula}: {right.sentence}"] if right.alarm else []
+            wrong = answers.of(asked, asked.formula, options.wavelength, known)
+            counted["wavelength"] += wrong.alarm
+            counted["formula"] += answers.of(asked, other, asked.radiation, known).alarm
         table.add_row(name, str(len(questions)), *map(str, counted.values()))
-        console.print(f"{name}: alarms about the right question of {', '.join(false) or 'none'}")
+        console.print(f"{name}: alarms about the right question: {'; '.join(false) or 'none'}")
     console.print(table)
 
 

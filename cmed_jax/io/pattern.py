@@ -109,7 +109,8 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be read (the line or the element is named), angles or
-            intensities are unusable, or neither the file nor the caller gives the wavelength.
+            intensities are unusable, or neither the file nor the caller gives the wavelength. The
+            message begins with the path.
 
     Example:
         >>> pattern = load_pattern("examples/halite.xy", "CuKa")
@@ -118,17 +119,17 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no pattern at {path}: give the path of a file")
+        raise FileNotFoundError(f"{path}: there is no such file: give the path of a pattern")
     given = None if wavelength is None else Radiation(*radiation(wavelength))
     if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path} is larger than {MOST_BYTES >> 20} MiB: give a powder pattern")
+        raise ValueError(f"{path}: it is larger than {MOST_BYTES >> 20} MiB: give a powder pattern")
     data = path.read_bytes()
     form = _format(data, path.suffix.lower())
     try:
         with np.errstate(all="ignore"):  # numbers of any size; `_pattern` checks the results
             return _pattern(form.read(data), given, path, form.name)
     except ValueError as error:
-        raise ValueError(f"cannot read {path} as {form.name}: {error}") from None
+        raise ValueError(f"{path}: cannot be read as {form.name}: {error}") from None
 
 
 def pattern_of_columns(

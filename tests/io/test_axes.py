@@ -154,7 +154,7 @@ def test_no_refused_axis_is_ever_taken(
     said = (heading.upper() if upper else heading) + separator + intensity
     rows = [f"{x:.5f}{separator}{i}" for i, x in enumerate(TWO_THETA, 1)]
     path.write_text("\n".join([comment + said, *rows]), encoding="utf-8")
-    with pytest.raises(ValueError, match="cannot read"):
+    with pytest.raises(ValueError, match="cannot be read"):
         load_pattern(path, "MoKa")
 
 

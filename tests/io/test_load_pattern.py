@@ -313,7 +313,7 @@ def test_angles_ascend_and_intensities_follow(read):
 
 @pytest.mark.parametrize("name", ["nowhere.xy", "."])
 def test_a_missing_file_is_an_error(tmp_path, name):
-    with pytest.raises(FileNotFoundError, match="no pattern at"):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
         load_pattern(tmp_path / name)
 
 
@@ -410,7 +410,7 @@ TURNS = (
 def test_what_is_broken_is_answered_in_one_sentence(read, name, data, message):
     with pytest.raises(ValueError, match=message) as answer:
         read(data, name)
-    assert re.match(rf"cannot read \S*{re.escape(name)} as \S+", str(answer.value))
+    assert re.match(rf"\S*{re.escape(name)}: cannot be read as \S+", str(answer.value))
     assert "\n" not in str(answer.value)
 
 
