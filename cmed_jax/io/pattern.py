@@ -23,6 +23,10 @@ from cmed_jax.physics.patterns import two_theta
 LEAST_POINTS = 2
 DISAGREEMENT = 0.005
 """The share from which on a given wavelength that differs from the file's causes a note."""
+STILL = 0.005
+"""The range of two-theta, degrees, below which it is not what was scanned."""
+SCANNED = 10
+"""The number of points from which on a range is that of a scan."""
 ALIKE = 0.8
 """The correlation of neighbouring intensities from which on they form a profile."""
 Kind = Literal["profile", "peaks"]
@@ -91,6 +95,18 @@ FORMATS = (
 )
 """The formats, in the order in which they are tried."""
 
+FOREIGN = {
+    rb"\APK\x03\x04(?s:.*)xl/": "a workbook of a spreadsheet: save the table as text (.csv)",
+    rb"\APK\x03\x04(?s:.*)content\.xml": "a document of an office: save the table as text (.csv)",
+    rb"\A\xd0\xcf\x11\xe0": "a workbook or document of an office: save the table as text (.csv)",
+    rb"\A%PDF": "a PDF: give its numbers as text",
+    rb"\A(\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*)": "a picture: give its numbers as text",
+    rb"\A\x89HDF": "an HDF5 file: write two-theta and intensity as text",
+    rb"\A\s*<(!DOCTYPE )?html": "a web page: give the file that it links to",
+    rb"\A\s*[{\[]": "JSON or the like: write two-theta and intensity as columns of text",
+}
+"""The beginnings of files that hold no columns of text, and what to give instead."""
+
 
 def load_pattern(path: str | Path, wavelength: str | float | None = None) -> MeasuredPattern:
     """Read a measured powder pattern or a list of peaks.
@@ -125,6 +141,9 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
         raise ValueError(f"{path}: it is larger than {MOST_BYTES >> 20} MiB: give a powder pattern")
     data = path.read_bytes()
     form = _format(data, path.suffix.lower())
+    foreign = (said for mark, said in FOREIGN.items() if re.match(mark, data[:HEAD]))
+    if form is FORMATS[-1] and (said := next(foreign, None)):
+        raise ValueError(f"{path}: it is {said}")
     try:
         with np.errstate(all="ignore"):  # numbers of any size; `_pattern` checks the results
             return _pattern(form.read(data), given, path, form.name)
@@ -196,7 +215,7 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
     if len(angle) < LEAST_POINTS:
         raise ValueError(f"it holds {len(angle)} points: give {LEAST_POINTS} or more")
     _check(angle, intensity, sigma)
-    if len(angle) >= PROFILE_POINTS and not np.ptp(angle):
+    if len(angle) >= SCANNED and np.ptp(angle) < STILL:
         raise ValueError(f"two-theta stands still at {angle[0]:.6g}: give a scan over two-theta")
     order = np.argsort(angle, kind="stable")
     sigma = None if sigma is None else sigma[order]

@@ -437,6 +437,21 @@ def test_a_file_larger_than_any_pattern_is_not_opened(tmp_path):
         load_pattern(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.xlsx", archive({"xl/workbook.xml": "<workbook/>"}), "a workbook of a spreadsheet"),
+        ("a.pdf", b"%PDF-1.7\n1 0 obj\n", "a PDF"),
+        ("a.txt", b"\x89PNG\r\n\x1a\n\0\0", "a picture"),
+        ("a.json", b'{"two_theta": [1, 2]}', "JSON"),
+        ("a.html", b"<!DOCTYPE html><html>", "a web page"),
+    ],
+)
+def test_what_holds_no_columns_is_named(read, name, data, message):
+    with pytest.raises(ValueError, match=f"{name}: it is {message}"):
+        read(data, name)
+
+
 def answer(path):
     """Return a pattern, or the sentence of the error."""
     try:
