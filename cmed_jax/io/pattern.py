@@ -213,7 +213,8 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
         angle, intensity = angle[~beyond], intensity[~beyond]
         sigma = None if sigma is None else sigma[~beyond]
     if len(angle) < LEAST_POINTS:
-        raise ValueError(f"it holds {len(angle)} points: give {LEAST_POINTS} or more")
+        held = "one line or point" if len(angle) else "no point"
+        raise ValueError(f"it holds {held}: give {LEAST_POINTS} or more")
     _check(angle, intensity, sigma)
     if len(angle) >= SCANNED and np.ptp(angle) < STILL:
         raise ValueError(f"two-theta stands still at {angle[0]:.6g}: give a scan over two-theta")

@@ -336,7 +336,7 @@ TURNS = (
         ("a.xy", "10 1\n1.0D+1+1 3\n", "line 2 is not two"),
         ("a.xy", "10 1\n1_1 3\n", "line 2 is not two"),
         ("a.xye", "10 1 1\n11 1\n", "line 2 is not three columns"),
-        ("a.xy", "10 1\n", "it holds 1 points"),
+        ("a.xy", "10 1\n", "it holds one line or point: give 2 or more"),
         ("a.xy", "10 1\n11 nan\n", r"intensity nan \(point 2\)"),
         ("a.xy", "10 0\n11 0\n", "every value is zero"),
         ("a.xy", "10 1\n181 1\n", "two-theta 181.0 .* is not between 0 and 180"),
