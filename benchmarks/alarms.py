@@ -13,7 +13,8 @@ import csv
 import gzip
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,12 +28,16 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.analogues import measured as simulated_measurement
-from cmed_jax.crystal.composition import anonymous_formula, parse_composition
+from cmed_jax.crystal.composition import (
+    anonymous_formula,
+    composition_vector,
+    parse_composition,
+)
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.io.pattern import MeasuredPattern, load_pattern, pattern_of_columns
 from cmed_jax.physics import Crystal
-from cmed_jax.powder.preparation import prepare
+from cmed_jax.powder.preparation import Prepared, prepare
 from cmed_jax.prediction.assessment import Explanation, assess, unexplained
 from cmed_jax.solution.isostructural import match_pattern
 
@@ -175,16 +180,28 @@ def _pattern(path: Path) -> MeasuredPattern:
         return load_pattern(plain, "CuKa")
 
 
-def answer(asked: Asked, formula: str, radiation: str | float, known: Sequence[Material]) -> Answer:
-    """Return the answer to a query."""
-    pattern = asked.pattern
+def prepared_with(pattern: MeasuredPattern, radiation: str | float) -> Prepared | None:
+    """Return a pattern prepared with a radiation; None where that is an error."""
     queried = pattern_of_columns(pattern.two_theta, pattern.intensity, radiation)
-    composition, _ = parse_composition(formula)
     try:
-        prepared = prepare(queried)
-        found = match_pattern(prepared, composition, known, HEARD)
-    except ValueError as error:  # no line, or lines out of reach: the error counts as an alarm
-        return Answer(True, str(error))
+        return prepare(queried)
+    except ValueError:  # no line, or lines out of reach
+        return None
+
+
+def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Material]]) -> Answer:
+    """Return the answer to a query; an error of the preparation counts as an alarm.
+
+    Args:
+        prepared: the prepared pattern.
+        formula: the formula that is asked about.
+        known: the known crystals by anonymous formula.
+    """
+    if prepared is None:
+        return Answer(True, "the pattern cannot be prepared")
+    composition, _ = parse_composition(formula)
+    kind = anonymous_formula(composition)
+    found = match_pattern(prepared, composition, known.get(kind, ()), HEARD)
     explanations = [
         Explanation(
             x.name, x.calculated.rwp, x.relative_volume, unexplained(prepared.peaks, x.calculated)
@@ -192,31 +209,39 @@ def answer(asked: Asked, formula: str, radiation: str | float, known: Sequence[M
         for x in found
         if x.calculated is not None
     ]
-    assessment = assess(explanations, prepared.radiation.mean, anonymous_formula(composition))
+    assessment = assess(explanations, prepared.radiation.mean, kind)
     if assessment is None:
         return Answer(False, "no known crystal is of its type")
     return Answer(not assessment.consistent, assessment.sentence)
 
 
 class Answers:
-    """The answers so far, kept in a file where there is one."""
+    """The answers so far, kept in a file where there is one.
 
-    def __init__(self, path: Path | None):
+    Args:
+        path: the file; None for none.
+        known: the known crystals.
+    """
+
+    def __init__(self, path: Path | None, known: Iterable[Material]):
         self.path = path
         lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-        self.known = {tuple(key): Answer(*given) for key, given in map(json.loads, lines)}
+        self.given = {tuple(key): Answer(*found) for key, found in map(json.loads, lines)}
+        self.known: dict[str, list[Material]] = defaultdict(list)
+        for material in known:
+            self.known[anonymous_formula(composition_vector(material.numbers))].append(material)
 
-    def of(
-        self, asked: Asked, formula: str, radiation: str | float, known: Sequence[Material]
-    ) -> Answer:
-        """Return the answer to a query; it is computed unless it is known."""
-        key = asked.name, formula, str(radiation)
-        if key not in self.known:
-            self.known[key] = answer(asked, formula, radiation, known)
+    def of(self, asked: Asked, formulas: Sequence[str], radiation: str | float) -> list[Answer]:
+        """Return the answers to queries with several formulas; what is known is not computed."""
+        keys = [(asked.name, formula, str(radiation)) for formula in formulas]
+        missing = [key for key in keys if key not in self.given]
+        prepared = prepared_with(asked.pattern, radiation) if missing else None
+        for key in missing:
+            self.given[key] = answer(prepared, key[1], self.known)
             if self.path is not None:
                 with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([key, self.known[key]]) + "\n")
-        return self.known[key]
+                    file.write(json.dumps([key, self.given[key]]) + "\n")
+        return [self.given[key] for key in keys]
 
 
 def other_formulas(questions: Sequence[Asked]) -> list[str]:
@@ -239,18 +264,17 @@ def main() -> None:
         "measured": list(of_files(options.measured)),
         "simulated": list(of_files(options.simulated, options.every)),
     }
-    answers = Answers(options.answers)
+    answers = Answers(options.answers, known)
     console, table = Console(), Table("patterns", "number", *KINDS)
     for name, questions in kinds.items():
         counted, false = dict.fromkeys(KINDS, 0), []
         pairs = list(zip(questions, other_formulas(questions), strict=True))
         for asked, other in track(pairs, name, transient=True):
-            right = answers.of(asked, asked.formula, asked.radiation, known)
-            counted["right"] += right.alarm
+            right, formula = answers.of(asked, (asked.formula, other), asked.radiation)
+            (wavelength,) = answers.of(asked, (asked.formula,), options.wavelength)
+            for kind, given in zip(KINDS, (right, wavelength, formula), strict=True):
+                counted[kind] += given.alarm
             false += [f"{asked.formula}: {right.sentence}"] if right.alarm else []
-            wrong = answers.of(asked, asked.formula, options.wavelength, known)
-            counted["wavelength"] += wrong.alarm
-            counted["formula"] += answers.of(asked, other, asked.radiation, known).alarm
         table.add_row(name, str(len(questions)), *map(str, counted.values()))
         console.print(f"{name}: alarms about the right question: {'; '.join(false) or 'none'}")
     console.print(table)
