@@ -3,15 +3,18 @@
 Twenty textbook standards are simulated under `laboratory` conditions. The options `--measured` and
 `--simulated` add folders with a manifest.csv, of measured files and of patterns from other
 programs. The queries about each pattern are posed correctly, with the wavelength of another anode,
-and with the formula of the next pattern. The known crystals are the embedded ones and the
+and with the next other formula of the list. The known crystals are the embedded ones and the
 standards. An alarm is an assessment that the query is not consistent. Only known crystals are
-considered, without a network.
+considered, without a network. A file of answers (`--answers`) keeps what was computed, so that the
+command can be stopped and run again.
 """
 
 import csv
 import gzip
+import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,12 +28,16 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.analogues import measured as simulated_measurement
-from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.composition import (
+    anonymous_formula,
+    composition_vector,
+    parse_composition,
+)
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.io.pattern import MeasuredPattern, load_pattern, pattern_of_columns
 from cmed_jax.physics import Crystal
-from cmed_jax.powder.preparation import prepare
+from cmed_jax.powder.preparation import Prepared, prepare
 from cmed_jax.prediction.assessment import Explanation, assess, unexplained
 from cmed_jax.solution.isostructural import match_pattern
 
@@ -93,6 +100,7 @@ class Options:
         wavelength: the wrong wavelength.
         standards: number of standards, of the twenty.
         every: step between the simulated patterns that are used.
+        answers: a file of the answers, one a line as JSON; what it holds is not sought again.
         seed: seed of the conditions of measurement.
     """
 
@@ -101,12 +109,21 @@ class Options:
     wavelength: str = "CoKa"
     standards: int = 20
     every: int = 1
+    answers: Path | None = None
     seed: int = 0
 
 
-class Asked(NamedTuple):
-    """A pattern, the formula of its sample, and its radiation."""
+class Answer(NamedTuple):
+    """Whether a query raises an alarm, and the sentence of its assessment."""
 
+    alarm: bool
+    sentence: str
+
+
+class Asked(NamedTuple):
+    """A pattern by its name, the formula of its sample, and its radiation."""
+
+    name: str
     pattern: MeasuredPattern
     formula: str
     radiation: str | float
@@ -133,7 +150,12 @@ def of_standards(options: Options) -> Iterator[Asked]:
     for name, key in list(zip(STANDARDS, keys, strict=True))[: options.standards]:
         material = standard(name)
         crystal = Crystal.of(material.lattice, material.numbers, material.frac_coords)
-        yield Asked(simulated_measurement(crystal, key), name.strip(), "CuKa")
+        yield Asked(
+            f"standard {name}",
+            simulated_measurement(crystal, key),
+            name.strip(),
+            "CuKa",
+        )
 
 
 def of_files(folder: Path | None, every: int = 1) -> Iterator[Asked]:
@@ -144,7 +166,9 @@ def of_files(folder: Path | None, every: int = 1) -> Iterator[Asked]:
         rows = list(csv.DictReader(file))[::every]
     for row in rows:
         path = folder / (row.get("file") or row["pattern"])
-        yield Asked(_pattern(path), row["formula"], float(row.get("wavelength_A") or 1.54184))
+        yield Asked(
+            path.name, _pattern(path), row["formula"], float(row.get("wavelength_A") or 1.54184)
+        )
 
 
 def _pattern(path: Path) -> MeasuredPattern:
@@ -156,16 +180,28 @@ def _pattern(path: Path) -> MeasuredPattern:
         return load_pattern(plain, "CuKa")
 
 
-def alarmed(asked: Asked, formula: str, radiation: str | float, known: Sequence[Material]) -> bool:
-    """Return whether a query raises an alarm."""
-    pattern = asked.pattern
+def prepared_with(pattern: MeasuredPattern, radiation: str | float) -> Prepared | None:
+    """Return a pattern prepared with a radiation; None where that is an error."""
     queried = pattern_of_columns(pattern.two_theta, pattern.intensity, radiation)
-    composition, _ = parse_composition(formula)
     try:
-        prepared = prepare(queried)
-        found = match_pattern(prepared, composition, known, HEARD)
-    except ValueError:  # no line, or lines out of reach: the error counts as an alarm
-        return True
+        return prepare(queried)
+    except ValueError:  # no line, or lines out of reach
+        return None
+
+
+def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Material]]) -> Answer:
+    """Return the answer to a query; an error of the preparation counts as an alarm.
+
+    Args:
+        prepared: the prepared pattern.
+        formula: the formula that is asked about.
+        known: the known crystals by anonymous formula.
+    """
+    if prepared is None:
+        return Answer(True, "the pattern cannot be prepared")
+    composition, _ = parse_composition(formula)
+    kind = anonymous_formula(composition)
+    found = match_pattern(prepared, composition, known.get(kind, ()), HEARD)
     explanations = [
         Explanation(
             x.name, x.calculated.rwp, x.relative_volume, unexplained(prepared.peaks, x.calculated)
@@ -173,8 +209,49 @@ def alarmed(asked: Asked, formula: str, radiation: str | float, known: Sequence[
         for x in found
         if x.calculated is not None
     ]
-    assessment = assess(explanations, prepared.radiation.mean, "")
-    return assessment is not None and not assessment.consistent
+    assessment = assess(explanations, prepared.radiation.mean, kind)
+    if assessment is None:
+        return Answer(False, "no known crystal is of its type")
+    return Answer(not assessment.consistent, assessment.sentence)
+
+
+class Answers:
+    """The answers so far, kept in a file where there is one.
+
+    Args:
+        path: the file; None for none.
+        known: the known crystals.
+    """
+
+    def __init__(self, path: Path | None, known: Iterable[Material]):
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+        self.given = {tuple(key): Answer(*found) for key, found in map(json.loads, lines)}
+        self.known: dict[str, list[Material]] = defaultdict(list)
+        for material in known:
+            self.known[anonymous_formula(composition_vector(material.numbers))].append(material)
+
+    def of(self, asked: Asked, formulas: Sequence[str], radiation: str | float) -> list[Answer]:
+        """Return the answers to queries with several formulas; what is known is not computed."""
+        keys = [(asked.name, formula, str(radiation)) for formula in formulas]
+        missing = [key for key in keys if key not in self.given]
+        prepared = prepared_with(asked.pattern, radiation) if missing else None
+        for key in missing:
+            self.given[key] = answer(prepared, key[1], self.known)
+            if self.path is not None:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([key, self.given[key]]) + "\n")
+        return [self.given[key] for key in keys]
+
+
+def other_formulas(questions: Sequence[Asked]) -> list[str]:
+    """Return the next other formula of each question; questions of one formula stay as they are."""
+    found = []
+    for place, asked in enumerate(questions):
+        following = [each.formula for each in (*questions[place:], *questions[:place])]
+        others = (each for each in following if each != asked.formula)
+        found.append(next(others, asked.formula))
+    return found
 
 
 def main() -> None:
@@ -187,19 +264,19 @@ def main() -> None:
         "measured": list(of_files(options.measured)),
         "simulated": list(of_files(options.simulated, options.every)),
     }
+    answers = Answers(options.answers, known)
     console, table = Console(), Table("patterns", "number", *KINDS)
     for name, questions in kinds.items():
         counted, false = dict.fromkeys(KINDS, 0), []
-        others = [*questions[1:], *questions[:1]]
-        pairs = list(zip(questions, others, strict=True))
+        pairs = list(zip(questions, other_formulas(questions), strict=True))
         for asked, other in track(pairs, name, transient=True):
-            right = alarmed(asked, asked.formula, asked.radiation, known)
-            counted["right"] += right
-            false += [asked.formula] if right else []
-            counted["wavelength"] += alarmed(asked, asked.formula, options.wavelength, known)
-            counted["formula"] += alarmed(asked, other.formula, asked.radiation, known)
+            right, formula = answers.of(asked, (asked.formula, other), asked.radiation)
+            (wavelength,) = answers.of(asked, (asked.formula,), options.wavelength)
+            for kind, given in zip(KINDS, (right, wavelength, formula), strict=True):
+                counted[kind] += given.alarm
+            false += [f"{asked.formula}: {right.sentence}"] if right.alarm else []
         table.add_row(name, str(len(questions)), *map(str, counted.values()))
-        console.print(f"{name}: alarms about the right question of {', '.join(false) or 'none'}")
+        console.print(f"{name}: alarms about the right question: {'; '.join(false) or 'none'}")
     console.print(table)
 
 

@@ -101,13 +101,20 @@ def _attempt(job: Job, output: Output, restored: Restored, out: Path) -> Outcome
     try:
         return predict_to_files(job, output, restored, out, command_line(job, output, out))
     except (ValueError, OSError) as error:
-        return {"file": str(job.file), "error": str(error)}
+        return {"file": str(job.file), "error": _said(error, job.file)}
     except Exception as error:  # one file never ends the run of the others
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return {
             "file": str(job.file),
             "error": f"a fault of this program, please report it: {said}",
         }
+
+
+def _said(error: ValueError | OSError, file: Path) -> str:
+    """Return the message of an error without the path of its file, which stands before it."""
+    if isinstance(error, OSError) and str(error.filename) == str(file) and error.strerror:
+        return error.strerror
+    return str(error).removeprefix(f"{file}: ")
 
 
 def _say(outcome: Outcome) -> None:

@@ -199,6 +199,7 @@ def test_a_mistake_about_one_file_is_answered_in_a_line(predict, tmp_path, text,
     code, _, errors = predict(tmp_path / "bad.xy", **options)
     assert (code, errors.count("\n")) == (2, 1)
     assert errors.startswith("error: bad.xy: ")
+    assert errors.count("bad.xy") == 1
     assert message in errors
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
 

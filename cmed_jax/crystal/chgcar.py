@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from cmed_jax.crystal.composition import atomic_number
 from cmed_jax.crystal.encodings import to_number
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def read_head(text: str) -> Head:
         text: the content of the file.
 
     Raises:
-        ValueError: a line is not in VASP's format; it is named.
+        ValueError: a line is not in VASP's format (it is named), or an element is unknown.
     """
     from pymatgen.core import Lattice, Structure
 
@@ -66,7 +67,9 @@ def read_head(text: str) -> Head:
     if _line(lines, mode).strip()[:1] in ("C", "c", "K", "k"):
         positions = np.linalg.solve(lattice.T, (positions * factors).T).T
     # "Na_pv" names a potential; its checksum follows a slash.
-    elements = [re.split(r"[_/]", each)[0] for each in symbols]
+    elements = [re.split(r"[_/.\d]", each)[0] for each in symbols]
+    for each in elements:
+        atomic_number(each)
     atoms = [each for each, count in zip(elements, counts, strict=True) for _ in range(count)]
     return Head(Structure(Lattice(lattice), atoms, positions), end)
 

@@ -16,12 +16,13 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
+from cmed_jax.crystal.atomic_volumes import usual_relative_volume
 from cmed_jax.crystal.cif_names import undotted
-from cmed_jax.crystal.cif_symmetry import Operations, operations_of
-from cmed_jax.crystal.composition import atomic_number
+from cmed_jax.crystal.cif_symmetry import Operations, doubt_of, operations_of
+from cmed_jax.crystal.composition import atomic_number, composition_vector
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core import Lattice, Structure
 
 SAME_SITE = 0.25
 """The distance, angstrom, below which images of an atom are one; its coordinates are rounded."""
@@ -32,6 +33,8 @@ MOST_IMAGES = 200_000
 """The largest product of sites and operations, many times that of the crystals in use."""
 TOLERANCE = 0.01
 """The share by which amounts may differ from the formula, which is rounded."""
+EMPTY = 2.0
+"""The relative volume from which on a cell lacks atoms; open frameworks name their symmetry."""
 MISSING = (".", "?", "")
 CELL = tuple(f"_cell_{what}" for what in (
     "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma",
@@ -66,8 +69,8 @@ def read_cif(text: str) -> "Structure":
 
     Raises:
         ValueError: the text is not a CIF or does not hold exactly one crystal, an item cannot be
-            read, a site is partly filled, the symmetry does not fit the cell or leaves the setting
-            open, or the atoms are not those of the formula in the file.
+            read, a site is partly filled, the symmetry does not fit the cell, leaves the setting
+            open, or leaves the cell empty, or the atoms are not those of the formula in the file.
     """
     from pymatgen.core import Lattice, Structure
 
@@ -87,7 +90,21 @@ def read_cif(text: str) -> "Structure":
             f"its space group has several settings ({names}), and the file does not say which: "
             "list the operations, or name the setting in the symbol"
         )
+    _check_filled(block, whole[0], lattice)
     return Structure(lattice, whole[0].elements, whole[0].positions)
+
+
+def _check_filled(block: gemmi.cif.Block, contents: Contents, lattice: "Lattice") -> None:
+    """Refuse a cell that is mostly empty where its symmetry is missing or contradicts itself."""
+    if not (doubt := doubt_of(block)):
+        return
+    numbers = np.array([atomic_number(each) for each in contents.elements])
+    volume = float(lattice.volume)
+    if usual_relative_volume(volume, composition_vector(numbers), len(numbers)) > EMPTY:
+        raise ValueError(
+            f"its {len(numbers)} atoms leave most of the cell empty, and {doubt}: list all "
+            "operations, or name the space group"
+        )
 
 
 def _block(text: str) -> gemmi.cif.Block:
@@ -120,15 +137,17 @@ def _number(field: str) -> float:
 
 
 def _sites(block: gemmi.cif.Block) -> list[Site]:
-    """Return the listed atoms, without those of occupancy 0.
+    """Return the listed atoms, without those of occupancy 0 and dummies, such as centroids.
 
     Raises:
         ValueError: an atom has no element or no coordinates, or a site is partly filled.
     """
-    names = ["label", "?type_symbol", "fract_x", "fract_y", "fract_z", "?occupancy"]
+    names = ["label", "?type_symbol", "fract_x", "fract_y", "fract_z", "?occupancy", "?calc_flag"]
     formula = _formula(block) or {}
     sites: list[Site] = []
     for row in block.find("_atom_site_", names):
+        if row.has(6) and row.str(6) == "dum":
+            continue
         label, *place = (row[i] for i in (0, 2, 3, 4))
         position = np.array([_number(field) for field in place])
         if not np.isfinite(position).all():

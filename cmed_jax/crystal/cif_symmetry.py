@@ -71,6 +71,19 @@ def operations_of(
     return fitting
 
 
+def doubt_of(block: gemmi.cif.Block) -> str:
+    """Return why the symmetry in a file may not be that of its crystal; empty where it may."""
+    listed, symbol = _listed(block), _text(block, HERMANN_MAUGUIN)
+    groups = _groups(symbol) if symbol else []
+    if listed and groups:
+        held = len(listed[0].rotations)
+        if all(len(list(group.operations())) != held for group in groups):
+            return f"its {held} operations are not those of its space group {symbol}"
+    elif not listed and not groups and not (_text(block, HALL) or _text(block, NUMBERS)):
+        return "it names no symmetry"
+    return ""
+
+
 def _listed(block: gemmi.cif.Block) -> list[Operations]:
     """Return the operations that a file lists."""
     for name in OPERATIONS:
@@ -98,6 +111,11 @@ def _of_symbols(block: gemmi.cif.Block) -> list[Operations]:
         return [operations]
     symbol, number = _text(block, HERMANN_MAUGUIN), _text(block, NUMBERS)
     groups = _groups(symbol) if symbol else []
+    if groups and number.isdecimal() and int(number) not in (0, groups[0].number):
+        raise ValueError(
+            f"its space group {symbol} is not number {number}, and no operations are listed: list "
+            "them, or correct one of the two"
+        )
     if not groups and number.isdecimal() and 1 <= int(number) <= 230:
         groups = _settings(gemmi.find_spacegroup_by_number(int(number)))
     if groups:

@@ -26,6 +26,12 @@ _PART = re.compile(r"(\d+/[1-9]\d*|\d+(?:\.\d+)?)?(?=\D)((?:[A-Z][a-z]?|[\d.()\[
 """The pattern of a part of an adduct: its number and its formula."""
 _WATER = re.compile(r"\.\d+(?:\.\d+)?(?=\(?(?:H2O|D2O|NH3))")
 """The pattern of a dot before water, either a decimal point or the dot of a hydrate."""
+_APART = re.compile(r"([·•⋅∙* \u2009\u00a0]\d+(?:[./]\d+)?)[ \u2009\u00a0]+(?=\(?(?:H2O|H₂O|D2O))")
+"""The pattern of a number of water with a blank between it and the water."""
+_BLANK = re.compile(r"(?<=[\d)\]])[ \u2009\u00a0]+(?=\d*\.?\d*\(?(?:H2O|H₂O|D2O)|\d+[A-Z])")
+"""The pattern of a blank in the place of the dot of a hydrate, as in CuSO4 5H2O."""
+_SHARE = re.compile(r"(?<=[A-Za-z)\]}])(\d{1,4})/([1-9]\d{0,3})(?=$|[A-Z(\[{)\]}·])")
+"""The pattern of an amount that is a fraction, as in La2/3Sr1/3MnO3."""
 _NUMERAL = re.compile(
     r"(?<=[A-Za-z])\((?:I{2,3}|IV|VI{1,3}|[IV]+(?:[,/][IV]+)+)\)|(?<=[A-Za-z])I{2,3}(?![a-z])"
 )
@@ -170,7 +176,14 @@ def plain_formula(formula: str) -> str:
     plain = re.sub(
         "[\u2160-\u2188]", lambda match: f"({normalize('NFKC', match.group())})", formula
     )
+    plain = _BLANK.sub("·", _APART.sub(r"\1", plain))
+    if match := re.search(r"\d[ \u2009\u00a0]+[\d.]", plain):
+        raise ValueError(
+            f"formula {formula!r} has the numbers {match.group()!r} beside each other: write "
+            "elements and their numbers, such as CuSO4·5H2O"
+        )
     plain = re.sub(r"(?<=\d),(?=\d)", ".", plain.translate(_PLAIN))
+    plain = _SHARE.sub(lambda match: f"{int(match[1]) / int(match[2]):.6f}", plain)
     plain = _NUMERAL.sub("", plain)
     if match := _AMBIGUOUS.search(plain):
         raise ValueError(

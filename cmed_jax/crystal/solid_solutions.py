@@ -14,7 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.composition import SYMBOLS, amounts_of, atomic_number, parse_composition
+from cmed_jax.crystal.composition import (
+    SYMBOLS,
+    amounts_of,
+    atomic_number,
+    parse_composition,
+    plain_formula,
+)
 from cmed_jax.crystal.material import Material
 from cmed_jax.physics.crystal import Crystal
 
@@ -28,6 +34,8 @@ SMALL_UNIT, SMALL_ALLOY = 8, 4
 MOST_UNIT = 1000
 """The largest number of atoms of a hydrate, in which halves of water are not empty sites."""
 PERCENT = 100.0
+MANY = 5
+"""The number of metals from which on equal parts are a high-entropy alloy, as in CoCrFeMnNi."""
 LEAST_ALLOY = 10
 """The atoms of the reduced unit from which on an alloy in atomic percent is not a compound."""
 Shares = Mapping[int, Mapping[int, float]]
@@ -70,7 +78,9 @@ def shared_sites(composition: str | Mapping[str, float | int]) -> Shared | None:
         ValueError: the composition cannot be read.
     """
     amounts = {symbol: amount for symbol, amount in amounts_of(composition).items() if amount}
-    hydrate = isinstance(composition, str) and any(dot in composition for dot in "·•⋅∙*")
+    if len(amounts) < 2:
+        return None
+    hydrate = isinstance(composition, str) and "·" in plain_formula(composition)
     groups = _groups(amounts, hydrate=hydrate)
     if groups is None:
         return None
@@ -128,7 +138,9 @@ def _groups(amounts: Mapping[str, float], *, hydrate: bool) -> list[tuple[str, .
 
 
 def _of_alloy(amounts: Mapping[str, float]) -> list[tuple[str, ...]] | None:
-    """Return the one site of an alloy in atomic percent, such as Cu70Zn30."""
+    """Return the one site of an alloy: in atomic percent (Cu70Zn30), or of many equal parts."""
+    if len(amounts) >= MANY and set(amounts.values()) == {1.0} and not set(amounts) & ANIONS:
+        return [tuple(amounts)]
     if len(amounts) < 2 or sum(amounts.values()) != PERCENT or set(amounts) & ANIONS:
         return None
     numbers = [round(amount) for amount in amounts.values()]

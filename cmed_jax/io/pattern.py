@@ -23,6 +23,10 @@ from cmed_jax.physics.patterns import two_theta
 LEAST_POINTS = 2
 DISAGREEMENT = 0.005
 """The share from which on a given wavelength that differs from the file's causes a note."""
+STILL = 0.005
+"""The range of two-theta, degrees, below which it is not what was scanned."""
+SCANNED = 10
+"""The number of points from which on a range is that of a scan."""
 ALIKE = 0.8
 """The correlation of neighbouring intensities from which on they form a profile."""
 Kind = Literal["profile", "peaks"]
@@ -91,6 +95,18 @@ FORMATS = (
 )
 """The formats, in the order in which they are tried."""
 
+FOREIGN = {
+    rb"\APK\x03\x04(?s:.*)xl/": "a workbook of a spreadsheet: save the table as text (.csv)",
+    rb"\APK\x03\x04(?s:.*)content\.xml": "a document of an office: save the table as text (.csv)",
+    rb"\A\xd0\xcf\x11\xe0": "a workbook or document of an office: save the table as text (.csv)",
+    rb"\A%PDF": "a PDF: give its numbers as text",
+    rb"\A(\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*)": "a picture: give its numbers as text",
+    rb"\A\x89HDF": "an HDF5 file: write two-theta and intensity as text",
+    rb"\A\s*<(!DOCTYPE )?html": "a web page: give the file that it links to",
+    rb"\A\s*[{\[]": "JSON or the like: write two-theta and intensity as columns of text",
+}
+"""The beginnings of files that hold no columns of text, and what to give instead."""
+
 
 def load_pattern(path: str | Path, wavelength: str | float | None = None) -> MeasuredPattern:
     """Read a measured powder pattern or a list of peaks.
@@ -109,7 +125,8 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be read (the line or the element is named), angles or
-            intensities are unusable, or neither the file nor the caller gives the wavelength.
+            intensities are unusable, or neither the file nor the caller gives the wavelength. The
+            message begins with the path.
 
     Example:
         >>> pattern = load_pattern("examples/halite.xy", "CuKa")
@@ -118,17 +135,20 @@ def load_pattern(path: str | Path, wavelength: str | float | None = None) -> Mea
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no pattern at {path}: give the path of a file")
+        raise FileNotFoundError(f"{path}: there is no such file: give the path of a pattern")
     given = None if wavelength is None else Radiation(*radiation(wavelength))
     if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path} is larger than {MOST_BYTES >> 20} MiB: give a powder pattern")
+        raise ValueError(f"{path}: it is larger than {MOST_BYTES >> 20} MiB: give a powder pattern")
     data = path.read_bytes()
     form = _format(data, path.suffix.lower())
+    foreign = (said for mark, said in FOREIGN.items() if re.match(mark, data[:HEAD]))
+    if form is FORMATS[-1] and (said := next(foreign, None)):
+        raise ValueError(f"{path}: it is {said}")
     try:
         with np.errstate(all="ignore"):  # numbers of any size; `_pattern` checks the results
             return _pattern(form.read(data), given, path, form.name)
     except ValueError as error:
-        raise ValueError(f"cannot read {path} as {form.name}: {error}") from None
+        raise ValueError(f"{path}: cannot be read as {form.name}: {error}") from None
 
 
 def pattern_of_columns(
@@ -193,9 +213,10 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
         angle, intensity = angle[~beyond], intensity[~beyond]
         sigma = None if sigma is None else sigma[~beyond]
     if len(angle) < LEAST_POINTS:
-        raise ValueError(f"it holds {len(angle)} points: give {LEAST_POINTS} or more")
+        held = "one line or point" if len(angle) else "no point"
+        raise ValueError(f"it holds {held}: give {LEAST_POINTS} or more")
     _check(angle, intensity, sigma)
-    if len(angle) >= PROFILE_POINTS and not np.ptp(angle):
+    if len(angle) >= SCANNED and np.ptp(angle) < STILL:
         raise ValueError(f"two-theta stands still at {angle[0]:.6g}: give a scan over two-theta")
     order = np.argsort(angle, kind="stable")
     sigma = None if sigma is None else sigma[order]

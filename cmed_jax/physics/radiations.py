@@ -6,15 +6,16 @@ import unicodedata
 HC = 12.398419843320026
 """Planck's constant times the speed of light, keV angstrom (exact in the SI of 2019)."""
 SEPARATORS = re.compile(r"[\s_\-–—().]+")
-NAME = re.compile(r"([a-z]{2})k([ab])(1[,+/&]?2|1[,+]3|\d)?(?:radiation|line|doublet)?")
+NAME = re.compile(r"([a-z]{2})k([ab])(1[,+/&]?(?:k?a)?2|1[,+]3|\d)?(?:radiation|line|doublet)?")
 VALUE = re.compile(
     r"(?:(?:lambda|λ|wavelength|energy|e)\s*[=:]?\s*)?"
-    r"(\d+(?:[.,]\d*)?(?:e[+-]?\d{1,2})?|[.,]\d+)\s*([a-zåö]*)\.?"
+    r"(\d+(?:[.,]\d*)?(?:e[+-]?\d{1,2})?|[.,]\d+)(?:\(\d+\))?\s*([a-zåö]*)\.?"
 )
 LENGTHS = {"": 1.0, "a": 1.0, "å": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
 ENERGIES = {"kev": 1.0, "ev": 1e-3, "mev": 1e3}
 """The units of energy in keV; `LENGTHS` holds the units of length in angstrom."""
 ANGSTROM = re.compile(r"[aå]ng(str[oö]ms?|s)?")
+NANOMETRE = re.compile(r"nanomet(er|re)s?")
 
 
 def radiation_name(written: str) -> str | None:
@@ -47,6 +48,8 @@ def wavelength_of(written: str) -> float | None:
     value = float(number.replace(",", "."))
     if ANGSTROM.fullmatch(unit):
         unit = "å"
+    if NANOMETRE.fullmatch(unit):
+        unit = "nm"
     if unit in ENERGIES:
         return HC / (value * ENERGIES[unit]) if value > 0 else None
     return value * LENGTHS[unit] if unit in LENGTHS else None

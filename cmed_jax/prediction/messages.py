@@ -83,11 +83,8 @@ def _doubts(
     found = []
     if assessment is not None and assessment.consistent and assessment.accepted is None:
         found.append(Diagnostic("no_explanation", "doubt", assessment.sentence))
-    if query.prepared is not None and query.formula is not None and not query.tells_cell:
-        message = (
-            "the pattern has one line, which does not tell a cell: give a longer scan, or the cell"
-        )
-        found.append(Diagnostic("one_line", "doubt", message))
+    if query.prepared is not None and query.formula is not None and query.lattice is None:
+        found += checks.check_lines(query.prepared)
     if query.cell_is_sought and answer.lattice is None:
         message = "no cell is found in which the density shows the lines"
         found.append(Diagnostic("no_cell", "doubt", message))

@@ -27,7 +27,7 @@ from jaxtyping import Float, Integer
 
 from cmed_jax.crystal.atomic_volumes import relative_volume, usual_relative_volume
 from cmed_jax.crystal.canonical import canonical_cell
-from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula, composition_vector
+from cmed_jax.crystal.composition import SYMBOLS, composition_vector
 from cmed_jax.crystal.freedom import free_metrics
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
@@ -49,7 +49,7 @@ from cmed_jax.solution.cell_search import (
     ranking_penalty,
 )
 from cmed_jax.solution.profiles import REACH, Profile, fit_scales, profile_of_lines, profile_steps
-from cmed_jax.solution.prototypes import canonical_crystals, crystal_identity, crystal_kind
+from cmed_jax.solution.prototypes import crystal_identity, distinct_prototypes, own_volume
 from cmed_jax.solution.site_assignments import site_assignments
 
 NO_AXIS = np.zeros((1, 3))
@@ -81,6 +81,8 @@ class IsostructuralMatch(NamedTuple):
         merit: the cosine between the amplitudes of its lines and the measured ones, 0 to 1.
         calculated: the pattern calculated from it; None before the comparison.
         shares: the elements that share its sites in a solid solution.
+        own_volume: the volume of an atom in the known crystal, angstrom^3, where it is of the
+            same composition; else None.
     """
 
     crystal: Material
@@ -88,6 +90,7 @@ class IsostructuralMatch(NamedTuple):
     merit: float
     calculated: CalculatedPattern | None = None
     shares: Shares = UNSHARED
+    own_volume: float | None = None
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
@@ -102,8 +105,14 @@ class IsostructuralMatch(NamedTuple):
 
     @property
     def relative_volume(self) -> float:
-        """The volume relative to the nearest usual volume of its atoms; 1 where unknown."""
+        """The volume relative to the usual one; 1 where unknown.
+
+        The usual volume is that of the known crystal if it is of the same composition, and else the
+        nearest one of its atoms.
+        """
         numbers = self.crystal.numbers
+        if self.own_volume is not None:
+            return self.crystal.volume / len(numbers) / self.own_volume
         return usual_relative_volume(self.crystal.volume, composition_vector(numbers), len(numbers))
 
     @property
@@ -206,9 +215,12 @@ def find_isostructural(
     observed = _Observed.of(lines)
     trials = [
         IsostructuralMatch(
-            _with_usual_volume(replace(prototype, numbers=numbers)), prototype.formula, 0.0
+            _with_usual_volume(replace(prototype, numbers=numbers)),
+            prototype.formula,
+            0.0,
+            own_volume=own_volume(prototype, composition),
         )
-        for prototype in _prototypes(known, anonymous_formula(composition))
+        for prototype in distinct_prototypes(known, composition)
         for numbers in site_assignments(prototype.numbers, composition)
     ]
     fixed, main, free = (
@@ -238,21 +250,6 @@ def _free_axes(crystal: Material) -> int:
     """Return the number of free lengths in the cell of a crystal."""
     system = crystal_system(crystal.space_group)
     return {"cubic": 1, "tetragonal": 2, "trigonal": 2, "hexagonal": 2}.get(system, 3)
-
-
-def _prototypes(known: Iterable[Material | Refusal], formula: str) -> Iterator[Material]:
-    """Yield prototypes of an anonymous formula, which differ in more than elements and size."""
-    alike = (
-        material
-        for material in known
-        if not isinstance(material, Refusal)
-        and anonymous_formula(composition_vector(material.numbers)) == formula
-    )
-    seen = set()
-    for crystal in canonical_crystals(alike):
-        if (kind := crystal_kind(crystal)) not in seen:
-            seen.add(kind)
-            yield crystal
 
 
 def _with_usual_volume(crystal: Material) -> Material:
@@ -289,10 +286,9 @@ def _fitted(
     first = np.arange(0, len(variants), len(changes))
     best = first + agreement.reshape(-1, len(changes)).argmax(axis=1)
     return _best_first(
-        IsostructuralMatch(
-            replace(variants[i], lattice=variants[i].lattice * scales[i]),
-            trial.prototype,
-            float(agreement[i]),
+        trial._replace(
+            crystal=replace(variants[i], lattice=variants[i].lattice * scales[i]),
+            merit=float(agreement[i]),
         )
         for i, trial in zip(best, trials, strict=True)
     )

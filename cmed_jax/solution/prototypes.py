@@ -31,6 +31,8 @@ ALIKE = 0.02
 Values that round to the same multiple count as alike.
 """
 
+SAME_COMPOSITION = 1e-4
+"""The difference of atom fractions below which two compositions are the same."""
 _BIAS = 0.5 + 1 / 24
 """The offset of that rounding.
 
@@ -155,6 +157,36 @@ def canonical_crystals(materials: Iterable[Material | Refusal]) -> Iterator[Mate
             continue
         if np.prod(np.linalg.norm(crystal.lattice, axis=1)) <= MAX_EDGES:  # else too oblique
             yield crystal
+
+
+def distinct_prototypes(
+    known: Iterable[Material | Refusal], composition: Float[np.ndarray, "119"]
+) -> Iterator[Material]:
+    """Yield prototypes of a formula type, which differ in more than elements and size.
+
+    Those of the composition itself come first.
+    """
+    formula = anonymous_formula(composition)
+    alike = [
+        material
+        for material in known
+        if not isinstance(material, Refusal)
+        and anonymous_formula(composition_vector(material.numbers)) == formula
+    ]
+    alike.sort(key=lambda each: own_volume(each, composition) is None)
+    seen = set()
+    for crystal in canonical_crystals(alike):
+        if (kind := crystal_kind(crystal)) not in seen:
+            seen.add(kind)
+            yield crystal
+
+
+def own_volume(crystal: Material, composition: Float[np.ndarray, "119"]) -> float | None:
+    """Return the volume of an atom in a crystal of the composition itself; None of others."""
+    own = composition_vector(crystal.numbers)
+    if not np.allclose(own, composition / composition.sum(), atol=SAME_COMPOSITION):
+        return None
+    return crystal.volume / len(crystal.numbers)
 
 
 def _distinct(crystals: Iterable[Material]) -> Iterator[Material]:

@@ -29,7 +29,7 @@ class Oracle:
         if text == b"wait":
             assert self.go.wait(10)
         if text == b"bad":
-            raise ValueError(f"cannot read {job.file} as columns")
+            raise ValueError(f"{job.file}: cannot be read as columns")
         if text == b"broken":
             raise RuntimeError("a fault")
         (folder / "answer.html").write_bytes(b"<p>" + text)
@@ -151,7 +151,7 @@ def test_steps_are_counted(ask, submit, finish, oracle):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"bad", "cannot read salt.xy as columns"), (b"broken", "the terminal says what")],
+    [(b"bad", "salt.xy: cannot be read as columns"), (b"broken", "the terminal says what")],
 )
 def test_a_failure_is_told_in_a_sentence_and_the_next_is_answered(submit, finish, content, message):
     answer = finish(submit(content))

@@ -117,6 +117,7 @@ def test_exponents_without_their_letter_are_read(text, density, small):
         (lambda text: replaced(text, 2, "0 0 0"), "span no cell"),
         (lambda text: replaced(text, 1, "zero"), "line 2 is no scale: 'zero'"),
         (lambda text: replaced(text, 3, "1 2"), "line 4 is not 3 numbers: '1 2'"),
+        (lambda text: replaced(text, 5, "na cl"), "unknown element 'na'"),
         (lambda text: replaced(text, 6, "1"), "line 7 does not say how many atoms of Na, Cl"),
         (lambda text: text[:40], "it ends after"),
     ],

@@ -196,6 +196,42 @@ def test_what_cannot_be_read_is_answered_in_a_sentence(text, message):
     assert "\n" not in str(answer.value)
 
 
+def test_dummies_are_no_atoms():
+    loop = LOOP + "_atom_site_calc_flag\n"
+    sites = [f"{site} ." for site in SALT] + ["Cnt1 C 0.25 0.25 0.25 1 dum"]
+    assert atoms(cif(CUBIC, sites, group("F m -3 m"), loop=loop)) == {"Na": 4, "Cl": 4}
+
+
+FEW = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,-y,-z"
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "leave most of the cell empty, and it names no symmetry"),
+        ([group("F m -3 m"), FEW], "its 2 operations are not those of its space group F m -3 m"),
+    ],
+)
+def test_a_cell_that_lacks_its_operations_is_refused(items, message):
+    with pytest.raises(ValueError, match=message):
+        read_cif(cif(CUBIC, SALT, *items))
+
+
+def test_all_atoms_may_be_listed_beside_the_symbol():
+    """Programs that list all atoms may keep the symbol of the space group."""
+    shifts = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
+    sites = [f"{name} {x + at} {y + at} {z + at} 1" for name, at in (("Na Na", 0), ("Cl Cl", 0.5))
+             for x, y, z in shifts]  # fmt: skip
+    alone = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z"
+    for items in ([], [alone], [group("F m -3 m"), alone], [group("F m -3 m")]):
+        assert atoms(cif(CUBIC, sites, *items)) == {"Na": 4, "Cl": 4}
+
+
+def test_a_symbol_and_a_number_of_two_groups_are_refused():
+    with pytest.raises(ValueError, match="space group F m -3 m is not number 221"):
+        read_cif(cif(CUBIC, SALT, group("F m -3 m"), "_symmetry_Int_Tables_number 221"))
+
+
 def test_a_shared_site_of_one_element_is_full():
     sites = ["Fe1 Fe2+ 0 0 0 0.5", "Fe2 Fe3+ 0 0 0 0.5", "O1 O2- 0.5 0.5 0.5 1"]
     assert atoms(cif(CUBIC, sites, group("F m -3 m"))) == {"Fe": 4, "O": 4}

@@ -43,6 +43,13 @@ CONVERTED = {
     "Two-Theta (deg)": TWO_THETA,
     "Pos. [°2Th.]": TWO_THETA,
     "Angle": TWO_THETA,
+    "ángulo 2θ": TWO_THETA,
+    "2-théta [°]": TWO_THETA,
+    "угол 2θ (град)": TWO_THETA,
+    "２θ／°": TWO_THETA,
+    "2θ (Cu Kα)": TWO_THETA,
+    "espaciado d (Å)": D,
+    "distance interréticulaire (nm)": D / 10,
 }
 
 
@@ -133,6 +140,75 @@ def test_what_a_comment_says_of_the_measurement_is_no_axis(read, heading):
     np.testing.assert_allclose(found.two_theta, TWO_THETA, rtol=1e-4)
 
 
+@pytest.mark.parametrize("intensity", ["Intensité", "強度", "Интенсивность", "cuentas", "foo"])
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("Énergie (keV)", "能量 (keV)", "энергия (кэВ)", "foo (кэВ)", "canale", "Tiempo de vuelo"),
+        *("длина волны", "r (Å)", "Winkel θ", "half angle", "温度", "Kanal"),
+    ],
+)
+def test_other_languages_do_not_hide_an_axis(read, heading, intensity):
+    with pytest.raises(ValueError, match=r"it has a column|its columns are"):
+        read(table(heading, TWO_THETA).replace("Intensity", intensity))
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("Position (mm)", "Angle (rad)", "Angle [mrad]", "2theta (arcmin)", "2theta (gon)"),
+        *("Position / mm", "2θ, rad", "Angle (omega)", "angle in rad", "Pos. [px]"),
+    ],
+)
+def test_angles_in_other_units_are_refused(read, heading):
+    with pytest.raises(ValueError, match="give two-theta in degrees"):
+        read(table(heading, TWO_THETA, ";"))
+
+
+@pytest.mark.parametrize(
+    ("names", "units", "position"),
+    [
+        ("Q\tI", "nm-1\ta.u.", 20 * np.pi / D),
+        ("d\tI", "Å\tcounts", D),
+        ("2Theta\tI", "°\tcps", TWO_THETA),
+        ("2Theta\tI", "deg\tcounts\nComments\tsample 1", TWO_THETA),
+    ],
+)
+def test_a_row_of_units_belongs_to_the_names_above_it(read, names, units, position):
+    rows = "".join(f"{x:.9f}\t{i}\n" for i, x in enumerate(position, 1))
+    found = read(f"{names}\n{units}\n{rows}")
+    np.testing.assert_allclose(found.two_theta, np.sort(TWO_THETA), rtol=1e-6)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("units", ["keV\tcounts", "mm\tcps", "s\ta.u.", "rad\tcounts", "px\t1"])
+@pytest.mark.parametrize("names", ["x\ty", "Position\tI", "2theta\tI", "foo\tbar"])
+def test_a_row_of_other_units_is_refused(read, names, units):
+    rows = "".join(f"{x:.5f}\t{i}\n" for i, x in enumerate(TWO_THETA, 1))
+    with pytest.raises(ValueError, match=r"it has a column|its angles are"):
+        read(f"{names}\n{units}\n{rows}")
+
+
+def test_the_names_of_a_scan_of_spec_are_heard(read):
+    rows = "".join(f"{x:.5f} {i}\n" for i, x in enumerate(TWO_THETA, 1))
+    with pytest.raises(ValueError, match="give two-theta, not theta"):
+        read(f"#S 1 ascan th 10 90 4 1\n#N 2\n#L th  Detector\n{rows}")
+    assert len(read(f"#S 1 ascan tth 10 90 4 1\n#L Two Theta  Detector\n{rows}").two_theta) == 4
+
+
+@pytest.mark.parametrize("heading", ["", ",0,1\n"])
+def test_a_column_that_numbers_the_points_is_no_angle(read, heading):
+    rows = "".join(f"{i},{x:.5f},{i + 5}\n" for i, x in enumerate(np.sort(TWO_THETA)))
+    found = read(heading + rows)
+    np.testing.assert_allclose(found.two_theta, np.sort(TWO_THETA), rtol=1e-6)
+    assert "numbers the points" in found.notes[0]
+
+
+def test_numbered_intensities_are_refused(read):
+    with pytest.raises(ValueError, match="its first column numbers the points"):
+        read("".join(f"{i} {100 + i % 7}\n" for i in range(1, 60)))
+
+
 @pytest.mark.parametrize("heading", ["log(I)", "sqrt(Counts)", "ln(Intensity)", "log10 counts"])
 def test_functions_of_the_intensity_are_refused(read, heading):
     text = table("2theta", TWO_THETA).replace("Intensity", heading)
@@ -154,7 +230,7 @@ def test_no_refused_axis_is_ever_taken(
     said = (heading.upper() if upper else heading) + separator + intensity
     rows = [f"{x:.5f}{separator}{i}" for i, x in enumerate(TWO_THETA, 1)]
     path.write_text("\n".join([comment + said, *rows]), encoding="utf-8")
-    with pytest.raises(ValueError, match="cannot read"):
+    with pytest.raises(ValueError, match="cannot be read"):
         load_pattern(path, "MoKa")
 
 
@@ -201,6 +277,16 @@ def test_scans_over_two_theta_are_read_whatever_they_are_called(read, axis):
     assert len(read(rasx_over(axis), "a.rasx").two_theta) == 251
 
 
+def test_a_brml_names_two_theta_in_several_ways(read):
+    assert len(read(brml_over("2Theta"), "a.brml").two_theta) == 251
+
+
+def test_an_xrdml_in_another_unit_is_refused(read):
+    moved = xrdml().decode().replace('axis="2Theta" unit="deg"', 'axis="2Theta" unit="rad"')
+    with pytest.raises(ValueError, match="two-theta is in 'rad'"):
+        read(moved, "a.xrdml")
+
+
 @pytest.mark.parametrize("axis", ["Omega", "Phi", "Chi", "Psi", "X"])
 def test_an_xrdml_scan_over_another_axis_is_named(read, axis):
     moved = xrdml().decode().replace('scanAxis="Gonio"', f'scanAxis="{axis}"')
@@ -219,7 +305,7 @@ def test_a_frame_of_a_detector_over_another_axis_is_refused(read):
 
 def test_a_profile_that_stands_still_is_refused(read):
     with pytest.raises(ValueError, match="two-theta stands still at 20"):
-        read("\n".join(f"20 {i}" for i in range(300)), "a.xy")
+        read("\n".join(f"{20 + i % 2 / 1000} {i}" for i in range(100)), "a.xy")
 
 
 def test_positions_without_a_name_have_none():

@@ -313,7 +313,7 @@ def test_angles_ascend_and_intensities_follow(read):
 
 @pytest.mark.parametrize("name", ["nowhere.xy", "."])
 def test_a_missing_file_is_an_error(tmp_path, name):
-    with pytest.raises(FileNotFoundError, match="no pattern at"):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
         load_pattern(tmp_path / name)
 
 
@@ -336,7 +336,7 @@ TURNS = (
         ("a.xy", "10 1\n1.0D+1+1 3\n", "line 2 is not two"),
         ("a.xy", "10 1\n1_1 3\n", "line 2 is not two"),
         ("a.xye", "10 1 1\n11 1\n", "line 2 is not three columns"),
-        ("a.xy", "10 1\n", "it holds 1 points"),
+        ("a.xy", "10 1\n", "it holds one line or point: give 2 or more"),
         ("a.xy", "10 1\n11 nan\n", r"intensity nan \(point 2\)"),
         ("a.xy", "10 0\n11 0\n", "every value is zero"),
         ("a.xy", "10 1\n181 1\n", "two-theta 181.0 .* is not between 0 and 180"),
@@ -410,7 +410,7 @@ TURNS = (
 def test_what_is_broken_is_answered_in_one_sentence(read, name, data, message):
     with pytest.raises(ValueError, match=message) as answer:
         read(data, name)
-    assert re.match(rf"cannot read \S*{re.escape(name)} as \S+", str(answer.value))
+    assert re.match(rf"\S*{re.escape(name)}: cannot be read as \S+", str(answer.value))
     assert "\n" not in str(answer.value)
 
 
@@ -435,6 +435,21 @@ def test_a_file_larger_than_any_pattern_is_not_opened(tmp_path):
         file.truncate(2**24 + 1)  # a sparse file
     with pytest.raises(ValueError, match="is larger than 16 MiB"):
         load_pattern(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.xlsx", archive({"xl/workbook.xml": "<workbook/>"}), "a workbook of a spreadsheet"),
+        ("a.pdf", b"%PDF-1.7\n1 0 obj\n", "a PDF"),
+        ("a.txt", b"\x89PNG\r\n\x1a\n\0\0", "a picture"),
+        ("a.json", b'{"two_theta": [1, 2]}', "JSON"),
+        ("a.html", b"<!DOCTYPE html><html>", "a web page"),
+    ],
+)
+def test_what_holds_no_columns_is_named(read, name, data, message):
+    with pytest.raises(ValueError, match=f"{name}: it is {message}"):
+        read(data, name)
 
 
 def answer(path):

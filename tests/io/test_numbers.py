@@ -150,6 +150,11 @@ def test_what_only_looks_like_a_number_is_none(written):
         to_number(written)
 
 
+def test_thousands_among_quotation_marks_are_read(read):
+    text = "".join(f'{20 + i / 10:.1f},"{1234 + i:,}"\n' for i in range(5))
+    assert read(text).intensity.tolist() == [1234 + i for i in range(5)]
+
+
 @pytest.mark.parametrize(
     "foot",
     [

@@ -15,6 +15,7 @@ from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Preparation, prepare
 from cmed_jax.predict import _attempt
 from cmed_jax.prediction.batch import Job, Output
+from cmed_jax.prediction.checks import check_lines
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.query import PredictionQuery
@@ -54,6 +55,11 @@ def test_one_line_does_not_tell_a_cell_and_two_may(centres, tells):
     options = PredictionOptions("CuKa1", preparation=Preparation(shift=False))
     pattern = ANGLE, counted(centres)
     assert PredictionQuery.of(pattern, "NaCl", options, as_measured=False).tells_cell is tells
+
+
+@pytest.mark.parametrize(("centres", "codes"), [([31.2, 32.8], []), ([32], ["one_line"])])
+def test_one_line_is_found(centres, codes):
+    assert [found.code for found in check_lines(prepared(centres))] == codes
 
 
 def test_one_line_is_a_doubt(finished, known):

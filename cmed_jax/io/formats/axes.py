@@ -6,6 +6,7 @@ made from it.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -40,6 +41,14 @@ SQUARED = {
 """Patterns of the spellings of units of 1/d^2, by the size of the unit in 1/angstrom^2."""
 DEGREES = r"deg\w*|grad|2th\w*|\W*"
 """The pattern of units of angles that may stand beside a name."""
+OTHER_UNITS = (
+    r"m?rad(ian)?s?|arc ?(sec|min)\w*|gon|gradians?|[munkc]?m|px|pixels?|[km]?ev|кэв|эв"
+    r"|[mun]?s|sec\w*|min\w*|k|channels?|(nm|å|a|pm)(\^?-1|-2)?|1 ?/ ?(nm|å|a)"
+)
+"""The pattern of units that angles in degrees do not have."""
+OTHER_ANGLES = r"theta|th|omega|phi|chi|psi|gamma|delta"
+INTENSITIES = r"a\. ?u\.?|au|arb\w*\.?( ?u\w*\.?)?|c(oun)?ts?( ?/ ?s)?|cps|imp( ?/ ?s)?|%|c/s|1"
+"""The pattern of units of intensities."""
 UNKNOWN = "an axis that is not known"
 
 
@@ -88,18 +97,27 @@ AXES = (
     ),
     AxisKind(
         "radians",
-        r"(th|theta)[\W_]{0,3}m?rad(ians?)?(?![a-z])",
+        r"(th|theta|^angle)[\W_]{0,3}m?rad(ians?)?(?![a-z])",
         "refused",
         why="give two-theta in degrees",
-        examples=("2th_rad", "two theta (rad)", "2theta (mrad)"),
+        examples=("2th_rad", "two theta (rad)", "2theta (mrad)", "Angle [rad]"),
     ),
     AxisKind(
         "two-theta",
-        r"(2|two|zwei)[\W_]*(th|theta)|tth|^(2t|angle|pos|position)\b|(beugungs|streu)winkel"
-        r"|(diffraction|scattering|bragg)[ _]angle",
+        r"(2|two|zwei|deux|dos|due)[\W_]*(th|theta|teta)|tth|^2t\b"
+        r"|^(angle|pos|position|angulo|angolo|winkel|угол|角度)(?![a-z_])(?!\W*(bragg )?theta)"
+        r"|(beugungs|streu)winkel|(diffraction|scattering|bragg)[ _]angle|衍射角|回折角",
         "taken",
         "two_theta",
-        examples=("2theta", "Pos. [°2Th.]", "2θ/θ", "Omega-2Theta", "angle", "2-Theta Angle (Deg)"),
+        examples=(
+            "2theta",
+            "Pos. [°2Th.]",
+            "2θ/θ",
+            "Omega-2Theta",
+            "angle",
+            "2-Theta Angle (Deg)",
+            "ángulo 2θ",
+        ),
     ),
     AxisKind(
         "1/d^2",
@@ -121,7 +139,8 @@ AXES = (
     AxisKind(
         "d",
         r"^d(\b|_)(?!\W*rad)|^d[-_ (\[/]?(spacing|hkl|obs|calc|value|å|a\b|nm|pm|ang)|^d ?\(?hkl"
-        r"|lattice spacing|interplanar|netzebenen",
+        r"|(?<![a-z])d ?[(\[](å|a|nm|pm)[)\]]|lattice spacing|interplanar|netzebenen|interreticul"
+        r"|межплоскост|晶面间距|面間隔",
         "converted",
         "d",
         LENGTHS,
@@ -144,35 +163,36 @@ AXES = (
     AxisKind("s", r"^s(\b|_)", "refused", examples=("s (1/A)",)),
     AxisKind(
         "theta",
-        r"^(bragg )?(theta|th)(\b|_)",
+        r"^(bragg )?(theta|th)(\b|_)|(?<!\w)theta(?!\w)|half[ _-]?angle",
         "refused",
         why="give two-theta, not theta",
-        examples=("theta", "Th (deg)"),
+        examples=("theta", "Th (deg)", "Winkel θ"),
     ),
     AxisKind(
         "energy",
-        r"energ|(?<![a-z])[km]?ev(?![a-z])|^e\b",
+        r"energ|(?<![a-z])[km]?ev(?![a-z])|^e\b|энерг|кэв|能量|エネルギー",
         "refused",
-        examples=("Energy (keV)", "E [eV]", "Energie (keV)"),
+        examples=("Energy (keV)", "E [eV]", "Энергия (кэВ)"),
     ),
     AxisKind(
         "time of flight or another time",
-        r"\btof\b|^tof|flight|flugzeit|^(time|zeit|temps|elapsed)|^t ?[\[(_/] ?([mun]?s|sec|min)",
+        r"\btof\b|^tof|flight|flugzeit|^(time|zeit|temps|tiempo|tempo|elapsed|время)|时间|時間"
+        r"|^t ?[\[(_/] ?([mun]?s|sec|min)",
         "refused",
-        examples=("TOF (us)", "time_of_flight", "Time [s]"),
+        examples=("TOF (us)", "time_of_flight", "Time [s]", "Temps (s)"),
     ),
     AxisKind(
         "temperature or another state of the sample",
-        r"temp|^t ?[\[(_/] ?(k|c|deg)|humid|press|^field|volt|strom|current",
+        r"temp|^t ?[\[(_/] ?(k|c|deg)|humid|press|^field|volt|strom|current|темпер|温度",
         "refused",
         examples=("Temperature (K)", "T [°C]"),
     ),
     AxisKind(
         "a channel, a pixel, or a number of the point",
-        r"chan|kanal|^ch\b|^mca|pixel|(?<![a-z])px(?![a-z])|^bin\b"
+        r"chan|kanal|^canale?\b|канал|通道|チャンネル|^ch\b|^mca|pixel|(?<![a-z])px(?![a-z])|^bin\b"
         r"|^(no|nr|index|idx|point|step)\b\W*(no|nr|number|index)?\W*$",
         "refused",
-        examples=("Channel", "MCA channel", "Pixel", "Index", "Point"),
+        examples=("Channel", "canal", "MCA channel", "Pixel", "Index", "Point"),
     ),
     AxisKind(
         "another angle of the goniometer or of the detector",
@@ -181,16 +201,16 @@ AXES = (
         examples=("Omega", "chi_deg", "φ (°)", "Azimuthal Angle (Degrees)", "Psi"),
     ),
     AxisKind(
-        "a place",
-        r"(?<![a-z])[munc]?m(?![a-z\-^])|radial|radius|distance|abstand|height|^[xyz]_|^z\b",
+        "a wavelength or a wave number",
+        r"^lambda|wave ?(length|number)|wellenl|raman|cm\W{0,2}-1|onda\b|d.onde|волны|波[长長]",
         "refused",
-        examples=("Radial Distance (mm)", "r_mm", "x_mm", "Z (mm)"),
+        examples=("wavelength (A)", "longueur d'onde (nm)", "Raman shift (cm-1)"),
     ),
     AxisKind(
-        "a wavelength or a wave number",
-        r"^lambda|wave ?(length|number)|wellenl|raman|cm\W{0,2}-1",
+        "a place",
+        r"(?<![a-z])[munc]?m(?![a-z\-^])|radial|radius|distan[cz]|abstand|height|^[xyz]_|^[rz]\b",
         "refused",
-        examples=("wavelength (A)", "Raman shift (cm-1)"),
+        examples=("Radial Distance (mm)", "r_mm", "x_mm", "Z (mm)", "r (Å)"),
     ),
 )
 """The kinds of axes, in the order in which they are tried."""
@@ -205,8 +225,27 @@ class Position(NamedTuple):
 
 
 def plain(name: str) -> str:
-    """Return a name in lower case, with signs in their plain spelling."""
-    return name.strip(" \t\"'").lower().translate(PLAIN)
+    """Return a name in lower case, with signs in their plain spelling and without accents."""
+    name = unicodedata.normalize("NFC", name).strip(" \t\"'").lower().translate(PLAIN)
+    return "".join(map(_without_accent, name))
+
+
+def _without_accent(sign: str) -> str:
+    """Return a Latin letter without its accent, except å, and other signs as they are."""
+    parts = unicodedata.normalize("NFKD", sign)
+    return parts[0] if parts[0].isascii() and sign != "å" else unicodedata.normalize("NFKC", sign)
+
+
+def is_unit(name: str) -> bool:
+    """Return whether a name is a unit alone, of positions or of intensities."""
+    return re.fullmatch(f"{DEGREES}|{OTHER_UNITS}|{INTENSITIES}", plain(name)) is not None
+
+
+def check_unit(name: str) -> None:
+    """Refuse a name with a unit in brackets that is no unit of positions, such as "u (kPa)"."""
+    unit = _in_brackets(name)
+    if unit and not re.fullmatch(DEGREES, unit):
+        raise ValueError(refusal(name, None))
 
 
 def kind_of(name: str) -> AxisKind | None:
@@ -223,7 +262,7 @@ def position_of(name: str) -> Position | None:
     """
     kind = kind_of(name)
     if kind is None:
-        _refuse_foreign_unit(name)
+        check_unit(name)
         return None
     if kind.axis is None:
         raise ValueError(refusal(name, kind))
@@ -264,9 +303,11 @@ def has_unit(name: str, kind: AxisKind) -> bool:
 
 def _unit(name: str, kind: AxisKind) -> float:
     """Return the factor of the unit in a name; d without a unit is in angstrom."""
+    if kind.axis == "two_theta":
+        _check_degrees(name)
     found = _first_unit(plain(name), kind.units) if kind.units else 1.0
     if found is None and kind.name == "d":
-        _refuse_foreign_unit(name)
+        check_unit(name)
         return 1.0
     if found is None:
         raise ValueError(f"{refusal(name, kind)}, with the unit")
@@ -277,8 +318,15 @@ def _first_unit(name: str, units: Mapping[float, str]) -> float | None:
     return next((unit for unit, pattern in units.items() if re.search(pattern, name)), None)
 
 
-def _refuse_foreign_unit(name: str) -> None:
-    """Refuse a name with a unit in brackets that is not a unit of angles, such as "u (kPa)"."""
+def _check_degrees(name: str) -> None:
+    """Refuse the name of an angle that states another unit, or another angle, than two-theta."""
+    bracketed = _in_brackets(name) or ""
+    unit = re.search(rf"(?:/|,|\bin\b) *({OTHER_UNITS})$", plain(name))
+    if unit or re.fullmatch(f"{OTHER_UNITS}|{OTHER_ANGLES}", bracketed):
+        raise ValueError(f"it has a column {plain(name)[:40]!r}: give two-theta in degrees")
+
+
+def _in_brackets(name: str) -> str | None:
+    """Return what a name has in brackets, in plain spelling."""
     match = re.search(r"[\[(]\s*([^)\]]+?)\s*[)\]]", plain(name))
-    if match and not re.fullmatch(DEGREES, match.group(1)):
-        raise ValueError(refusal(name, None))
+    return None if match is None else match.group(1)

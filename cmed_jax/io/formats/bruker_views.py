@@ -44,14 +44,15 @@ def views_of(route: ElementTree.Element, name: str) -> Views:
             continue
         fields = [field.get("AxisId") or "" for field in view.iterfind(".//{*}FieldDefinitions")]
         axes += fields
-        if "TwoTheta" in fields:
-            views = views._replace(angle=int(start) + fields.index("TwoTheta"))
+        place = next((i for i, axis in enumerate(fields) if _is_two_theta(axis)), None)
+        if place is not None:
+            views = views._replace(angle=int(start) + place)
         elif view.find("{*}Recording") is not None:
             recorded.append((int(start), _length(view), _name(view)))
         elif view.get("LogicName") in ("MeasuredTime", "AbsorptionFactor"):
             which = "time" if view.get("LogicName") == "MeasuredTime" else "factor"
             views = views._replace(**{which: int(start)})
-    if axes and "TwoTheta" not in axes:
+    if axes and not any(map(_is_two_theta, axes)):
         raise ValueError(f"{name} is over {', '.join(axes)[:60]}: give a scan over two-theta")
     return views._replace(counts=_counter(recorded, name)) if recorded else views
 
@@ -82,6 +83,11 @@ def check_scale(route: ElementTree.Element, name: str) -> None:
         kind = kind_of(axis)
         if kind is not None and kind.fate != "taken":
             raise ValueError(f"{name} is over {axis[:40]}: give a scan over two-theta")
+
+
+def _is_two_theta(axis: str) -> bool:
+    kind = kind_of(axis)
+    return kind is not None and kind.axis == "two_theta"
 
 
 def _counter(recorded: list[tuple[int, int, str]], name: str) -> int:

@@ -33,9 +33,16 @@ WAVELENGTH = re.compile(
     r"(\d+(?:[.,]\d+(?:e[+-]?\d+)?|e-\d+))(?:\s*(nm|pm|m)(?![a-z]))?",
     re.IGNORECASE,
 )
+SPEC = re.compile(r"L +(?=\S+ {2,}\S)")
+"""The beginning of a comment of SPEC that names the columns."""
 ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
 RULE = re.compile(r"[=_~*#+.\s-]{3,}")
 """The pattern of a line that separates the data from what follows."""
+NUMBERED = "the first column numbers the points: the second is taken for two-theta in degrees"
+FEWEST_NUMBERED = 3
+"""The number of rows from which on a first column of 0, 1, 2 or 1, 2, 3 numbers the points."""
+FEWEST_COUNTED = 30
+"""The number of rows from which on it does so beside intensities alone."""
 Lines = Sequence[tuple[int, str]]
 
 
@@ -101,6 +108,8 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     begin, headings, radiation = _head(lines)
     marks = marks_of(lines[begin:])
     layout = layout_of(headings, len(split_line(lines[begin][1], marks)), usual)
+    if not layout.named and _are_numbered(lines[begin:], marks):
+        layout = layout._replace(position=1, intensity=2, sigma=None, notes=(NUMBERED,))
     rows: list[list[float]] = []
     numbers: list[int] = []
     notes = list(layout.notes)
@@ -138,10 +147,13 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
             raise ValueError(f"it holds no two columns of numbers in {LONGEST_HEADER} lines")
         radiation = radiation or _radiation(line)
         comment = _is_comment(line)
-        if not comment and _begins_data(line, headings):
+        following = lines[place + 1][1] if place + 1 < len(lines) else line
+        # ",0,1" is a heading of pandas, whose rows begin with a number.
+        blank = line[0] in ",;" and following[0] not in ",;"
+        if not (comment or blank) and _begins_data(line, headings):
             return place, list(headings), radiation
         text = line[:LONGEST_HEADING]
-        headings.append(text.lstrip(COMMENT).strip() if comment else text)
+        headings.append(SPEC.sub("", text.lstrip(COMMENT).strip()) if comment else text)
     raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
 
 
@@ -156,6 +168,33 @@ def _begins_data(line: str, headings: Iterable[str]) -> bool:
     except (ValueError, IndexError):
         return False
     return True
+
+
+def _are_numbered(lines: Lines, marks: Marks) -> bool:
+    """Return whether the first column numbers the points, and the second can be two-theta.
+
+    Raises:
+        ValueError: the first column numbers the points, and there are only intensities beside it.
+    """
+    rows: list[list[float]] = []
+    for _, line in lines:
+        numbers = [number_or_none(field) for field in split_line(line, marks)]
+        known = [number for number in numbers[:3] if number is not None]
+        if len(known) < min(len(numbers), 3):
+            break
+        rows.append(known)
+    if len(rows) < FEWEST_NUMBERED or len({len(row) for row in rows}) > 1:
+        return False
+    first, second, *third = np.array(rows).T
+    if first[0] not in (0, 1) or (np.diff(first) != 1).any():
+        return False
+    if not third and len(rows) >= FEWEST_COUNTED:
+        raise ValueError(
+            "its first column numbers the points: give two-theta beside each intensity"
+        )
+    steps = np.diff(second)
+    ordered = bool((steps > 0).all() or (steps < 0).all())
+    return bool(third) and ordered and bool((second >= 0).all() and (second <= 180).all())
 
 
 def _is_comment(line: str) -> bool:

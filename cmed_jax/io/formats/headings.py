@@ -7,7 +7,9 @@ from typing import NamedTuple
 from cmed_jax.io.formats.axes import (
     AxisKind,
     Position,
+    check_unit,
     has_unit,
+    is_unit,
     kind_of,
     plain,
     position_of,
@@ -19,7 +21,8 @@ from cmed_jax.io.formats.text import number_or_none
 INTENSITY = "|".join(
     (
         r"^(i|y|yobs|counts?|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|i[-_ ]?obs",
-        r"(?<![a-z])int|intens|counts|impuls|signal|z[aä]hl",
+        r"^y_?obs|(?<![a-z])int(?!er)|intens|counts|impuls|signal|z[aä]hl|coups|cuentas|conte[go]|natez"
+        r"|интенс|импульс|сч[её]т|强度|強度|计数|計数|カウント",
     )
 )
 SIGMA = r"esd|sigma|σ|\berr|uncert|std"
@@ -66,7 +69,7 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
         ValueError: a heading states that there is neither two-theta in degrees nor an axis that
             can be converted to it.
     """
-    headings = list(headings)
+    headings = _with_units(list(headings), columns)
     short = usual.sigma is not None and columns <= usual.sigma
     usual = Layout() if short else usual
     for heading in reversed(headings):
@@ -75,7 +78,49 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
         if layout := _named(heading, columns, nearest=heading is headings[-1]):
             return layout
     of = _labelled(headings)
-    return usual if of is None else usual._replace(of=of)
+    if of is None:
+        return usual._replace(notes=_unknown(headings, columns))
+    return usual._replace(of=of)
+
+
+def _unknown(headings: Sequence[str], columns: int) -> tuple[str, ...]:
+    """Return a note where the nearest heading has names that are not known.
+
+    Raises:
+        ValueError: the first of them has a unit that is not degrees.
+    """
+    names = _split(headings[-1], columns) if headings else []
+    table = names and re.search(r"[,;\t]", headings[-1])  # else they are words of a sentence
+    if not table or not _are_words(headings[-1], names):
+        return ()
+    check_unit(names[0])
+    return (_taken(names[0]),)
+
+
+def _taken(name: str) -> str:
+    return f"the column {plain(name)[:40]!r} is taken for two-theta in degrees"
+
+
+def _with_units(headings: list[str], columns: int) -> list[str]:
+    """Return headings in which a row of units is joined with the row of names before it."""
+    joined: list[str] = []
+    for heading in headings:
+        units, names = _split(heading, columns), _split(joined[-1], columns) if joined else []
+        if names and any(unit.strip() for unit in units) and all(map(is_unit, units)):
+            pairs = zip(names, units, strict=True)
+            joined[-1] = "\t".join(
+                f"{name} ({unit.strip('[() ]')})" if re.search(r"[^\W_]|[°%]", unit) else name
+                for name, unit in pairs
+            )
+        else:
+            joined.append(heading)
+    return joined
+
+
+def _split(heading: str, columns: int) -> list[str]:
+    """Return the names in a heading where there are as many as columns, else nothing."""
+    split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
+    return next((names for names in split if len(names) == columns), [])
 
 
 def _labelled(headings: Sequence[str]) -> Position | None:
@@ -93,19 +138,18 @@ def _labelled(headings: Sequence[str]) -> Position | None:
 
 def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
     """Return the layout by a heading that names as many columns as there are."""
-    split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
-    names = [plain(name) for name in next((x for x in split if len(x) == columns), [])]
+    names = [plain(name) for name in _split(heading, columns)]
     sigma = _first(SIGMA, names)
     intensity = _intensity(names, sigma)
     kinds = [None if i in (sigma, intensity) else _kind(name) for i, name in enumerate(names)]
-    if intensity is None:
-        intensity = _beside(heading, names, kinds, sigma) if nearest else None
+    if intensity is None and nearest and _are_words(heading, names):
+        intensity = _beside(heading, names, kinds, sigma)
     if intensity is None:
         return None
     position, notes = _position(heading, names, kinds), []
     if position is None:
         position = next(i for i in range(columns) if i not in (intensity, sigma))
-        notes = [f"the column {names[position][:40]!r} is taken for two-theta in degrees"]
+        notes = [_taken(names[position])]
     of = position_of(names[position]) or TWO_THETA
     return Layout(position, intensity, sigma, of, True, tuple(notes))
 
@@ -114,7 +158,7 @@ def _beside(
     heading: str, names: list[str], kinds: list[AxisKind | None], sigma: int | None
 ) -> int | None:
     """Return the column beside the positions, where no name states that it is the intensity."""
-    if not names or kinds[0] is None or not _are_words(heading, names):
+    if not names or kinds[0] is None:
         return None
     if kinds[0].axis == "q" and not has_unit(names[0], kinds[0]):
         return None

@@ -17,6 +17,8 @@ BLANKS = re.compile(r"[+-]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
 """A field, between tabs or semicolons, with thousands separated by blanks."""
 QUOTED = re.compile(r'"[+-]?[\d.]')
 """The beginning of a line of quoted numbers."""
+CSV = re.compile(r'(^|[,;\t]) *"[+-]?\d[\d.,]*" *($|[,;\t])')
+"""A quoted number among the fields of a line."""
 THOUSAND = 1000
 
 
@@ -51,7 +53,7 @@ def split_line(line: str, marks: Marks) -> list[str]:
     A comma is decimal where another character separates the columns.
     """
     line = _joined(line)
-    if QUOTED.match(line):
+    if CSV.search(line):
         return [_plain(field, marks) for field in _quoted(line)]
     fields = [field.strip() for field in re.split(r"[;\t]", line)]
     if len(fields) == 1:
@@ -77,8 +79,11 @@ def _joined(line: str) -> str:
 
 
 def _quoted(line: str) -> list[str]:
-    separator = next((mark for mark in "\t;," if re.search(rf'"\s*{mark}', line)), ",")
-    return [field.strip() for field in next(csv.reader([line], delimiter=separator))]
+    separator = next((mark for mark in "\t;," if re.search(rf'" *{mark}|{mark} *"', line)), ",")
+    return [
+        field.strip()
+        for field in next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    ]
 
 
 def _plain(field: str, marks: Marks) -> str:
@@ -96,7 +101,7 @@ def _without(field: str, mark: str) -> str:
 def _row(line: str) -> list[str]:
     """Return the numbers of a line unless commas separate them; none of other lines."""
     line = _joined(line)
-    if QUOTED.match(line):
+    if CSV.search(line):
         fields = _quoted(line)
     else:
         parted = [field.strip() for field in re.split(r"[;\t]", line)]

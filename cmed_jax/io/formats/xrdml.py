@@ -43,6 +43,8 @@ def _scan(scan: ElementTree.Element, radiation: Radiation | None) -> Scan | None
     intensity = _intensity(points)
     for positions in points.iterfind("{*}positions"):
         if positions.get("axis") == "2Theta":
+            if (unit := positions.get("unit") or "deg") != "deg":
+                raise ValueError(f"two-theta is in {unit[:20]!r}: give it in degrees")
             angle = _angle(positions, len(intensity))
             if angle is None or (len(angle) > 1 and np.ptp(angle) == 0):
                 return None
