@@ -1,6 +1,7 @@
 """Settings of the whole suite, and a dataset of a few embedded materials that is built once."""
 
 import contextlib
+import gc
 import gzip
 import json
 import os
@@ -15,8 +16,13 @@ from pathlib import Path
 # The all-reduce of several CPU devices needs more threads than cores.
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Tests compile more than they compute. `make coverage` uses the settings of users.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Tests compile more than they compute. XLA's older emitters need half the time of the new ones, and
+# releases without them ignore the option. `make coverage` uses the settings of users.
+FAST_COMPILATION = (
+    "--xla_backend_optimization_level=0",
+    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters=true",
+)
+os.environ.setdefault("XLA_FLAGS", " ".join(FAST_COMPILATION))
 # Every program is kept (`pytest_configure` sets the folder), however small.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -58,6 +64,13 @@ def pytest_collection_modifyitems(items):
     """Put slow tests that wait for processes first, so that the suite does not end with waiting."""
     first = ["test_kills.py", "test_train_processes.py", "test_train.py", "test_parallel.py"]
     items.sort(key=lambda item: item.path.name not in first)
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over what was imported, and look for garbage less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @contextlib.contextmanager
