@@ -10,13 +10,14 @@ nearly all the time, so the solutions are kept.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float16, Float32, Integer
+from jaxtyping import Array, Bool, Float, Float16, Float32, Integer, Key
 from rich.progress import track
 
 from cmed_jax.crystal.composition import Knowledge, composition_vector, one_differs
@@ -190,12 +191,25 @@ def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Qu
     )
     patterns = jnp.asarray(np.stack([record["pattern"][0] for record in records]))
     compositions = jnp.asarray(np.stack([record["composition"] for record in records]))
-    each = keys, patterns, jax.tree.map(jnp.asarray, lines), compositions
-    drawn = jax.lax.map(
-        lambda one: augment(one[0], one[1], one[2], one[3], told), each, batch_size=CHUNK
-    )
+    drawn = _augmented(keys, patterns, jax.tree.map(jnp.asarray, lines), compositions, told)
     pattern, coverage, composition, knowledge = map(np.asarray, drawn)
     return Query(pattern, composition, knowledge, coverage)
+
+
+@partial(jax.jit, static_argnames="told")
+def _augmented(
+    keys: Key[Array, " n"],
+    patterns: Float[Array, "n bins"],
+    lines: Lines | None,
+    compositions: Float[Array, "n 119"],
+    told: AugmentationConfig,
+) -> tuple[
+    Float[Array, "n bins"], Float[Array, "n bins"], Float[Array, "n 119"], Integer[Array, " n"]
+]:
+    """Return the augmented columns of every record, as one program."""
+    return jax.lax.map(
+        lambda one: augment(*one, told), (keys, patterns, lines, compositions), batch_size=CHUNK
+    )
 
 
 def _lines(record: Record, s_max: float) -> Lines:
