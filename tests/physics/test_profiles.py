@@ -91,4 +91,6 @@ def test_arctangent_is_that_of_numpy_in_both_precisions():
 
 def test_the_arctangent_has_its_gradient():
     x = jnp.array([0.0, 0.5, 1.0, -1.0, -7.0])
-    np.testing.assert_allclose(jax.jit(jax.vmap(jax.grad(arctangent)))(x), 1 / (1 + np.asarray(x) ** 2), rtol=1e-4)
+    np.testing.assert_allclose(
+        jax.jit(jax.vmap(jax.grad(arctangent)))(x), 1 / (1 + np.asarray(x) ** 2), rtol=1e-4
+    )

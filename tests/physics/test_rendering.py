@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
-from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics import instrument as devices
 from cmed_jax.physics import rendering
+from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Instrument, Lines, Peaks, Sample, radiation
 from cmed_jax.physics.patterns import RADIATIONS, published_pattern
 
