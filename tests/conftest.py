@@ -1,6 +1,7 @@
 """Settings of the whole suite, and a dataset of a few embedded materials that is built once."""
 
 import contextlib
+import gc
 import gzip
 import json
 import os
@@ -15,8 +16,14 @@ from pathlib import Path
 # The all-reduce of several CPU devices needs more threads than cores.
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Tests compile more than they compute. `make coverage` uses the settings of users.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Tests compile more than they compute. XLA's older emitters compile in half the time of the new
+# ones, and releases without them ignore the option; without optimization, SSIM takes seven times as
+# long. `make coverage` uses the settings of users.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=1 "
+    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters=true",
+)
 # Every program is kept (`pytest_configure` sets the folder), however small.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -26,6 +33,7 @@ os.environ.setdefault("PYTHONWARNINGS", "ignore:Error reading persistent compila
 
 import pytest
 import spglib
+from filelock import FileLock
 from hypothesis import settings
 
 spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are from spglib 3 on
@@ -60,6 +68,36 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in first)
 
 
+def pytest_collection_finish():
+    """Let the garbage collector pass over what was imported, and look for garbage less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory):
+    """A function that builds a folder in one process of the suite and returns it in all of them.
+
+    Nothing may be changed in the folder: a test that would, copies it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def built_once(name, build):
+        folder, built = root / name, root / f"{name}.built"
+        with FileLock(root / f"{name}.lock"):
+            if not built.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                build(folder)
+                built.touch()
+        return folder
+
+    return built_once
+
+
 @contextlib.contextmanager
 def one_thread(workers):
     """A stand-in for the pool of processes, which takes seconds to start."""
@@ -77,19 +115,22 @@ def few_materials():
 
 
 @pytest.fixture(scope="session")
-def dataset(tmp_path_factory):
+def dataset(built_once):
     """The directory of a dataset of 20 + 4 + 6 materials that the builder wrote."""
-    from tfds_builders.cmed import cmed_dataset_builder as module
 
-    folder = tmp_path_factory.mktemp("dataset")
-    materials = folder / "materials.jsonl"
-    materials.write_text("".join(json.dumps(row) + "\n" for row in few_materials()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "worker_pool", one_thread)
-        options = module.Options(materials=str(materials))
-        builder = module.Builder(data_dir=folder, config="cubic", options=options)
-        builder.download_and_prepare()
-    return Path(builder.data_dir)
+    def build(folder):
+        from tfds_builders.cmed import cmed_dataset_builder as module
+
+        materials = folder / "materials.jsonl"
+        materials.write_text("".join(json.dumps(row) + "\n" for row in few_materials()))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "worker_pool", one_thread)
+            options = module.Options(materials=str(materials))
+            builder = module.Builder(data_dir=folder, config="cubic", options=options)
+            builder.download_and_prepare()
+
+    (provenance,) = built_once("dataset", build).glob("*/*/*/provenance.json")
+    return provenance.parent
 
 
 @pytest.fixture(scope="session")
@@ -120,13 +161,17 @@ def tiny(dataset):
 
 
 @pytest.fixture(scope="session")
-def finished(tiny, tmp_path_factory):
-    """The folder of a tiny run that nothing interrupted."""
-    from cmed_jax.train import main
+def finished(tiny, built_once, tmp_path_factory):
+    """This process's copy of a tiny run that nothing interrupted: tests lock it and go on in it."""
 
-    folder = tmp_path_factory.mktemp("runs") / "finished"
-    assert main(["demo", *tiny, "--run", str(folder)]) == 0
-    return folder
+    def build(folder):
+        from cmed_jax.train import main
+
+        assert main(["demo", *tiny, "--run", str(folder)]) == 0
+
+    return shutil.copytree(
+        built_once("finished", build), tmp_path_factory.mktemp("runs") / "finished"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -148,7 +193,9 @@ def gated(finished, tmp_path_factory):
 @pytest.fixture(scope="session")
 def valence(dataset, tmp_path_factory):
     """The dataset, marked as if its densities had been read from VASP."""
-    folder = shutil.copytree(dataset, tmp_path_factory.mktemp("valence") / dataset.name)
+    folder = tmp_path_factory.mktemp("valence") / dataset.name
+    # Baselines are kept beside the data while other tests run.
+    shutil.copytree(dataset, folder, ignore=shutil.ignore_patterns("baselines"))
     provenance = json.loads((folder / "provenance.json").read_text())
     provenance["identity"]["density"] = "chgcar"
     (folder / "provenance.json").write_text(json.dumps(provenance))

@@ -119,14 +119,20 @@ def test_the_report_is_one_page_with_all_results(finished, dataset, tmp_path, mo
         assert f"<h2>{section}</h2>" in page
 
 
-def test_baselines_are_kept_beside_the_data(evaluated, finished, dataset, monkeypatch, tmp_path):
+def test_baselines_are_kept_beside_the_data_and_controls_can_be_left_out(
+    evaluated, found, finished, dataset, monkeypatch, tmp_path
+):
     assert len(list((dataset / "baselines").glob("*.npz"))) >= 6
 
     def compute(*args, **options):
         raise AssertionError("a baseline was made again")
 
     monkeypatch.setattr("cmed_jax.evaluation.suite.baselines", compute)
-    assert main([str(finished), "--samples", "0", "--pictures", "0", "--out", str(tmp_path)]) == 0
+    options = ("--samples", "0", "--pictures", "0", "--no-controls", "--out", str(tmp_path))
+    assert main([str(finished), *options]) == 0
+    without = json.loads((tmp_path / "results.json").read_text())
+    assert without["controls"] == {}
+    assert means(without["model"]) == pytest.approx(means(found["model"]), rel=1e-4)
 
 
 def test_without_a_run_the_baselines_are_shown_alone(dataset, found, tmp_path, answer):
@@ -175,12 +181,6 @@ def test_the_network_alone_is_scored_as_if_it_had_no_gate(of_gated, found):
     assert means(alone["model"]) == pytest.approx(means(found["model"]), rel=1e-4)
     for name, scores in alone["controls"].items():
         assert means(scores) == pytest.approx(means(found["controls"][name]), rel=1e-4)
-
-
-def test_controls_can_be_left_out(of_gated, found):
-    without = of_gated("--alone", "--no-controls")
-    assert without["controls"] == {}
-    assert means(without["model"]) == pytest.approx(means(found["model"]), rel=1e-4)
 
 
 def test_crystals_that_are_not_there_are_answered(gated, answer):

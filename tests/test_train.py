@@ -55,12 +55,9 @@ def what_was_learned(folder):
     ]
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGTERM, id="SIGTERM"), pytest.param(signal.SIGINT, id="Ctrl-C")]
-)
-def test_a_run_that_was_stopped_ends_with_the_same_weights(
-    finished, tmp_path, number, answer, tiny
-):
+def test_a_run_that_was_stopped_ends_with_the_same_weights(finished, tmp_path, answer, tiny):
+    """Test the signal of Ctrl-C; training/test_stop.py holds that SIGTERM is treated alike."""
+    number = signal.SIGINT
     process = start(*PYTHON, "cmed_jax.train", "demo", *tiny, "--run", tmp_path)
     wait_for(lambda: step_logged(tmp_path) >= 7, process)
     process.send_signal(number)
@@ -198,7 +195,7 @@ def test_a_run_with_other_options_is_refused(finished, tiny, answer, options, di
 
 
 def test_a_run_with_another_dataset_is_refused(finished, tiny, answer, dataset, tmp_path):
-    shutil.copytree(dataset, tmp_path / "data")
+    shutil.copytree(dataset, tmp_path / "data", ignore=shutil.ignore_patterns("baselines"))
     path = tmp_path / "data" / "provenance.json"
     content = json.loads(path.read_text())
     content["identity"]["b_factor"] = 2.0
@@ -323,39 +320,48 @@ def put_back(folder):
     (folder / "elsewhere").rename(folder / "checkpoints")
 
 
-@pytest.mark.parametrize(
-    ("place", "fault", "repair", "reason"),
-    [
-        pytest.param("tmp_path", no_room, room_again, "File too large", id="no room"),
-        pytest.param("tmp_path", put_away, put_back, "Not a directory", id="not writable"),
-        pytest.param("small_disk", fill, clear, "No space left on device", id="full"),
-    ],
-)
-def test_a_run_that_cannot_save_says_so_and_goes_on_once_it_can(
-    tiny, answer, finished, tmp_path, monkeypatch, request, place, fault, repair, reason
-):
-    assert request.getfixturevalue(place) == tmp_path
+@pytest.fixture
+def faulty(tiny, answer, tmp_path, monkeypatch):
+    """A function that trains until a fault prevents saving, and checks what is said and left."""
     save = Checkpoints.save
 
-    def save_until_the_fault(self, step, *rest):
-        if step == 10:
-            self.wait()
-            fault(tmp_path)
-        save(self, step, *rest)
+    def faulty(fault, repair, reason):
+        def save_until_the_fault(self, step, *rest):
+            if step == 10:
+                self.wait()
+                fault(tmp_path)
+            save(self, step, *rest)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", save_until_the_fault)
-        code, _, err = answer(main, "demo", *tiny, "--run", tmp_path)
-    repair(tmp_path)
-    folder = tmp_path / "checkpoints"
-    assert code == 2
-    assert err.startswith(f"error: cannot write a checkpoint in {folder} (")
-    assert reason in err
-    assert "start the same command again" in err
-    assert err.count("\n") == 1
-    assert sorted(steps_saved(tmp_path)) == [5, 6]
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", save_until_the_fault)
+            code, _, err = answer(main, "demo", *tiny, "--run", tmp_path)
+        repair(tmp_path)
+        assert code == 2
+        assert err.startswith(f"error: cannot write a checkpoint in {tmp_path / 'checkpoints'} (")
+        assert reason in err
+        assert "start the same command again" in err
+        assert err.count("\n") == 1
+        assert sorted(steps_saved(tmp_path)) == [5, 6]
+
+    return faulty
+
+
+def test_a_run_that_cannot_save_says_so_and_goes_on_once_it_can(
+    faulty, tiny, answer, finished, tmp_path
+):
+    faulty(no_room, room_again, "File too large")
     assert answer(main, "demo", *tiny, "--run", tmp_path)[0] == 0
-    jax.tree.map(np.testing.assert_array_equal, weights(folder / "16"), weights(finished))
+    there = weights(tmp_path / "checkpoints" / str(STEPS))
+    jax.tree.map(np.testing.assert_array_equal, there, weights(finished))
+
+
+def test_a_run_whose_folder_is_no_longer_one_says_so(faulty):
+    faulty(put_away, put_back, "Not a directory")
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_run_on_a_full_disk_says_so(faulty):
+    faulty(fill, clear, "No space left on device")
 
 
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
@@ -389,7 +395,7 @@ def test_a_prediction_from_damaged_weights_is_refused(finished, answer, tmp_path
 
 
 def test_a_damaged_record_is_named(tiny, answer, dataset, tmp_path):
-    shutil.copytree(dataset, tmp_path / "data")
+    shutil.copytree(dataset, tmp_path / "data", ignore=shutil.ignore_patterns("baselines"))
     damage(largest(tmp_path / "data", "*train*"))
     options = ("--data", tmp_path / "data", "--run", tmp_path / "run")
     code, _, err = answer(main, "demo", *tiny, *options)

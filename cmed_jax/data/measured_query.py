@@ -1,8 +1,11 @@
 """Queries with simulated measured patterns in place of ideal ones."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Key
 
 from cmed_jax.data.examples import Examples
 from cmed_jax.data.query import Control, Query, full_query, read_in_bins
@@ -26,12 +29,19 @@ def measured_query(lines: Lines, artefacts: Artefacts, *, seed: int = 0) -> Cont
 
     def control(examples: Examples) -> Query:
         keys = jax.random.split(jax.random.key(seed), len(examples))
-        crystals = keys, jax.tree.map(jnp.asarray, lines)
-        drawn = jax.lax.map(
-            lambda one: measured(one[0], one[1], artefacts), crystals, batch_size=CHUNK
-        )
+        drawn = _measured(keys, jax.tree.map(jnp.asarray, lines), artefacts)
         pattern, coverage = map(np.asarray, drawn)
         query = full_query(examples)._replace(pattern=pattern, coverage=coverage)
         return read_in_bins(query, examples.lattice)
 
     return control
+
+
+@partial(jax.jit, static_argnames="artefacts")
+def _measured(
+    keys: Key[Array, " n"], lines: Lines, artefacts: Artefacts
+) -> tuple[Float[Array, "n bins"], Float[Array, "n bins"]]:
+    """Return the pattern and the coverage of each material, as one program."""
+    return jax.lax.map(
+        lambda one: measured(one[0], one[1], artefacts), (keys, lines), batch_size=CHUNK
+    )

@@ -83,9 +83,10 @@ def expert_similarities(asked: GateExamples) -> Float[np.ndarray, "n k"]:
     """Return the similarity of every expert's density to the truth; 0 where it is not present."""
     found = []
     for densities, _, present, truth, _ in zip(*asked, strict=True):
-        answers = densities[present].astype(np.float32)
-        found.append(np.zeros(len(present)))
-        found[-1][present] = ssim(np.broadcast_to(np.float32(truth), answers.shape), answers)
+        # All experts at once: a program for every number of them would have to be compiled.
+        answers = densities.astype(np.float32)
+        of_each = ssim(np.broadcast_to(np.float32(truth), answers.shape), answers)
+        found.append(np.where(present, of_each, 0.0))
     return np.stack(found)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float16, Float32, Integer
+from jaxtyping import Array, Bool, Float, Float16, Float32, Integer, Key
 from rich.progress import track
 
 from cmed_jax.crystal.composition import Knowledge, composition_vector, one_differs
@@ -211,16 +211,29 @@ def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Qu
     )
     patterns = jnp.asarray(np.stack([record["pattern"][0] for record in records]))
     compositions = jnp.asarray(np.stack([record["composition"] for record in records]))
-    each = keys, patterns, jax.tree.map(jnp.asarray, lines), compositions
-    drawn = jax.lax.map(
-        lambda one: augment(one[0], one[1], one[2], one[3], told), each, batch_size=CHUNK
-    )
+    drawn = _augmented(keys, patterns, jax.tree.map(jnp.asarray, lines), compositions, told)
     pattern, coverage, composition, knowledge = map(np.asarray, drawn)
     lattice, amplitude, observed = (
         np.stack([np.asarray(example[name], np.float32) for example in map(example_of, records)])
         for name in ("lattice", "amplitude", "observed")
     )
     return Query(pattern, composition, knowledge, coverage, lattice, amplitude, observed)
+
+
+@partial(jax.jit, static_argnames="told")
+def _augmented(
+    keys: Key[Array, " n"],
+    patterns: Float[Array, "n bins"],
+    lines: Lines | None,
+    compositions: Float[Array, "n 119"],
+    told: AugmentationConfig,
+) -> tuple[
+    Float[Array, "n bins"], Float[Array, "n bins"], Float[Array, "n 119"], Integer[Array, " n"]
+]:
+    """Return the augmented columns of every record, as one program."""
+    return jax.lax.map(
+        lambda one: augment(*one, told), (keys, patterns, lines, compositions), batch_size=CHUNK
+    )
 
 
 def _lines(record: Record, s_max: float) -> Lines:

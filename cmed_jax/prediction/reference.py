@@ -6,6 +6,7 @@ one is predicted by the network together with crystals refined from a few named 
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def largest_difference(restored: Restored, recorded: Sequence[dict[str, Any]]) -
 
 
 def _predicted(restored: Restored, recipe: dict[str, Any]) -> dict[str, Any]:
-    (crystal,) = _embedded([recipe["material_id"]])
+    (crystal,) = _embedded(recipe["material_id"])
     record = make_record(crystal)
     if restored.gate is not None and "templates" in recipe:
         found = _mixture(restored.network, restored.gate, record, recipe["templates"])
@@ -92,7 +93,7 @@ def _difference(found: dict[str, Any], before: dict[str, Any]) -> float:
 def _mixture(network: Network, gate: Gate, record: Record, prototypes: Sequence[str]) -> Mixture:
     """Return the mixture of the network and some crystals for a record with known composition."""
     recipe, everything = Recipe(), np.ones_like(record["pattern"][0])
-    known = Prototypes.of_crystals(list(canonical_crystals(_embedded(prototypes))), recipe)
+    known = Prototypes.of_crystals(list(canonical_crystals(_embedded(*prototypes))), recipe)
     told = record["pattern"][0], record["composition"], Knowledge.FULL, everything
     query = Query(*(np.asarray(each)[None] for each in told))
     own = np.asarray(network_generator(network, GRID)(query))[0]
@@ -100,7 +101,8 @@ def _mixture(network: Network, gate: Gate, record: Record, prototypes: Sequence[
     return combine(gate, own, found, recipe, Knowledge.FULL, everything, [0])
 
 
-def _embedded(material_ids: Sequence[str]) -> list[Material]:
-    """Return the embedded crystals with these ids."""
+@cache
+def _embedded(*material_ids: str) -> list[Material]:
+    """Return the embedded crystals with these ids; finding them takes a pass over all."""
     found = (each for each in open_source() if isinstance(each, Material))
     return [each for each in found if each.material_id in material_ids]

@@ -33,6 +33,27 @@ def built(*parts):
     return network
 
 
+# One program each, instead of one for every operation of every arm.
+@nnx.jit
+def condition(network, latent):
+    return network.condition(latent)
+
+
+@nnx.jit
+def values(network, conditioning, coordinates):
+    return network.values(conditioning, coordinates)
+
+
+@nnx.jit
+def decode(network, conditioning, coordinates):
+    return network.decode(conditioning, coordinates)
+
+
+@nnx.jit
+def encode(network, given):
+    return network.encode(*given)
+
+
 @pytest.fixture(scope="module", params=PARTS, ids=PARTS.values())
 def network(request):
     return built(*request.param)
@@ -49,12 +70,12 @@ def coordinates():
 
 
 def test_coordinates_that_crystals_share_are_as_good_as_their_own(network, latent, coordinates):
-    conditioning = network.condition(latent)
-    shared = network.values(conditioning, coordinates)
+    conditioning = condition(network, latent)
+    shared = values(network, conditioning, coordinates)
     assert shared.shape == (3, 1000)
-    own = network.values(conditioning, jnp.stack([coordinates] * 3))
+    own = values(network, conditioning, jnp.stack([coordinates] * 3))
     np.testing.assert_allclose(own, shared, atol=1e-5)
-    one = network.decode(conditioning[2], coordinates[7])
+    one = decode(network, conditioning[2], coordinates[7])
     np.testing.assert_allclose(one, shared[2, 7], atol=1e-5)
 
 
@@ -66,9 +87,9 @@ def test_densities_are_finite_and_never_negative(network, latent):
 
 
 def test_whole_turns_change_nothing_except_for_the_published_decoder(network, latent, coordinates):
-    conditioning = network.condition(latent)
+    conditioning = condition(network, latent)
     away = coordinates + np.random.default_rng(2).integers(-3, 4, (1000, 3))
-    here, there = network.values(conditioning, coordinates), network.values(conditioning, away)
+    here, there = (values(network, conditioning, each) for each in (coordinates, away))
     change = np.abs(there - here).max() / np.std(here)
     published = isinstance(network, decoders.Film) and not isinstance(
         network, decoders.PeriodicFilm
@@ -86,7 +107,7 @@ def test_gradients_are_finite_and_reach_the_whole_decoder(network, latent, coord
         values = network.values(conditioning, coordinates)
         return network.reconstruction_loss(conditioning, values, density, density.max(axis=1)).sum()
 
-    gradient = nnx.to_pure_dict(jax.grad(loss)(weights))
+    gradient = nnx.to_pure_dict(jax.jit(jax.grad(loss))(weights))
     encoder = nnx.to_pure_dict(nnx.state(built(), nnx.Param)).keys() - {"hidden"}
     for name, part in gradient.items():
         leaves = jax.tree.leaves(part)
@@ -117,9 +138,9 @@ def test_what_crystals_share_is_computed_once(coordinates):
 
 def test_a_threefold_series_has_its_axis_and_misses_no_function(latent, coordinates):
     network = built(decoders.Threefold)
-    conditioning = network.condition(latent)
-    turned = network.values(conditioning, coordinates[:, [1, 2, 0]])
-    np.testing.assert_allclose(turned, network.values(conditioning, coordinates), atol=1e-5)
+    conditioning = condition(network, latent)
+    turned = values(network, conditioning, coordinates[:, [1, 2, 0]])
+    np.testing.assert_allclose(turned, values(network, conditioning, coordinates), atol=1e-5)
     # The number of orbits of the harmonics is given by Burnside's lemma: identity and two turns.
     ball = np.argwhere(np.ones((7, 7, 7))) - 3
     ball = ball[(ball**2).sum(axis=1) <= CONFIG.harmonics]
@@ -143,7 +164,7 @@ def test_the_target_of_a_density_becomes_that_density_and_costs_nothing(kind, la
         targets.Scaled: density / maximum[:, None],
         targets.Root: jnp.sqrt(density / maximum[:, None]),
     }[kind]
-    conditioning = network.condition(latent).at[:, 0].set(jnp.log(maximum))
+    conditioning = condition(network, latent).at[:, 0].set(jnp.log(maximum))
     np.testing.assert_allclose(network.to_density(conditioning, target), density, rtol=1e-4)
     cost = network.reconstruction_loss(conditioning, target, density, maximum)
     np.testing.assert_allclose(cost, 0, atol=1e-5)
@@ -163,7 +184,7 @@ def test_losses_are_what_their_names_say(latent, density):
     }.items():
         network = built(kind)
         found = network.reconstruction_loss(
-            network.condition(latent), target + error, density, density.max(axis=1)
+            condition(network, latent), target + error, density, density.max(axis=1)
         )
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
@@ -189,8 +210,8 @@ def test_intensities_are_read_as_they_are_or_as_logarithms(given):
         encoders.Logarithms: np.log(1 + 1e4 * pattern) / np.log(1 + 1e4),
     }.items():
         # What `Base` reads as a root is here the transformed intensity itself.
-        expected = plain.encode(jnp.float32(transformed) ** 2, *others).mean
-        np.testing.assert_allclose(built(kind).encode(*given).mean, expected, atol=1e-5)
+        expected = encode(plain, (jnp.float32(transformed) ** 2, *others)).mean
+        np.testing.assert_allclose(encode(built(kind), given).mean, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [encoders.Convolutional, encoders.WithPeaks])
@@ -200,7 +221,7 @@ def test_every_weight_that_reads_the_pattern_counts(kind, given):
     def latent(weights):
         return (nnx.merge(graph, weights, rest).encode(*given).mean ** 2).sum()
 
-    gradient = nnx.to_pure_dict(jax.grad(latent)(weights))["pattern"]
+    gradient = nnx.to_pure_dict(jax.jit(jax.grad(latent))(weights))["pattern"]
     for path, leaf in jax.tree.leaves_with_path(gradient):
         # The bias of keys does not change a softmax.
         if "'key'" not in jax.tree_util.keystr(path) or leaf.ndim > 2:
@@ -228,9 +249,9 @@ def test_a_set_of_peaks_has_no_order_and_nothing_is_made_of_none(given):
 def test_without_sampling_the_latent_is_its_mean_and_costs_nothing(given):
     config = dataclasses.replace(CONFIG, kl_weight=0.0)
     network = study.Arm((encoders.Deterministic,)).network(config, nnx.Rngs(0))
-    latent = network.encode(*given)
+    latent = encode(network, given)
     np.testing.assert_array_equal(latent.deviation, 0)
-    np.testing.assert_array_equal(latent.mean, built().encode(*given).mean)
+    np.testing.assert_array_equal(latent.mean, encode(built(), given).mean)
     np.testing.assert_array_equal(network.latent_loss(latent), 0)
 
 

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from cmed_jax.data.batches import CELLS, QUERIES, Rows, draw_voxels, to_coordinates
+from cmed_jax.data import batches
+from cmed_jax.data.batches import CELLS, QUERIES, Rows, to_coordinates
+
+draw_voxels = jax.jit(batches.draw_voxels, static_argnums=1)
 
 
 def epochs(rows, batch, examples, count):
@@ -64,7 +67,7 @@ def test_one_voxel_lies_in_each_box_and_none_outside(shape):
 
 def test_every_voxel_of_a_box_has_the_same_chance():
     keys = jax.random.split(jax.random.key(1), 20)
-    voxels = np.asarray(jax.vmap(lambda key: draw_voxels(key, (50, 50, 50)))(keys)) % 5
+    voxels = np.asarray(jax.jit(jax.vmap(lambda key: draw_voxels(key, (50, 50, 50))))(keys)) % 5
     counts = np.bincount(np.ravel_multi_index(voxels.reshape(-1, 3).T, (5, 5, 5)), minlength=125)
     assert scipy.stats.chisquare(counts).pvalue > 1e-3
 

@@ -10,14 +10,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cmed_jax.physics import artefacts as module
 from cmed_jax.physics.artefact_ranges import LABORATORY, LOGARITHMIC, PRESETS, Artefacts
 from cmed_jax.physics.artefacts import (
     FEW,
     central_conditions,
-    expected,
-    measure,
     measured,
-    poisson_counts,
     sample_conditions,
 )
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
@@ -26,6 +24,16 @@ from cmed_jax.physics.rendering import render
 from cmed_jax.physics.texture import moments
 
 CENTRES = (np.arange(1024) + 0.5) * 180 / 1024
+
+# One program each, instead of one for every operation.
+draw = jax.jit(
+    lambda keys, artefacts: jax.vmap(lambda key: sample_conditions(key, artefacts))(keys),
+    static_argnames="artefacts",
+)
+expected = jax.jit(module.expected, static_argnames="grid")
+measure = jax.jit(module.measure)
+poisson_counts = jax.jit(module.poisson_counts)
+gradient = jax.jit(jax.grad(lambda *x: module.expected(*x)[0].sum(), argnums=(0, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +47,7 @@ def lines():
 def test_conditions_lie_in_their_ranges(name):
     artefacts = PRESETS[name]
     keys = jax.random.split(jax.random.key(0), 500)
-    drawn = jax.vmap(lambda key: sample_conditions(key, artefacts))(keys)
+    drawn = draw(keys, artefacts)
     found = drawn._asdict() | drawn.instrument._asdict() | drawn.sample._asdict()
     names = "start stop march counts zero displacement u v w size strain b_factor calibration"
     for condition in names.split():
@@ -61,9 +69,7 @@ def test_conditions_lie_in_their_ranges(name):
 def test_every_anode_is_drawn_with_its_doublet():
     artefacts = Artefacts(anodes=("Cu", "Mo", "Cu"))
     keys = jax.random.split(jax.random.key(1), 600)
-    found = np.asarray(
-        jax.vmap(lambda key: sample_conditions(key, artefacts).instrument.wavelengths)(keys)
-    )
+    found = np.asarray(draw(keys, artefacts).instrument.wavelengths)
     copper, molybdenum = (
         np.isclose(found, pair).all(axis=1)
         for pair in ((1.5405929, 1.5444274), (0.7093172, 0.713607))
@@ -96,9 +102,11 @@ def clean(**changes):
         background=(0.0, 0.0), slope=(0.0, 0.0), hump=(0.0, 0.0), impurity=(0.0, 0.0),
         counts=(1e9, 1e9),
     )  # fmt: skip
-    return central_conditions(
-        dataclasses.replace(nothing, **{k: (v, v) for k, v in changes.items()})
-    )
+    return middle(dataclasses.replace(nothing, **{k: (v, v) for k, v in changes.items()}))
+
+
+def middle(artefacts):
+    return jax.jit(lambda: central_conditions(artefacts))()
 
 
 KEY = jax.random.key(0)
@@ -112,7 +120,7 @@ def test_without_artefacts_the_pattern_is_that_of_molybdenum(lines):
     molybdenum = conditions.instrument._replace(
         wavelengths=jnp.array([0.71073]), weights=jnp.ones(1)
     )
-    truth, _ = render(lines, PUBLISHED_GRID, molybdenum)
+    truth, _ = jax.jit(render, static_argnums=1)(lines, PUBLISHED_GRID, molybdenum)
     coarse = (found.reshape(-1, 16).sum(axis=1), truth.reshape(-1, 16).sum(axis=1))
     np.testing.assert_allclose(coarse[0] / coarse[0].max(), coarse[1] / coarse[1].max(), atol=0.02)
     assert coverage[:310].all()  # copper at 180 degrees is molybdenum at 54.9
@@ -149,7 +157,7 @@ def test_a_background_and_a_hump_have_their_height(lines):
 
 
 def test_impurities_are_lines_of_their_own(lines):
-    foreign = central_conditions(dataclasses.replace(LABORATORY, impurity=(0.0, 0.0)))
+    foreign = middle(dataclasses.replace(LABORATORY, impurity=(0.0, 0.0)))
     foreign = foreign._replace(impurity=jnp.array([[40.0, 50.0], [0.2, 0.1]]))
     with_them, _ = measure(KEY, lines, foreign._replace(counts=jnp.array(1e9)))
     without, _ = measure(
@@ -192,15 +200,15 @@ def test_patterns_are_finite_even_of_nothing(name, lines):
 def test_gradients_are_finite_even_of_nothing(name, lines):
     """The lines include padding, zero intensity, 90 degrees, backscattering and beyond reach."""
     s = jnp.array([0.31, 2**0.5 / 1.5405929, 0.0, 2 / 1.5405929, 3.0, 0.7, 0.5])
-    conditions = sample_conditions(KEY, PRESETS[name])
-    gradient = jax.jit(jax.grad(lambda *x: expected(*x)[0].sum(), argnums=(0, 1)))
+    conditions = jax.tree.map(lambda x: x[0], draw(KEY[None], PRESETS[name]))
     for intensity in (lines.intensity.at[5].set(0), jnp.zeros(7)):
         found = gradient(lines._replace(s=s, intensity=intensity), conditions)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
 def test_a_measurement_is_a_function_of_its_key(lines):
-    one, same, other = (measured(jax.random.key(k), lines, LABORATORY)[0] for k in (0, 0, 1))
+    measurement = jax.jit(lambda key: measured(key, lines, LABORATORY)[0])
+    one, same, other = (measurement(jax.random.key(k)) for k in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 

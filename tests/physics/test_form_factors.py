@@ -10,10 +10,11 @@ import pytest
 from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS
 
 from cmed_jax.physics import form_factors as module
-from cmed_jax.physics.form_factors import check_elements, form_factors
+from cmed_jax.physics.form_factors import check_elements
 
 TABULATED = np.arange(1, 99)
 Q = np.linspace(0, 2, 41)
+form_factors = jax.jit(module.form_factors, static_argnums=2)
 
 
 def evaluate(table):

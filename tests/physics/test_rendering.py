@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
+from cmed_jax.physics import instrument as devices
+from cmed_jax.physics import rendering
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
-from cmed_jax.physics.instrument import Instrument, Lines, Peaks, Sample, powder_peaks, radiation
+from cmed_jax.physics.instrument import Instrument, Lines, Peaks, Sample, radiation
 from cmed_jax.physics.patterns import RADIATIONS, published_pattern
-from cmed_jax.physics.rendering import profiles, render, sticks
+
+# One program each, instead of one for every operation.
+powder_peaks = jax.jit(devices.powder_peaks)
+profiles = jax.jit(rendering.profiles)
+render = jax.jit(rendering.render, static_argnames=("grid", "reach"))
+sticks = jax.jit(rendering.sticks, static_argnums=2)
 
 
 @pytest.fixture(scope="module")

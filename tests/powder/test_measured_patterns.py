@@ -209,12 +209,13 @@ def test_a_pattern_that_is_not_on_the_grid_is_an_error(pattern, message):
 def test_a_profile_is_rebinned_as_training_renders_it():
     """The same conditions are rendered on evenly spaced points and on the network's grid."""
     lines = Lines(jnp.array([0.31, 0.355, 0.502, 0.614]), jnp.array([20.0, 90.0, 60.0, 17.0]))
-    conditions = central_conditions(dataclasses.replace(LABORATORY, counts=(1e9, 1e9)))
+    artefacts = dataclasses.replace(LABORATORY, counts=(1e9, 1e9))
+    conditions = jax.jit(lambda: central_conditions(artefacts))()
     start, stop = float(conditions.start), float(conditions.stop)
     points = Grid(start, stop, 8000, wavelength=CU)
-    counts, _ = expected(lines, conditions, points)
+    counts, _ = jax.jit(expected, static_argnums=2)(lines, conditions, points)
     found = profile_on_network_grid(points.centres, np.asarray(counts, float), CU)
-    rendered, measured = measure(jax.random.key(0), lines, conditions)
+    rendered, measured = jax.jit(measure)(jax.random.key(0), lines, conditions)
     profile = pattern_of_columns(points.centres, np.asarray(counts, float), CU)
     assert np.abs(coverage_of(profile, CU) - measured).sum() <= 1
     np.testing.assert_allclose(found, rendered, atol=5e-3)

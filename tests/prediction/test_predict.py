@@ -42,8 +42,9 @@ def file(peaks, tmp_path):
 @pytest.fixture(scope="module")
 def ask(finished, peaks):
     """A function that predicts rock salt with changed arguments."""
+    restored = restore(finished)
 
-    def ask(pattern=peaks, composition="NaCl", checkpoint=finished, **options):
+    def ask(pattern=peaks, composition="NaCl", checkpoint=restored, **options):
         options = {"wavelength": "CuKa", "grid": GRID, "analogues": 0} | options
         return restore_and_predict(checkpoint, pattern, composition, **options)
 
@@ -213,9 +214,9 @@ def test_a_file_that_says_its_wavelength_needs_none(ask, peaks, tmp_path):
 
 
 def test_a_network_that_was_restored_once_serves_many_patterns(ask, finished, peaks):
-    restored = restore(finished)
-    again = ask(checkpoint=restored), ask((peaks[0][:5], peaks[1][:5]), checkpoint=restored)
-    np.testing.assert_allclose(again[0].density, ask().density, rtol=1e-4, atol=1e-5)
+    again = ask(), ask((peaks[0][:5], peaks[1][:5]))
+    anew = ask(checkpoint=finished)
+    np.testing.assert_allclose(again[0].density, anew.density, rtol=1e-4, atol=1e-5)
     assert (again[1].density != again[0].density).any()
 
 

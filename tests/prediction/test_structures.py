@@ -11,6 +11,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
 from cmed_jax.prediction.predict import restore_and_predict
+from cmed_jax.prediction.restore import restore
 from cmed_jax.prediction.results import results
 from cmed_jax.report.output import write_report
 
@@ -23,12 +24,13 @@ CELL = (4.594, 4.594, 2.959, 90.0, 90.0, 90.0)
 
 @pytest.fixture(scope="module")
 def ask(finished, known):
+    restored = restore(finished)
     lines = XRDCalculator(wavelength=1.54187).get_pattern(RUTILE, two_theta_range=(15, 110))
 
     def ask(composition="TiO2", **options):
         options = {"cell": CELL, "search": 20, "grid": GRID, "structures": known} | options
         pattern = (lines.x, lines.y)
-        return restore_and_predict(finished, pattern, composition, wavelength="CuKa", **options)
+        return restore_and_predict(restored, pattern, composition, wavelength="CuKa", **options)
 
     return ask
 

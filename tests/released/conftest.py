@@ -1,5 +1,8 @@
 """A tiny network that is released, evaluated, and released again with its figures."""
 
+import contextlib
+import io
+
 import pytest
 
 from cmed_jax.evaluate import main as evaluate
@@ -10,30 +13,48 @@ ORIGIN = "Crystals of the tests, which are free."
 
 
 @pytest.fixture(scope="session")
-def results(finished, dataset, tmp_path_factory):
-    """The results of the released tiny network, and the folder of its release."""
-    place = tmp_path_factory.mktemp("unscored")
-    assert release([str(finished), "--out", str(place / "tiny"), "--origin", ORIGIN]) == 0
-    options = ["--data", dataset, "--out", place / "results", "--samples", 1, "--pictures", 0]
-    assert evaluate([str(place / "tiny"), *map(str, options)]) == 0
-    return place / "results" / "results.json"
+def unscored(finished, built_once):
+    """The folder of the tiny network, released without figures; and what the command printed."""
+
+    def build(folder):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert release([str(finished), "--out", str(folder / "tiny"), "--origin", ORIGIN]) == 0
+        (folder / "printed.txt").write_text(printed.getvalue())
+
+    folder = built_once("unscored", build)
+    return folder / "tiny", (folder / "printed.txt").read_text()
 
 
 @pytest.fixture(scope="session")
-def made(finished, results, tmp_path_factory):
+def results(unscored, dataset, built_once):
+    """The results of the released tiny network."""
+
+    def build(folder):
+        options = ["--data", dataset, "--out", folder, "--samples", 1, "--pictures", 0]
+        assert evaluate([str(unscored[0]), *map(str, options)]) == 0
+
+    return built_once("results", build) / "results.json"
+
+
+@pytest.fixture(scope="session")
+def made(finished, results, built_once):
     """The folder of the tiny network, released as `tiny` and `small`."""
-    out = tmp_path_factory.mktemp("package") / "tiny"
-    options = ["--out", out, "--origin", ORIGIN, "--aliases", "small", "--results", results]
-    assert release([str(finished), *map(str, options)]) == 0
-    return out
+
+    def build(folder):
+        options = ["--out", folder / "tiny", "--origin", ORIGIN, "--aliases", "small"]
+        assert release([str(finished), *map(str, options), "--results", str(results)]) == 0
+
+    return built_once("package", build) / "tiny"
 
 
 @pytest.fixture(scope="session")
-def made_with_gate(gated, tmp_path_factory):
+def made_with_gate(gated, built_once):
     """The folder of the tiny network that is released with a gate."""
-    out = tmp_path_factory.mktemp("gated") / "taught"
-    assert release([str(gated), "--out", str(out), "--origin", ORIGIN]) == 0
-    return out
+
+    def build(folder):
+        assert release([str(gated), "--out", str(folder / "taught"), "--origin", ORIGIN]) == 0
+
+    return built_once("with_gate", build) / "taught"
 
 
 @pytest.fixture
