@@ -1,8 +1,8 @@
 """Recorded predictions, which show that a released network still predicts what it did at release.
 
-The patterns are those of the records of embedded crystals. Three densities are predicted by the
-network alone, because known crystals would replace its prediction. Where there is a gate, a fourth
-one is predicted by the network together with crystals refined from a few named prototypes.
+The patterns and cells are those of the records of embedded crystals. Three densities are predicted
+by the network alone, because known crystals would replace its prediction. Where there is a gate, a
+fourth one is predicted by the network together with crystals refined from a few named prototypes.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
+from cmed_jax.data.examples import example_of
 from cmed_jax.data.query import Query
 from cmed_jax.data.records import Recipe, Record, make_record
 from cmed_jax.mixture.experts import Mixture, combine
@@ -73,7 +75,10 @@ def _predicted(restored: Restored, recipe: dict[str, Any]) -> dict[str, Any]:
         density, weights = found.densities[0], [each.weight for each in found.experts]
     else:
         pattern, composition = record["pattern"][0], recipe["composition"]
-        density = restore_and_predict(restored, pattern, composition, analogues=0).density
+        cell = tuple(cell_parameters(record["lattice"]).tolist())
+        density = restore_and_predict(
+            restored, pattern, composition, cell=cell, analogues=0
+        ).density
         weights = [1.0]
     return {
         "weights": weights,
@@ -95,7 +100,9 @@ def _mixture(network: Network, gate: Gate, record: Record, prototypes: Sequence[
     recipe, everything = Recipe(), np.ones_like(record["pattern"][0])
     known = Prototypes.of_crystals(list(canonical_crystals(_embedded(*prototypes))), recipe)
     told = record["pattern"][0], record["composition"], Knowledge.FULL, everything
-    query = Query(*(np.asarray(each)[None] for each in told))
+    example = example_of(record)
+    reflections = (np.float32(example[name]) for name in ("lattice", "amplitude", "observed"))
+    query = Query(*(np.asarray(each)[None] for each in (*told, *reflections)))
     own = np.asarray(network_generator(network, GRID)(query))[0]
     found = solve(known, *told)
     return combine(gate, own, found, recipe, Knowledge.FULL, everything, [0])
