@@ -231,8 +231,9 @@ def _augmented(
     Float[Array, "n bins"], Float[Array, "n bins"], Float[Array, "n 119"], Integer[Array, " n"]
 ]:
     """Return the augmented columns of every record, as one program."""
+    columns = keys, patterns, lines, compositions
     return jax.lax.map(
-        lambda one: augment(one[0], one[1], one[2], one[3], told), (keys, patterns, lines, compositions), batch_size=CHUNK
+        lambda one: augment(one[0], one[1], one[2], one[3], told), columns, batch_size=CHUNK
     )
 
 
