@@ -12,6 +12,7 @@ from cmed_jax.config import Config
 from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.mixture.gate import FILE as GATE
+from cmed_jax.model.presets import BaseConfig
 from cmed_jax.physics.artefact_ranges import PRESETS
 from cmed_jax.prediction.reference import TOLERANCE
 from cmed_jax.report.evaluation_page import verdict
@@ -121,6 +122,11 @@ def _density(identity: Mapping[str, Any]) -> str:
 def _patterns(config: Config) -> str:
     """Return a description of the patterns of the training."""
     augmentation = config.step.augmentation
+    if isinstance(config.network, BaseConfig):
+        if augmentation.errors is None:
+            return "ideal reflections"
+        share = augmentation.stored
+        return f"{1 - share:.0%} reflections with the errors of a laboratory, {share:.0%} ideal"
     if augmentation.artefacts is None:
         return "ideal lines"
     known = (name for name, preset in PRESETS.items() if preset == augmentation.artefacts)
@@ -139,7 +145,7 @@ def _knowledge(config: Config) -> str:
 def _figures(results: Mapping[str, Any], weights: int) -> str:
     """Return the printed report of an evaluation, its assessment, and the robustness figures."""
     run, protocol = results["run"], results["protocol"]
-    dataset = run["provenance"]["identity"]["config"]
+    dataset = run.get("system") or run["provenance"]["identity"]["config"]
     printed = StringIO()
     print_report(results, Console(file=printed, width=TABLE_WIDTH))
     rounded = "as they are here" if run["weights"] == weights else "before they were rounded"
@@ -161,6 +167,8 @@ def _who(run: Mapping[str, Any]) -> str:
     """Return the source of the scored densities."""
     if run.get("known") is None:
         return "the network alone"
+    if run.get("gate") is None:
+        return f"the network, which recalls known crystals ({run['known']})"
     return f"the network with crystals refined from known ones ({run['known']})"
 
 
