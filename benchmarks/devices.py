@@ -30,7 +30,7 @@ WAYS = {
     "one device": (TRAIN, 1, ()),
     "four devices": (TRAIN, 4, ()),
     "four devices, pmap": (TRAIN, 4, ("--parallel", "pmap")),
-    "two processes": (PROCESSES, 1, ("--input", "streaming")),
+    "two processes": (PROCESSES, 1, ()),
 }
 """The ways of training: the launcher, the number of devices of each process, and the options."""
 

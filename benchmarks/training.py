@@ -1,10 +1,10 @@
 """Speed of training and its parts: `python -m benchmarks.training --data DIR`.
 
 Each preset is measured in batches of 128 crystals with 1,000 voxel queries each, with the training
-split on the devices and streamed from the disk. The output is the steps and voxel queries per
-second, the floating-point operations of a step, the share of the devices' peak, and the share of
-the time that the loop waits for input. The time of a step is then divided: reading pattern and
-composition (encoder), decoding the queries and comparing (decoder), the backward pass, and the rest
+split on the devices and, for `published`, streamed from the disk. The output is the steps and voxel
+queries per second, the floating-point operations of a step, the share of the devices' peak, and the
+share of the time that the loop waits for input. The time of a step is then divided: reading pattern
+and composition (encoder), decoding the queries and comparing (decoder), the backward pass, and the rest
 (augmentation, gathering, optimizer). The parts are differences between programs that compute more
 and more of a step.
 """
@@ -26,11 +26,13 @@ from rich.table import Table as Columns
 
 from cmed_jax.cli import PRESETS
 from cmed_jax.config import Config, Precision
-from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.data.batches import QUERIES, draw_voxels, to_coordinates
+from cmed_jax.data.batches import QUERIES
+from cmed_jax.data.dataset import load_compact_examples
+from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import Network
 from cmed_jax.training.cost import flops_per_step, peak_flops
-from cmed_jax.training.inputs import Inputs, open_inputs
+from cmed_jax.training.inputs import Inputs, open_inputs, reflection_inputs
+from cmed_jax.training.loss import task_of
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.speed import Throughput
@@ -100,29 +102,20 @@ def pace(config: Config, inputs: Inputs, options: Options, peak: float | None) -
 def parts(config: Config, inputs: Inputs, step_seconds: float, times: int) -> dict[str, float]:
     """Return the seconds of the parts of a step."""
     graph, weights, statistics = nnx.split(config.network.build(nnx.Rngs(0)), nnx.Param, ...)
-    assert inputs.table is not None
     (rows,) = next(inputs.batches([range(1)]))
-    table = inputs.table
-    shape = table.density.shape[1:]
-    voxels = draw_voxels(jax.random.key(0), shape)
-    density = (
-        table.density[rows[:, None], *voxels.T].astype(jnp.float32) * table.scale[rows][:, None]
-    )
-    knowledge = jnp.full(len(rows), Knowledge.FULL)
-    given = table.pattern[rows], table.composition[rows], knowledge, jnp.ones((len(rows), 1024))
-    if not config.step.shared_voxels:
-        voxels = jnp.broadcast_to(voxels, (len(rows), *voxels.shape))
+    key = jax.random.key(0)
+    keys = jax.random.split(key, (len(rows), 3))
+    task = task_of(inputs.table, rows, keys, key, config.step)
 
     def encoded(network: Network) -> tuple[Array, Array]:
-        latent = network.encode(*given)
+        latent = network.encode(task.query, task.recalled)
         return network.condition(latent.mean), jnp.mean(network.latent_loss(latent))
 
     def loss(network: Network) -> Array:
         conditioning, divergence = encoded(network)
-        values = network.values(conditioning, to_coordinates(voxels, shape))
-        scale = table.scale[rows]
+        values = network.values(conditioning, task.coordinates)
         return divergence + jnp.mean(
-            network.reconstruction_loss(conditioning, values, density, scale)
+            network.reconstruction_loss(conditioning, values, task.density, task.maximum)
         )
 
     def of_weights(function: Callable[[Network], Any]) -> Callable[[PyTree], Any]:
@@ -168,7 +161,14 @@ def main() -> None:
     for preset in options.presets:
         config = options.config(preset)
         for mode in options.inputs:
-            inputs = open_inputs(options.data, mode, None, parallel, config.batch, 0)
+            if isinstance(config.network, BaseConfig):
+                if mode == "streaming":  # it is always resident
+                    continue
+                training = load_compact_examples(options.data, "train")
+                recalled = config.network.recalled
+                inputs = reflection_inputs(training, recalled, parallel, config.batch, 0)
+            else:
+                inputs = open_inputs(options.data, mode, None, parallel, config.batch, 0)
             found = pace(config, inputs, options, peak)
             rate = found["voxel_queries_per_second"] / (config.batch * QUERIES)
             speeds.add_row(

@@ -1,12 +1,12 @@
 """The loss of a step."""
 
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float16, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, Float16, Integer, Key, PRNGKeyArray
 
 from cmed_jax.config import StepConfig
 from cmed_jax.crystal.composition import Knowledge
@@ -23,6 +23,26 @@ from cmed_jax.training.table import Batch, Reflections, Table
 Rows = Integer[Array, " b"] | slice
 
 
+class Task(NamedTuple):
+    """What a step asks of a network, and the truth.
+
+    Attributes:
+        query: the queries.
+        recalled: the known crystals of each; None for a network that reads the published pattern.
+        coordinates: fractional coordinates of the voxel queries, shared by all crystals (p 3) or
+            different for each (b p 3).
+        density: the densities there, e/angstrom^3.
+        maximum: the largest density of each cell, e/angstrom^3; of the voxel queries alone where
+            the table holds no grids.
+    """
+
+    query: Query
+    recalled: Recalled | None
+    coordinates: Float[Array, "*b p 3"]
+    density: Float[Array, "b p"]
+    maximum: Float[Array, " b"]
+
+
 def loss_terms(
     network: Network,
     table: Table | None,
@@ -33,6 +53,34 @@ def loss_terms(
 ) -> dict[str, Array]:
     """Return the mean of each term of the loss over the batch."""
     keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(key, place), 3))(places)
+    task = task_of(table, batch, keys, key, config)
+    latent = network.encode(task.query, task.recalled)
+    noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
+    conditioning = network.condition(latent.mean + noise * latent.deviation)
+    values = network.values(conditioning, task.coordinates)
+    reconstruction = network.reconstruction_loss(conditioning, values, task.density, task.maximum)
+    return {
+        "reconstruction": jnp.mean(reconstruction),
+        "latent": jnp.mean(network.latent_loss(latent)),
+    }
+
+
+def task_of(
+    table: Table | None,
+    batch: Batch,
+    keys: Key[Array, "b 3"],
+    key: PRNGKeyArray,
+    config: StepConfig,
+) -> Task:
+    """Return the task of a step.
+
+    Args:
+        table: the training examples; None where the batch holds them.
+        batch: rows of the table, or examples.
+        keys: random keys of each example: for its measurement, its voxels, and its latent.
+        key: random key of the step, for the voxels that all examples share.
+        config: the random choices of a step.
+    """
     stored: Table
     rows: Rows
     stored, rows = (batch, slice(None)) if isinstance(batch, Table) else (cast(Table, table), batch)
@@ -54,15 +102,7 @@ def loss_terms(
         density = (
             _look_up(cast(Array, stored.density), rows, voxels).astype(scale.dtype) * scale[:, None]
         )
-    latent = network.encode(query, recalled)
-    noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
-    conditioning = network.condition(latent.mean + noise * latent.deviation)
-    values = network.values(conditioning, coordinates)
-    reconstruction = network.reconstruction_loss(conditioning, values, density, scale)
-    return {
-        "reconstruction": jnp.mean(reconstruction),
-        "latent": jnp.mean(network.latent_loss(latent)),
-    }
+    return Task(query, recalled, coordinates, density, scale)
 
 
 def _patterns(stored: Table, rows: Rows, keys: Array, config: StepConfig) -> Query:

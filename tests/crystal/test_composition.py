@@ -81,6 +81,18 @@ def test_atoms_and_amounts_give_the_same_vector(numbers):
     np.testing.assert_allclose(composition_vector(np.array(numbers)), vector, rtol=1e-6)
 
 
+def test_one_further_element_may_be_unknown():
+    vector, knowledge = parse_composition(["Na", "?"])
+    assert knowledge == Knowledge.MISSING_ELEMENT
+    assert np.flatnonzero(vector).tolist() == [11]
+
+
+@pytest.mark.parametrize("elements", [["Na", "?", "?"], ["?"]])
+def test_more_than_one_unknown_element_is_refused(elements):
+    with pytest.raises(ValueError, match="give|name one"):
+        parse_composition(elements)
+
+
 def test_elements_alone_are_ones():
     vector, knowledge = parse_composition(["Na", "Cl"])
     assert knowledge == Knowledge.NO_RATIOS
