@@ -1,12 +1,12 @@
 """Speed of training and its parts: `python -m benchmarks.training --data DIR`.
 
 Each preset is measured in batches of 128 crystals with 1,000 voxel queries each, with the training
-split on the devices and, for `published`, streamed from the disk. The output is the steps
-and voxel queries per second, the floating-point operations of a step, the share of the devices' peak,
-and the share of the time that the loop waits for input. The time of a step is then divided: reading
-the query (encoder), decoding the voxel queries and comparing (decoder), the backward pass, and the
-rest (augmentation, gathering, optimizer). The parts are differences between programs that compute
-more and more of a step.
+split on the devices and, for `published`, streamed from the disk. The output is the steps and voxel
+queries per second, the floating-point operations of a step, the share of the devices' peak, and the
+share of the time that the loop waits for input. The time of a step is then divided: reading the
+query (encoder), decoding the voxel queries and comparing (decoder), the backward pass, and the rest
+(augmentation, gathering, optimizer). The parts are differences between programs that compute more
+and more of a step.
 """
 
 import dataclasses
