@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from cmed_jax.crystal import cell_contents
 from cmed_jax.physics.cell import cell_volume
-from cmed_jax.powder.cell_indexing import index_lines
-from cmed_jax.powder.indexing import Shift
+from cmed_jax.powder.cell_indexing import IndexedCell, index_lines
+from cmed_jax.powder.indexing import Axes, Shift
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.solution.calculated import calculate_pattern
@@ -21,6 +21,16 @@ from cmed_jax.solution.isostructural import IsostructuralMatch
 
 INDEXED = 8
 """The number of indexed cells in which a network is asked."""
+
+STAGES: tuple[tuple[Axes, ...], ...] = (
+    ("cubic",),
+    ("hexagonal", "tetragonal"),
+    ("orthorhombic", "monoclinic", "triclinic"),
+)
+"""The lattices that are tried, in this order, until one explains all lines."""
+
+CERTAIN = 20.0
+"""De Wolff's figure of merit above which a cell that indexes all lines is not doubted."""
 
 LARGEST = 2000.0
 """The largest volume of a primitive cell in which a network is asked, angstrom^3."""
@@ -65,6 +75,17 @@ def find_cells(
                 )
             )
     return best_cells_first([*cells, *(each.cell(lines) for each in known)])
+
+
+def _indexed(lines: MeasuredLines, query: PredictionQuery) -> list[IndexedCell]:
+    """Return the cells that the lines have, of as high a symmetry as explains them all."""
+    found: list[IndexedCell] = []
+    for systems in STAGES:
+        found += index_lines(lines, query.formula, systems)
+        found.sort(key=lambda cell: -cell.merit)
+        if found and found[0].indexed == found[0].lines and found[0].m20 >= CERTAIN:
+            break
+    return found
 
 
 def _relative_volume(lattice: Float[np.ndarray, "3 3"], query: PredictionQuery) -> float:
