@@ -152,7 +152,7 @@ def training_split():
 @pytest.fixture(scope="session")
 def tiny(dataset):
     """Options of a network and a run that take seconds."""
-    network = {"width": 16, "blocks": 1, "latent": 8, "harmonics": 3}
+    network = {"width": 16, "blocks": 1, "hidden": 16, "harmonics": 3, "recalled": 2}
     loop = {"log-every": 1, "checkpoint-every": 5, "validate-every": 6, "validation-materials": 3}
     options = {"data": dataset, "batch": 8, "steps": 16}
     options |= {f"network.{name}": value for name, value in network.items()}

@@ -4,7 +4,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.material import Material
-from cmed_jax.data.examples import Examples
+from cmed_jax.data.examples import Examples, example_of
 from cmed_jax.data.records import make_record
 
 ORIGIN, CENTRE, QUARTER = (0, 0, 0), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -38,19 +38,7 @@ def split(structures):
     """Return the examples and the crystals of a split, made through their records."""
     records = [make_record(material(f"m{i:02d}", s)) for i, s in enumerate(structures)]
 
-    def column(name, dtype=None):
-        return np.array([record[name] for record in records], dtype)
-
-    examples = Examples(
-        material_id=column("material_id"),
-        formula=column("formula"),
-        space_group=column("space_group", np.int32),
-        atoms=np.array([len(record["species"]) for record in records], np.int32),
-        pattern=column("pattern")[:, 0],
-        composition=column("composition"),
-        density=column("density"),
-        density_scale=column("density_scale", np.float32),
-    )
+    examples = Examples.of([example_of(record) for record in records])
     names = ("material_id", "lattice", "frac_coords", "space_group")
     crystals = [
         Material(numbers=r["species"].astype(int), **{name: r[name] for name in names})

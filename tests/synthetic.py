@@ -1,8 +1,13 @@
-"""Small synthetic splits: Gaussian atoms on the periodic grid, sticks, two elements a crystal."""
+"""Small synthetic splits: Gaussian atoms on the periodic grid, sticks, two elements a crystal.
+
+The reflections are those of the Gaussians in a cell of random edges.
+"""
 
 import numpy as np
 
 from cmed_jax.data.examples import Examples
+from cmed_jax.data.records import S_MAX
+from cmed_jax.physics.harmonics import harmonics, within
 
 GRID = 50
 
@@ -20,6 +25,19 @@ def atoms_density(rng: np.random.Generator, atoms: int) -> np.ndarray:
     return density
 
 
+def amplitudes(density: np.ndarray) -> np.ndarray:
+    """The sizes of Fourier coefficients at the harmonics, mean square 1."""
+    sizes = np.abs(np.fft.fftn(density)[tuple(harmonics().T)])
+    return sizes / np.sqrt(np.mean(sizes**2))
+
+
+def series(density: np.ndarray) -> np.ndarray:
+    """The Fourier series of log(1 + density / 10): the mean, all cosines, all sines."""
+    factors = np.fft.fftn(np.log1p(density / 10)) / density.size
+    found = factors[tuple(harmonics().T)]
+    return np.concatenate([[factors[0, 0, 0].real], 2 * found.real, -2 * found.imag])
+
+
 def synthetic_examples(n: int, seed: int) -> Examples:
     rng = np.random.default_rng(seed)
     atoms = rng.integers(1, 12, n)
@@ -32,11 +50,16 @@ def synthetic_examples(n: int, seed: int) -> Examples:
         pattern[row] /= pattern[row].max()
         share = rng.integers(1, 4) / 4
         composition[row, rng.choice(np.arange(1, 20), 2, replace=False)] = share, 1 - share
+    lattice = rng.uniform(3, 6, (n, 3, 1)) * np.eye(3)
     return Examples(
         material_id=np.array([f"id-{seed}-{row:03d}" for row in range(n)]),
         formula=np.array(["NaCl", "SrTiO3", "MgO"])[rng.integers(0, 3, n)],
         space_group=rng.choice([225, 221, 166], n).astype(np.int32),
         atoms=atoms.astype(np.int32),
+        lattice=lattice,
+        amplitude=np.stack([amplitudes(each) for each in density]).astype(np.float16),
+        observed=np.stack([within(each, S_MAX) for each in lattice]).astype(np.float16),
+        series=np.stack([series(each) for each in density]).astype(np.float16),
         pattern=pattern,
         composition=composition,
         density=(density / scale[:, None, None, None]).astype(np.float16),

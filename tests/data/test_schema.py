@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from cmed_jax.data.encoding import decode_density, encode_density
 from cmed_jax.data.schema import FEATURES
+from cmed_jax.physics.harmonics import harmonics
+from cmed_jax.physics.log_series import TERMS
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-6, 6))
@@ -45,8 +47,10 @@ def test_records_are_serialised_without_tensorflow():
         "frac_coords": rng.random((2, 3)),
         "reflections": rng.random((7, 2)),
         "pattern": rng.random((1, 1024)).astype(np.float32),
+        "amplitude": rng.random(len(harmonics())).astype(np.float16),
         "composition": rng.random(119).astype(np.float32),
         "density": rng.random((50, 50, 50)).astype(np.float16),
+        "series": rng.random(TERMS).astype(np.float16),
         "density_scale": np.float32(3.5),
         "density_kind": "iam",
     }
