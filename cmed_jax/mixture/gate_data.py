@@ -208,7 +208,9 @@ def _augmented(
 ]:
     """Return the augmented columns of every record, as one program."""
     return jax.lax.map(
-        lambda one: augment(*one, told), (keys, patterns, lines, compositions), batch_size=CHUNK
+        lambda one: augment(one[0], one[1], one[2], one[3], told),
+        (keys, patterns, lines, compositions),
+        batch_size=CHUNK,
     )
 
 
