@@ -69,11 +69,14 @@ def partial_composition(knowledge: Knowledge) -> Control:
         query = full_query(examples)
         keys = jax.random.split(jax.random.key(0), len(examples))
         kind = jnp.full(len(examples), knowledge, jnp.int32)
-        left = jax.vmap(hide)(keys, jnp.asarray(query.composition), kind)
+        left = _hide_each(keys, jnp.asarray(query.composition), kind)
         return query._replace(composition=np.asarray(left), knowledge=np.asarray(kind))
 
     return query
 
+
+_hide_each = jax.jit(jax.vmap(hide))
+"""`hide` for each material, as one program."""
 
 without_composition = partial_composition(Knowledge.NONE)
 

@@ -119,10 +119,17 @@ def structure_factors(
         >>> round(float(factors[2, 2, 2].real))  # F(0), the electrons in the cell
         50
     """
+    return volume * _fourier_coefficients(density)
+
+
+@jax.jit
+def _fourier_coefficients(
+    density: Float[Array | np.ndarray, "*batch a b c"],
+) -> Complex[Array, "*batch h k l"]:
     grid = range(-3, 0)
     modes = jnp.fft.fftshift(jnp.fft.ifftn(density, axes=grid), axes=grid)
     # The mode n / 2 of an even axis, the first after the shift, is ambiguous.
-    return volume * modes[(..., *(slice(1 - n % 2, None) for n in density.shape[-3:]))]
+    return modes[(..., *(slice(1 - n % 2, None) for n in density.shape[-3:]))]
 
 
 def density_at(

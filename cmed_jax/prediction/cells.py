@@ -56,9 +56,8 @@ def find_cells(
     if prepared is None or not query.cell_is_sought or not query.tells_cell:
         return ()
     lines = MeasuredLines.of(prepared)
-    indexed = [
-        each for each in index_lines(lines, query.formula) if cell_volume(each.lattice) <= LARGEST
-    ][:INDEXED]
+    indexed = [each for each in _indexed(lines, query) if cell_volume(each.lattice) <= LARGEST]
+    indexed = indexed[:INDEXED]
     cells = []
     if indexed:
         for each, density in zip(indexed, ask([each.lattice for each in indexed]), strict=True):

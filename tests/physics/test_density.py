@@ -22,10 +22,9 @@ from cmed_jax.physics.density import (
     synthesis,
     truncation,
 )
-from cmed_jax.physics.density import structure_factors as structure_factors_of
+from cmed_jax.physics.density import structure_factors as transform
 from cmed_jax.physics.reflections import reflections
 
-transform = jax.jit(structure_factors_of, static_argnames="volume")
 ROUNDING = 3e-6  # of float32, as a share of the number of electrons or of the highest density
 
 
@@ -295,7 +294,7 @@ def test_bad_input_is_refused(change, message):
 
 @pytest.mark.parametrize("shape", [(24, 24, 24), (8, 10, 9)])
 def test_a_density_has_the_structure_factors_it_was_made_of(crystal, shape):
-    found = transform(electron_density(Crystal.of(*crystal), shape=shape)) * volume(crystal)
+    found = transform(electron_density(Crystal.of(*crystal), shape=shape), volume(crystal))
     reach = [(n - 1) // 2 for n in shape]
     assert found.shape == tuple(2 * r + 1 for r in reach)
     hkl = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1)
@@ -313,7 +312,7 @@ def test_the_powder_lines_of_a_density_are_those_of_its_atoms(crystal, density):
     # Up to s = 1.2 B = 4 leaves 5 % of an intensity, and float32 with the grid's modes the rest.
     lines = reflections(Crystal.of(*crystal), s_max=1.2)
     hkl = carried_modes(density.shape)
-    f = np.asarray(transform(density, volume=volume(crystal))).ravel()
+    f = np.asarray(transform(density, volume(crystal))).ravel()
     s = np.linalg.norm(hkl @ np.linalg.inv(crystal.lattice).T, axis=1)
     assert s[np.abs(hkl).max(axis=1) == 24].min() > 1.2  # the modes hold the whole sphere
     squared = np.abs(f) ** 2 * np.exp(B_FACTOR * s**2 / 2)

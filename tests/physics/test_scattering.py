@@ -172,7 +172,7 @@ def weighted_sum(crystal, hkl, b_factor, added):
 
 
 def test_derivatives_are_those_of_finite_differences(padded):
-    hkl = half_sphere(padded.lattice, 1.2).hkl[:100]
+    hkl = half_sphere(padded.lattice, 1.2).hkl[:100]  # each crystal has as many
     added = dispersion(padded.species, 1.5)
 
     def total(lattice, occupancy, frac_coords, b_factor, added):

@@ -128,7 +128,7 @@ def weighted_sum(crystal, hkl, b_factor):
 
 
 def test_derivatives_are_those_of_finite_differences(padded):
-    # Short of backscattering, where it is singular.
+    # Short of backscattering, where it is singular; a hundred, for which each crystal has enough.
     hkl = half_sphere(padded.lattice, 1.1).hkl[:100]
 
     def total(lattice, frac_coords, b_factor):

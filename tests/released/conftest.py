@@ -17,7 +17,8 @@ def unscored(finished, built_once):
     """The folder of the tiny network, released without figures; and what the command printed."""
 
     def build(folder):
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             assert release([str(finished), "--out", str(folder / "tiny"), "--origin", ORIGIN]) == 0
         (folder / "printed.txt").write_text(printed.getvalue())
 

@@ -41,6 +41,7 @@ def said(made):
 
 def test_the_command_says_what_rounding_changes_and_how_large_it_is(unscored):
     out, printed = unscored
+    assert printed.count("\n") == 2  # and no warning
     assert "rounding to float16 changes the densities of 4 validation crystals by at most 0." in (
         printed
     )

@@ -46,7 +46,6 @@ def test_another_gate_would_not_reproduce_its_mixture(made_with_gate):
     kernel = restored.gate.score.kernel
     kernel[...] = jax.random.normal(jax.random.key(0), kernel.shape)
     recorded = json.loads((made_with_gate / "predictions.json").read_text())
-    assert largest_difference(restored, recorded[:3]) < TOLERANCE
     assert largest_difference(restored, recorded[3:]) > 10 * TOLERANCE
 
 
@@ -54,8 +53,8 @@ def test_other_weights_would_not_reproduce_them(network):
     restored = restore(network)
     state = nnx.state(restored.network, nnx.Param)
     nnx.update(restored.network, jax.tree.map(lambda x: 1.05 * x, state))
-    recorded = json.loads((network / "predictions.json").read_text())
-    assert largest_difference(restored, recorded) > 10 * TOLERANCE
+    first, *_ = json.loads((network / "predictions.json").read_text())
+    assert largest_difference(restored, [first]) > 10 * TOLERANCE
 
 
 def test_it_is_what_its_manifest_says(network):
