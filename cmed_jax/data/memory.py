@@ -118,20 +118,19 @@ class Memory:
         lattice: rows a, b, c of the cells, angstrom.
         amplitude: |F| at the harmonics, mean square 1.
         composition: atom fractions.
-        series_of: the function that returns the Fourier series of the logarithms of the densities
-            of some rows.
+        series: Fourier series of the logarithms of the densities; None where crystals are found
+            but not given to a network.
     """
 
     lattice: Float[np.ndarray, "n 3 3"]
     amplitude: Float[np.ndarray, "n h"]
     composition: Float[np.ndarray, "n 119"]
-    series_of: Callable[[Integer[np.ndarray, " r"]], Float[np.ndarray, "r t"]]
+    series: Float[np.ndarray, "n t"] | None = None
 
     @classmethod
     def of(cls, known: CompactExamples) -> Self:
         """Return the memory of the crystals of a split."""
-        columns = known.lattice, known.amplitude, known.composition
-        return cls(*columns, lambda rows: known.series[rows])
+        return cls(known.lattice, known.amplitude, known.composition, known.series)
 
     def __len__(self) -> int:
         return len(self.lattice)
@@ -148,10 +147,11 @@ class Memory:
         The arguments are those of `nearest`.
         """
         rows, present = self.nearest(query, most, without=without)
-        columns = self.lattice, self.amplitude, self.composition
-        lattice, amplitude, composition = (column[rows].astype(np.float32) for column in columns)
-        which, places = np.unique(rows, return_inverse=True)
-        series = self.series_of(which)[places.reshape(rows.shape)].astype(np.float32)
+        assert self.series is not None
+        columns = self.lattice, self.amplitude, self.composition, self.series
+        lattice, amplitude, composition, series = (
+            column[rows].astype(np.float32) for column in columns
+        )
         return Recalled(lattice, amplitude, composition, series, present.astype(np.float32))
 
     def nearest(

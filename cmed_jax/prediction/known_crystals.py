@@ -5,9 +5,9 @@ from functools import cache, lru_cache
 from cmed_jax.crystal.composition import anonymous_formula, composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.data.embedded_memory import embedded_memory
+from cmed_jax.data.embedded_memory import recall_embedded
 from cmed_jax.data.examples import CompactExamples
-from cmed_jax.data.memory import Memory
+from cmed_jax.data.memory import Memory, Recall
 from cmed_jax.data.records import Recipe
 from cmed_jax.solution.prototypes import Prototypes, prototypes_of
 
@@ -27,15 +27,15 @@ def known_prototypes(
 
 
 @lru_cache(maxsize=4)
-def known_memory(structures: str | None, formula: str | None) -> Memory | None:
-    """Return the crystals of a source that a network recalls; None where there is none.
+def known_memory(structures: str | None, formula: str | None) -> Recall | None:
+    """Return how a network recalls the crystals of a source; None where there is none.
 
     Args:
         structures: the source (`cmed_jax.crystal.sources.open_source`).
         formula: the anonymous formula of the crystals to take of a source of one's own.
     """
     if structures is None:
-        return embedded_memory()
+        return recall_embedded
     crystals = [
         each
         for each in known_crystals(structures)

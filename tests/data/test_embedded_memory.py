@@ -4,22 +4,32 @@ import numpy as np
 
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.data.embedded_memory import FILE, embedded_memory
-from cmed_jax.data.records import make_records
+from cmed_jax.data.embedded_memory import FILE, LEVELS, recall_embedded
+from cmed_jax.data.examples import Examples
+from cmed_jax.data.query import full_query
+from cmed_jax.data.records import Recipe, make_records
 
-ROWS = [0, 117, 5000, 11000]
+PLACES = [0, 117, 5000, 11000]
+
+
+def embedded():
+    return [each for each in open_source() if isinstance(each, Material)]
 
 
 def test_the_file_holds_the_reflections_of_the_embedded_crystals():
-    memory = embedded_memory()
-    crystals = [each for each in open_source() if isinstance(each, Material)]
+    crystals = embedded()
     with np.load(FILE) as stored:
-        used = stored["rows"][ROWS]
-    for row, record in zip(ROWS, make_records([crystals[row] for row in used]), strict=True):
-        stored = record["amplitude"].astype(float)
-        # The root is rounded to a step of 1/255 of the largest one.
-        step = np.sqrt(stored.max()) / 255
-        np.testing.assert_allclose(np.sqrt(memory.amplitude[row]), np.sqrt(stored), atol=step)
-        np.testing.assert_allclose(memory.lattice[row], record["lattice"], rtol=1e-6, atol=1e-6)
-        np.testing.assert_array_equal(memory.composition[row], record["composition"])
-        np.testing.assert_array_equal(memory.series_of(np.array([row]))[0], record["series"])
+        rows, lattice, roots = (stored[name][PLACES] for name in ("rows", "lattice", "roots"))
+    records = make_records([crystals[row] for row in rows])
+    for record, cell, root in zip(records, lattice, roots, strict=True):
+        expected = np.sqrt(record["amplitude"].astype(float))[: len(root)]
+        np.testing.assert_allclose(root / LEVELS, expected / expected.max(), atol=1.1 / LEVELS)
+        np.testing.assert_allclose(cell, record["lattice"], rtol=1e-6, atol=1e-6)
+
+
+def test_a_crystal_recalls_itself_first():
+    crystals = embedded()
+    some = Examples.of_crystals([crystals[place] for place in PLACES], Recipe())
+    recalled = recall_embedded(full_query(some))
+    np.testing.assert_array_equal(recalled.present, 1)
+    np.testing.assert_array_equal(recalled.series[:, 0], some.series.astype(np.float32))
