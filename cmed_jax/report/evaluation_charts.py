@@ -28,7 +28,7 @@ LEAST = 1e-3
 
 CURVES = {
     "substitution": "baseline",
-    "nearest in both": "baseline dashed",
+    "nearest in reflections": "baseline dashed",
     "wrong pattern": "control",
     "model": "model",
 }

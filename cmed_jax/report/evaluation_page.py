@@ -76,7 +76,12 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
     """Return the assessment of the model: sentences, each with whether it is favourable."""
     ssim = _mean(results["model"])
     said = []
-    for name in ("nearest in both", "substitution", "refined substitution"):
+    for name in (
+        "nearest in both",
+        "nearest in reflections",
+        "substitution",
+        "refined substitution",
+    ):
         if name in results["baselines"]:
             lead = results["leads"][name]["all"]
             where, by = standing(lead), format_interval(lead, "+.3f")
