@@ -153,10 +153,10 @@ class Base(Network):
         """Return the weighted mean of the recalled series and the mean series of training."""
         mean = standards.series[0]
         if recalled is None or not self.config.recalled:
-            return jnp.broadcast_to(mean, (len(query.lattice), len(mean)))
+            return jnp.broadcast_to(mean, (query.lattice.shape[0], len(mean)))
         alike = likeness(query, recalled.lattice, recalled.amplitude, recalled.composition)
         scores = jnp.where(recalled.present > 0, self._scores(query, alike), -1e9)
-        nobody = jnp.broadcast_to(self.nobody[...], (len(scores), 1))
+        nobody = jnp.broadcast_to(self.nobody[...], (scores.shape[0], 1))
         weights = jax.nn.softmax(jnp.concatenate([nobody, scores], axis=1), axis=1)
         series = part_of(recalled.series, self.config.harmonics)
         return weights[:, :1] * mean + jnp.einsum("bk,bkt->bt", weights[:, 1:], series)
@@ -234,7 +234,7 @@ def _features(query: Query, standards: Standards) -> Float[Array, "b f"]:
     root = jnp.sqrt(amplitude)
     cell = _has_cell(query)
     volume = jnp.abs(jnp.linalg.det(query.lattice + (1 - cell)[..., None] * jnp.eye(3)))
-    metric = unit_metric(query.lattice).reshape(-1, 9)
+    metric = unit_metric(query.lattice).reshape(query.lattice.shape[0], 9)
     return jnp.concatenate(
         [
             observed * _standardised(root, standards.root),
