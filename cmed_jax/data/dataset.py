@@ -12,20 +12,17 @@ from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Integer
 
 from cmed_jax.crystal.material import Material
-from cmed_jax.data.examples import CompactExamples, Examples, example_of
+from cmed_jax.data.examples import CompactExamples, Examples, Kept, example_of
 
 PROVENANCE = "provenance.json"
 REFUSED = "refused.jsonl"
-
-Kept = TypeVar("Kept", bound=CompactExamples)
-"""A form of examples: with or without patterns and grids."""
 
 _PART = re.compile(r"part_(\d+)_of_(\d+)")
 

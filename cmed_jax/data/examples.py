@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float16, Int32, Integer, Shaped
@@ -11,6 +11,9 @@ from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.encoding import decode_density
 from cmed_jax.data.records import S_MAX, Recipe, Record, make_records
 from cmed_jax.physics.harmonics import within
+
+Kept = TypeVar("Kept", bound="CompactExamples")
+"""A form of examples: with or without patterns and grids."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +46,12 @@ class CompactExamples:
     series: Float16[np.ndarray, "n t"]
 
     @classmethod
-    def of(cls, examples: list[dict[str, Any]]) -> Self:
+    def of(cls: type[Kept], examples: list[dict[str, Any]]) -> Kept:
         """Return single examples (`example_of`), one or more, as columns; these are emptied."""
         return cls(**{field.name: _column(examples, field.name) for field in fields(cls)})
 
     @classmethod
-    def of_crystals(cls, crystals: Iterable[Material], recipe: Recipe) -> Self:
+    def of_crystals(cls: type[Kept], crystals: Iterable[Material], recipe: Recipe) -> Kept:
         """Return the examples of crystals, in their order, without those that have no record."""
         records = make_records(crystals, recipe)
         return cls.of([example_of(each) for each in records if not isinstance(each, Refusal)])
@@ -56,11 +59,11 @@ class CompactExamples:
     def __len__(self) -> int:
         return len(self.material_id)
 
-    def evenly_spaced(self, most: int) -> Self:
+    def evenly_spaced(self: Kept, most: int) -> Kept:
         """Return at most `most` examples from evenly spaced rows."""
         return self.rows(evenly_spaced_rows(len(self), most))
 
-    def rows(self, rows: Integer[np.ndarray, " k"]) -> Self:
+    def rows(self: Kept, rows: Integer[np.ndarray, " k"]) -> Kept:
         """Return the examples of some rows."""
         return type(self)(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
 

@@ -10,7 +10,7 @@ chosen on validation crystals.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +128,7 @@ class Memory:
     series: Float[np.ndarray, "n t"] | None = None
 
     @classmethod
-    def of(cls, known: CompactExamples) -> Self:
+    def of(cls, known: CompactExamples) -> "Memory":
         """Return the memory of the crystals of a split."""
         return cls(known.lattice, known.amplitude, known.composition, known.series)
 
