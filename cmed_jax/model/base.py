@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.memory import Likeness, Recalled, likeness, unit_metric
@@ -155,13 +155,16 @@ class Base(Network):
         if recalled is None or not self.config.recalled:
             return jnp.broadcast_to(mean, (query.lattice.shape[0], len(mean)))
         alike = likeness(query, recalled.lattice, recalled.amplitude, recalled.composition)
-        scores = jnp.where(recalled.present > 0, self._scores(query, alike), -1e9)
+        present = recalled.present > 0
+        scores = jnp.where(present, self._scores(query, alike, present), -1e9)
         nobody = jnp.broadcast_to(self.nobody[...], (scores.shape[0], 1))
         weights = jax.nn.softmax(jnp.concatenate([nobody, scores], axis=1), axis=1)
         series = part_of(recalled.series, self.config.harmonics)
         return weights[:, :1] * mean + jnp.einsum("bk,bkt->bt", weights[:, 1:], series)
 
-    def _scores(self, query: Query, alike: Likeness) -> Float[Array, "b k"]:
+    def _scores(
+        self, query: Query, alike: Likeness, present: Bool[Array | np.ndarray, "b k"]
+    ) -> Float[Array, "b k"]:
         told = jnp.asarray(query.knowledge == Knowledge.FULL, jnp.float32)[:, None]
         seen = query.observed.mean(axis=1, keepdims=True)
         sharp = jnp.log1p(-jnp.minimum(alike.reflections, 0.99999))
@@ -179,7 +182,8 @@ class Base(Network):
         )
         learned = self.verdict(nnx.gelu(self.judge(inputs)))[..., 0]
         # Where learning begins: the most similar reflections, and the same ratios.
-        behind = alike.reflections - alike.reflections.max(axis=1, keepdims=True)
+        best = jnp.where(present, alike.reflections, 0.0).max(axis=1, keepdims=True)
+        behind = alike.reflections - best
         return learned + 20 * behind - 20 * alike.ratios
 
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
