@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from cmed_jax.data.query import Query
 from cmed_jax.model.network import Latent
 from cmed_jax.model.published import PublishedConfig, _frequencies
 
 KNOWN = jnp.zeros(4, int)
 WHOLE = jnp.ones((4, 1024))
+NOTHING = jnp.zeros((4, 0))
+
+
+def query_of(pattern, composition, knowledge, coverage):
+    """A query without reflections, which the published network does not read."""
+    return Query(pattern, composition, knowledge, coverage, NOTHING, NOTHING, NOTHING)
 
 
 def make_published():
@@ -122,7 +129,7 @@ def test_film_halves_are_never_negative(published):
 def test_latents_are_normalised_over_the_batch_and_deviations_signed(published):
     rng = np.random.default_rng(3)
     pattern, composition = jnp.float32(rng.random((4, 1024))), jnp.float32(rng.random((4, 119)))
-    latent = published.encode(pattern, composition, KNOWN, WHOLE)
+    latent = published.encode(query_of(pattern, composition, KNOWN, WHOLE), None)
     for half in latent:
         assert half.shape == (4, 1024)
         np.testing.assert_allclose(half.mean(axis=0), 0, atol=1e-4)
@@ -133,7 +140,9 @@ def test_what_is_known_is_not_among_its_inputs(published):
     pattern, composition = jnp.ones((4, 1024)), jnp.eye(4, 119)
     published.eval()
     given = ((KNOWN, WHOLE), (KNOWN + 3, jnp.zeros((4, 1024))))
-    one, other = (published.encode(pattern, composition, *known) for known in given)
+    one, other = (
+        published.encode(query_of(pattern, composition, *known), None) for known in given
+    )
     np.testing.assert_array_equal(one.mean, other.mean)
 
 
