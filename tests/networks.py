@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from cmed_jax.model import published
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import Latent, Network
 from cmed_jax.physics.log_series import basis
@@ -51,3 +52,14 @@ class PatternReader(Network):
 
     def to_density(self, conditioning, values):
         return nnx.relu(values)
+
+
+class ShortEncoder(nnx.Module):
+    """A stand-in for the published pattern encoder, which takes long to compile."""
+
+    def __init__(self, norm, rngs):
+        self.out = nnx.Linear(1024, published.HALF, rngs=rngs)
+        self.norm = norm(published.HALF)
+
+    def __call__(self, pattern):
+        return self.norm(self.out(pattern))

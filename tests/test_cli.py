@@ -49,7 +49,7 @@ def test_options_of_the_command_line_override_the_preset():
 
 def test_where_and_how_often_do_not_decide_the_weights():
     one = parse(["demo", *WHERE])
-    options = ["--loop.log-every", "9", "--input", "streaming", "--profile", "3"]
+    options = ["--loop.log-every", "9", "--input", "resident", "--profile", "3"]
     same = parse(["demo", "--data", "a", "--run", "b", *options])
     assert one.identity() == same.identity()
     for options in (["--seed", "1"], ["--batch", "4"], ["--step.precision", "bfloat16"]):

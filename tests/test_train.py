@@ -7,21 +7,28 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
 from cmed_jax import train
+from cmed_jax.cli import PRESETS
+from cmed_jax.config import StepConfig
+from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.data.measured_query import measured_query
+from cmed_jax.model import published
+from cmed_jax.physics.amplitude_errors import AmplitudeErrors
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.predict import main as predict
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.train import main
 from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint
 from cmed_jax.training.folder import locked
+from tests.networks import ShortEncoder
 from tests.processes import (
     PYTHON,
     ROOT,
@@ -92,9 +99,9 @@ def test_a_run_logs_every_step_and_validates(finished):
 
 
 def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
-    tiny, answer, tmp_path, monkeypatch
+    dataset, answer, tmp_path, monkeypatch
 ):
-    """The plot of a profile shows the measured angles, counts and range.
+    """The network is the published one, made small, since others read no patterns.
 
     All validations use the same query, and its patterns are measured once.
     """
@@ -105,9 +112,13 @@ def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
         return lambda examples: rendered.append(len(examples)) or control(examples)
 
     monkeypatch.setattr(train, "measured_query", counted)
-    options = ["--run", str(tmp_path), "--step.augmentation.artefacts", "laboratory"]
-    options += ["--steps", "2", "--loop.validate-every", "1"]
-    code, out, _ = answer(main, "demo", *tiny, *options)
+    monkeypatch.setattr(published, "HALF", 16)
+    monkeypatch.setattr(published, "PatternEncoder", ShortEncoder)
+    options = ["--data", dataset, "--run", tmp_path, "--input", "streaming"]
+    options += ["--step.augmentation.artefacts", "laboratory"]
+    options += ["--batch", 4, "--steps", 2, "--loop.log-every", 1]
+    options += ["--loop.validate-every", 1, "--loop.validation-materials", 3]
+    code, out, _ = answer(main, "published", *options)
     assert code == 0
     assert "256 strongest lines in reach, which hold 100.0%" in out
     assert [line["step"] for line in lines_logged(tmp_path) if "validation/ssim" in line] == [1, 2]
@@ -119,6 +130,28 @@ def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
     assert not any("read as empty" in warning for warning in found.warnings)
     assert found.config.step.augmentation.artefacts == LABORATORY
     assert (found.pattern[found.coverage == 1] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("preset", "options", "message"),
+    [
+        ("demo", ("--step.augmentation.artefacts", "laboratory"), "give errors in their place"),
+        ("demo", ("--input", "streaming"), "give input resident"),
+    ],
+)
+def test_what_a_network_cannot_read_is_refused(tiny, answer, tmp_path, preset, options, message):
+    code, _, err = answer(main, preset, *tiny, *options, "--run", tmp_path / "run")
+    assert code == 2
+    assert message in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_published_network_is_given_no_errors_of_reflections():
+    config = PRESETS["published"][1]
+    augmentation = AugmentationConfig(errors=AmplitudeErrors())
+    with pytest.raises(ValueError, match="published reads patterns, .* give artefacts in their"):
+        replace(config, data="d", run="r", step=StepConfig(augmentation))
 
 
 def test_training_lowers_the_loss(finished):
@@ -153,8 +186,8 @@ def test_programs_are_kept_with_the_run(finished, tiny, answer, tmp_path):
     assert list((tmp_path / "compiled").iterdir())
 
 
-def test_a_trace_and_a_stream_change_nothing(finished, tiny, answer, tmp_path):
-    options = ["--profile", "3", "--input", "streaming", "--loop.steps-per-dispatch", "2"]
+def test_a_trace_and_several_steps_in_a_dispatch_change_nothing(finished, tiny, answer, tmp_path):
+    options = ["--profile", "3", "--loop.steps-per-dispatch", "2"]
     assert answer(main, "demo", *tiny, "--run", tmp_path, *options)[0] == 0
     assert list((tmp_path / "profile").glob("plugins/profile/*/*.xplane.pb"))
     assert what_was_learned(tmp_path) == what_was_learned(finished)

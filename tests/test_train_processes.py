@@ -78,8 +78,7 @@ def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
 
     by = (ROOT / "launch" / "train_processes.sh", "2")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    options = ("--input", "streaming")  # each process reads its share
-    launcher = train(tmp_path, *options, by=by, PORT=str(unused_port), PATH=path)
+    launcher = train(tmp_path, by=by, PORT=str(unused_port), PATH=path)
     out, err = launcher.communicate(timeout=150)
     assert launcher.returncode == 0, err
     assert out.count(f"done: {tmp_path} holds the network after {STEPS} steps") == 1

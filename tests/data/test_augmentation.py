@@ -12,8 +12,19 @@ import scipy.stats
 
 from cmed_jax.cli import ARTEFACTS
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.data.augmentation import AugmentationConfig, augment, hide, shift_bins
+from cmed_jax.data.augmentation import (
+    FORGOTTEN,
+    AugmentationConfig,
+    augment,
+    augment_reflections,
+    forgotten,
+    hide,
+    shift_bins,
+)
+from cmed_jax.physics.amplitude_errors import AmplitudeErrors
+from cmed_jax.physics.amplitudes import Amplitudes
 from cmed_jax.physics.artefact_ranges import LABORATORY
+from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.physics.instrument import Lines
 
 PARTIAL = AugmentationConfig(
@@ -95,11 +106,54 @@ def test_a_share_of_the_stored_patterns_is_kept_whole_among_fresh_ones_in_part(
     np.testing.assert_allclose(fresh.max(axis=1), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("artefacts", ARTEFACTS.values(), ids=ARTEFACTS)
-def test_a_configuration_survives_json(artefacts):
-    config = AugmentationConfig(artefacts=artefacts, none=0.25, full=0.75)
+@pytest.mark.parametrize(
+    "told",
+    [{"errors": AmplitudeErrors(stop=(0.5, 0.9))}, *({"artefacts": x} for x in ARTEFACTS.values())],
+    ids=["errors", *ARTEFACTS],
+)
+def test_a_configuration_survives_json(told):
+    config = AugmentationConfig(**told, none=0.25, full=0.75)
     words = json.dumps(dataclasses.asdict(config))
     assert AugmentationConfig.from_json(json.loads(words)) == config
+
+
+@partial(jax.jit, static_argnames="config")
+def reflections_of_many(keys, lattice, amplitudes, composition, config):
+    one = partial(augment_reflections, config=config)
+    return jax.vmap(lambda key: one(key, lattice, amplitudes, composition))(keys)
+
+
+def test_a_share_of_the_stored_amplitudes_is_kept_among_erroneous_ones(composition):
+    size = len(harmonics())
+    stored = Amplitudes(jnp.ones(size), jnp.ones(size))
+    config = AugmentationConfig(errors=AmplitudeErrors(), stored=0.3, noise=0.0)
+    keys, cell = jax.random.split(jax.random.key(0), 400), 4 * jnp.eye(3)
+    lattice, drawn, left, knowledge = reflections_of_many(keys, cell, stored, composition, config)
+    kept = np.asarray(drawn.observed).all(axis=1)
+    assert scipy.stats.binomtest(int(kept.sum()), 400, 0.3).pvalue > 1e-3
+    np.testing.assert_array_equal((np.asarray(lattice) == cell).all(axis=(1, 2)), kept)
+    np.testing.assert_array_equal(np.asarray(drawn.amplitude)[kept], 1)
+    np.testing.assert_array_equal(left, np.tile(composition, (400, 1)))
+    assert not np.asarray(knowledge).any()
+    without = AugmentationConfig(noise=0.0)
+    lattice, drawn, *_ = reflections_of_many(keys[:2], cell, stored, composition, without)
+    np.testing.assert_array_equal(drawn.amplitude, np.ones((2, size)))
+    np.testing.assert_array_equal(lattice, np.tile(cell, (2, 1, 1)))
+
+
+def test_all_most_few_or_none_of_the_recalled_crystals_remain():
+    keys, present = jax.random.split(jax.random.key(0), 2000), jnp.float32([1, 1, 1, 1, 1, 0])
+    left = np.asarray(jax.jit(jax.vmap(forgotten, (0, None)))(keys, present))
+    assert set(np.unique(left)) == {0, 1}
+    assert not left[:, 5].any()
+    counts = left[:, :5].sum(axis=1)
+    rates, shares = zip(*FORGOTTEN, strict=True)
+    for number in (0, 5):
+        expected = sum(
+            share * scipy.stats.binom.pmf(number, 5, 1 - rate)
+            for rate, share in zip(rates, shares, strict=True)
+        )
+        assert scipy.stats.binomtest(int((counts == number).sum()), 2000, expected).pvalue > 1e-3
 
 
 def test_noise_has_its_deviation_and_nothing_is_negative(composition):

@@ -11,6 +11,7 @@ from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import (
     Records,
     fingerprint,
+    load_compact_examples,
     load_examples,
     load_structures,
     number_of_records,
@@ -18,8 +19,8 @@ from cmed_jax.data.dataset import (
     provenance,
 )
 from cmed_jax.data.encoding import decode_density
-from cmed_jax.data.examples import Examples
-from cmed_jax.data.records import make_record
+from cmed_jax.data.examples import CompactExamples, Examples
+from cmed_jax.data.records import Recipe, make_record
 
 
 def equal(one, other):
@@ -37,9 +38,20 @@ def test_a_split_holds_the_records_of_its_materials_in_order(whole, salts):
         assert examples.formula[row] == record["formula"]
         assert (examples.space_group[row], examples.atoms[row]) == (225, 2)
         np.testing.assert_array_equal(examples.pattern[[row]], record["pattern"])
-        np.testing.assert_array_equal(examples.composition[row], record["composition"])
+        for name in ("lattice", "amplitude", "composition", "series"):
+            np.testing.assert_array_equal(getattr(examples, name)[row], record[name])
         density = decode_density(record["density"], record["density_scale"])
         np.testing.assert_allclose(examples.densities([row])[0], density, atol=1e-3)
+
+
+def test_compact_examples_are_the_examples_without_their_grids(whole, salts):
+    examples, compact = load_examples(whole, "train"), load_compact_examples(whole, "train")
+    materials = {m.material_id: m for m in open_source(str(salts))}
+    crystals = [materials[name] for name in examples.material_id]
+    assert not hasattr(compact, "density")
+    for other in (compact, CompactExamples.of_crystals(crystals, Recipe())):
+        for field in dataclasses.fields(CompactExamples):
+            np.testing.assert_array_equal(getattr(other, field.name), getattr(examples, field.name))
 
 
 def test_densities_are_asked_for_by_rows(whole):

@@ -5,6 +5,7 @@ import pytest
 
 from cmed_jax.data.measured_query import CHUNK, measured_query
 from cmed_jax.data.query import full_query
+from cmed_jax.physics.amplitudes import amplitudes_of_bins
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.physics.instrument import Lines
 
@@ -23,6 +24,13 @@ def test_each_material_is_asked_about_with_its_own_lines(lines, training_split):
     assert np.abs(lines.s - s[:, None]).min(axis=1).max() < 0.01
     assert not query.pattern[query.coverage == 0].any()
     whole = full_query(training_split)
+    np.testing.assert_array_equal(query.lattice, np.float32(training_split.lattice))
+    for row in (0, 17):
+        read = amplitudes_of_bins(
+            training_split.lattice[row], query.pattern[row], query.coverage[row]
+        )
+        np.testing.assert_array_equal(query.amplitude[row], read.amplitude)
+        np.testing.assert_array_equal(query.observed[row], read.observed)
     np.testing.assert_array_equal(query.composition, whole.composition)
     np.testing.assert_array_equal(query.knowledge, whole.knowledge)
 

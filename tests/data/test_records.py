@@ -11,6 +11,7 @@ from cmed_jax.data.encoding import decode_density
 from cmed_jax.data.records import S_MAX, Recipe, is_coarse, make_record, make_records
 from cmed_jax.data.schema import FEATURES
 from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.physics.reflections import reflections
 
 AS_GIVEN = Recipe(cell="as_given")
@@ -65,6 +66,34 @@ def test_the_pattern_is_that_of_pymatgen(wurtzite):
     expected = np.zeros(1024)
     np.maximum.at(expected, (1024 * lines.x / 180).astype(int), lines.y)
     np.testing.assert_allclose(pattern, expected / expected.max(), atol=2e-5)
+
+
+def test_the_series_is_that_of_the_density(wurtzite):
+    record = make_record(material(wurtzite))
+    logarithm = np.log1p(np.maximum(density(record), 0) / 10)
+    factors = np.fft.fftn(logarithm) / logarithm.size
+    each = factors[tuple(harmonics().T)]
+    expected = np.concatenate([[factors[0, 0, 0].real], 2 * each.real, -2 * each.imag])
+    np.testing.assert_allclose(record["series"], expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_the_amplitudes_are_those_of_the_lines(halite):
+    """Reflections 111 and 200 of the conventional cell, whose intensities differ by the factors."""
+    record = make_record(material(halite))
+    amplitude = {
+        tuple(h): a for h, a in zip(harmonics().tolist(), record["amplitude"], strict=True)
+    }
+    # In the primitive cell 111 is h of the form 001, and 200 of the form 011.
+    lines = record["reflections"]
+    ratio = np.sqrt(lines[0, 1] / 8) / np.sqrt(lines[1, 1] / 6)
+    lengths = np.linalg.norm(harmonics() @ np.linalg.inv(record["lattice"]).T, axis=1)
+    first, second = (
+        {amplitude[tuple(h)] for h in harmonics()[np.isclose(lengths, s)].tolist()}
+        for s in lines[:2, 0]
+    )
+    assert len(first) == len(second) == 1
+    assert first.pop() / second.pop() == pytest.approx(ratio, rel=2e-3)
+    assert np.mean(np.square(record["amplitude"], dtype=float)) == pytest.approx(1, rel=1e-2)
 
 
 def test_the_density_holds_the_electrons(wurtzite):

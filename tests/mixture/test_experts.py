@@ -9,6 +9,7 @@ from flax import nnx
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.encoding import decode_density
+from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import full_query
 from cmed_jax.data.records import Recipe, make_record
 from cmed_jax.evaluation.controls import without_pattern
@@ -18,17 +19,17 @@ from cmed_jax.mixture.experts import (
     FEATURES,
     combine,
     experts,
-    mixture,
     mixture_and_deviation,
     mixture_generator,
+    plain_candidates,
 )
 from cmed_jax.mixture.gate import Gate
-from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.generator import network_generator
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import density_at
 from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.refinement import Refined
+from tests.networks import random_network
 from tests.structures import CENTRE, ORIGIN, QUARTER, cubic, hexagonal, pyrite, split
 
 GRID = (6, 5, 4)
@@ -205,7 +206,7 @@ def test_samples_are_a_function_of_the_seed(gate, own, found):
 
 @pytest.fixture(scope="module")
 def network():
-    return BaseConfig(width=16, blocks=1, latent=8, harmonics=3).build(nnx.Rngs(0))
+    return random_network()
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +247,8 @@ def test_a_gate_that_believes_the_best_crystal_answers_with_it(network, prototyp
     gate.inner.kernel[0, 0] = gate.joint.kernel[0, 0] = 3.0
     gate.score.kernel[0, 0] = -100.0
     held_out, _ = split([cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE)])
-    (answer,) = mixture(network, gate, prototypes, (50, 50, 50))(full_query(held_out))[:, 0]
+    answering = plain_candidates(mixture_generator(network, gate, prototypes, (50, 50, 50)))
+    (answer,) = answering(full_query(held_out))[:, 0]
     np.testing.assert_allclose(answer, held_out.densities([0])[0], atol=0.03 * answer.max())
 
 
@@ -256,6 +258,18 @@ def test_without_a_pattern_the_network_answers_alone(network, gate, prototypes):
     alone = network_generator(network, GRID, samples=2, seed=1)(query)
     found = mixture_generator(network, gate, prototypes, GRID, samples=2, seed=1)(query)
     np.testing.assert_allclose(found.candidates, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_the_network_of_a_mixture_recalls_known_crystals(network, gate, prototypes, training_split):
+    held_out, _ = split([cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE)])
+    query = without_pattern(held_out)._replace(
+        lattice=np.float32(held_out.lattice), observed=np.float32(held_out.observed)
+    )
+    memory = Memory.of(training_split)
+    alone = network_generator(network, GRID, memory=memory)(query)
+    found = mixture_generator(network, gate, prototypes, GRID, memory=memory)(query)
+    np.testing.assert_allclose(found.candidates, alone, rtol=1e-5, atol=1e-6)
+    assert (np.asarray(alone) != network_generator(network, GRID)(query)).any()
 
 
 def test_different_questions_are_drawn_for_differently(network, gate, prototypes):

@@ -66,8 +66,13 @@ def about(records):
 def _network():
     """A stand-in for a network, with the same density for every query."""
 
-    def generator(network, shape, *, samples, seed):
-        return lambda query: np.ones((len(query.pattern), 1 + samples, *shape), np.float32)
+    def generator(network, shape, *, memory, samples, seed):
+        def generate(query):
+            if memory is not None:
+                memory(query)
+            return np.ones((len(query.pattern), 1 + samples, *shape), np.float32)
+
+        return generate
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "network_generator", generator)
@@ -80,9 +85,9 @@ def gate_dataset(crystals, tmp_path_factory):
     network = nnx.eval_shape(lambda: BaseConfig().build(nnx.Rngs(0)))
     prototypes = Prototypes.of_crystals(crystals, Recipe())
 
-    def gate_dataset(folder=None, seed=0):
+    def gate_dataset(folder=None, seed=0, memory=None):
         folder = folder or tmp_path_factory.mktemp("gate_dataset")
-        return GateDataset(network, prototypes, folder, "these crystals", seed)
+        return GateDataset(network, prototypes, folder, "these crystals", memory, seed)
 
     return gate_dataset
 
@@ -137,6 +142,19 @@ def test_a_question_is_asked_without_its_crystal_and_some_of_its_kin(
         assert names, without
         taken.update(names if len(names) == 1 else [])
     assert set(taken) == set(WITHHELD)
+
+
+def test_the_network_recalls_none_of_the_withheld_crystals(gate_dataset, crystals, asked, about):
+    recalled = []
+
+    def memory(query, *, without):
+        recalled.extend(zip(query.lattice, without, strict=True))
+
+    gate_dataset(memory=memory).examples(crystals, FULL, most=12, withhold=True)
+    for (pattern, *_, withheld), (lattice, without) in zip(asked, recalled, strict=True):
+        np.testing.assert_array_equal(without, withheld)
+        assert about(pattern) in without
+        np.testing.assert_allclose(lattice, crystals[about(pattern)].lattice, rtol=1e-6)
 
 
 def test_nothing_is_withheld_from_questions_about_others(gate_dataset, crystals, asked):
@@ -256,7 +274,7 @@ def test_other_questions_have_a_file_of_their_own(
 ):
     _, folder = taught
     path, _ = solved(folder)
-    gate_dataset(folder, seed).examples(crystals, config, most=most, withhold=withhold)
+    gate_dataset(folder, seed=seed).examples(crystals, config, most=most, withhold=withhold)
     assert len(asked) == most
     for other in set(folder.glob("*.jsonl")) - {path}:
         other.unlink()

@@ -11,16 +11,15 @@ from flax import nnx
 from cmed_jax.config import StepConfig
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.batches import Rows
-from cmed_jax.data.dataset import load_examples
+from cmed_jax.data.dataset import load_compact_examples, load_examples
 from cmed_jax.data.lines import load_lines
-from cmed_jax.model.base import BaseConfig
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.training import inputs as module
-from cmed_jax.training.inputs import open_inputs
+from cmed_jax.training.inputs import open_inputs, reflection_inputs
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import initial_state, make_step
+from tests.networks import PatternReader
 
-BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
 BATCH, SEED, STEPS = 4, 3, 12
 
 
@@ -36,7 +35,7 @@ def trained(dataset, mode, config, spans, lines=None, how="jit"):
     optimizer = optax.adam(1e-2)
 
     def begin():
-        return initial_state(BASE.build(nnx.Rngs(0), parallel.axis_name), optimizer)
+        return initial_state(PatternReader(nnx.Rngs(0)), optimizer)
 
     graph, _ = nnx.eval_shape(begin)
     step = parallel.compile(make_step(graph, optimizer, config, SEED, parallel.axis_name))
@@ -100,6 +99,20 @@ def test_batches_are_those_of_the_steps_in_any_order(dataset):
         np.testing.assert_array_equal(table.scale, examples.density_scale[expected])
     assert resident.table.density.shape == (20, 50, 50, 50)
     assert streaming.table is None
+
+
+def test_reflections_are_resident_and_batches_are_their_rows(dataset):
+    examples = load_compact_examples(dataset, "train")
+    parallel = DataParallel(devices=jax.devices()[:1])
+    inputs = reflection_inputs(examples, 3, parallel, BATCH, SEED)
+    (batches,) = inputs.batches([range(7, 9)])
+    rows = Rows(20, BATCH, SEED)
+    np.testing.assert_array_equal(batches, np.stack([rows[7], rows[8]]))
+    assert inputs.material_id.tolist() == examples.material_id.tolist()
+    np.testing.assert_array_equal(inputs.table.reflections.series, examples.series)
+    assert inputs.table.reflections.neighbours.shape == (20, 2, 3)
+    with pytest.raises(ValueError, match="a batch of 21 crystals cannot be drawn from 20"):
+        reflection_inputs(examples, 3, parallel, 21, SEED)
 
 
 @pytest.mark.parametrize(("memory", "resident"), [(40e6, True), (4e6, False)])

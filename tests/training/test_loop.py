@@ -13,15 +13,16 @@ from flax import nnx
 
 from cmed_jax.config import LoopConfig, StepConfig
 from cmed_jax.data.batches import Rows
-from cmed_jax.model.base import BaseConfig
+from cmed_jax.data.dataset import load_compact_examples
 from cmed_jax.training.checkpoint import Checkpoints
-from cmed_jax.training.inputs import Inputs, open_inputs
+from cmed_jax.training.inputs import Inputs, open_inputs, reflection_inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.loop import Diverged, dispatches, fit
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.speed import Throughput
 from cmed_jax.training.step import TrainState, initial_state, make_step
 from cmed_jax.training.stop import StopRequest
+from tests.networks import TINY, PatternReader
 
 EVERY = LoopConfig(log_every=2, validate_every=4, checkpoint_every=3)
 
@@ -163,12 +164,18 @@ def only_explicit_transfers():
         jax.config.update("jax_transfer_guard", "allow")
 
 
-@pytest.mark.parametrize("mode", ["resident", "streaming"])
+@pytest.mark.parametrize("mode", ["reflections", "streaming"])
 def test_a_steady_loop_moves_nothing_but_batches_and_metrics(dataset, tmp_path, request, mode):
     parallel = DataParallel(devices=jax.devices()[:1])
-    inputs = open_inputs(str(dataset), mode, None, parallel, 4, 0)
-    network, optimizer = BaseConfig(width=16, blocks=1, latent=8, harmonics=3), optax.sgd(1e-3)
-    graph, state = initial_state(network.build(nnx.Rngs(0)), optimizer)
+    if mode == "reflections":
+        examples = load_compact_examples(dataset, "train")
+        inputs = reflection_inputs(examples, TINY.recalled, parallel, 4, 0)
+        network = TINY.build(nnx.Rngs(0))
+    else:
+        inputs = open_inputs(str(dataset), mode, None, parallel, 4, 0)
+        network = PatternReader(nnx.Rngs(0))
+    optimizer = optax.sgd(1e-3)
+    graph, state = initial_state(network, optimizer)
     step = parallel.compile(make_step(graph, optimizer, StepConfig(), 0))
 
     def run(first, state):

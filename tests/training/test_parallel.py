@@ -23,33 +23,34 @@ from flax import nnx
 from cmed_jax.config import OptimizerConfig, StepConfig
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.model import published
-from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.published import PublishedConfig
-from cmed_jax.physics.artefact_ranges import LABORATORY
-from cmed_jax.physics.instrument import Lines
+from cmed_jax.physics.amplitude_errors import AmplitudeErrors
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import initial_state, make_step
 from cmed_jax.training.table import Table
+from tests.networks import TINY, ShortEncoder
+from tests.synthetic import synthetic_examples
 
 FAST_COMPILATION = (
     "--xla_backend_optimization_level=1 "
     "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters=true"
 )
 PARTIAL = AugmentationConfig(full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2)
-BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
 
 
-def random_table(n=16):
+def table_for(network, n=16):
+    """Sixteen crystals, with reflections or with patterns."""
+    if network is TINY:
+        return Table.of_reflections(synthetic_examples(n, seed=2), TINY.recalled)
     rng = np.random.default_rng(0)
     density = rng.gamma(0.5, 1, (n, 10, 10, 10))
     return Table(
-        np.float32(np.where(rng.random((n, 1024)) < 0.02, rng.random((n, 1024)), 0)),
         np.float32(rng.dirichlet(np.full(119, 0.02), n)),
+        np.float32(np.where(rng.random((n, 1024)) < 0.02, rng.random((n, 1024)), 0)),
         np.float16(density / density.max(axis=(1, 2, 3), keepdims=True)),
         np.float32(rng.uniform(1, 5, n)),
-        Lines(np.float32(rng.uniform(0.1, 1, (n, 9))), np.float32(rng.random((n, 9)))),
     )
 
 
@@ -69,7 +70,7 @@ def trained(network, optimizer, config, parallel, steps, dtype=np.float32, check
     step = parallel.compile(make_step(graph, optimizer, config, 0, parallel.axis_name))
     found = checkpoints and checkpoints.restore(parallel.abstract(abstract))
     first, state = found or (0, parallel.create(lambda: cast(begin()[1])))
-    table = parallel.place(cast(random_table()))
+    table = parallel.place(cast(table_for(network)))
     losses = []
     for number in range(first, steps):
         rows = np.random.default_rng(number).permutation(16)[:8].astype(np.int32)
@@ -91,21 +92,11 @@ def difference(one, other):
 
 
 def base_run(parallel, checkpoints=None, parts=1):
-    optimizer = make_optimizer(OptimizerConfig(weight_decay=1e-2, clip=1.0), 20)
-    measured = dataclasses.replace(PARTIAL, artefacts=LABORATORY)
+    settings = OptimizerConfig(epsilon=1e-7, weight_decay=1e-2, clip=1.0)  # those of the presets
+    optimizer = make_optimizer(settings, 20)
+    measured = dataclasses.replace(PARTIAL, errors=AmplitudeErrors())
     config = StepConfig(measured, accumulate=parts)
-    return trained(BASE, optimizer, config, parallel, 20, checkpoints=checkpoints)
-
-
-class ShortEncoder(nnx.Module):
-    """A stand-in for the published pattern encoder, which takes long to compile."""
-
-    def __init__(self, norm, rngs):
-        self.out = nnx.Linear(1024, published.HALF, rngs=rngs)
-        self.norm = norm(published.HALF)
-
-    def __call__(self, pattern):
-        return self.norm(self.out(pattern))
+    return trained(TINY, optimizer, config, parallel, 20, checkpoints=checkpoints)
 
 
 def published_run(parallel):

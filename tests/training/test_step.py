@@ -13,15 +13,19 @@ from flax import nnx
 from cmed_jax.config import StepConfig
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.dataset import load_examples
+from cmed_jax.data.memory import Memory
+from cmed_jax.data.query import full_query
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import Latent, Network
 from cmed_jax.model.published import PublishedConfig
+from cmed_jax.physics.amplitude_errors import AmplitudeErrors
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.step import compute_as, initial_state, make_step
-from cmed_jax.training.table import Table
+from cmed_jax.training.table import Reflections, Table
+from tests.networks import TINY
+from tests.synthetic import synthetic_examples
 
-BASE = BaseConfig(width=16, blocks=1, latent=8, harmonics=3)
 PARTIAL = AugmentationConfig(shift=2, full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2)
 EXACT = AugmentationConfig(shift=0, noise=0.0)
 GRID = (20, 30, 10)
@@ -29,14 +33,9 @@ GRID = (20, 30, 10)
 
 @pytest.fixture(scope="module")
 def table():
-    rng = np.random.default_rng(0)
-    pattern = np.where(rng.random((16, 1024)) < 0.02, rng.random((16, 1024)), 0)
-    composition = rng.dirichlet(np.full(119, 0.02), 16)
-    density = rng.gamma(0.5, 1, (16, *GRID))
-    scale = rng.uniform(5, 200, 16)
-    density /= density.max(axis=(1, 2, 3), keepdims=True)
-    columns = (np.float32(pattern), np.float32(composition), np.float16(density), np.float32(scale))
-    return Table(*map(jnp.asarray, columns))
+    """Sixteen crystals for a network that reads reflections."""
+    examples = synthetic_examples(16, seed=2)
+    return jax.tree.map(jnp.asarray, Table.of_reflections(examples, TINY.recalled))
 
 
 RATE = 0.01
@@ -46,7 +45,7 @@ RATE = 0.01
 def begin(shared=True, seed=0):
     """A compiled step of gradient descent that draws everything, and the initial state."""
     optimizer = optax.sgd(RATE)
-    graph, state = initial_state(BASE.build(nnx.Rngs(0)), optimizer)
+    graph, state = initial_state(TINY.build(nnx.Rngs(0)), optimizer)
     config = StepConfig(PARTIAL, shared_voxels=shared)
     return jax.jit(make_step(graph, optimizer, config, seed)), state
 
@@ -64,6 +63,23 @@ def test_a_table_holds_the_examples_as_they_are_stored(dataset):
     np.testing.assert_allclose(densities, examples.densities([3, 4]), rtol=1e-6)
     np.testing.assert_array_equal(table.pattern, examples.pattern)
     np.testing.assert_array_equal(table.composition, examples.composition)
+    assert table.reflections is None
+
+
+def test_a_table_of_reflections_holds_the_other_crystals_that_each_recalls(table):
+    examples = synthetic_examples(16, seed=2)
+    assert table.pattern is table.density is None
+    for name in ("lattice", "amplitude", "observed", "series"):
+        stored = np.float32(getattr(examples, name))
+        np.testing.assert_array_equal(getattr(table.reflections, name), stored)
+    query, memory = full_query(examples), Memory.of(examples)
+    told = (query.knowledge, np.full(16, 3, np.int32))  # in full, and not at all
+    for kind, knowledge in enumerate(told):
+        nearest, _ = memory.nearest(query._replace(knowledge=knowledge), 3)
+        expected = [[row for row in rows if row != own][:2] for own, rows in enumerate(nearest)]
+        np.testing.assert_array_equal(table.reflections.neighbours[:, kind], expected)
+    few = Table.of_reflections(examples.rows(np.arange(2)), 2).reflections.neighbours
+    np.testing.assert_array_equal(few, [[[1, -1]] * 2, [[0, -1]] * 2])
 
 
 def test_a_step_lowers_the_loss_on_its_batch(table):
@@ -79,16 +95,13 @@ def test_a_step_lowers_the_loss_on_its_batch(table):
 def test_a_batch_in_parts_is_the_same_step(table):
     """Gradient and metrics agree to 1e-6, except for networks with batch statistics."""
     optimizer = optax.sgd(1.0)
-    graph, state = initial_state(BASE.build(nnx.Rngs(0)), optimizer)
+    graph, state = initial_state(TINY.build(nnx.Rngs(0)), optimizer)
     rows, places = batch(range(8))
-    examples = jax.tree.map(lambda column: column[rows], table)
     found = []
-    for parts, asked in ((1, (table, rows)), (4, (table, rows)), (4, (None, examples))):
+    for parts in (1, 4):
         step = make_step(graph, optimizer, StepConfig(PARTIAL, accumulate=parts), seed=0)
-        found.append(jax.jit(step)(state, *asked, places, 3))
-    whole, *in_parts = found
-    for other in in_parts:
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), whole, other)
+        found.append(jax.jit(step)(state, table, rows, places, 3))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), *found)
 
 
 def test_a_batch_has_at_least_one_part():
@@ -132,30 +145,42 @@ def test_random_numbers_depend_on_seed_step_and_place(table):
     assert len({loss(), loss(seed=1), loss(number=1), loss(place=1)}) == 4
 
 
-def test_fresh_patterns_depend_on_step_and_place(table):
-    """They are drawn with the same keys as all else, so the test above holds for the seed."""
+@pytest.mark.parametrize("reads", ["patterns", "reflections"])
+def test_errors_of_measurements_depend_on_seed_step_and_place(table, reads):
     rng = np.random.default_rng(1)
-    s, intensity = jnp.float32(rng.uniform(0.1, 1.0, (2, 16, 9)))
-    measured = table._replace(lines=Lines(s, intensity))
-    graph, state = initial_state(BASE.build(nnx.Rngs(0)), optax.sgd(RATE))
-    config = StepConfig(AugmentationConfig(artefacts=LABORATORY, noise=0.0))
-    step = jax.jit(make_step(graph, optax.sgd(RATE), config, seed=0))
+    if reads == "patterns":
+        s, intensity = jnp.float32(rng.uniform(0.1, 1.0, (2, 16, 9)))
+        table, told = of_rows(16)._replace(lines=Lines(s, intensity)), {"artefacts": LABORATORY}
+        network = Oracle()
+    else:
+        told, network = {"errors": AmplitudeErrors()}, TINY.build(nnx.Rngs(0))
+    graph, state = initial_state(network, optax.sgd(RATE))
 
-    def loss(number=0, place=0):
-        return float(step(state, measured, *batch([1, 4], first=place), number)[1]["loss"])
+    @cache
+    def compiled(seed):
+        config = StepConfig(AugmentationConfig(noise=0.0, **told))
+        return jax.jit(make_step(graph, optax.sgd(RATE), config, seed))
 
-    assert loss() == loss()
-    assert len({loss(), loss(number=1), loss(place=1)}) == 3
+    def norm(seed=0, number=0, place=0):
+        drawn = compiled(seed)(state, table, *batch([1, 4], first=place), number)
+        return float(drawn[1]["loss"] + drawn[1]["gradient_norm"])
+
+    assert norm() == norm()
+    assert len({norm(), norm(seed=1), norm(number=1), norm(place=1)}) == 4
 
 
 class Oracle(Network):
-    """A network that knows the density of every row: row + x + 2 y + 4 z."""
+    """A network that knows the density of every row: row + x + 2 y + 4 z.
+
+    The row is the sum of its pattern.
+    """
 
     def __init__(self):
         self.unused = nnx.Param(jnp.zeros(1))
 
-    def encode(self, pattern, composition, knowledge, coverage):
-        return Latent(pattern[:, :1], jnp.zeros((len(pattern), 1)))
+    def encode(self, query, recalled):
+        row = query.pattern.sum(axis=1, keepdims=True)
+        return Latent(row, jnp.zeros_like(row))
 
     def condition(self, latent):
         return latent
@@ -173,37 +198,79 @@ class Oracle(Network):
         return values
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_densities_are_asked_for_where_they_were_stored(shared):
+def of_rows(n):
+    """A table of patterns and densities that `Oracle` knows."""
     x, y, z = (np.arange(n) / n for n in GRID)
     cell = x[:, None, None] + 2 * y[:, None] + 4 * z
-    density = np.stack([cell + row for row in range(6)]) / 2
-    pattern = np.zeros((6, 1024), np.float32)
-    pattern[:, 0] = np.arange(6)
-    columns = (pattern, np.zeros((6, 119), np.float32), np.float16(density), np.full(6, 2.0))
-    table = Table(*(jnp.asarray(column) for column in columns[:3]), jnp.float32(columns[3]))
+    density = np.stack([cell + row for row in range(n)]) / 2
+    pattern = np.zeros((n, 1024), np.float32)
+    pattern[:, 0] = np.arange(n)
+    return Table(
+        jnp.zeros((n, 119)),
+        jnp.asarray(pattern),
+        jnp.asarray(np.float16(density)),
+        jnp.full(n, 2.0),
+    )
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_densities_are_asked_for_where_they_were_stored(shared):
     graph, state = initial_state(Oracle(), optax.sgd(RATE))
     step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
     for number in range(3):
-        _, metrics = step(state, table, *batch([4, 0, 5, 2]), number)
+        _, metrics = step(state, of_rows(6), *batch([4, 0, 5, 2]), number)
         assert metrics["reconstruction"] < 0.01  # the precision of float16
 
 
-@pytest.mark.parametrize("column", ["pattern", "composition", "density", "density_scale"])
-def test_records_that_are_not_finite_are_named(dataset, column):
-    examples = load_examples(dataset, "train")
+class Clairvoyant(Oracle):
+    """A network that knows the logarithms of densities: edge + cos(2 pi z) / 2."""
+
+    def encode(self, query, recalled):
+        return Latent(query.lattice[:, 0, :1], jnp.zeros((len(query.lattice), 1)))
+
+    def decode(self, conditioning, coordinate):
+        return 10 * jnp.expm1(conditioning[0] + jnp.cos(2 * jnp.pi * coordinate[2]) / 2)
+
+    def reconstruction_loss(self, conditioning, values, density, maximum):
+        return jnp.max(jnp.abs(values / density - 1), axis=1)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_densities_are_those_of_the_series(table, shared):
+    edges = np.array([1.0, 1.5, 2.0, 2.5], np.float32)
+    series = np.zeros((4, table.reflections.series.shape[1]), np.float16)
+    series[:, 0], series[:, 1] = edges, 0.5  # the first harmonic is 001
+    columns = (x[:4] for x in table.reflections)
+    reflections = Reflections(*columns)._replace(
+        lattice=jnp.asarray(edges[:, None, None] * np.eye(3, dtype=np.float32)),
+        series=jnp.asarray(series),
+        neighbours=jnp.full((4, 2, 2), -1),
+    )
+    known = Table(jnp.zeros((4, 119)), reflections=reflections)
+    graph, state = initial_state(Clairvoyant(), optax.sgd(RATE))
+    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
+    _, metrics = step(state, known, *batch([3, 1]), 0)
+    assert metrics["reconstruction"] < 1e-4
+
+
+@pytest.mark.parametrize("column", ["pattern", "density", "composition", "amplitude", "series"])
+def test_records_that_are_not_finite_are_named(column):
+    examples = synthetic_examples(6, seed=2)
     perturbed = getattr(examples, column).copy()
     perturbed[[3, 5]] = np.nan
+    examples = dataclasses.replace(examples, **{column: perturbed})
     first, second = examples.material_id[[3, 5]]
     with pytest.raises(ValueError, match=f"the records of {first}, {second} hold numbers that are"):
-        Table.of(dataclasses.replace(examples, **{column: perturbed}))
+        if column in ("amplitude", "series"):
+            Table.of_reflections(examples, 2)
+        else:
+            Table.of(examples)
 
 
 def gradient_after(table, network, steps=3, **how):
     """The change of the parameters in some steps of gradient descent, and the losses."""
     graph, state = initial_state(network.build(nnx.Rngs(0)), optax.sgd(RATE))
-    shared = isinstance(network, BaseConfig)
-    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(PARTIAL, shared, **how), 0))
+    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(PARTIAL, **how), 0))
     losses = []
     for number in range(steps):
         state, metrics = step(state, table, *batch(range(8)), number)
@@ -213,7 +280,7 @@ def gradient_after(table, network, steps=3, **how):
 
 def test_remat_changes_nothing_but_rounding(table):
     (plain, losses), (again, same) = (
-        gradient_after(table, BASE, remat=remat) for remat in (False, True)
+        gradient_after(table, TINY, remat=remat) for remat in (False, True)
     )
     np.testing.assert_allclose(losses, same, rtol=1e-6)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), plain, again)
@@ -221,18 +288,19 @@ def test_remat_changes_nothing_but_rounding(table):
 
 @pytest.mark.parametrize(
     ("network", "share"),
-    [(BaseConfig(width=64, blocks=6, latent=8), 0.75), (PublishedConfig(), 0.5)],
+    [(BaseConfig(width=256, blocks=6), 0.75), (PublishedConfig(), 0.5)],
 )
 def test_remat_keeps_less_for_the_way_back(network, share):
     """The batch has 64 crystals with 50 voxels each. (XLA for CPUs undoes remat again.)"""
     graph, state = nnx.eval_shape(lambda: nnx.split(network.build(nnx.Rngs(0))))
-    asked = jnp.zeros((64, 1024)), jnp.zeros((64, 119)), jnp.zeros(64, int), jnp.ones((64, 1024))
+    few = full_query(synthetic_examples(1, seed=2))
+    asked = jax.tree.map(lambda column: jnp.zeros((64, *column.shape[1:]), column.dtype), few)
 
     def way_back(state, remat):
         def values(state):
             built = nnx.merge(graph, state)
             compute_as(StepConfig(remat=remat), built)
-            conditioning = built.condition(built.encode(*asked).mean)
+            conditioning = built.condition(built.encode(asked, None).mean)
             return built.values(conditioning, jnp.zeros((50, 3)))
 
         return jax.vjp(values, state)[1]
@@ -246,7 +314,7 @@ def test_remat_keeps_less_for_the_way_back(network, share):
 
 def test_bfloat16_learns_as_float32_does_with_parameters_in_float32(table):
     (_, losses), (parameters, rounded) = (
-        gradient_after(table, BASE, steps=20, precision=precision)
+        gradient_after(table, TINY, steps=20, precision=precision)
         for precision in ("float32", "bfloat16")
     )
     np.testing.assert_allclose(rounded, losses, rtol=0.02)
@@ -255,10 +323,10 @@ def test_bfloat16_learns_as_float32_does_with_parameters_in_float32(table):
 
 
 def test_tf32_is_float32_where_the_device_has_none(table):
-    assert gradient_after(table, BASE, precision="tf32")[1] == gradient_after(table, BASE)[1]
+    assert gradient_after(table, TINY, precision="tf32")[1] == gradient_after(table, TINY)[1]
 
 
-@pytest.mark.parametrize("network", [BASE, PublishedConfig()])
+@pytest.mark.parametrize("network", [TINY, PublishedConfig()])
 def test_every_layer_computes_in_bfloat16_where_asked(network):
     """This holds for the outputs of the layers, not for their parameters."""
     built = nnx.eval_shape(lambda: network.build(nnx.Rngs(0)))
