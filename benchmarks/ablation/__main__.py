@@ -1,21 +1,20 @@
 """Ablation of `base` at equal training time: `python -m benchmarks.ablation --data D --out R`.
 
-An arm replaces one or several parts of `base` in the size of `demo`: a decoder, a target, a loss,
-an encoder, or substituted crystals to train on. Every arm trains from scratch with the batches,
-voxels, optimizer and augmentation of `demo` at its learning rate. It predicts all validation
+An arm changes one thing about `base`: its size, what it recalls or predicts, the errors of its
+reflections, the units of its target, or the crystals that it is trained on. Every arm trains from
+scratch with the batches, voxels, optimizer and augmentation of `base`, and predicts validation
 materials from the latent's mean. The budget is the processor time of training alone, which on a
 quiet core is wall time: neither compilation nor scoring counts. The fastest of a few steps gives
 the number of steps within the budget, and the schedule ends with the last of them. Pin the command
 to one core, for example with `taskset -c 1`.
 
 Finished arms are added to R/results.jsonl and skipped when the command is started again, so that a
-kill costs only the arm under way. Several processes may share a folder and divide the arms.
+kill costs only the arm under way.
 """
 
 import dataclasses
 import json
 import time
-import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,23 +27,25 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ablation import decoders, encoders, targets
 from cmed_jax.cli import PRESETS, run_command
-from cmed_jax.data.dataset import load_examples
-from cmed_jax.data.examples import Examples
+from cmed_jax.config import StepConfig
+from cmed_jax.data.dataset import load_compact_examples, load_examples
+from cmed_jax.data.examples import CompactExamples, Examples
+from cmed_jax.data.memory import Memory
 from cmed_jax.evaluation.overlap import TrainingOverlap, overlap_key, training_overlap
 from cmed_jax.evaluation.scoring import evaluate
 from cmed_jax.evaluation.statistics import format_interval, paired
-from cmed_jax.model.base import Base, BaseConfig
+from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.generator import network_generator
 from cmed_jax.model.network import Network
-from cmed_jax.training.inputs import Inputs, open_inputs
+from cmed_jax.model.standards import Standards
+from cmed_jax.training.inputs import Inputs, reflection_inputs
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import TrainState, initial_state, make_step
 
-DEMO = PRESETS["demo"][1]
-SIZE = DEMO.network
+BASE = PRESETS["base"][1]
+"""The options of all arms that they do not change."""
 TIMED = 20
 """The number of steps by which the pace of an arm is measured."""
 OURS = "base"
@@ -57,81 +58,72 @@ class Arm:
     """An arm of the comparison.
 
     Attributes:
-        parts: classes that replace those of `Base`; earlier ones override later ones.
-        config: the network's size.
-        seed: the seed of everything that is random.
+        network: the size of the network, and what it recalls and predicts.
+        ideal: whether reflections have no errors in training.
+        plain: whether coefficients are predicted as they are, and not in units of their deviation.
         substituted: whether to train on substituted crystals as well.
     """
 
-    parts: tuple[type[Base], ...] = ()
-    config: BaseConfig = SIZE
-    seed: int = 0
+    network: BaseConfig = BaseConfig()
+    ideal: bool = False
+    plain: bool = False
     substituted: bool = False
 
     @property
-    def network(self) -> type[Base]:
-        """The class of the network, assembled from all parts."""
-        return types.new_class("Network", (*self.parts, Base))
+    def step(self) -> StepConfig:
+        """The augmentation and arithmetic of its steps."""
+        if not self.ideal:
+            return BASE.step
+        augmentation = dataclasses.replace(BASE.step.augmentation, errors=None, stored=0.0)
+        return dataclasses.replace(BASE.step, augmentation=augmentation)
+
+    def standards(self, training: CompactExamples) -> Standards:
+        """Return the units in which its network reads and writes."""
+        learned = Standards.of(training, self.network.harmonics)
+        if not self.plain:
+            return learned
+        terms = learned.series.shape[1]
+        return learned._replace(series=Standards.neutral(len(learned.power), terms).series)
 
 
 ARMS = {
     OURS: Arm(),
-    "base, another seed": Arm(seed=1),
-    "large steps": Arm((decoders.LargeSteps,)),
-    "large steps, another seed": Arm((decoders.LargeSteps,), seed=1),
-    "no hidden features": Arm((decoders.Straight,)),
-    "raw density": Arm((targets.Raw, decoders.LargeSteps)),
-    "no root": Arm((targets.Scaled, decoders.LargeSteps)),
-    "series": Arm((targets.Root, decoders.LargeSteps)),
-    "series, another seed": Arm((targets.Root, decoders.LargeSteps), seed=1),
-    "2,048 features, 4 blocks": Arm(
-        (targets.Root, decoders.LargeSteps), BaseConfig(width=2048, blocks=4)
-    ),
-    "threefold series": Arm((targets.Root, decoders.Threefold)),
-    "shared basis": Arm((targets.Root, decoders.SharedBasis)),
-    "shared basis, another seed": Arm((targets.Root, decoders.SharedBasis), seed=1),
-    "FiLM": Arm((targets.Root, decoders.Film)),
-    "periodic FiLM": Arm((targets.Root, decoders.PeriodicFilm)),
-    "logarithm of the shared basis": Arm((decoders.SharedBasis,)),
-    "logarithm of the shared basis, another seed": Arm((decoders.SharedBasis,), seed=1),
-    "intensities": Arm((encoders.Intensities,)),
-    "logarithms of intensities": Arm((encoders.Logarithms,)),
-    "convolutions": Arm((encoders.Convolutional,)),
-    "set of peaks": Arm((encoders.WithPeaks,)),
-    "absolute error": Arm((targets.Sizes,)),
-    "absolute error, another seed": Arm((targets.Sizes,), seed=1),
-    "squared error": Arm((targets.Squares,)),
-    "slopes": Arm((targets.Slopes,)),
-    "no sampling": Arm((encoders.Deterministic,), dataclasses.replace(SIZE, kl_weight=0.0)),
+    "no known crystals": Arm(BaseConfig(recalled=0)),
+    "|h|^2 up to 30": Arm(BaseConfig(harmonics=30)),
+    "narrow": Arm(BaseConfig(width=512)),
+    "one block": Arm(BaseConfig(blocks=1)),
+    "ideal reflections": Arm(ideal=True),
+    "plain coefficients": Arm(plain=True),
     "substituted crystals": Arm(substituted=True),
 }
 
 
 @dataclass(frozen=True)
 class Options:
-    """Compare decoders, targets, losses, encoders and training crystals at equal time.
+    """Compare variants of `base` at equal training time.
 
     Attributes:
         data: directory of a dataset, such as data/cmed/cubic/3.0.0.
         out: folder of results.jsonl.
         minutes: processor time of each arm.
-        arms: the arms to run; by default all.
+        arms: the arms to run; by default all for which there is a dataset.
         substituted: directory of a dataset with substituted crystals in its training split
             (`python -m benchmarks.ablation.substituted`).
-        held_out: directory of another dataset. Its validation materials are used if no training
-            split holds their reduced formula and space group.
+        materials: largest number of validation materials, evenly spaced.
     """
 
     data: str
     out: Path
-    minutes: float = 4.0
-    arms: tuple[str, ...] = tuple(ARMS)
+    minutes: float = 10.0
+    arms: tuple[str, ...] = ()
     substituted: str | None = None
-    held_out: str | None = None
+    materials: int = 400
 
     def __post_init__(self):
         if not self.minutes > 0:
             raise ValueError(f"minutes is {self.minutes}: give a positive number")
+        if self.materials < 1:
+            raise ValueError(f"materials is {self.materials}: give at least 1")
         if unknown := [name for name in self.arms if name not in ARMS]:
             raise ValueError(f"there is no arm {unknown[0]!r}: choose from {', '.join(ARMS)}")
         if self.substituted is None and any(ARMS[name].substituted for name in self.arms):
@@ -139,41 +131,57 @@ class Options:
                 "substituted crystals are not in the dataset: give --substituted DIR, or other arms"
             )
 
+    @property
+    def chosen(self) -> list[str]:
+        """The names of the arms to run."""
+        possible = [
+            name for name, arm in ARMS.items() if self.substituted or not arm.substituted
+        ]
+        return list(self.arms) or possible
+
 
 def asked(options: Options) -> tuple[Examples, np.ndarray]:
-    """Return the validation materials, and their overlap with the source's training crystals."""
-    training = load_examples(options.data, "train")
-    held_out = unseen(load_examples(options.held_out or options.data, "validation"), training)
+    """Return the validation materials, and their overlap with the training crystals."""
+    training = load_compact_examples(options.data, "train")
+    held_out = load_examples(options.data, "validation")
     if options.substituted:
-        held_out = unseen(held_out, load_examples(options.substituted, "train"))
+        held_out = unseen(held_out, load_compact_examples(options.substituted, "train"))
+    held_out = held_out.evenly_spaced(options.materials)
     return held_out, training_overlap(held_out, training.composition, training.space_group)
 
 
-def unseen(examples: Examples, training: Examples) -> Examples:
+def unseen(examples: Examples, training: CompactExamples) -> Examples:
     """Return the examples of reduced formulas and space groups absent from a training split."""
     seen = set(kinds(training))
-    rows = [row for row, kind in enumerate(kinds(examples)) if kind not in seen]
-    return Examples(**{name: column[rows] for name, column in vars(examples).items()})
+    return examples.rows(
+        np.array([row for row, kind in enumerate(kinds(examples)) if kind not in seen], int)
+    )
 
 
-def kinds(examples: Examples) -> list[tuple[str, int]]:
+def kinds(examples: CompactExamples) -> list[tuple[str, int]]:
     """Return formula and space group, which held-out and training materials may not share."""
     return list(zip(examples.formula.tolist(), examples.space_group.tolist(), strict=True))
 
 
 def run_arm(arm: Arm, data: str, held_out: Examples, minutes: float) -> dict[str, Any]:
     """Train an arm within its budget, and return its description and its scores."""
-    inputs = open_inputs(data, "resident", None, DataParallel(), DEMO.batch, DEMO.seed)
-    pace = min(train(arm, TIMED, inputs).seconds)
+    training = load_compact_examples(data, "train")
+    recalled = arm.network.recalled
+    inputs = reflection_inputs(training, recalled, DataParallel(), BASE.batch, BASE.seed)
+    standards = arm.standards(training)
+    pace = min(train(arm, TIMED, inputs, standards).seconds)
     steps = max(2, int(60 * minutes / pace))
-    run = train(arm, steps, inputs)
+    run = train(arm, steps, inputs, standards)
+    memory = Memory.of(training) if recalled else None
+    generator = network_generator(run.network, held_out.density.shape[1:], memory=memory)
+    scores = evaluate(generator, held_out).plain
     parameters = jax.tree.leaves(nnx.state(run.network, nnx.Param))
     return {
         "budget": minutes,
         "parameters": sum(array.size for array in parameters),
         "steps": steps,
         "minutes": sum(run.seconds) / 60,
-        **{name: values.tolist() for name, values in score(run.network, held_out).items()},
+        **{name: scores[name].tolist() for name in SCORES},
     }
 
 
@@ -184,16 +192,17 @@ class Run(NamedTuple):
     seconds: list[float]
 
 
-def train(arm: Arm, steps: int, inputs: Inputs) -> Run:
+def train(arm: Arm, steps: int, inputs: Inputs, standards: Standards) -> Run:
     """Train an arm from scratch."""
-    parallel, optimizer = inputs.parallel, make_optimizer(DEMO.optimizer, steps)
-    kind = arm.network
+    parallel, optimizer = inputs.parallel, make_optimizer(BASE.optimizer, steps)
 
     def begin() -> tuple[nnx.GraphDef, TrainState]:
-        return initial_state(kind(arm.config, nnx.Rngs(arm.seed)), optimizer)
+        network = arm.network.build(nnx.Rngs(BASE.seed))
+        network.learn_standards(standards)
+        return initial_state(network, optimizer)
 
     graph, _ = nnx.eval_shape(begin)
-    step = parallel.compile(make_step(graph, optimizer, DEMO.step, arm.seed))
+    step = parallel.compile(make_step(graph, optimizer, arm.step, BASE.seed))
     state = parallel.create(lambda: begin()[1])
     clock = []
     for number, batches in enumerate(inputs.batches([range(n, n + 1) for n in range(steps)])):
@@ -202,12 +211,6 @@ def train(arm: Arm, steps: int, inputs: Inputs) -> Run:
         clock.append(time.process_time())
     network = nnx.merge(graph, *parallel.own((state.parameters, state.statistics)), copy=True)
     return Run(network, np.diff(clock).tolist())
-
-
-def score(network: Network, held_out: Examples) -> dict[str, np.ndarray]:
-    """Return the plain scores of each material."""
-    plain = evaluate(network_generator(network, held_out.density.shape[1:]), held_out).plain
-    return {name: plain[name] for name in SCORES}
 
 
 def add_result(path: Path, result: dict[str, Any]) -> None:
@@ -263,16 +266,16 @@ def main(args: list[str] | None = None) -> None:
         raise ValueError(
             f"{path} holds arms of {others.pop():g} minutes: give as many, or another folder"
         )
-    names = [name for name in options.arms if name not in {row["arm"] for row in done}]
+    names = [name for name in options.chosen if name not in {row["arm"] for row in done}]
     console = Console(width=140)
     if names:
         held_out, overlap = asked(options)
         for name in names:
-            data = options.substituted if ARMS[name].substituted else options.data
+            data = (options.substituted if ARMS[name].substituted else None) or options.data
             result = run_arm(ARMS[name], data, held_out, options.minutes)
             add_result(path, result | {"arm": name, "kinship": overlap.tolist()})
             console.print(f"{name}: SSIM {np.mean(result['ssim']):.4f}", highlight=False)
-    console.print(table_of([row for row in read_results(path) if row["arm"] in options.arms]))
+    console.print(table_of([row for row in read_results(path) if row["arm"] in options.chosen]))
 
 
 if __name__ == "__main__":

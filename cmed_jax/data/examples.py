@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,9 @@ from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.encoding import decode_density
 from cmed_jax.data.records import S_MAX, Recipe, Record, make_records
 from cmed_jax.physics.harmonics import within
+
+CHUNK = 512
+"""The number of crystals whose records are made at once, which bounds the memory."""
 
 Kept = TypeVar("Kept", bound="CompactExamples")
 """A form of examples: with or without patterns and grids."""
@@ -52,9 +56,21 @@ class CompactExamples:
 
     @classmethod
     def of_crystals(cls: type[Kept], crystals: Iterable[Material], recipe: Recipe) -> Kept:
-        """Return the examples of crystals, in their order, without those that have no record."""
-        records = make_records(crystals, recipe)
-        return cls.of([example_of(each) for each in records if not isinstance(each, Refusal)])
+        """Return the examples of crystals, in their order, without those that have no record.
+
+        Raises:
+            ValueError: none of them has a record.
+        """
+        names, kept = [field.name for field in fields(cls)], []
+        every = iter(crystals)
+        while part := list(islice(every, CHUNK)):  # the grids of all crystals would fill the memory
+            for record in make_records(part, recipe):
+                if not isinstance(record, Refusal):
+                    example = example_of(record)
+                    kept.append({name: example[name] for name in names})
+        if not kept:
+            raise ValueError("none of the known crystals can be used: give others")
+        return cls.of(kept)
 
     def __len__(self) -> int:
         return len(self.material_id)

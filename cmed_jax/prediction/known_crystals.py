@@ -1,5 +1,6 @@
 """The known crystals of a source, read and prepared once for many patterns."""
 
+from contextlib import suppress
 from functools import cache, lru_cache
 
 from cmed_jax.crystal.composition import anonymous_formula, composition_vector
@@ -42,8 +43,9 @@ def known_memory(structures: str | None, formula: str | None) -> Recall | None:
         if isinstance(each, Material)
         and formula in (None, anonymous_formula(composition_vector(each.numbers)))
     ]
-    examples = CompactExamples.of_crystals(crystals, Recipe()) if crystals else None
-    return None if examples is None else Memory.of(examples)
+    with suppress(ValueError):  # none of them has a record
+        return Memory.of(CompactExamples.of_crystals(crystals, Recipe()))
+    return None
 
 
 @cache

@@ -105,6 +105,14 @@ def _notes(
         found += [Diagnostic("preparation", "note", message) for message in prepared.warnings]
         artefacts = restored.config.step.augmentation.artefacts
         found += checks.check_pattern(prepared, artefacts, restored.domain)
+    crystals = (expert.refined for expert in answer.mixture.experts)
+    cells = answer.lattice is not None or known or any(each is not None for each in crystals)
+    if restored.network.reads_reflections and not cells:
+        message = (
+            "the network was asked without a cell, and reads no pattern without one: give the "
+            "cell, or auto"
+        )
+        found.append(Diagnostic("asked_without_cell", "note", message))
     if query.shared is not None:
         found.append(Diagnostic("solid_solution", "note", query.shared.sentence))
     if options.analogues and query.tells_cell and formula is not None and not known:

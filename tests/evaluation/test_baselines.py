@@ -9,6 +9,7 @@ from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.baselines import PATTERN_WEIGHT, baselines
 from cmed_jax.evaluation.controls import without_composition, without_pattern
 from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.solution.distances import BROADENING
 
 
@@ -115,6 +116,47 @@ def test_nearest_in_both_is_what_a_loop_finds(generators, test_split, training_s
         for a in zip(test_split.pattern, test_split.composition, strict=True)
     ]
     assert answered_rows(answer, training_split) == expected
+
+
+def test_nearest_in_reflections_is_what_a_network_would_recall_first(generators, training_split):
+    query = full_query(training_split)
+    answer = generators["nearest in reflections"](query)
+    assert answered_rows(answer, training_split) == list(range(len(training_split)))
+    blind = generators["nearest in reflections"](without_pattern(training_split))
+    assert answered_rows(blind, training_split) == [0] * len(training_split)
+
+
+def test_its_phases_have_the_observed_amplitudes(generators, test_split):
+    """Observed ones are damped by B = 4 and scaled to the power of the density; others stay."""
+    query = full_query(test_split)
+    half = np.float32(np.linalg.norm(harmonics(), axis=1) < 4)
+    query = query._replace(observed=query.observed * half)
+    own = generators["nearest in reflections"](query)[:, 0]
+    found = generators["its phases"](query)[:, 0]
+    for row, lattice in enumerate(test_split.lattice):
+        before, after = (np.fft.fftn(each[row]) for each in (own, found))
+        places = tuple(harmonics().T)
+        seen = query.observed[row] > 0
+        s = np.linalg.norm(harmonics() @ np.linalg.inv(lattice).T, axis=1)
+        wanted = query.amplitude[row] * np.exp(-4 * s**2 / 4)
+        ratio = np.abs(after[places])[seen] / wanted[seen]
+        np.testing.assert_allclose(ratio, ratio[0], rtol=0.02)
+        power = [np.linalg.norm(each[places][seen]) for each in (before, after)]
+        assert power[0] == pytest.approx(power[1], rel=1e-3)
+        turned = after[places][seen] * before[places][seen].conj()
+        assert np.abs(np.angle(turned[np.abs(turned) > 1e-3 * np.abs(turned).max()])).max() < 0.02
+        untouched = np.ones(before.shape, bool)
+        for vectors in (harmonics()[seen], -harmonics()[seen]):
+            untouched[tuple(vectors.T)] = False
+        gap = np.abs(after - before)[untouched].max()
+        assert gap < 1e-4 * np.abs(before).max()
+
+
+def test_without_reflections_phases_are_those_of_the_density_itself(generators, test_split):
+    query = without_pattern(test_split)
+    np.testing.assert_array_equal(
+        generators["its phases"](query), generators["nearest in reflections"](query)
+    )
 
 
 def test_peaks_two_bins_apart_still_match(generators, training_split):

@@ -33,6 +33,8 @@ def test_wrong_patterns_are_a_derangement(test_split):
     assert all(row != i for i, row in enumerate(rows))
     np.testing.assert_array_equal(wrong.pattern, wrong_pattern(test_split).pattern)
     np.testing.assert_array_equal(wrong.composition, query.composition)
+    for name in ("lattice", "amplitude", "observed"):
+        np.testing.assert_array_equal(getattr(wrong, name), getattr(query, name)[rows])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -55,6 +57,7 @@ def test_controls_take_away_what_they_name(test_split):
     assert query.coverage.all()
     assert not no_pattern.pattern.any()
     assert not no_pattern.coverage.any()
+    assert not any(getattr(no_pattern, x).any() for x in ("lattice", "amplitude", "observed"))
     np.testing.assert_array_equal(no_pattern.composition, query.composition)
     assert not no_composition.composition.any()
     assert set(no_composition.knowledge) == {Knowledge.NONE}
@@ -84,6 +87,8 @@ def test_shuffled_bins_keep_the_intensities_and_lose_the_angles(test_split):
     products = [p @ p.T for p in (shuffled.pattern, test_split.pattern)]
     np.testing.assert_allclose(*products, rtol=1e-5)
     np.testing.assert_array_equal(shuffled.pattern, shuffled_bins(test_split).pattern)
+    assert (shuffled.amplitude != full_query(test_split).amplitude).any(axis=1).all()
+    assert not shuffled.amplitude[shuffled.observed == 0].any()
 
 
 @pytest.mark.parametrize(

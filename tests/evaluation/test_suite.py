@@ -47,6 +47,7 @@ def source(embedded, tmp_path):
 def test_training_crystals_are_known_unless_others_are_named(suite, dataset):
     names = [crystal.material_id for crystal in load_structures(dataset, "train")]
     assert [crystal.material_id for crystal in suite.prototypes.crystals] == names
+    np.testing.assert_array_equal(suite.memory.amplitude, suite.training.amplitude)
 
 
 @pytest.fixture
@@ -66,6 +67,7 @@ def test_of_another_source_no_scored_crystal_is_known(informed, embedded):
         assert names[name.removeprefix("again-")] not in kinds
     others = {name for name, kind in names.items() if kind not in kinds}
     assert known == others | {f"again-{name}" for name in others}
+    assert len(informed.memory) == len(known)
 
 
 def test_embedded_means_the_embedded_crystals(dataset, informed, source, monkeypatch):

@@ -1,7 +1,6 @@
 """Prediction: from every form of a pattern, and with an error for every mistake."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
@@ -9,18 +8,23 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.common import VolumetricData
 
 import cmed_jax
-from cmed_jax.crystal.composition import SYMBOLS, Knowledge
+from cmed_jax.crystal.composition import SYMBOLS
+from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.data.dataset import load_examples
+from cmed_jax.data.query import full_query, read_in_bins
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.io.pattern import load_pattern
 from cmed_jax.model.network import predict
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import density_at
+from cmed_jax.prediction.cells import INDEXED
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import restore
 from cmed_jax.training.checkpoint import find_checkpoint
 
 GRID = (6, 5, 4)
+SALT = {"cell": (5.64, 5.64, 5.64, 90, 90, 90), "centring": "F"}
+"""The cell of rock salt, in which a network reads its lines."""
 
 
 @pytest.fixture(scope="module")
@@ -52,30 +56,33 @@ def ask(finished, peaks):
 
 
 def test_a_record_is_predicted_as_the_network_decodes_it(finished, dataset):
-    examples = load_examples(dataset, "test")
+    """The network reads the pattern in the given cell."""
+    examples = load_examples(dataset, "test").rows(np.arange(1))
     amounts = {SYMBOLS[z]: float(x) for z, x in enumerate(examples.composition[0]) if x}
-    found = restore_and_predict(finished, examples.pattern[0], amounts)
+    cell = cell_parameters(examples.lattice[0])
+    found = restore_and_predict(finished, examples.pattern[0], amounts, cell=cell, analogues=0)
     assert found.density.shape == (50, 50, 50)
     assert found.density.dtype == np.float32
     assert found.density.min() >= 0
     network = restore(finished).network
     network.eval()
-    known, whole = np.array([Knowledge.FULL], np.int32), np.ones((1, 1024), np.float32)
-    query = (examples.pattern[:1], examples.composition[:1], known, whole)
+    query = read_in_bins(full_query(examples), primitive_lattice(cell)[None])
     keys = jax.random.split(jax.random.key(0), 1)
-    expected = predict(network, *map(jnp.asarray, query), shape=(50, 50, 50), keys=keys)
-    np.testing.assert_allclose(found.density, expected[0, 0], rtol=1e-4, atol=1e-4)
+    expected = predict(network, query, shape=(50, 50, 50), keys=keys)
+    np.testing.assert_allclose(found.density, expected[0, 0], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.composition, examples.composition[0], rtol=1e-6)
     np.testing.assert_allclose(found.pattern, examples.pattern[0], rtol=1e-6)
 
 
 def test_a_pair_a_path_and_the_grid_are_the_same_pattern(ask, peaks, file):
-    pair = ask()
-    columns = ask([list(peaks[0]), list(peaks[1])])
-    rows = ask(np.array(peaks))
-    for same in (columns, rows, ask(file), ask(str(file)), ask(pair.pattern, wavelength=None)):
+    pair = ask(**SALT)
+    columns = ask([list(peaks[0]), list(peaks[1])], **SALT)
+    rows = ask(np.array(peaks), **SALT)
+    for same in (columns, rows, ask(file, **SALT), ask(str(file), **SALT)):
         np.testing.assert_allclose(same.pattern, pair.pattern, atol=1e-6)
         np.testing.assert_allclose(same.density, pair.density, rtol=1e-3, atol=1e-3)
+    in_bins = ask(pair.pattern, wavelength=None, **SALT)
+    np.testing.assert_allclose(in_bins.pattern, pair.pattern, atol=1e-6)
 
 
 @pytest.mark.parametrize("wavelength", [1.54187, "1.54187"])
@@ -113,7 +120,9 @@ def test_a_prediction_knows_its_run_and_its_limits(ask, dataset):
     assert found.config.data == str(dataset)
     assert found.config.network.width == 16
     assert 0 < found.coverage.mean() < 1
-    assert ask(found.pattern, composition=None, wavelength=None).warnings == ()
+    without = ask(found.pattern, composition=None, wavelength=None).warnings
+    assert [words.split(",")[0] for words in without] == ["the network was asked without a cell"]
+    assert ask(found.pattern, composition=None, wavelength=None, **SALT).warnings == ()
     assert any("no training crystal holds Na, Cl" in warning for warning in found.warnings)
 
 
@@ -125,13 +134,23 @@ def test_a_cell_that_is_given_is_filled_and_implies_a_pattern(ask):
     assert found.cells == ()
 
 
-def test_a_cell_is_sought_among_lattices_of_the_training_crystals(ask):
-    found = ask(cell="auto", grid=(12, 12, 12))
-    assert found.cells
-    assert all(cell.lattice_type.startswith("cubic") for cell in found.cells)
+def test_a_cell_is_sought_by_the_lines(ask, sought):
+    found = sought
+    assert 1 < len(found.cells) <= INDEXED
+    assert any(
+        cell.lattice_type == "cubic F" and cell.parameters[0] == pytest.approx(5.64, rel=1e-3)
+        for cell in found.cells
+    )
     assert {cell.origin for cell in found.cells} == {"the predicted density"}
+    assert max(found.cells, key=lambda cell: cell.merit).merit <= 1
     np.testing.assert_array_equal(found.lattice, found.cells[0].lattice)
     assert found.calculated is not None
+
+
+@pytest.fixture(scope="module")
+def sought(ask):
+    """A prediction whose cell was sought."""
+    return ask(cell="auto", grid=(12, 12, 12))
 
 
 @pytest.mark.parametrize(
@@ -214,8 +233,8 @@ def test_a_file_that_says_its_wavelength_needs_none(ask, peaks, tmp_path):
 
 
 def test_a_network_that_was_restored_once_serves_many_patterns(ask, finished, peaks):
-    again = ask(), ask((peaks[0][:5], peaks[1][:5]))
-    anew = ask(checkpoint=finished)
+    again = ask(**SALT), ask((peaks[0][:5], peaks[1][:5]), **SALT)
+    anew = ask(checkpoint=finished, **SALT)
     np.testing.assert_allclose(again[0].density, anew.density, rtol=1e-4, atol=1e-5)
     assert (again[1].density != again[0].density).any()
 
@@ -452,15 +471,15 @@ def test_a_centred_cell_that_is_given_as_primitive_is_an_alarm(ask, opened, know
     assert ask(**options, centring="F").alarms == ()
 
 
-def test_the_conventional_cell_stands_beside_the_primitive_one(ask, opened, known):
+def test_the_conventional_cell_stands_beside_the_primitive_one(ask, opened, known, sought):
     cell = (5.64, 5.64, 5.64, 90, 90, 90)
     given = ask(cell=cell, centring="F", grid=(12, 12, 12)).conventional
     assert (given.centring, given.space_group) == ("F", None)
     np.testing.assert_array_equal(given.parameters, cell)
-    sought = ask(cell="auto", grid=(12, 12, 12))
-    volume = sought.conventional.parameters[0] ** 3  # the training crystals are cubic
-    cells = {"P": 1, "I": 2, "F": 4}[sought.conventional.centring]
-    assert volume == pytest.approx(cells * np.linalg.det(sought.lattice), rel=1e-6)
+    structure = Lattice.from_parameters(*sought.conventional.parameters)
+    cells = {"F": 4, "I": 2, "R": 3}.get(sought.conventional.centring[0], 1)
+    cells = 2 if sought.conventional.centring in "ABC" else cells
+    assert structure.volume == pytest.approx(cells * np.linalg.det(sought.lattice), rel=1e-6)
     conventional = ask(checkpoint=opened, analogues=3, structures=known).conventional
     assert (conventional.centring, conventional.space_group) == ("F", 225)
     np.testing.assert_allclose(conventional.parameters, cell, rtol=1e-3)
