@@ -150,7 +150,7 @@ def test_what_a_network_cannot_read_is_refused(tiny, answer, tmp_path, preset, o
 def test_a_published_network_is_given_no_errors_of_reflections():
     config = PRESETS["published"][1]
     augmentation = AugmentationConfig(errors=AmplitudeErrors())
-    with pytest.raises(ValueError, match="published reads patterns, .* give artefacts in their"):
+    with pytest.raises(ValueError, match=r"published reads patterns, .* give artefacts in"):
         replace(config, data="d", run="r", step=StepConfig(augmentation))
 
 

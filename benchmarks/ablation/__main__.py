@@ -48,6 +48,7 @@ BASE = PRESETS["base"][1]
 """The options of all arms that they do not change."""
 TIMED = 20
 """The number of steps by which the pace of an arm is measured."""
+SIZE = BaseConfig()
 OURS = "base"
 """The arm that the others are compared with."""
 SCORES = ("ssim", "nmae", "pearson")
@@ -64,7 +65,7 @@ class Arm:
         substituted: whether to train on substituted crystals as well.
     """
 
-    network: BaseConfig = BaseConfig()
+    network: BaseConfig = SIZE
     ideal: bool = False
     plain: bool = False
     substituted: bool = False
@@ -134,9 +135,7 @@ class Options:
     @property
     def chosen(self) -> list[str]:
         """The names of the arms to run."""
-        possible = [
-            name for name, arm in ARMS.items() if self.substituted or not arm.substituted
-        ]
+        possible = [name for name, arm in ARMS.items() if self.substituted or not arm.substituted]
         return list(self.arms) or possible
 
 

@@ -41,7 +41,9 @@ def similarities(query, known):
         other = np.sqrt(known.amplitude[row, seen].astype(float))
         cosine = one @ other / np.sqrt((one @ one) * (other @ other))
         gap = np.abs(metric(query.lattice[asked]) - metric(known.lattice[row])).max()
-        fractions = (np.sort(x.astype(float)) for x in (query.composition[asked], known.composition[row]))
+        fractions = (
+            np.sort(x.astype(float)) for x in (query.composition[asked], known.composition[row])
+        )
         told = query.knowledge[asked] == Knowledge.FULL
         ratios = np.abs(np.subtract(*fractions)).sum() if told else 0
         found[asked, row] = cosine - 0.5 * gap - 0.3 * ratios

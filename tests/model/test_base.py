@@ -97,7 +97,7 @@ def test_the_density_is_periodic(base, conditioning):
 def test_a_prediction_does_not_depend_on_its_neighbours(base, query, recalled):
     together = encode(base, query, recalled)
     for row in range(4):
-        alone = encode(base, *(jax.tree.map(lambda x: x[[row]], each) for each in (query, recalled)))
+        alone = encode(base, *jax.tree.map(lambda x, row=row: x[[row]], (query, recalled)))
         np.testing.assert_allclose(alone.mean[0], together.mean[row], atol=1e-5)
         np.testing.assert_allclose(alone.deviation[0], together.deviation[row], atol=1e-6)
 

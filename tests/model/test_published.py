@@ -140,9 +140,7 @@ def test_what_is_known_is_not_among_its_inputs(published):
     pattern, composition = jnp.ones((4, 1024)), jnp.eye(4, 119)
     published.eval()
     given = ((KNOWN, WHOLE), (KNOWN + 3, jnp.zeros((4, 1024))))
-    one, other = (
-        published.encode(query_of(pattern, composition, *known), None) for known in given
-    )
+    one, other = (published.encode(query_of(pattern, composition, *known), None) for known in given)
     np.testing.assert_array_equal(one.mean, other.mean)
 
 

@@ -68,7 +68,9 @@ def test_amplitudes_of_measured_lines_are_those_of_the_crystal(peaks):
     both = (expected.observed > 0) & (found.observed > 0)
     scale = expected.amplitude[both] @ found.amplitude[both] / np.sum(found.amplitude[both] ** 2)
     np.testing.assert_allclose(
-        scale * found.amplitude[both], expected.amplitude[both], atol=0.02 * expected.amplitude.max()
+        scale * found.amplitude[both],
+        expected.amplitude[both],
+        atol=0.02 * expected.amplitude.max(),
     )
     assert both.sum() >= expected.observed.sum() - 20
 
@@ -107,7 +109,9 @@ def test_the_cell_is_chosen_in_which_the_density_has_the_lines(peaks, three):
         return np.stack([right if each is three[1].lattice else 0 * right + 1 for each in lattices])
 
     cells = find_cells(asked(peaks, cell="auto"), (), ask)
-    assert [each is known.lattice for each, known in zip(asked_in, three, strict=False)] == [True] * 2
+    assert [each is known.lattice for each, known in zip(asked_in, three, strict=False)] == [
+        True
+    ] * 2
     assert len(asked_in) == len(cells) == 2
     assert (cells[0].lattice_type, cells[1].lattice_type) == ("cubic F", "cubic P")
     assert cells[0].merit > 0.95

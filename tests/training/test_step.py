@@ -260,11 +260,10 @@ def test_records_that_are_not_finite_are_named(column):
     perturbed[[3, 5]] = np.nan
     examples = dataclasses.replace(examples, **{column: perturbed})
     first, second = examples.material_id[[3, 5]]
+    of_reflections = partial(Table.of_reflections, recalled=2)
+    make = of_reflections if column in ("amplitude", "series") else Table.of
     with pytest.raises(ValueError, match=f"the records of {first}, {second} hold numbers that are"):
-        if column in ("amplitude", "series"):
-            Table.of_reflections(examples, 2)
-        else:
-            Table.of(examples)
+        make(examples)
 
 
 def gradient_after(table, network, steps=3, **how):
