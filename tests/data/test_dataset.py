@@ -38,8 +38,10 @@ def test_a_split_holds_the_records_of_its_materials_in_order(whole, salts):
         assert examples.formula[row] == record["formula"]
         assert (examples.space_group[row], examples.atoms[row]) == (225, 2)
         np.testing.assert_array_equal(examples.pattern[[row]], record["pattern"])
-        for name in ("lattice", "amplitude", "composition", "series"):
-            np.testing.assert_array_equal(getattr(examples, name)[row], record[name])
+        np.testing.assert_array_equal(examples.composition[row], record["composition"])
+        for name in ("lattice", "amplitude", "series"):
+            stored = getattr(examples, name)[row].astype(float)
+            np.testing.assert_allclose(stored, record[name], rtol=2e-3, atol=2e-3)
         density = decode_density(record["density"], record["density_scale"])
         np.testing.assert_allclose(examples.densities([row])[0], density, atol=1e-3)
 
@@ -49,9 +51,15 @@ def test_compact_examples_are_the_examples_without_their_grids(whole, salts):
     materials = {m.material_id: m for m in open_source(str(salts))}
     crystals = [materials[name] for name in examples.material_id]
     assert not hasattr(compact, "density")
-    for other in (compact, CompactExamples.of_crystals(crystals, Recipe())):
-        for field in dataclasses.fields(CompactExamples):
-            np.testing.assert_array_equal(getattr(other, field.name), getattr(examples, field.name))
+    made = CompactExamples.of_crystals(crystals, Recipe())
+    for field in dataclasses.fields(CompactExamples):
+        stored = getattr(examples, field.name)
+        np.testing.assert_array_equal(getattr(compact, field.name), stored)
+        if field.name in ("lattice", "amplitude", "series"):
+            found = getattr(made, field.name).astype(float)
+            np.testing.assert_allclose(found, stored, rtol=2e-3, atol=2e-3)
+        else:
+            np.testing.assert_array_equal(getattr(made, field.name), stored)
 
 
 def test_densities_are_asked_for_by_rows(whole):

