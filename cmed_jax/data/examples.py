@@ -61,7 +61,8 @@ class CompactExamples:
         Raises:
             ValueError: none of them has a record.
         """
-        names, kept = [field.name for field in fields(cls)], []
+        names = [field.name for field in fields(cls)]
+        kept: list[dict[str, Any]] = []
         every = iter(crystals)
         while part := list(islice(every, CHUNK)):  # the grids of all crystals would fill the memory
             for record in make_records(part, recipe):
