@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from cmed_jax.data.schema import VERSION
 from cmed_jax.io import released
 from cmed_jax.io.integrity import Damaged
 from cmed_jax.prediction.predict import restore_and_predict
@@ -52,7 +53,7 @@ def test_where_it_was_trained_is_not_told(finished, dataset, made):
         content = file.read_bytes()
         assert str(finished).encode() not in content
         assert str(dataset).encode() not in content
-    assert restore(made).config.data == "cmed/cubic/2.0.0"
+    assert restore(made).config.data == f"cmed/cubic/{VERSION}"
 
 
 @pytest.mark.parametrize("name", ["tiny", "small"])
