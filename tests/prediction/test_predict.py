@@ -336,11 +336,22 @@ def rock_salt(expert, grid):
     return np.asarray(density_at(atoms, np.stack(axes, -1).reshape(-1, 3))).reshape(grid)
 
 
+@pytest.fixture(scope="module")
+def in_its_cell(of_grid, opened):
+    """Predict as the network does beside refined crystals: it is asked in the cell of the best."""
+
+    def in_its_cell(expert, **options):
+        cell = tuple(cell_parameters(expert.refined.crystal.lattice))
+        return of_grid(checkpoint=opened._replace(gate=None), cell=cell, grid=FINE, **options)
+
+    return in_its_cell
+
+
 FINE = (24, 24, 24)
 """A grid that carries nearly all of the density of rock salt."""
 
 
-def test_with_a_gate_refined_crystals_answer_beside_the_network(of_grid):
+def test_with_a_gate_refined_crystals_answer_beside_the_network(of_grid, in_its_cell):
     found = of_grid(grid=FINE)
     network, *crystals = found.experts
     assert network.refined is None
@@ -350,7 +361,8 @@ def test_with_a_gate_refined_crystals_answer_beside_the_network(of_grid):
         assert (crystal.formula, crystal.material_id) == ("NaCl", "salt")
         assert crystal.volume == pytest.approx(5.64**3 / 4, rel=0.01)
         assert each.weight == pytest.approx(1 / len(found.experts))  # the weights of a new gate
-    densities = [of_grid(analogues=0, grid=FINE).density, *(rock_salt(x, FINE) for x in crystals)]
+    own = in_its_cell(crystals[0]).density
+    densities = [own, *(rock_salt(each, FINE) for each in crystals)]
     expected = np.mean(np.sqrt(densities), axis=0) ** 2
     np.testing.assert_allclose(found.density, expected, atol=0.01 * expected.max())
 
@@ -395,17 +407,19 @@ def test_known_crystals_keep_what_is_not_known_of_a_composition(of_grid, composi
     assert np.isfinite(found.density).all()
 
 
-def test_samples_are_of_the_network_and_of_the_crystals(of_grid):
-    found, alone = (of_grid(samples=8, analogues=number, grid=FINE) for number in (3, 0))
+def test_samples_are_of_the_network_and_of_the_crystals(of_grid, in_its_cell):
+    found = of_grid(samples=8, grid=FINE)
+    own = in_its_cell(found.experts[1]).density
     crystals = [rock_salt(expert, FINE) for expert in found.experts[1:]]
     of_network = 0
-    for one, own in zip(found.candidates, alone.candidates, strict=True):
+    for one in found.candidates:
         gaps = [np.abs(one - crystal).max() for crystal in crystals]
-        of_network += np.array_equal(one, own)
-        assert np.array_equal(one, own) or min(gaps) < 0.01 * one.max()
+        near = np.abs(one - own).max() < 0.5 * min(gaps)
+        of_network += near
+        assert near or min(gaps) < 0.01 * one.max()
     assert 0 < of_network < 8
     assert found.std.shape == FINE
-    gaps = [np.square(each - found.density) for each in (alone.density, *crystals)]
+    gaps = [np.square(each - found.density) for each in (own, *crystals)]
     assert (
         found.std**2 >= 0.99 * np.mean(gaps, axis=0) - 1e-3
     ).all()  # plus the deviation within each expert
