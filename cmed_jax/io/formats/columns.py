@@ -178,23 +178,23 @@ def _are_numbered(lines: Lines, marks: Marks) -> bool:
     """
     rows: list[list[float]] = []
     for _, line in lines:
-        numbers = [number_or_none(field) for field in split_line(line, marks)]
-        known = [number for number in numbers[:3] if number is not None]
-        if len(known) < min(len(numbers), 3):
+        numbers = [number_or_none(field) for field in split_line(line, marks)[:3]]
+        known = [number for number in numbers if number is not None]
+        if not known or len(known) < len(numbers):  # a comment, or the foot
             break
+        if known[0] not in ((rows[-1][0] + 1,) if rows else (0, 1)):
+            return False
         rows.append(known)
     if len(rows) < FEWEST_NUMBERED or len({len(row) for row in rows}) > 1:
         return False
-    first, second, *third = np.array(rows).T
-    if first[0] not in (0, 1) or (np.diff(first) != 1).any():
-        return False
-    if not third and len(rows) >= FEWEST_COUNTED:
+    if len(rows[0]) == 2 and len(rows) >= FEWEST_COUNTED:
         raise ValueError(
             "its first column numbers the points: give two-theta beside each intensity"
         )
+    second = np.array([row[1] for row in rows])
     steps = np.diff(second)
-    ordered = bool((steps > 0).all() or (steps < 0).all())
-    return bool(third) and ordered and bool((second >= 0).all() and (second <= 180).all())
+    within = (second >= 0).all() and (second <= 180).all()
+    return len(rows[0]) == 3 and bool(within and ((steps > 0).all() or (steps < 0).all()))
 
 
 def _is_comment(line: str) -> bool:
