@@ -20,14 +20,13 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import nearest_relative_volume, usual_volumes
-from cmed_jax.crystal.bravais import bravais
+from cmed_jax.crystal.bravais import alike, bravais, lattice_lengths, reduced_cell
 from cmed_jax.crystal.cell_contents import atoms_of_formula
 from cmed_jax.crystal.lattice import PRIMITIVE, cell_parameters
 from cmed_jax.physics.patterns import s_of_two_theta
 from cmed_jax.powder.indexing import (
     UNSHIFTED,
     Axes,
-    Shift,
     edges_and_volumes,
     reciprocal_metric,
 )
@@ -41,6 +40,7 @@ from cmed_jax.powder.line_matching import (
 )
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.trial_cells import FREE, Limits, trial_metrics
+from cmed_jax.powder.zero_shift import harmonic_shift
 
 SYSTEMS: tuple[Axes, ...] = (
     "cubic", "hexagonal", "tetragonal", "orthorhombic", "monoclinic", "triclinic",
@@ -57,6 +57,11 @@ PARAMETER = 7.0
 
 It is the logarithm of the number of its values that the lines tell apart.
 """
+MOST_HIDDEN, UNSEEN = 2.0, 0.25
+"""The usual number of lines of a cell for each one seen, and the cost of more.
+
+The cost is in nats for each measured line and each factor e.
+"""
 FIRST = 20
 """The number of lines, from the lowest angle, that trial lattices are tested with."""
 JUDGED = 40
@@ -71,6 +76,8 @@ KEPT, DESCRIBED = 600, 12
 """The numbers of trial lattices of each system that are refined, and brought to standard cells."""
 COARSELY = 0.01
 """The relative difference of edges below which trial lattices are not refined separately."""
+LOOSENED = 3
+"""The number of trial lattices of each system that are refined without their symmetry as well."""
 GIVEN = 20
 """The number of cells that are returned."""
 TOLERANCES = (0.05, 0.01)
@@ -151,7 +158,7 @@ def index_lines(
     weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
     if not len(angle):
         return ()
-    start = lines.shift.zero if lines.shift is not None else 0.0
+    start = lines.shift.zero if lines.shift is not None else harmonic_shift(angle, area) or 0.0
     found: list[IndexedCell] = []
     for axes in systems:
         trials, tried = _trials(axes, angle, weight, lines.wavelength, start, composition)
@@ -181,7 +188,15 @@ def _trials(
         return Trials(guessed, nothing.astype(int), nothing, nothing), 0
     table = NearTable.of(first, wavelength, NEAR)
     trials = counted(axes, guessed, table, zero)
-    fitted = refined(axes, trials.at(_different(axes, trials)[:KEPT]), angle[:FIRST], wavelength, STEPS, ERRORS, weight[:FIRST])
+    fitted = refined(
+        axes,
+        trials.at(_different(axes, trials)[:KEPT]),
+        angle[:FIRST],
+        wavelength,
+        STEPS,
+        ERRORS,
+        weight[:FIRST],
+    )
     return fitted.trials, len(guessed)
 
 
@@ -220,10 +235,10 @@ def _distinct(axes: Axes, trials: Trials, most: int) -> np.ndarray:
         tensor = reciprocal_metric(axes, trials.metrics[row])
         centring = CENTRINGS[axes][trials.centring[row]]
         try:
-            identity = _identity(_primitive(tensor, centring))
+            identity = lattice_lengths(_primitive(tensor, centring))
         except (ValueError, np.linalg.LinAlgError):
             continue
-        if any(np.allclose(identity, each, rtol=ALIKE, atol=1e-3) for each in seen):
+        if any(alike(identity, each, ALIKE) for each in seen):
             continue
         seen.append(identity)
         kept.append(row)
@@ -238,35 +253,6 @@ def _primitive(tensor: Float[np.ndarray, "3 3"], centring: str) -> Float[np.ndar
     return _PRIMITIVE[centring].T @ conventional
 
 
-def _identity(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "7"]:
-    """Return numbers that do not depend on the choice of cell: the lengths of short vectors."""
-    reduced = reduced_cell(lattice)
-    side = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    lengths = np.sort(np.linalg.norm(side[14:] @ reduced, axis=1))[:6]
-    return np.append(lengths, np.cbrt(abs(np.linalg.det(reduced))))
-
-
-def reduced_cell(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    """Return the rows of a Minkowski-reduced cell of a lattice."""
-    rows = np.array(lattice, float)
-    steps = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij"), -1).reshape(-1, 2)
-    for _ in range(100):
-        rows = rows[np.argsort(np.linalg.norm(rows, axis=1), kind="stable")]
-        first = rows[1] - np.rint(rows[1] @ rows[0] / (rows[0] @ rows[0])) * rows[0]
-        if first @ first < rows[1] @ rows[1] - 1e-9:
-            rows[1] = first
-            continue
-        plane = rows[:2]
-        near = np.rint(np.linalg.solve(plane @ plane.T, plane @ rows[2]))
-        tried = rows[2] - (near + steps) @ plane
-        best = tried[np.argmin((tried**2).sum(axis=1))]
-        if best @ best < rows[2] @ rows[2] - 1e-9:
-            rows[2] = best
-            continue
-        break
-    return rows
-
-
 def _described(
     axes: Axes,
     trials: Trials,
@@ -278,11 +264,12 @@ def _described(
 ) -> Iterator[IndexedCell]:
     """Yield the conventional cells of trial lattices, refined with more lines."""
     weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
-    for metric, centring, zero in zip(
-        trials.metrics, trials.centring, trials.zero, strict=True
+    for number, (metric, centring, zero) in enumerate(
+        zip(trials.metrics, trials.centring, trials.zero, strict=True)
     ):
         primitive = _primitive(reciprocal_metric(axes, metric), CENTRINGS[axes][centring])
         done = set()
+        described = [] if number >= LOOSENED else [("triclinic", "P", reduced_cell(primitive))]
         for tolerance in TOLERANCES:
             try:
                 ideal = bravais(primitive, tolerance)
@@ -292,10 +279,9 @@ def _described(
             if kind in done:
                 continue
             done.add(kind)
-            cell = _assessed(
-                _axes(ideal.system), ideal.centring, ideal.conventional, float(zero), weight,
-                angle, area, wavelength, composition,
-            )  # fmt: skip
+            described.append((_axes(ideal.system), ideal.centring, ideal.conventional))
+        for kind in described:
+            cell = _assessed(*kind, float(zero), weight, angle, area, wavelength, composition)
             if cell is not None:
                 yield cell
 
@@ -350,6 +336,8 @@ def _assessed(
         )
     used = min(len(angle), JUDGED)
     evidence = float(fit.trials.score[0]) - PARAMETER * FREE[axes]
+    hidden = fit.predicted[0] / max(MOST_HIDDEN * fit.seen[0], 1)
+    evidence -= UNSEEN * used * max(float(np.log(hidden)), 0.0)
     cost = min((np.log(relative) / UNUSUAL) ** 2 / 2, MOST_UNUSUAL)
     matched = fit.gap[0] < MATCHED
     m20, f20 = _figures(axes, trial, angle[:FIRST], wavelength)
@@ -394,10 +382,7 @@ def _merged(cells: Sequence[IndexedCell]) -> Iterator[IndexedCell]:
     """Yield cells by falling merit, with one description of each lattice."""
     seen: list[np.ndarray] = []
     for cell in sorted(cells, key=lambda each: -each.merit):
-        identity = _identity(cell.lattice)
-        if not any(np.allclose(identity, each, rtol=ALIKE, atol=1e-3) for each in seen):
+        identity = lattice_lengths(cell.lattice)
+        if not any(alike(identity, each, ALIKE) for each in seen):
             seen.append(identity)
             yield cell
-
-
-__all__ = ["IndexedCell", "Shift", "index_lines"]

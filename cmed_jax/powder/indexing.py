@@ -14,9 +14,7 @@ from jaxtyping import Bool, Float, Integer, Num
 
 from cmed_jax.physics.patterns import two_theta
 
-Axes = Literal[
-    "cubic", "tetragonal", "hexagonal", "orthorhombic", "monoclinic", "triclinic"
-]
+Axes = Literal["cubic", "tetragonal", "hexagonal", "orthorhombic", "monoclinic", "triclinic"]
 SHORTEST = 2.0
 """The shortest cell edge that is tried, angstrom."""
 NEAR = 0.15
@@ -83,9 +81,7 @@ def quadratic_forms(axes: Axes, hkl: Num[np.ndarray, "m 3"]) -> Float[np.ndarray
     return np.stack([h**2, k**2, ell**2, *mixed], axis=1)
 
 
-def reciprocal_metric(
-    axes: Axes, metric: Float[np.ndarray, "*t p"]
-) -> Float[np.ndarray, "*t 3 3"]:
+def reciprocal_metric(axes: Axes, metric: Float[np.ndarray, "*t p"]) -> Float[np.ndarray, "*t 3 3"]:
     """Return the metric tensors G* of metrics, where s^2 = h G* h."""
     tensor = np.zeros((*metric.shape[:-1], 3, 3))
     columns = {"cubic": [0, 0, 0], "tetragonal": [0, 0, 1], "hexagonal": [0, 0, 1]}

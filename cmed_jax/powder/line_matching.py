@@ -35,7 +35,7 @@ FOREIGN = 0.05
 FAR = 10.0
 """The largest distance between lines that counts as the room of a line, degrees."""
 COINCIDENT, SEEN = 0.02, 0.08
-"""The distances, degrees, below which lines of a lattice are one, and within which they are seen."""
+"""The distances, degrees, below which lines of a lattice are one, and within which one is seen."""
 CHUNK = 4_000_000
 """The number of lines that are compared at once, which limits the memory."""
 
@@ -147,9 +147,7 @@ class NearTable(NamedTuple):
     width: float
 
     @classmethod
-    def of(
-        cls, angle: Float[np.ndarray, " k"], wavelength: float, near: float
-    ) -> "NearTable":
+    def of(cls, angle: Float[np.ndarray, " k"], wavelength: float, near: float) -> "NearTable":
         """Return the table of lines.
 
         Args:
@@ -170,9 +168,7 @@ class NearTable(NamedTuple):
         return cls(bits, float(scale), len(angle), float(width))
 
 
-def counted(
-    axes: Axes, metrics: Float[np.ndarray, "t p"], table: NearTable, zero: float
-) -> Trials:
+def counted(axes: Axes, metrics: Float[np.ndarray, "t p"], table: NearTable, zero: float) -> Trials:
     """Return each metric in its best centring, scored by the lines that it explains.
 
     The score is that of a binomial test: the number of lines times the divergence between the share

@@ -12,7 +12,7 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float
 
 from cmed_jax.powder.indexing import Axes, edges_and_volumes, quadratic_forms
 
@@ -23,24 +23,30 @@ FREE: dict[Axes, int] = {
 }  # fmt: skip
 """The free numbers of the metric of each kind of axes."""
 GUESSED: dict[Axes, int] = {
-    "cubic": 8, "tetragonal": 9, "hexagonal": 9, "orthorhombic": 8, "monoclinic": 7, "triclinic": 8,
+    "cubic": 8, "tetragonal": 9, "hexagonal": 9, "orthorhombic": 9, "monoclinic": 8,
+    "triclinic": 11,
 }  # fmt: skip
 """The number of lines, from the lowest angle, that indices are guessed for."""
-ZONES = 16
+ZONES = 20
 """The number of lines that may give the angles of a triclinic reciprocal cell."""
 REDUCED = 1.02
 """The largest 2 a*.b* of a reduced reciprocal cell, in units of the smaller of a*^2 and b*^2."""
 CHUNK = 20_000
 """The number of index choices that are solved at once, which limits the memory."""
 
+_AXIAL = 8
 _MONOCLINIC = np.array(
     [
-        (1, 0, 0), (0, 0, 1), (2, 0, 0), (0, 0, 2), (1, 0, 1), (1, 0, -1), (2, 0, 1), (2, 0, -1),
-        (1, 0, 2), (1, 0, -2), (0, 1, 0), (0, 2, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 1, -1),
-        (2, 1, 0), (0, 1, 2), (1, 2, 0), (0, 2, 1), (2, 1, 1), (2, 1, -1), (1, 1, 2), (1, 1, -2),
+        (1, 0, 0), (2, 0, 0), (4, 0, 0), (0, 0, 1), (0, 0, 2), (0, 0, 4), (0, 1, 0), (0, 2, 0),
+        (1, 0, 1), (1, 0, -1), (2, 0, 1), (2, 0, -1), (1, 0, 2), (1, 0, -2), (1, 1, 0), (0, 1, 1),
+        (1, 1, 1), (1, 1, -1), (2, 1, 0), (0, 1, 2), (2, 1, 1), (2, 1, -1), (1, 1, 2), (1, 1, -2),
+        (1, 2, 0), (0, 2, 1), (3, 1, 0), (0, 1, 3), (3, 1, 1), (3, 1, -1), (1, 1, 3), (1, 1, -3),
     ]
 )  # fmt: skip
-"""The indices that are guessed for lines of a monoclinic lattice with a reduced a* and c*."""
+"""The indices that are guessed for lines of a monoclinic lattice with a reduced a* and c*.
+
+At least two of four lines are of the first ones, along the axes.
+"""
 
 
 class Limits(NamedTuple):
@@ -76,9 +82,7 @@ def trial_metrics(
     return np.concatenate(found)
 
 
-def _usual(
-    axes: Axes, metrics: Float[np.ndarray, "t p"], limits: Limits
-) -> Bool[np.ndarray, " t"]:
+def _usual(axes: Axes, metrics: Float[np.ndarray, "t p"], limits: Limits) -> Bool[np.ndarray, " t"]:
     """Return which metrics have usual edges and volumes, and reduced mixed terms."""
     usual = (metrics[:, :3] > LONGEST**-2).all(axis=1)
     if axes == "monoclinic":
@@ -96,7 +100,10 @@ def _inverses(axes: Axes) -> Float[np.ndarray, "n p p"]:
     rows = np.array(list(product(range(len(forms)), repeat=size)), np.int16)
     if size > 1:
         ordered = np.sort(rows, axis=1)
-        rows = rows[(np.diff(ordered, axis=1) > 0).all(axis=1)]
+        different = (np.diff(ordered, axis=1) > 0).all(axis=1)
+        if axes == "monoclinic":
+            different &= (rows < _AXIAL).sum(axis=1) >= 2
+        rows = rows[different]
     matrices = forms[rows]
     if axes == "orthorhombic":
         matrices = matrices[_descend(matrices[:, :, 0], matrices[:, :, 1])]
@@ -161,12 +168,7 @@ def _edges(lengths: Float[np.ndarray, " n"]) -> Float[np.ndarray, "m 3"]:
     return lengths[rows]
 
 
-def _mixed(
-    zones: Float[np.ndarray, " k"], a: float, b: float
-) -> Float[np.ndarray, " n"]:
+def _mixed(zones: Float[np.ndarray, " k"], a: float, b: float) -> Float[np.ndarray, " n"]:
     """Return the sizes of 2 a*.b* for which the line (1 1) or (1 -1) of a zone is a line."""
     sizes = np.abs(zones - a - b)
     return sizes[sizes <= REDUCED * min(a, b)]
-
-
-__all__ = ["FREE", "Integer", "Limits", "trial_metrics"]

@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
+from cmed_jax.crystal.bravais import Bravais
 from cmed_jax.crystal.freedom import free_metrics
 from cmed_jax.crystal.symmetry import space_group
 from cmed_jax.physics.reflections import half_sphere
 from cmed_jax.search.observed import ObservedLines
-from cmed_jax.crystal.bravais import Bravais
 
 REACH = (0.012, 0.006, 0.003)
 """The largest distance of a line from its reflection in each round, as a share of its s."""

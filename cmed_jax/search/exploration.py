@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from cmed_jax.crystal.bravais import Bravais
 from cmed_jax.search.assignments import Assignment
 from cmed_jax.search.descent import USUAL_B, Fits, descend, residuals, structure_factors
 from cmed_jax.search.frame import orbits_of
@@ -22,7 +23,6 @@ from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.order import LEAST_SHARE, Field, in_order
 from cmed_jax.search.score import Scored, scored
 from cmed_jax.search.separations import atoms_of
-from cmed_jax.crystal.bravais import Bravais
 from cmed_jax.search.starts import starts
 
 ROUNDS = ((24.0, 5, 0.5), (8.0, 5, 0.5), (2.0, 6, 0.5), (0.0, 14, 0.0))

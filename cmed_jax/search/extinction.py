@@ -11,11 +11,11 @@ import moyopy
 import numpy as np
 from jaxtyping import Bool, Integer
 
+from cmed_jax.crystal.bravais import Bravais
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.symmetry import STEPS, space_group
 from cmed_jax.physics.reflections import half_sphere
 from cmed_jax.search.observed import Groups
-from cmed_jax.crystal.bravais import Bravais
 from cmed_jax.search.settings import Setting
 
 FORBIDDEN = 0.01

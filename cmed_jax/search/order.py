@@ -13,6 +13,7 @@ from functools import cache, partial
 import numpy as np
 from jaxtyping import Float
 
+from cmed_jax.crystal.bravais import Bravais
 from cmed_jax.crystal.symmetry import space_group
 from cmed_jax.search.assignments import Assignment, assignments
 from cmed_jax.search.chemistry import least_distances
@@ -21,7 +22,6 @@ from cmed_jax.search.formula_units import Contents, contents
 from cmed_jax.search.frame import HYDROGEN, Frame, frame_of
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.separations import Separations
-from cmed_jax.crystal.bravais import Bravais
 from cmed_jax.search.settings import Setting, settings
 from cmed_jax.search.starts import Pools
 from cmed_jax.search.usage import group_cost, position_costs

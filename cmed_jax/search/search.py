@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Real
 
+from cmed_jax.crystal.bravais import bravais
 from cmed_jax.crystal.composition import Knowledge, parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.search.alignment import aligned
@@ -22,7 +23,6 @@ from cmed_jax.search.formula_units import formula_unit
 from cmed_jax.search.frame import HYDROGEN
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.score import Scored
-from cmed_jax.crystal.bravais import bravais
 from cmed_jax.search.solved import SolvedStructure, Verdict, solved_structures, verdict
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from cmed_jax.crystal.bravais import bravais
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.reflections import reflections
@@ -12,7 +13,6 @@ from cmed_jax.search.descent import USUAL_B, Fits, descend, residuals, structure
 from cmed_jax.search.frame import frame_of
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.separations import Separations, atoms_of
-from cmed_jax.crystal.bravais import bravais
 from cmed_jax.search.settings import settings
 from cmed_jax.search.wyckoff import wyckoff
 

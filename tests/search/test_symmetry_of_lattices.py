@@ -6,9 +6,9 @@ import gemmi
 import numpy as np
 import pytest
 
+from cmed_jax.crystal.bravais import bravais
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.search.extinction import present
-from cmed_jax.crystal.bravais import bravais
 from cmed_jax.search.settings import settings
 
 HKL = np.array(list(itertools.product(range(-4, 5), range(-3, 4), range(0, 5))))
