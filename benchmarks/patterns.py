@@ -11,7 +11,7 @@ import numpy as np
 
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import parse_composition
-from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.crystal.lattice import PRIMITIVE, primitive_lattice
 from cmed_jax.crystal.material import Material, crystal_system
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.crystal.symmetry import lattice_type_of
@@ -30,6 +30,7 @@ class KnownPattern(NamedTuple):
         composition: the atom fractions by atomic number.
         system: the crystal system.
         lattice: rows a, b, c of the primitive cell, angstrom: of the manifest, or of the crystal.
+        conventional: rows a, b, c of the conventional cell, whose centring is not told.
         truth: the crystal; None where the source of crystals does not hold it.
     """
 
@@ -38,6 +39,7 @@ class KnownPattern(NamedTuple):
     composition: np.ndarray
     system: str
     lattice: np.ndarray
+    conventional: np.ndarray
     truth: Material | None
 
 
@@ -62,8 +64,10 @@ def known_patterns(folder: Path, truth: str | None) -> Iterator[KnownPattern]:
         if row.get("cell"):
             cell = [float(each) for each in row["cell"].split()]
             lattice = primitive_lattice(cell, lattice_type_of(number)[-1])
+            conventional = primitive_lattice(cell)
         elif crystal is not None:
             lattice = canonical_cell(crystal).lattice
+            conventional = np.linalg.inv(PRIMITIVE[lattice_type_of(number)[-1]].T) @ lattice
         else:
             continue
         yield KnownPattern(
@@ -72,6 +76,7 @@ def known_patterns(folder: Path, truth: str | None) -> Iterator[KnownPattern]:
             parse_composition(row["formula"])[0],
             crystal_system(number),
             lattice,
+            conventional,
             crystal,
         )
 
