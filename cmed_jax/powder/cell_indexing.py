@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.atomic_volumes import nearest_relative_volume, usual_volumes
+from cmed_jax.crystal.atomic_volumes import nearest_relative_volume
 from cmed_jax.crystal.bravais import alike, bravais, lattice_lengths, reduced_cell
 from cmed_jax.crystal.cell_contents import atoms_of_formula
 from cmed_jax.crystal.lattice import PRIMITIVE, cell_parameters
@@ -39,7 +39,7 @@ from cmed_jax.powder.line_matching import (
     refined,
 )
 from cmed_jax.powder.lines import MeasuredLines
-from cmed_jax.powder.trial_cells import FREE, Limits, trial_metrics
+from cmed_jax.powder.trial_cells import FREE, trial_metrics, volume_limits
 from cmed_jax.powder.zero_shift import harmonic_shift
 
 SYSTEMS: tuple[Axes, ...] = (
@@ -78,21 +78,17 @@ COARSELY = 0.01
 """The relative difference of edges below which trial lattices are not refined separately."""
 LOOSENED = 3
 """The number of trial lattices of each system that are refined without their symmetry as well."""
+EARLIEST = ("cubic", "hexagonal")
+"""The systems after which the next one is tried in any case."""
+DECISIVE_LINES, DECISIVE_INDEXED, DECISIVE_AREA, DECISIVE_SEEN = 14, 0.95, 0.98, 0.6
+"""The least lines, shares of lines and of intensity explained, and share of its own lines seen, of
+a cell that spares the trial of lower symmetry."""
 GIVEN = 20
 """The number of cells that are returned."""
 TOLERANCES = (0.05, 0.01)
 """The tolerances of the symmetry of a lattice, angstrom; all descriptions are compared."""
 ALIKE = 0.006
 """The relative difference of edges and angles below which reduced cells are one."""
-SMALLEST, SMALLEST_CELL = 0.6, 8.0
-"""The least volume of a cell in formula units, and in angstrom^3 without a composition."""
-MOST_LINES = 3.0
-"""The largest number of lines of a lattice for each measured one."""
-MULTIPLICITY: dict[Axes, int] = {
-    "cubic": 192, "hexagonal": 72, "tetragonal": 32, "orthorhombic": 32, "monoclinic": 8,
-    "triclinic": 2,
-}  # fmt: skip
-"""The number of reciprocal lattice points for each line, in the largest centring."""
 UNUSUAL = 0.15
 """The deviation of the logarithm of a relative volume that costs half a nat."""
 MOST_UNUSUAL = 15.0
@@ -168,7 +164,20 @@ def index_lines(
         found += _described(
             axes, trials.at(best), tried, angle, area, lines.wavelength, composition
         )
+        if axes not in EARLIEST and any(_is_decisive(cell) for cell in found):
+            break
     return tuple(_merged(found))[:GIVEN]
+
+
+def _is_decisive(cell: IndexedCell) -> bool:
+    """Return whether a cell explains so much that systems of lower symmetry need no trial."""
+    return (
+        cell.lines >= DECISIVE_LINES
+        and cell.indexed >= DECISIVE_INDEXED * cell.lines
+        and cell.area >= DECISIVE_AREA
+        and cell.seen >= DECISIVE_SEEN * cell.predicted
+        and abs(float(np.log(cell.relative_volume))) < 2 * UNUSUAL
+    )
 
 
 def _trials(
@@ -182,7 +191,7 @@ def _trials(
     """Return refined trial lattices of one system, and the number that was tried."""
     first = angle[:FIRST] - zero
     squared = s_of_two_theta(first, wavelength) ** 2
-    guessed = trial_metrics(axes, squared, limits(axes, squared, composition))
+    guessed = trial_metrics(axes, squared, volume_limits(axes, squared, composition))
     if not len(guessed):
         nothing = np.zeros(0)
         return Trials(guessed, nothing.astype(int), nothing, nothing), 0
@@ -198,21 +207,6 @@ def _trials(
         weight[:FIRST],
     )
     return fitted.trials, len(guessed)
-
-
-def limits(
-    axes: Axes,
-    squared: Float[np.ndarray, " k"],
-    composition: Float[np.ndarray, "119"] | None,
-) -> Limits:
-    """Return the limits of the volume of conventional cells, from the lines and the composition."""
-    sphere = 4 / 3 * np.pi * squared[-1] ** 1.5
-    largest = MOST_LINES * (len(squared) + 3) * MULTIPLICITY[axes] / sphere
-    usual = () if composition is None else usual_volumes(composition)
-    least = SMALLEST_CELL
-    if usual and composition is not None:
-        least = SMALLEST * atoms_of_formula(composition) * min(usual)
-    return Limits(least, max(float(largest), 3 * least))
 
 
 def _different(axes: Axes, trials: Trials) -> np.ndarray:

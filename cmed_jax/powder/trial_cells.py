@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from cmed_jax.crystal.atomic_volumes import usual_volumes
+from cmed_jax.crystal.cell_contents import atoms_of_formula
 from cmed_jax.powder.indexing import Axes, edges_and_volumes, quadratic_forms
 
 SHORTEST, LONGEST = 2.0, 40.0
@@ -31,6 +33,15 @@ ZONES = 20
 """The number of lines that may give the angles of a triclinic reciprocal cell."""
 REDUCED = 1.02
 """The largest 2 a*.b* of a reduced reciprocal cell, in units of the smaller of a*^2 and b*^2."""
+SMALLEST, SMALLEST_CELL = 0.6, 8.0
+"""The least volume of a cell in formula units, and in angstrom^3 without a composition."""
+MOST_LINES = 3.0
+"""The largest number of lines of a lattice for each measured one."""
+MULTIPLICITY: dict[Axes, int] = {
+    "cubic": 192, "hexagonal": 72, "tetragonal": 32, "orthorhombic": 32, "monoclinic": 8,
+    "triclinic": 2,
+}  # fmt: skip
+"""The number of reciprocal lattice points for each line, in the largest centring."""
 CHUNK = 20_000
 """The number of index choices that are solved at once, which limits the memory."""
 
@@ -54,6 +65,21 @@ class Limits(NamedTuple):
 
     smallest: float
     largest: float
+
+
+def volume_limits(
+    axes: Axes,
+    squared: Float[np.ndarray, " k"],
+    composition: Float[np.ndarray, "119"] | None,
+) -> Limits:
+    """Return the limits of the volume of conventional cells, from the lines and the composition."""
+    sphere = 4 / 3 * np.pi * squared[-1] ** 1.5
+    largest = MOST_LINES * (len(squared) + 3) * MULTIPLICITY[axes] / sphere
+    usual = () if composition is None else usual_volumes(composition)
+    least = SMALLEST_CELL
+    if usual and composition is not None:
+        least = SMALLEST * atoms_of_formula(composition) * min(usual)
+    return Limits(least, max(float(largest), 3 * least))
 
 
 def trial_metrics(
@@ -97,7 +123,7 @@ def _usual(axes: Axes, metrics: Float[np.ndarray, "t p"], limits: Limits) -> Boo
 def _inverses(axes: Axes) -> Float[np.ndarray, "n p p"]:
     """Return the inverse matrices of all choices of forms, without equivalent ones."""
     forms, size = _guessed_forms(axes), FREE[axes]
-    rows = np.array(list(product(range(len(forms)), repeat=size)), np.int16)
+    rows = np.indices((len(forms),) * size).reshape(size, -1).T
     if size > 1:
         ordered = np.sort(rows, axis=1)
         different = (np.diff(ordered, axis=1) > 0).all(axis=1)

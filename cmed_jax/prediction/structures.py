@@ -12,7 +12,7 @@ from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.data.records import density_of
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.patterns import two_theta
-from cmed_jax.powder.cell_indexing import index_lines
+from cmed_jax.powder.cell_indexing import IndexedCell, index_lines
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
@@ -51,16 +51,18 @@ def search_for_structures(
     if prepared is None or formula is None or query.shared is not None or not options.search:
         return None
     end = time.monotonic() + options.search
+    indexed: tuple[IndexedCell, ...] = ()
     if query.lattice is None:
         indexed = index_lines(MeasuredLines.of(prepared), formula)
         lattices = [*(each.lattice for each in indexed[:INDEXED]), *lattices]
-    return search_cells(
+    found = search_cells(
         _distinct(lattices)[:CELLS],
         formula,
         observed_lines(prepared),
         seconds=max(end - time.monotonic(), LEAST_SECONDS),
         seed=options.seed,
     )
+    return None if found is None else replace(found, cells=indexed)
 
 
 def observed_lines(prepared: Prepared) -> ObservedLines:
