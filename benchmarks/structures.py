@@ -1,43 +1,49 @@
 """Success rate of the search for known structures: `python -m benchmarks.structures`.
 
-Known crystals are used only for the tables that order the search. The cell is given, the number of
-formula units is not. The command prints one of these tables:
+Known crystals are used only for the tables that order the search. The number of formula units is
+not given. The command prints one of these tables:
 
-- measured patterns of a folder with `manifest.csv` (columns file, formula, wavelength_A, cell,
-  mp_id), compared with the structures of `--truth`:
-  `python -m benchmarks.structures --patterns FOLDER --truth all.jsonl.gz --seconds 14`;
-- ideal lines (s up to 1.3 per angstrom) of materials of a file of JSON lines, by crystal system:
-  `python -m benchmarks.structures --materials trigonal.jsonl.gz --split test --count 40`;
-- with `--shuffled`, a control for either: the areas of the lines are permuted. Structures that are
-  right then follow from cell, absences, composition and distances alone.
+- patterns of a folder with `manifest.csv` (`benchmarks.patterns`), compared with the structures of
+  `--truth`: `python -m benchmarks.structures --patterns FOLDER --truth all.jsonl.gz --seconds 14`.
+  With `--cell found` the product indexes the lines, and the agreement of the structures decides
+  between the cells;
+- ideal lines (s up to 1.3 per angstrom) of materials of a file of JSON lines, by crystal system,
+  with their cells: `python -m benchmarks.structures --materials trigonal.jsonl.gz --count 40`.
+
+Two controls for either show what follows without the pattern. With `--control shuffled` the areas
+of the lines are permuted: right structures follow from cell, absences, composition and distances
+alone. With `--control wrong` each composition meets the pattern and the cell of another material of
+the same crystal system: no structure should be accepted.
 
 A structure is right if pymatgen's StructureMatcher accepts it, with loose tolerances (ltol 0.3,
 stol 0.5, angle 10) or tight ones (0.2, 0.3, 5).
 """
 
-import csv
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import moyopy
 import numpy as np
 import tyro
 
+from benchmarks.patterns import KnownPattern, known_patterns
 from cmed_jax.crystal.canonical import canonical_cell
-from cmed_jax.crystal.composition import composition_vector, parse_composition
-from cmed_jax.crystal.lattice import PRIMITIVE, primitive_lattice
+from cmed_jax.crystal.composition import composition_vector
+from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, crystal_system
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.io.pattern import load_pattern
 from cmed_jax.physics.crystal import Crystal
-from cmed_jax.physics.patterns import two_theta
 from cmed_jax.physics.reflections import reflections
+from cmed_jax.powder.cell_indexing import index_lines
+from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import prepare
+from cmed_jax.prediction.structures import INDEXED, observed_lines
 from cmed_jax.search.observed import ObservedLines
-from cmed_jax.search.search import SearchResult, search_structures
+from cmed_jax.search.search import SearchResult
+from cmed_jax.search.several_cells import search_cells
 
 S_MAX = 1.3
 """The largest s of ideal lines, 1/angstrom."""
@@ -52,25 +58,29 @@ class Options:
     Attributes:
         patterns: a folder of measured patterns with a manifest.
         truth: file of JSON lines with their structures, by mp_id.
+        cell: whether the cells of these patterns are given, or found by the product.
+        every: take every n-th of these patterns.
         materials: file of JSON lines with materials for ideal lines.
         split: split of those materials; empty for all.
-        system: crystal system of those materials; empty for any.
+        system: crystal system of patterns or materials; empty for any.
         count: number of those materials, drawn at random.
         atoms: largest number of atoms in a primitive cell.
-        seconds: time of the search for each structure.
-        shuffled: permute the areas of the lines.
+        seconds: time of the search for each structure, in all cells together.
+        control: what is put in place of the pattern.
         seed: seed of the draw and of the permutation.
     """
 
     patterns: Path | None = None
     truth: str | None = None
+    cell: Literal["given", "found"] = "given"
+    every: int = 1
     materials: str | None = None
     split: str = ""
     system: str = ""
     count: int = 40
     atoms: int = 60
     seconds: float = 14.0
-    shuffled: bool = False
+    control: Literal["none", "shuffled", "wrong"] = "none"
     seed: int = 0
 
 
@@ -78,31 +88,50 @@ class Case(NamedTuple):
     """An input of the search, and the known structure."""
 
     name: str
-    lattice: np.ndarray
+    lattices: list[np.ndarray]
     composition: np.ndarray
     lines: ObservedLines
     truth: Material
+    seconds: float = 0.0
 
 
 def measured(options: Options, folder: Path) -> Iterator[Case]:
     """Yield the patterns of a folder that have known structures."""
-    with (folder / "manifest.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    known = {each.material_id: each for each in materials_of(options.truth)}
-    for row in rows:
-        if row["mp_id"] in known:
-            prepared = prepare(load_pattern(folder / row["file"], float(row["wavelength_A"])))
-            wavelength = prepared.radiation.mean
-            lines = ObservedLines.of_angles(
-                two_theta(prepared.peaks.s, wavelength),
-                prepared.peaks.area,
-                tuple(prepared.measured.two_theta[[0, -1]].tolist()),
-                float(np.nanmedian(prepared.peaks.width)),
-                wavelength,
-            )
-            lattice = primitive_lattice([float(each) for each in row["cell"].split()])
-            composition = parse_composition(row["formula"])[0]
-            yield Case(row["file"], lattice, composition, lines, known[row["mp_id"]])
+    patterns = [
+        each
+        for each in known_patterns(folder, options.truth)
+        if each.truth is not None and options.system in ("", each.system)
+    ]
+    for pattern, other in others(patterns[:: options.every], options):
+        prepared = prepare(other.measured)
+        began = time.monotonic()
+        lattices = [other.conventional]
+        if options.cell == "found":
+            indexed = index_lines(MeasuredLines.of(prepared), pattern.composition)
+            lattices = [each.lattice for each in indexed[:INDEXED]]
+        seconds = time.monotonic() - began
+        assert pattern.truth is not None  # chosen so
+        composition, lines = pattern.composition, observed_lines(prepared)
+        yield Case(pattern.name, lattices, composition, lines, pattern.truth, seconds)
+
+
+def others(
+    patterns: Sequence[KnownPattern], options: Options
+) -> Iterator[tuple[KnownPattern, KnownPattern]]:
+    """Yield each pattern with itself, or with the next one of its system as a control."""
+    for number, pattern in enumerate(patterns):
+        if options.control != "wrong":
+            yield pattern, pattern
+            continue
+        later = [*patterns[number + 1 :], *patterns[:number]]
+        alike = [
+            each
+            for each in later
+            if each.system == pattern.system
+            and not np.allclose(each.composition, pattern.composition)
+        ]
+        if alike:
+            yield pattern, alike[0]
 
 
 def ideal(options: Options) -> Iterator[Case]:
@@ -114,7 +143,7 @@ def ideal(options: Options) -> Iterator[Case]:
         and options.system in ("", each.crystal_system)
         and len(each.numbers) <= 4 * options.atoms
     ]
-    drawn = 0
+    cases: list[Case] = []
     for row in np.random.default_rng(options.seed).permutation(len(every)):
         material = canonical_cell(every[row], SYMPREC)
         if len(material.numbers) > options.atoms:
@@ -125,10 +154,29 @@ def ideal(options: Options) -> Iterator[Case]:
         lattice = np.linalg.inv(PRIMITIVE[centring].T) @ material.lattice
         lines = ObservedLines(found[:, 0], found[:, 1], 0.02, S_MAX)
         name = f"{material.formula} {material.material_id}"
-        yield Case(name, lattice, composition_vector(material.numbers), lines, material)
-        drawn += 1
-        if drawn == options.count:
-            return
+        composition = composition_vector(material.numbers)
+        cases.append(Case(name, [lattice], composition, lines, material))
+        if len(cases) == options.count:
+            break
+    for number, case in enumerate(cases):
+        other = case
+        if options.control == "wrong":
+            other = next(
+                (
+                    each
+                    for each in [*cases[number + 1 :], *cases[:number]]
+                    if _system(each) == _system(case)
+                    and not np.allclose(each.composition, case.composition)
+                ),
+                case,
+            )
+            if other is case:
+                continue
+        yield case._replace(lattices=other.lattices, lines=other.lines)
+
+
+def _system(case: Case) -> str:
+    return crystal_system(case.truth.space_group)
 
 
 def materials_of(path: str | None) -> Iterator[Material]:
@@ -155,21 +203,30 @@ def shuffled(lines: ObservedLines, rng: np.random.Generator) -> ObservedLines:
     return replace(lines, area=rng.permutation(lines.area))
 
 
-def report(cases: Iterator[Case], options: Options) -> list[tuple[str, bool, bool, bool, float]]:
-    """Print a row for each case; return system, top-1 loose, tight, among five, and seconds."""
+class Row(NamedTuple):
+    """The outcome for one case."""
+
+    system: str
+    loose: bool
+    tight: bool
+    five: bool
+    accepted: bool
+    seconds: float
+
+
+NOTHING = SearchResult((), "not found", 1.0, 0, 0.0, False)
+
+
+def report(cases: Iterator[Case], options: Options) -> list[Row]:
+    """Print a row for each case, and return all of them."""
     rng = np.random.default_rng(options.seed)
     rows = []
     for case in cases:
-        lines = shuffled(case.lines, rng) if options.shuffled else case.lines
+        lines = shuffled(case.lines, rng) if options.control == "shuffled" else case.lines
         began = time.monotonic()
-        try:
-            result = search_structures(
-                case.lattice, case.composition, lines, seconds=options.seconds
-            )
-        except ValueError as error:
-            result = SearchResult((), "not found", 1.0, 0, 0.0, False)
-            print(f"{case.name}: {error}")
-        taken = time.monotonic() - began
+        result = search_cells(case.lattices, case.composition, lines, seconds=options.seconds)
+        result = result or NOTHING
+        taken = time.monotonic() - began + case.seconds
         loose, tight = matches(result, case.truth)
         first = result.structures[0] if result.structures else None
         said = f"R {first.residual:.3f} in {first.space_group}" if first else "nothing"
@@ -180,20 +237,23 @@ def report(cases: Iterator[Case], options: Options) -> list[tuple[str, bool, boo
             f"{result.tried} tried, {taken:.1f} s",
             flush=True,
         )
-        system = crystal_system(case.truth.space_group)
-        rows.append((system, any(loose[:1]), any(tight[:1]), any(loose), taken))
+        accepted = result.verdict != "not found"
+        right = any(loose[:1]), any(tight[:1]), any(loose)
+        rows.append(Row(_system(case), *right, accepted, taken))
     return rows
 
 
-def summary(rows: Sequence[tuple[str, bool, bool, bool, float]]) -> None:
-    """Print the shares by crystal system."""
-    print("\n| system | n | top-1 loose | top-1 tight | among five | median s |")
-    print("|---|---|---|---|---|---|")
-    for system in [*dict.fromkeys(row[0] for row in rows), "all"]:
-        chosen = [row for row in rows if system in (row[0], "all")]
-        loose, tight, five = (sum(row[column] for row in chosen) for column in (1, 2, 3))
-        middle = np.median([row[4] for row in chosen])
-        print(f"| {system} | {len(chosen)} | {loose} | {tight} | {five} | {middle:.1f} |")
+def summary(rows: Sequence[Row]) -> None:
+    """Print the numbers by crystal system."""
+    print("\n| system | n | loose | tight | among five | accepted | accepted, wrong | median s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for system in [*dict.fromkeys(row.system for row in rows), "all"]:
+        chosen = [row for row in rows if system in (row.system, "all")]
+        columns = np.array([row[1:5] for row in chosen], int).sum(axis=0).tolist()
+        wrong = sum(row.accepted and not row.loose for row in chosen)
+        middle = np.median([row.seconds for row in chosen])
+        shown = " | ".join(map(str, (*columns, wrong)))
+        print(f"| {system} | {len(chosen)} | {shown} | {middle:.1f} |")
 
 
 def main() -> None:

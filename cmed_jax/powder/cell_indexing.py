@@ -19,15 +19,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.atomic_volumes import nearest_relative_volume, usual_volumes
-from cmed_jax.crystal.bravais import bravais
+from cmed_jax.crystal.atomic_volumes import nearest_relative_volume
+from cmed_jax.crystal.bravais import alike, bravais, lattice_lengths, reduced_cell
 from cmed_jax.crystal.cell_contents import atoms_of_formula
 from cmed_jax.crystal.lattice import PRIMITIVE, cell_parameters
 from cmed_jax.physics.patterns import s_of_two_theta
 from cmed_jax.powder.indexing import (
     UNSHIFTED,
     Axes,
-    Shift,
     edges_and_volumes,
     reciprocal_metric,
 )
@@ -40,7 +39,8 @@ from cmed_jax.powder.line_matching import (
     refined,
 )
 from cmed_jax.powder.lines import MeasuredLines
-from cmed_jax.powder.trial_cells import FREE, Limits, trial_metrics
+from cmed_jax.powder.trial_cells import FREE, trial_metrics, volume_limits
+from cmed_jax.powder.zero_shift import harmonic_shift
 
 SYSTEMS: tuple[Axes, ...] = (
     "cubic", "hexagonal", "tetragonal", "orthorhombic", "monoclinic", "triclinic",
@@ -57,6 +57,11 @@ PARAMETER = 7.0
 
 It is the logarithm of the number of its values that the lines tell apart.
 """
+MOST_HIDDEN, UNSEEN = 2.0, 0.25
+"""The usual number of lines of a cell for each one seen, and the cost of more.
+
+The cost is in nats for each measured line and each factor e.
+"""
 FIRST = 20
 """The number of lines, from the lowest angle, that trial lattices are tested with."""
 JUDGED = 40
@@ -71,21 +76,19 @@ KEPT, DESCRIBED = 600, 12
 """The numbers of trial lattices of each system that are refined, and brought to standard cells."""
 COARSELY = 0.01
 """The relative difference of edges below which trial lattices are not refined separately."""
+LOOSENED = 3
+"""The number of trial lattices of each system that are refined without their symmetry as well."""
+EARLIEST = ("cubic", "hexagonal")
+"""The systems after which the next one is tried in any case."""
+DECISIVE_LINES, DECISIVE_INDEXED, DECISIVE_AREA, DECISIVE_SEEN = 14, 0.95, 0.98, 0.6
+"""The least lines, shares of lines and of intensity explained, and share of its own lines seen, of
+a cell that spares the trial of lower symmetry."""
 GIVEN = 20
 """The number of cells that are returned."""
 TOLERANCES = (0.05, 0.01)
 """The tolerances of the symmetry of a lattice, angstrom; all descriptions are compared."""
 ALIKE = 0.006
 """The relative difference of edges and angles below which reduced cells are one."""
-SMALLEST, SMALLEST_CELL = 0.6, 8.0
-"""The least volume of a cell in formula units, and in angstrom^3 without a composition."""
-MOST_LINES = 3.0
-"""The largest number of lines of a lattice for each measured one."""
-MULTIPLICITY: dict[Axes, int] = {
-    "cubic": 192, "hexagonal": 72, "tetragonal": 32, "orthorhombic": 32, "monoclinic": 8,
-    "triclinic": 2,
-}  # fmt: skip
-"""The number of reciprocal lattice points for each line, in the largest centring."""
 UNUSUAL = 0.15
 """The deviation of the logarithm of a relative volume that costs half a nat."""
 MOST_UNUSUAL = 15.0
@@ -151,7 +154,7 @@ def index_lines(
     weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
     if not len(angle):
         return ()
-    start = lines.shift.zero if lines.shift is not None else 0.0
+    start = lines.shift.zero if lines.shift is not None else harmonic_shift(angle, area) or 0.0
     found: list[IndexedCell] = []
     for axes in systems:
         trials, tried = _trials(axes, angle, weight, lines.wavelength, start, composition)
@@ -161,7 +164,20 @@ def index_lines(
         found += _described(
             axes, trials.at(best), tried, angle, area, lines.wavelength, composition
         )
+        if axes not in EARLIEST and any(_is_decisive(cell) for cell in found):
+            break
     return tuple(_merged(found))[:GIVEN]
+
+
+def _is_decisive(cell: IndexedCell) -> bool:
+    """Return whether a cell explains so much that systems of lower symmetry need no trial."""
+    return (
+        cell.lines >= DECISIVE_LINES
+        and cell.indexed >= DECISIVE_INDEXED * cell.lines
+        and cell.area >= DECISIVE_AREA
+        and cell.seen >= DECISIVE_SEEN * cell.predicted
+        and abs(float(np.log(cell.relative_volume))) < 2 * UNUSUAL
+    )
 
 
 def _trials(
@@ -175,7 +191,7 @@ def _trials(
     """Return refined trial lattices of one system, and the number that was tried."""
     first = angle[:FIRST] - zero
     squared = s_of_two_theta(first, wavelength) ** 2
-    guessed = trial_metrics(axes, squared, limits(axes, squared, composition))
+    guessed = trial_metrics(axes, squared, volume_limits(axes, squared, composition))
     if not len(guessed):
         nothing = np.zeros(0)
         return Trials(guessed, nothing.astype(int), nothing, nothing), 0
@@ -191,21 +207,6 @@ def _trials(
         weight[:FIRST],
     )
     return fitted.trials, len(guessed)
-
-
-def limits(
-    axes: Axes,
-    squared: Float[np.ndarray, " k"],
-    composition: Float[np.ndarray, "119"] | None,
-) -> Limits:
-    """Return the limits of the volume of conventional cells, from the lines and the composition."""
-    sphere = 4 / 3 * np.pi * squared[-1] ** 1.5
-    largest = MOST_LINES * (len(squared) + 3) * MULTIPLICITY[axes] / sphere
-    usual = () if composition is None else usual_volumes(composition)
-    least = SMALLEST_CELL
-    if usual and composition is not None:
-        least = SMALLEST * atoms_of_formula(composition) * min(usual)
-    return Limits(least, max(float(largest), 3 * least))
 
 
 def _different(axes: Axes, trials: Trials) -> np.ndarray:
@@ -228,10 +229,10 @@ def _distinct(axes: Axes, trials: Trials, most: int) -> np.ndarray:
         tensor = reciprocal_metric(axes, trials.metrics[row])
         centring = CENTRINGS[axes][trials.centring[row]]
         try:
-            identity = _identity(_primitive(tensor, centring))
+            identity = lattice_lengths(_primitive(tensor, centring))
         except (ValueError, np.linalg.LinAlgError):
             continue
-        if any(np.allclose(identity, each, rtol=ALIKE, atol=1e-3) for each in seen):
+        if any(alike(identity, each, ALIKE) for each in seen):
             continue
         seen.append(identity)
         kept.append(row)
@@ -246,35 +247,6 @@ def _primitive(tensor: Float[np.ndarray, "3 3"], centring: str) -> Float[np.ndar
     return _PRIMITIVE[centring].T @ conventional
 
 
-def _identity(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "7"]:
-    """Return numbers that do not depend on the choice of cell: the lengths of short vectors."""
-    reduced = reduced_cell(lattice)
-    side = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    lengths = np.sort(np.linalg.norm(side[14:] @ reduced, axis=1))[:6]
-    return np.append(lengths, np.cbrt(abs(np.linalg.det(reduced))))
-
-
-def reduced_cell(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    """Return the rows of a Minkowski-reduced cell of a lattice."""
-    rows = np.array(lattice, float)
-    steps = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij"), -1).reshape(-1, 2)
-    for _ in range(100):
-        rows = rows[np.argsort(np.linalg.norm(rows, axis=1), kind="stable")]
-        first = rows[1] - np.rint(rows[1] @ rows[0] / (rows[0] @ rows[0])) * rows[0]
-        if first @ first < rows[1] @ rows[1] - 1e-9:
-            rows[1] = first
-            continue
-        plane = rows[:2]
-        near = np.rint(np.linalg.solve(plane @ plane.T, plane @ rows[2]))
-        tried = rows[2] - (near + steps) @ plane
-        best = tried[np.argmin((tried**2).sum(axis=1))]
-        if best @ best < rows[2] @ rows[2] - 1e-9:
-            rows[2] = best
-            continue
-        break
-    return rows
-
-
 def _described(
     axes: Axes,
     trials: Trials,
@@ -286,9 +258,12 @@ def _described(
 ) -> Iterator[IndexedCell]:
     """Yield the conventional cells of trial lattices, refined with more lines."""
     weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
-    for metric, centring, zero in zip(trials.metrics, trials.centring, trials.zero, strict=True):
+    for number, (metric, centring, zero) in enumerate(
+        zip(trials.metrics, trials.centring, trials.zero, strict=True)
+    ):
         primitive = _primitive(reciprocal_metric(axes, metric), CENTRINGS[axes][centring])
         done = set()
+        described = [] if number >= LOOSENED else [("triclinic", "P", reduced_cell(primitive))]
         for tolerance in TOLERANCES:
             try:
                 ideal = bravais(primitive, tolerance)
@@ -298,10 +273,9 @@ def _described(
             if kind in done:
                 continue
             done.add(kind)
-            cell = _assessed(
-                _axes(ideal.system), ideal.centring, ideal.conventional, float(zero), weight,
-                angle, area, wavelength, composition,
-            )  # fmt: skip
+            described.append((_axes(ideal.system), ideal.centring, ideal.conventional))
+        for kind in described:
+            cell = _assessed(*kind, float(zero), weight, angle, area, wavelength, composition)
             if cell is not None:
                 yield cell
 
@@ -356,6 +330,8 @@ def _assessed(
         )
     used = min(len(angle), JUDGED)
     evidence = float(fit.trials.score[0]) - PARAMETER * FREE[axes]
+    hidden = fit.predicted[0] / max(MOST_HIDDEN * fit.seen[0], 1)
+    evidence -= UNSEEN * used * max(float(np.log(hidden)), 0.0)
     cost = min((np.log(relative) / UNUSUAL) ** 2 / 2, MOST_UNUSUAL)
     matched = fit.gap[0] < MATCHED
     m20, f20 = _figures(axes, trial, angle[:FIRST], wavelength)
@@ -400,10 +376,7 @@ def _merged(cells: Sequence[IndexedCell]) -> Iterator[IndexedCell]:
     """Yield cells by falling merit, with one description of each lattice."""
     seen: list[np.ndarray] = []
     for cell in sorted(cells, key=lambda each: -each.merit):
-        identity = _identity(cell.lattice)
-        if not any(np.allclose(identity, each, rtol=ALIKE, atol=1e-3) for each in seen):
+        identity = lattice_lengths(cell.lattice)
+        if not any(alike(identity, each, ALIKE) for each in seen):
             seen.append(identity)
             yield cell
-
-
-__all__ = ["IndexedCell", "Shift", "index_lines"]

@@ -35,7 +35,7 @@ FOREIGN = 0.05
 FAR = 10.0
 """The largest distance between lines that counts as the room of a line, degrees."""
 COINCIDENT, SEEN = 0.02, 0.08
-"""The distances, degrees, below which lines of a lattice are one, and within which they are seen."""
+"""The distances, degrees, below which lines of a lattice are one, and within which one is seen."""
 CHUNK = 4_000_000
 """The number of lines that are compared at once, which limits the memory."""
 

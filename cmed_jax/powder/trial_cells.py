@@ -12,8 +12,10 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float
 
+from cmed_jax.crystal.atomic_volumes import usual_volumes
+from cmed_jax.crystal.cell_contents import atoms_of_formula
 from cmed_jax.powder.indexing import Axes, edges_and_volumes, quadratic_forms
 
 SHORTEST, LONGEST = 2.0, 40.0
@@ -23,24 +25,39 @@ FREE: dict[Axes, int] = {
 }  # fmt: skip
 """The free numbers of the metric of each kind of axes."""
 GUESSED: dict[Axes, int] = {
-    "cubic": 8, "tetragonal": 9, "hexagonal": 9, "orthorhombic": 8, "monoclinic": 7, "triclinic": 8,
+    "cubic": 8, "tetragonal": 9, "hexagonal": 9, "orthorhombic": 9, "monoclinic": 8,
+    "triclinic": 11,
 }  # fmt: skip
 """The number of lines, from the lowest angle, that indices are guessed for."""
-ZONES = 16
+ZONES = 20
 """The number of lines that may give the angles of a triclinic reciprocal cell."""
 REDUCED = 1.02
 """The largest 2 a*.b* of a reduced reciprocal cell, in units of the smaller of a*^2 and b*^2."""
+SMALLEST, SMALLEST_CELL = 0.6, 8.0
+"""The least volume of a cell in formula units, and in angstrom^3 without a composition."""
+MOST_LINES = 3.0
+"""The largest number of lines of a lattice for each measured one."""
+MULTIPLICITY: dict[Axes, int] = {
+    "cubic": 192, "hexagonal": 72, "tetragonal": 32, "orthorhombic": 32, "monoclinic": 8,
+    "triclinic": 2,
+}  # fmt: skip
+"""The number of reciprocal lattice points for each line, in the largest centring."""
 CHUNK = 20_000
 """The number of index choices that are solved at once, which limits the memory."""
 
+_AXIAL = 8
 _MONOCLINIC = np.array(
     [
-        (1, 0, 0), (0, 0, 1), (2, 0, 0), (0, 0, 2), (1, 0, 1), (1, 0, -1), (2, 0, 1), (2, 0, -1),
-        (1, 0, 2), (1, 0, -2), (0, 1, 0), (0, 2, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 1, -1),
-        (2, 1, 0), (0, 1, 2), (1, 2, 0), (0, 2, 1), (2, 1, 1), (2, 1, -1), (1, 1, 2), (1, 1, -2),
+        (1, 0, 0), (2, 0, 0), (4, 0, 0), (0, 0, 1), (0, 0, 2), (0, 0, 4), (0, 1, 0), (0, 2, 0),
+        (1, 0, 1), (1, 0, -1), (2, 0, 1), (2, 0, -1), (1, 0, 2), (1, 0, -2), (1, 1, 0), (0, 1, 1),
+        (1, 1, 1), (1, 1, -1), (2, 1, 0), (0, 1, 2), (2, 1, 1), (2, 1, -1), (1, 1, 2), (1, 1, -2),
+        (1, 2, 0), (0, 2, 1), (3, 1, 0), (0, 1, 3), (3, 1, 1), (3, 1, -1), (1, 1, 3), (1, 1, -3),
     ]
 )  # fmt: skip
-"""The indices that are guessed for lines of a monoclinic lattice with a reduced a* and c*."""
+"""The indices that are guessed for lines of a monoclinic lattice with a reduced a* and c*.
+
+At least two of four lines are of the first ones, along the axes.
+"""
 
 
 class Limits(NamedTuple):
@@ -48,6 +65,21 @@ class Limits(NamedTuple):
 
     smallest: float
     largest: float
+
+
+def volume_limits(
+    axes: Axes,
+    squared: Float[np.ndarray, " k"],
+    composition: Float[np.ndarray, "119"] | None,
+) -> Limits:
+    """Return the limits of the volume of conventional cells, from the lines and the composition."""
+    sphere = 4 / 3 * np.pi * squared[-1] ** 1.5
+    largest = MOST_LINES * (len(squared) + 3) * MULTIPLICITY[axes] / sphere
+    usual = () if composition is None else usual_volumes(composition)
+    least = SMALLEST_CELL
+    if usual and composition is not None:
+        least = SMALLEST * atoms_of_formula(composition) * min(usual)
+    return Limits(least, max(float(largest), 3 * least))
 
 
 def trial_metrics(
@@ -91,10 +123,13 @@ def _usual(axes: Axes, metrics: Float[np.ndarray, "t p"], limits: Limits) -> Boo
 def _inverses(axes: Axes) -> Float[np.ndarray, "n p p"]:
     """Return the inverse matrices of all choices of forms, without equivalent ones."""
     forms, size = _guessed_forms(axes), FREE[axes]
-    rows = np.array(list(product(range(len(forms)), repeat=size)), np.int16)
+    rows = np.indices((len(forms),) * size).reshape(size, -1).T
     if size > 1:
         ordered = np.sort(rows, axis=1)
-        rows = rows[(np.diff(ordered, axis=1) > 0).all(axis=1)]
+        different = (np.diff(ordered, axis=1) > 0).all(axis=1)
+        if axes == "monoclinic":
+            different &= (rows < _AXIAL).sum(axis=1) >= 2
+        rows = rows[different]
     matrices = forms[rows]
     if axes == "orthorhombic":
         matrices = matrices[_descend(matrices[:, :, 0], matrices[:, :, 1])]
@@ -163,6 +198,3 @@ def _mixed(zones: Float[np.ndarray, " k"], a: float, b: float) -> Float[np.ndarr
     """Return the sizes of 2 a*.b* for which the line (1 1) or (1 -1) of a zone is a line."""
     sizes = np.abs(zones - a - b)
     return sizes[sizes <= REDUCED * min(a, b)]
-
-
-__all__ = ["FREE", "Integer", "Limits", "trial_metrics"]

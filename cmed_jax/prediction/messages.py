@@ -47,7 +47,7 @@ def _search_notes(query: PredictionQuery, searched: SearchResult | None) -> list
     if searched is None:
         message = (
             "no structure was sought: that takes a measured pattern, a formula in full, and a cell "
-            "with room for it, which is given or found"
+            "with room for it, which is given or indexed"
         )
         return [Diagnostic("no_search", "note", message)]
     best = searched.structures[0]

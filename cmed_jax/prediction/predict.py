@@ -26,7 +26,7 @@ from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
 from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
-from cmed_jax.prediction.structures import search_cells, structure_answer
+from cmed_jax.prediction.structures import search_for_structures, structure_answer
 from cmed_jax.solution.calculated import calculate_pattern
 from cmed_jax.solution.cell_search import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
@@ -106,7 +106,7 @@ def restore_and_predict(
     if accepted is not None and restored.gate is not None and query.admits(accepted.crystal):
         answer = _crystal_answer(accepted, options.grid)
     progress(STEPS[4])
-    searched = search_cells(query, _lattices(query, answer, cells))
+    searched = search_for_structures(query, _lattices(query, answer, cells))
     solved = None
     if searched is not None and accepted is None:
         solved = structure_answer(searched, query)

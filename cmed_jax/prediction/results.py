@@ -37,8 +37,11 @@ structures
     volume), and probability.
 search
     Its verdict ("found", "likely" or "not found"); outside, the share of the intensity outside the
-    lines of the cell; the assignments that were tried; its seconds; and whether it was complete.
-    None where nothing was searched.
+    lines of the cell; the assignments that were tried; its seconds; whether it was complete; and
+    the cells that the lines were indexed with, the best first (none for a given cell): lattice_type
+    and parameters of the conventional cell, zero (degrees), merit (nats), lines and indexed (those
+    that the cell explains), predicted and seen (its own lines), m20, f20, and room. None where
+    nothing was searched.
 verdict
     The assessment of pattern, wavelength and formula: consistent; a sentence; and by, the name of
     the accepted explanation (None where none is accepted, which an alarm or a doubt reports). None
@@ -71,6 +74,7 @@ from cmed_jax.crystal.composition import format_composition
 from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.mixture.experts import Expert
 from cmed_jax.physics.cell import cell_volume
+from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.preparation import PeakList, Prepared
 from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.query import ConventionalCell
@@ -191,6 +195,23 @@ def _search(searched: SearchResult | None) -> dict[str, Any] | None:
         "tried": searched.tried,
         "seconds": searched.seconds,
         "complete": searched.complete,
+        "cells": [_indexed(cell) for cell in searched.cells],
+    }
+
+
+def _indexed(cell: IndexedCell) -> dict[str, Any]:
+    return {
+        "lattice_type": cell.lattice_type,
+        "parameters": cell.parameters.tolist(),
+        "zero": cell.zero,
+        "merit": cell.merit,
+        "lines": cell.lines,
+        "indexed": cell.indexed,
+        "predicted": cell.predicted,
+        "seen": cell.seen,
+        "m20": cell.m20,
+        "f20": cell.f20,
+        "room": cell.relative_volume,
     }
 
 

@@ -1,38 +1,47 @@
 """The search for a structure in the cells of a query, and its result as one of the answers."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.data.records import density_of
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.patterns import two_theta
+from cmed_jax.powder.cell_indexing import IndexedCell, index_lines
+from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
 from cmed_jax.search.observed import ObservedLines
-from cmed_jax.search.search import SearchResult, search_structures
+from cmed_jax.search.search import SearchResult
+from cmed_jax.search.several_cells import search_cells
 from cmed_jax.solution.calculated import calculate_crystal_pattern
 from cmed_jax.solution.refinement import Refined
 
 LINE_WIDTH = 0.1
 """The width of lines in a list of peaks, which does not state widths, degrees."""
 
-CELLS = 2
-"""The number of cells that are searched where several were found; they divide the time."""
+INDEXED, CELLS = 5, 6
+"""The numbers of indexed cells and of all cells that are searched; they divide the time."""
+
+LEAST_SECONDS = 1.0
+"""The least time of the search in cells, however long the indexing took, seconds."""
 
 SOURCE = "the search"
 """The id of a structure that was found without a known crystal."""
 
 
-def search_cells(
+def search_for_structures(
     query: PredictionQuery, lattices: Sequence[Float[np.ndarray, "3 3"]]
 ) -> SearchResult | None:
-    """Return the best result of the search in some cells; None where no cell can be searched.
+    """Return the best result of the search; None where no cell can be searched.
+
+    Where no cell is given, the lines are indexed, and the indexed cells are searched as well.
 
     Args:
         query: a measured pattern with its full formula.
@@ -41,25 +50,19 @@ def search_cells(
     prepared, formula, options = query.prepared, query.formula, query.options
     if prepared is None or formula is None or query.shared is not None or not options.search:
         return None
-    cells = _distinct(lattices)[:CELLS]
-    lines = observed_lines(prepared)
-    found = []
-    for lattice in cells:
-        try:
-            result = search_structures(
-                lattice,
-                formula,
-                lines,
-                seconds=options.search / len(cells),
-                seed=options.seed,
-            )
-        except ValueError:  # the cell is too small for the formula, or no line fits it
-            continue
-        if result.structures:
-            found.append(result)
-            if result.verdict == "found":
-                break
-    return min(found, key=lambda each: each.structures[0].raised_residual, default=None)
+    end = time.monotonic() + options.search
+    indexed: tuple[IndexedCell, ...] = ()
+    if query.lattice is None:
+        indexed = index_lines(MeasuredLines.of(prepared), formula)
+        lattices = [*(each.lattice for each in indexed[:INDEXED]), *lattices]
+    found = search_cells(
+        _distinct(lattices)[:CELLS],
+        formula,
+        observed_lines(prepared),
+        seconds=max(end - time.monotonic(), LEAST_SECONDS),
+        seed=options.seed,
+    )
+    return None if found is None else replace(found, cells=indexed)
 
 
 def observed_lines(prepared: Prepared) -> ObservedLines:
@@ -100,7 +103,6 @@ def structure_answer(result: SearchResult, query: PredictionQuery) -> Answer | N
 def _distinct(lattices: Sequence[Float[np.ndarray, "3 3"]]) -> list[Float[np.ndarray, "3 3"]]:
     kept: list[Float[np.ndarray, "3 3"]] = []
     for lattice in lattices:
-        cell = cell_parameters(lattice)
-        if not any(np.allclose(cell, cell_parameters(each), rtol=SAME_CELL) for each in kept):
+        if not any(same_lattice(lattice, each, SAME_CELL) for each in kept):
             kept.append(lattice)
     return kept

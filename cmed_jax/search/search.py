@@ -17,6 +17,7 @@ from jaxtyping import Float, Real
 from cmed_jax.crystal.bravais import bravais
 from cmed_jax.crystal.composition import Knowledge, parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.search.alignment import aligned
 from cmed_jax.search.exploration import Progress, explore
 from cmed_jax.search.formula_units import formula_unit
@@ -38,6 +39,7 @@ class SearchResult:
         tried: the number of Wyckoff assignments tried.
         seconds: the time that the search took.
         complete: whether all assignments within the limits were tried.
+        cells: the cells that the lines were indexed with, the best first; none for a given cell.
     """
 
     structures: tuple[SolvedStructure, ...]
@@ -46,6 +48,7 @@ class SearchResult:
     tried: int
     seconds: float
     complete: bool
+    cells: tuple[IndexedCell, ...] = ()
 
 
 def search_structures(

@@ -78,11 +78,19 @@ def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
     assert gemmi.make_small_structure_from_block(block).spacegroup.number == 136
 
 
-@pytest.mark.parametrize("unknown", [{"composition": ["Ti", "O"]}, {"cell": None}])
-def test_what_the_search_needs_is_said_where_it_is_missing(ask, unknown):
-    found = ask(**unknown)
+def test_what_the_search_needs_is_said_where_it_is_missing(ask):
+    found = ask(composition=["Ti", "O"])
     assert found.structures == ()
     assert any("no structure was sought" in note for note in found.notes)
+
+
+def test_without_a_cell_the_lines_are_indexed_and_the_structure_is_found(ask):
+    found = ask(cell=None)
+    assert StructureMatcher().fit(found.structures[0].structure, RUTILE)
+    cells = results(found)["search"]["cells"]
+    assert cells[0]["lattice_type"] == "tetragonal P"
+    np.testing.assert_allclose(cells[0]["parameters"], CELL, rtol=1e-3)
+    assert cells[0]["indexed"] == cells[0]["lines"]
 
 
 def test_nothing_is_sought_unless_it_is_asked_for(ask):
