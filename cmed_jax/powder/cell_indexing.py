@@ -263,7 +263,9 @@ def _described(
     ):
         primitive = _primitive(reciprocal_metric(axes, metric), CENTRINGS[axes][centring])
         done = set()
-        described = [] if number >= LOOSENED else [("triclinic", "P", reduced_cell(primitive))]
+        described: list[tuple[Axes, str, Float[np.ndarray, "3 3"]]] = []
+        if number < LOOSENED:
+            described.append(("triclinic", "P", reduced_cell(primitive)))
         for tolerance in TOLERANCES:
             try:
                 ideal = bravais(primitive, tolerance)
@@ -274,8 +276,18 @@ def _described(
                 continue
             done.add(kind)
             described.append((_axes(ideal.system), ideal.centring, ideal.conventional))
-        for kind in described:
-            cell = _assessed(*kind, float(zero), weight, angle, area, wavelength, composition)
+        for system, letter, conventional in described:
+            cell = _assessed(
+                system,
+                letter,
+                conventional,
+                float(zero),
+                weight,
+                angle,
+                area,
+                wavelength,
+                composition,
+            )
             if cell is not None:
                 yield cell
 

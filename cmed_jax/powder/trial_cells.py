@@ -110,7 +110,7 @@ def trial_metrics(
 
 def _usual(axes: Axes, metrics: Float[np.ndarray, "t p"], limits: Limits) -> Bool[np.ndarray, " t"]:
     """Return which metrics have usual edges and volumes, and reduced mixed terms."""
-    usual = (metrics[:, :3] > LONGEST**-2).all(axis=1)
+    usual = np.logical_and.reduce(metrics[:, :3] > LONGEST**-2, axis=1)
     if axes == "monoclinic":
         usual &= np.abs(metrics[:, 3]) <= REDUCED * np.minimum(metrics[:, 0], metrics[:, 2])
     edges, volumes = edges_and_volumes(axes, metrics[usual])

@@ -89,7 +89,7 @@ def test_one_further_element_may_be_unknown():
 
 @pytest.mark.parametrize("elements", [["Na", "?", "?"], ["?"]])
 def test_more_than_one_unknown_element_is_refused(elements):
-    with pytest.raises(ValueError, match="give|name one"):
+    with pytest.raises(ValueError, match=r"give|name one"):
         parse_composition(elements)
 
 
