@@ -67,6 +67,8 @@ class Options:
             the overlap of each material: training (the dataset's training split), embedded, or
             another source of materials. The scored materials are left out.
         system: the crystal system of the materials that are scored; by default all of the split.
+        substitution: also score the baselines that substitute and refine known crystals, which take
+            about a second for each material.
         as_published: compute as the article's code does, with a plane of zeros in every density and
             rotations off the lattice; for comparison with the article only.
     """
@@ -83,6 +85,7 @@ class Options:
     alone: bool = False
     known: str = "training"
     system: CrystalSystem | None = None
+    substitution: bool = True
     as_published: bool = False
 
 
@@ -193,6 +196,7 @@ def _suite(options: Options, data: Path, console: Console | None) -> EvaluationS
         options.split,
         known=options.known,
         system=options.system,
+        substitution=options.substitution,
         as_published=options.as_published,
         console=console or Console(width=max(Console().width, TABLE_WIDTH)),
     )
