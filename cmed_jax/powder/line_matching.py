@@ -252,13 +252,16 @@ def refined(
     for rows, forms in grouped(axes, metrics, largest * 1.02, coarse=3):
         step = max(CHUNK // (len(forms.forms) * len(angle)), 1)
         for part in np.array_split(rows, -(-len(rows) // step)):
-            # Lines that a centring forbids lie beyond all others.
-            mine = forms.allowed.T[trials.centring[part]]
             m, z = metrics[part], zero[part]
+            inside = (m @ forms.forms.T).min(axis=0) <= largest * 1.1
+            # Lines that a centring forbids lie beyond all others.
+            mine, own = forms.allowed.T[trials.centring[part]][:, inside], forms.forms[inside]
+            if not len(own):
+                continue
             for near in steps:
-                m, z = _step(m, z, forms.forms, mine, angle, wavelength, near)
+                m, z = _step(m, z, own, mine, angle, wavelength, near)
             metrics[part], zero[part] = m, z
-            found = _assess(m, z, forms.forms, mine, angle, wavelength, errors, weight)
+            found = _assess(m, z, own, mine, angle, wavelength, errors, weight)
             score[part], gaps[part], predicted[part], seen[part] = found
     done = Trials(metrics, trials.centring, zero, score)
     return Fitted(done, gaps, predicted, seen)
