@@ -24,7 +24,7 @@ NOTHING = AmplitudeErrors(
     cell=0.0,
 )
 LATTICE = jnp.array([[4.1, 0.2, -0.3], [-1.1, 5.3, 0.4], [0.7, 0.9, 6.7]])
-KEYS = jax.random.split(jax.random.key(0), 400)
+KEYS = jax.random.split(jax.random.key(0), 200)
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +38,20 @@ def s_of_harmonics():
     return np.linalg.norm(harmonics() @ np.linalg.inv(np.asarray(LATTICE, float)).T, axis=1)
 
 
-def drawn(ideal, keys=KEYS[:1], **errors):
-    """Cells and amplitudes with only these errors, once for each key."""
+def drawn(ideal, **errors):
+    """Cells and amplitudes with only these errors, once for each key.
+
+    It is not compiled as a whole: all tests share the programs of single operations.
+    """
     changed = dataclasses.replace(NOTHING, **errors)
     given = Amplitudes(*map(jnp.asarray, ideal))
-    one = jax.jit(jax.vmap(lambda key: measured_amplitudes(key, LATTICE, given, changed)))
-    return jax.tree.map(np.asarray, one(keys))
+    one = jax.vmap(lambda key: measured_amplitudes(key, LATTICE, given, changed))
+    return jax.tree.map(np.asarray, one(KEYS))
 
 
 def test_without_errors_nothing_is_changed(ideal):
-    (lattice,), found = drawn(ideal)
-    np.testing.assert_array_equal(lattice, LATTICE)
+    lattice, found = drawn(ideal)
+    np.testing.assert_array_equal(lattice[0], LATTICE)
     np.testing.assert_array_equal(found.observed[0], ideal.observed)
     np.testing.assert_allclose(found.amplitude[0], ideal.amplitude, rtol=1e-3, atol=1e-4)
 
@@ -81,10 +84,10 @@ def test_lines_closer_than_the_resolution_have_their_mean(ideal):
 
 def test_texture_strengthens_and_weakens_and_keeps_the_mean():
     flat = np.ones(len(harmonics()), np.float32)
-    _, found = drawn(Amplitudes(flat, flat), KEYS, march=0.15)
+    _, found = drawn(Amplitudes(flat, flat), march=0.15)
     intensity = found.amplitude**2
     assert (intensity.std(axis=1) > 0.01).mean() > 0.9
-    np.testing.assert_allclose(intensity.mean(axis=0), 1, atol=0.08)
+    np.testing.assert_allclose(intensity.mean(axis=0), 1, atol=0.1)
 
 
 def test_vibrations_weaken_with_s(ideal):
@@ -95,14 +98,14 @@ def test_vibrations_weaken_with_s(ideal):
 
 
 def test_noise_has_its_deviation(ideal):
-    _, found = drawn(ideal, KEYS, relative=0.05)
+    _, found = drawn(ideal, relative=0.05)
     strong = ideal.amplitude > 0.5
     ratio = (found.amplitude[:, strong] / ideal.amplitude[strong]) ** 2
     assert ratio.std() == pytest.approx(0.05, rel=0.1)
 
 
 def test_edges_err_by_a_tenth_of_a_percent(ideal):
-    lattice, _ = drawn(ideal, KEYS, cell=1e-3)
+    lattice, _ = drawn(ideal, cell=1e-3)
     ratio = lattice / LATTICE
     np.testing.assert_allclose(ratio, ratio[:, :, :1] * np.ones(3), rtol=1e-5)
     assert ratio.std() == pytest.approx(1e-3, rel=0.1)
@@ -110,7 +113,7 @@ def test_edges_err_by_a_tenth_of_a_percent(ideal):
 
 def test_all_errors_at_once_are_a_function_of_the_key(ideal):
     laboratory = dataclasses.asdict(AmplitudeErrors())
-    one, same = (drawn(ideal, KEYS[:20], **laboratory) for _ in range(2))
+    one, same = (drawn(ideal, **laboratory) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, one, same)
     _, found = one
     assert np.isfinite(found.amplitude).all()
@@ -118,4 +121,4 @@ def test_all_errors_at_once_are_a_function_of_the_key(ideal):
     assert not found.amplitude[found.observed == 0].any()
     power = (found.amplitude**2).sum(axis=1) / found.observed.sum(axis=1)
     np.testing.assert_allclose(power, 1, rtol=1e-4)
-    assert len(np.unique(found.amplitude, axis=0)) == 20
+    assert len(np.unique(found.amplitude, axis=0)) == len(KEYS)
