@@ -40,7 +40,6 @@ from cmed_jax.powder.line_matching import (
 )
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.trial_cells import FREE, trial_metrics, volume_limits
-from cmed_jax.powder.zero_shift import harmonic_shift
 
 SYSTEMS: tuple[Axes, ...] = (
     "cubic", "hexagonal", "tetragonal", "orthorhombic", "monoclinic", "triclinic",
@@ -154,7 +153,7 @@ def index_lines(
     weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
     if not len(angle):
         return ()
-    start = lines.shift.zero if lines.shift is not None else harmonic_shift(angle, area) or 0.0
+    start = 0.0 if lines.shift is None else lines.shift.zero
     found: list[IndexedCell] = []
     for axes in systems:
         trials, tried = _trials(axes, angle, weight, lines.wavelength, start, composition)

@@ -47,14 +47,6 @@ UNCERTAIN = 0.03
 """The largest standard deviation of an accepted zero shift, degrees."""
 CERTAIN = 4.0
 """The least distance of a displacement from zero, in standard deviations."""
-HARMONICS = (2.0, 3.0, 1.5)
-"""The ratios of the orders of reflection that are compared."""
-HARMONIC_LINES = 30
-"""The number of lines, the strongest ones, among which harmonics are sought."""
-FARTHEST = 0.35
-"""The largest shift that harmonics are compared at, degrees."""
-CLEARLY = 3.0
-"""The excess of agreeing pairs over chance, in standard deviations, of an accepted shift."""
 REFINED = 20
 """The number of guesses that are refined."""
 CHUNK = 256
@@ -116,37 +108,6 @@ def estimate_shift(
     both = refine(fit.metric, FORMS[axes], angle, wavelength, fit.shift, free="both")
     told = abs(both.shift.displacement) > CERTAIN * both.deviation.displacement
     return both.shift if told and both.deviation.zero < UNCERTAIN else fit.shift
-
-
-def harmonic_shift(angle: Column, area: Column) -> float | None:
-    """Return the zero shift that most pairs of harmonics agree on, degrees; None if none is clear.
-
-    If two lines are orders n and m of one reflection, sin(theta) of one is n / m times that of the
-    other, at the true zero alone (Dong, Chen, Dunstan & Wu, J. Appl. Cryst. 32, 850, 1999). Pairs
-    that are no harmonics give shifts at random.
-
-    Args:
-        angle: two-theta of the lines, degrees, ascending.
-        area: the integrated intensities; only the strongest lines are used.
-    """
-    strongest = np.sort(np.argsort(-area, kind="stable")[:HARMONIC_LINES])
-    half = np.radians(angle[strongest]) / 2
-    found = []
-    for ratio in HARMONICS:
-        rise = ratio * np.sin(half)[:, None] - np.sin(half)
-        run = ratio * np.cos(half)[:, None] - np.cos(half)
-        shifts = 2 * np.degrees(np.arctan2(rise, run))
-        found.append(shifts[np.abs(shifts) < FARTHEST])
-    shifts = np.concatenate(found)
-    if not len(shifts):
-        return None
-    tried = np.arange(-FARTHEST + 0.05, FARTHEST - 0.05, PRECISION / 4)
-    votes = np.exp(-(((tried[:, None] - shifts) / PRECISION) ** 2) / 2).sum(axis=1)
-    best = int(votes.argmax())
-    by_chance = len(shifts) * PRECISION * np.sqrt(2 * np.pi) / (2 * FARTHEST)
-    if votes[best] < by_chance + CLEARLY * np.sqrt(by_chance) + 1:
-        return None
-    return float(tried[best])
 
 
 def _lattices(
