@@ -154,6 +154,7 @@ class Base(Network):
         mean = standards.series[0]
         if recalled is None or not self.config.recalled:
             return jnp.broadcast_to(mean, (query.lattice.shape[0], len(mean)))
+        recalled = Recalled(*(each[:, : self.config.recalled] for each in recalled))
         alike = likeness(query, recalled.lattice, recalled.amplitude, recalled.composition)
         present = recalled.present > 0
         scores = jnp.where(present, self._scores(query, alike, present), -1e9)

@@ -124,7 +124,7 @@ def _reflections(
     Crystals are recalled by the composition only where the query tells it in full.
     """
 
-    def column(name: str, rows: Rows) -> Float[Array, "..."]:
+    def column(name: str, rows: Integer[Array, "*b"] | slice) -> Float[Array, "..."]:
         return jnp.asarray(getattr(reflections, name))[rows].astype(jnp.float32)
 
     ideal = Amplitudes(column("amplitude", rows), column("observed", rows))
