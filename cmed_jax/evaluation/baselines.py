@@ -48,6 +48,9 @@ from cmed_jax.solution.substitution import first_density, substituted_candidates
 PATTERN_WEIGHT = 2.0
 """The weight of the distance in pattern relative to that in composition, where both are used."""
 
+PHASES = "its phases"
+"""The name of the baseline that has the observed amplitudes."""
+
 OF_TRAINING = (
     "constant map",
     "mean of the formula",
@@ -55,7 +58,7 @@ OF_TRAINING = (
     "nearest in pattern",
     "nearest in both",
     "nearest in reflections",
-    "its phases",
+    PHASES,
 )
 """The names of the baselines that need only the records of the training split."""
 
@@ -92,7 +95,7 @@ def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[
         "nearest in pattern": nearest(training, lambda query: pattern(query.pattern)),
         "nearest in both": in_both,
         "nearest in reflections": nearest_in_reflections(training),
-        "its phases": with_observed_amplitudes(nearest_in_reflections(training)),
+        PHASES: with_observed_amplitudes(nearest_in_reflections(training)),
     }
     if prototypes is not None:
         found["substitution"] = substitution(prototypes, otherwise=in_both)
@@ -157,8 +160,8 @@ def nearest_in_reflections(training: Examples) -> Generator:
     memory = Memory.of(training)
 
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
-        rows, _ = memory.nearest(query, 1)
-        return training.densities(rows[:, 0])[:, None]
+        rows, present = memory.nearest(query, 1)
+        return training.densities(np.where(present, rows, 0)[:, 0])[:, None]
 
     return generate
 
@@ -232,7 +235,7 @@ def solution(prototypes: Prototypes, otherwise: Generator) -> Generator:
         answers = np.array(otherwise(query))[:, :1]
         for row in range(len(answers)):
             told = (query.pattern, query.composition, query.knowledge, query.coverage)
-            found = solve(prototypes, *(np.asarray(column)[row] for column in told))
+            found = solve(prototypes, *(np.asarray(column[row]) for column in told))
             explaining = (each.crystal for each in found if each.residual <= UNEXPLAINED)
             density = first_density(explaining, prototypes.recipe)
             if density is not None:

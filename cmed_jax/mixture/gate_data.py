@@ -142,7 +142,7 @@ class GateDataset:
                     continue
                 told = query.pattern, query.composition, query.knowledge, query.coverage
                 pattern, composition, knowledge, coverage = (
-                    np.asarray(column)[number] for column in told
+                    np.asarray(column[number]) for column in told
                 )
                 found = solve(
                     self.prototypes, pattern, composition, knowledge, coverage, passed_over

@@ -69,16 +69,16 @@ class Published(Network):
         deviation = [self.pattern_deviation(pattern), self.composition_deviation(composition)]
         return Latent(jnp.concatenate(mean, axis=1), jnp.concatenate(deviation, axis=1))
 
-    def condition(self, latent: Float[Array, "b 1024"]) -> Float[Array, "b 1024"]:
+    def condition(self, latent: Float[Array, "b c"]) -> Float[Array, "b c"]:
         """Return the scale (512) and the bias (512) that FiLM applies to the position."""
         return jnp.concatenate([self.film_scale(latent), self.film_bias(latent)], axis=1)
 
-    def decode(self, conditioning: Float[Array, " 1024"], coordinate: Float[Array, "3"]) -> Array:
+    def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return the density at a coordinate, e/angstrom^3."""
         return self.decoder(conditioning, coordinate)
 
     def values(
-        self, conditioning: Float[Array, "b 1024"], coordinates: Float[Array, "*b p 3"]
+        self, conditioning: Float[Array, "b c"], coordinates: Float[Array, "*b p 3"]
     ) -> Float[Array, "b p"]:
         """Map `decode` over named axes, which the decoder's batch statistics need."""
         crystals, voxels = AXES
@@ -90,7 +90,7 @@ class Published(Network):
 
     def reconstruction_loss(
         self,
-        conditioning: Float[Array, "b 1024"],
+        conditioning: Float[Array, "b c"],
         values: Float[Array, "b p"],
         density: Float[Array, "b p"],
         maximum: Float[Array, " b"],
@@ -108,7 +108,7 @@ class Published(Network):
         return self.kl_weight * jnp.sum(terms, axis=1) / HALF
 
     def to_density(
-        self, conditioning: Float[Array, "b 1024"], values: Float[Array, "b p"]
+        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
     ) -> Float[Array, "b p"]:
         """Return the values: the target is the density itself."""
         return values
@@ -152,7 +152,7 @@ class PatternEncoder(nnx.Module):
         self.out = nnx.Linear(512, HALF, rngs=rngs)
         self.norm = norm(HALF)
 
-    def __call__(self, pattern: Float[Array, "b 1024"]) -> Float[Array, "b 512"]:
+    def __call__(self, pattern: Float[Array, "b 1024"]) -> Float[Array, "b half"]:
         x = self.transition(self.first(self.stem(pattern[..., None])))
         x = nnx.avg_pool(x, (2,), (2,))
         return self.norm(self.out(self.squeeze(self.second(x))[..., 0]))
@@ -165,7 +165,7 @@ class CompositionEncoder(nnx.Module):
         self.layers = nnx.List([nnx.Linear(n, HALF, rngs=rngs) for n in (119, HALF, HALF)])
         self.norms = nnx.List([norm(HALF) for _ in self.layers])
 
-    def __call__(self, composition: Float[Array, "b 119"]) -> Float[Array, "b 512"]:
+    def __call__(self, composition: Float[Array, "b 119"]) -> Float[Array, "b half"]:
         x = self.norms[0](self.layers[0](composition))
         for layer, norm in zip(self.layers[1:], self.norms[1:], strict=True):
             x = norm(layer(nnx.relu(x)))
@@ -203,7 +203,7 @@ class Decoder(nnx.Module):
         self.skips = nnx.List([Perceptron(2 * HALF, (HALF,) * 4, norm, rngs) for _ in range(3)])
         self.out = nnx.Linear(HALF, 1, rngs=rngs)
 
-    def __call__(self, conditioning: Float[Array, " 1024"], coordinate: Float[Array, "3"]) -> Array:
+    def __call__(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         turns = jnp.matmul(_frequencies(), coordinate - 0.5, precision="highest")
         phase = 2 * jnp.pi * turns
         position = self.position(jnp.concatenate([jnp.sin(phase), jnp.cos(phase)]))

@@ -51,7 +51,7 @@ def series_of(density: Float[np.ndarray, "a b c"], limit: int = LIMIT) -> Float[
     """
     values = np.log1p(np.maximum(density, 0) / np.float32(UNIT)).astype(np.float32)
     hkl, reach = harmonics(limit), int(limit**0.5)
-    for points in values.shape:  # each turn transforms the last axis and brings the next one there
+    for points in reversed(values.shape):  # each turn transforms the last axis and moves it ahead
         values = np.moveaxis(values @ _waves(points, reach), -1, 0)
     found = values[tuple((hkl + reach).T)] / density.size
     return np.concatenate(

@@ -115,7 +115,7 @@ def edges_and_volumes(
     determinant = a * minors[..., 0] - f * (f * c - d * e) + e * (f * d - b * e)
     with np.errstate(divide="ignore", invalid="ignore"):
         edges = np.sqrt(minors / determinant[..., None])
-        return edges, 1 / np.sqrt(determinant)
+        return edges, np.asarray(1 / np.sqrt(determinant))
 
 
 def guessed_metrics(
