@@ -155,7 +155,6 @@ def tiny(dataset):
     network = {"width": 16, "blocks": 1, "hidden": 16, "harmonics": 3, "recalled": 2}
     loop = {"log-every": 1, "checkpoint-every": 5, "validate-every": 6, "validation-materials": 3}
     options = {"data": dataset, "batch": 8, "steps": 16}
-    options |= {"optimizer.warmup": 1, "optimizer.learning-rate": 1e-2}
     options |= {f"network.{name}": value for name, value in network.items()}
     options |= {f"loop.{name}": value for name, value in loop.items()}
     return [str(word) for name, value in options.items() for word in (f"--{name}", value)]

@@ -140,7 +140,7 @@ class Memory:
         query: Query,
         most: int = RECALLED,
         *,
-        without: Sequence[Integer[np.ndarray, " w"]] | None = None,
+        without: Sequence[Integer[np.ndarray, " _"]] | None = None,
     ) -> Recalled:
         """Return the known crystals that resemble each query most, in the form that networks read.
 
@@ -159,7 +159,7 @@ class Memory:
         query: Query,
         most: int = RECALLED,
         *,
-        without: Sequence[Integer[np.ndarray, " w"]] | None = None,
+        without: Sequence[Integer[np.ndarray, " _"]] | None = None,
     ) -> tuple[Int32[np.ndarray, "b k"], Bool[np.ndarray, "b k"]]:
         """Return the rows of the most similar crystals, the first the best, and which exist.
 

@@ -113,7 +113,7 @@ class GateDataset:
         solved = self._solved(self.folder / f"solved-{key}.jsonl", query, without)
         return self._answered(records, query, solved, without, samples)
 
-    def _withheld(self, rows: Integer[np.ndarray, " q"]) -> Iterator[Integer[np.ndarray, " w"]]:
+    def _withheld(self, rows: Integer[np.ndarray, " q"]) -> Iterator[Integer[np.ndarray, " _"]]:
         """Yield the rows of the prototypes that are removed for each crystal's query."""
         prototypes = self.prototypes
         compositions = np.stack([composition_vector(each.numbers) for each in prototypes.crystals])
@@ -132,7 +132,7 @@ class GateDataset:
             yield np.flatnonzero(out)
 
     def _solved(
-        self, path: Path, query: Query, without: Sequence[Integer[np.ndarray, " w"]]
+        self, path: Path, query: Query, without: Sequence[Integer[np.ndarray, " _"]]
     ) -> list[list[Refined]]:
         """Return the refined crystals of each query; those in the file are read back."""
         done = _read(path)
@@ -157,7 +157,7 @@ class GateDataset:
         records: Sequence[Record],
         query: Query,
         solved: Sequence[Sequence[Refined]],
-        without: Sequence[Integer[np.ndarray, " w"]],
+        without: Sequence[Integer[np.ndarray, " _"]],
         samples: int,
     ) -> GateExamples:
         """Return the densities of all experts together with the truth."""
@@ -188,7 +188,7 @@ class GateDataset:
     def _own(
         self,
         query: Query,
-        without: Sequence[Integer[np.ndarray, " w"]],
+        without: Sequence[Integer[np.ndarray, " _"]],
         shape: tuple[int, int, int],
         samples: int,
     ) -> Float[np.ndarray, "b k na nb nc"]:
