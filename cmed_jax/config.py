@@ -4,6 +4,7 @@ This module imports no training code, so that predictions can read it without Gr
 """
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -201,7 +202,8 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as JSON values."""
         kind = next(name for name, cls in KINDS.items() if type(self.network) is cls)
-        return dataclasses.asdict(self) | {"kind": kind}
+        # As it comes back from a file: tuples become lists.
+        return json.loads(json.dumps(dataclasses.asdict(self))) | {"kind": kind}
 
     def identity(self) -> dict[str, Any]:
         """Return the options that decide the weights, up to rounding.

@@ -109,9 +109,10 @@ def test_a_dataset_job_ends_with_the_same_records_however_often_it_was_killed(
                 process,
                 may_end=True,
             )
-        if not kill(process):  # the process ended first
+        kill(process)
+        if harried.exists():  # the process had finished: what can be read is whole
+            assert len(records(harried)) == len(records(dataset))
             shutil.rmtree(harried)
-        assert not harried.exists()
     last = job()
     _, err = last.communicate()
     assert last.returncode == 0, err

@@ -84,7 +84,8 @@ def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
     assert out.count(f"done: {tmp_path} holds the network after {STEPS} steps") == 1
     ends = (weights(folder / "checkpoints" / str(STEPS)) for folder in (tmp_path, finished))
     for here, there in zip(*map(jax.tree.leaves, ends), strict=True):
-        np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-6)
+        # Adam magnifies the rounding of tiny gradients (see tests/training/test_parallel.py).
+        np.testing.assert_allclose(here, there, rtol=1e-5, atol=1e-5)
 
 
 def test_where_one_process_is_killed_the_other_ends_with_a_sentence(pair, tmp_path):

@@ -135,11 +135,11 @@ def test_mistakes_are_one_sentence(small, dataset, tmp_path, answer):
     (tmp_path / "results.jsonl").write_text(json.dumps({"arm": "base", "budget": 4.0}) + "\n")
     command = "--data", dataset, "--out", tmp_path, "--arms", "base"
     for options, sentence in {
-        ("--arms", "bass"): "there is no arm 'bass': choose from base, plain coefficients",
+        ("--arms", "bass"): "there is no arm 'bass'",
         ("--minutes", "0"): "minutes is 0.0: give a positive number",
         ("--materials", "0"): "materials is 0: give at least 1",
-        ("--minutes", "3"): "holds arms of 4 minutes: give as many, or another folder",
-        ("--arms", "substituted crystals"): "substituted crystals are not in the dataset: give",
+        ("--minutes", "3"): "holds arms of 4 minutes",
+        ("--arms", "substituted crystals"): "substituted crystals are not in the dataset",
     }.items():
         code, _, errors = answer(study.main, *command, *options)
         assert code == 2

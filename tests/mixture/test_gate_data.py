@@ -158,7 +158,7 @@ def test_the_network_recalls_none_of_the_withheld_crystals(
     gate_dataset(memory=known).examples(crystals, FULL, most=12, withhold=True)
     for (*_, withheld), recalled in zip(asked, series, strict=True):
         assert len(recalled) > 1
-        for stored in known.series_of(withheld):
+        for stored in known.series[withheld]:
             assert not (recalled == stored).all(axis=1).any()
 
 
