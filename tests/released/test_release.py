@@ -78,7 +78,8 @@ def test_the_card_holds_the_figures_of_its_results(said, results):
         low, high = ssim["interval"]
         row = rf"{name} +{ssim['mean']:.3f} \[{low:.3f}, {high:.3f}\] +{ssim['median']:.3f} "
         assert re.search(row, said), name
-    assert "### cubic, test: 6 crystals, the network alone\n\nOf the parameters as they are" in said
+    who = "the network, which recalls known crystals (training)"
+    assert f"### cubic, test: 6 crystals, {who}\n\nOf the parameters as they are" in said
     for number in found["model"]["by_space_group"]:
         assert f"({number}) " in said
     assert "a known crystal differs in one element alone" in said
@@ -146,7 +147,7 @@ def test_a_gate_is_released_with_its_network(gated, made_with_gate, made, said):
 def test_the_card_says_who_answered(made, results):
     config, _, domain, _ = restore(made)
     found = json.loads(results.read_text())
-    found["run"]["known"] = "training"
+    found["run"] |= {"known": "training", "gate": 1}
     text = card(released.read_manifest(made), config, domain, [found])
     assert "the network with crystals refined from known ones (training)\n" in text
 
@@ -227,4 +228,4 @@ def test_it_is_evaluated_by_its_name_where_data_and_out_are_given(package, answe
         "error: tiny is a released network, which keeps no results: give --out FOLDER\n"
     )
     code, _, errors = answer(evaluate, "tiny", "--out", "out")
-    assert (code, errors[:35]) == (2, "error: no dataset in cmed/cubic/2.0")
+    assert (code, errors[:35]) == (2, "error: no dataset in cmed/cubic/3.0")
