@@ -165,7 +165,7 @@ def analogue_row(found: Prediction, known: Known) -> str:
     best = found.analogues[0]
     verdict = "yes" if error_of_cell(best.crystal.lattice, known) <= RIGHT else "no"
     same = "same" if best.crystal.space_group == known.space_group else "another"
-    name = f"{best.crystal.material_id}, {best.template}"
+    name = f"{best.crystal.material_id}, {best.prototype}"
     return (
         f"    like {name}: {_edges(best.parameters)} {verdict}, {same} space group, cosine and Rwp "
         f"{_agreement(best.calculated).strip()}"

@@ -121,7 +121,9 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
     ]
     whole = [each for each in usual if each.unexplained.share <= IMPURE]
     if whole:
-        accepted = min(whole, key=lambda each: each.rwp)
+        # A density fits a pattern more freely than atoms: where a crystal explains it about as
+        # well, the crystal is accepted.
+        accepted = min(whole, key=lambda each: (each.crystal is None, each.rwp))
         said = f"pattern, wavelength and formula go together: {_explained(accepted)}"
         return Assessment(True, said, accepted)
     if usual:
