@@ -20,6 +20,7 @@ from jaxtyping import Integer
 
 from cmed_jax.crystal.material import Material
 from cmed_jax.data.examples import CompactExamples, Examples, Kept, example_of
+from cmed_jax.data.schema import VERSION
 
 PROVENANCE = "provenance.json"
 REFUSED = "refused.jsonl"
@@ -226,7 +227,12 @@ def _numbered_parts(directory: Path) -> dict[tuple[int, int], Path]:
 
 def _data_sources(directory: str | Path, split: str) -> list[Any]:
     builders = [tfds.builder_from_directory(part) for part in parts_of(directory)]
-    provenance(directory)  # checks that the parts belong together
+    found = provenance(directory)["identity"]["version"]  # checks that the parts belong together
+    if found.split(".")[0] != VERSION.split(".")[0]:
+        raise ValueError(
+            f"the records in {directory} are of version {found}, and {VERSION} is read: build the "
+            "dataset again with python -m tfds_builders.cmed"
+        )
     sources = [
         builder.as_data_source(split)
         for builder in builders

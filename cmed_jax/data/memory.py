@@ -3,8 +3,7 @@
 Crystals of one structure type have like amplitudes at the same harmonics, whatever their size. They
 are therefore found by the reflections, not by the pattern: the similarity is the cosine of the
 roots of the amplitudes, less half the largest difference of the metric tensors of unit volume, less
-0.3 times the difference of the sorted atom fractions where the ratios are known. Both weights were
-chosen on validation crystals.
+0.3 times the difference of the sorted atom fractions where the ratios are known.
 """
 
 from collections.abc import Callable, Sequence

@@ -191,7 +191,7 @@ def _check_extent(prepared: Prepared) -> list[tuple[str, str]]:
         return []
     message = (
         f"the pattern ends at two-theta {last:.1f} degrees, which is {seen:.1f} of the 180 degrees "
-        "of Mo K-alpha that the network was trained on; what lies beyond is read as empty"
+        "of Mo K-alpha of an ideal pattern; what lies beyond is not known"
     )
     return [("range", message)]
 

@@ -149,6 +149,16 @@ def test_parts_built_differently_are_an_error(in_parts, tmp_path):
         load_examples(tmp_path / "copy", "train")
 
 
+def test_records_of_an_earlier_version_are_an_error(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "copy")
+    path = tmp_path / "copy" / "provenance.json"
+    content = json.loads(path.read_text())
+    content["identity"]["version"] = "2.0.0"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"of version 2.0.0, and 3.0.0 is read: build the dataset"):
+        load_examples(tmp_path / "copy", "train")
+
+
 def test_an_unknown_split_is_answered_with_the_known_ones(whole):
     with pytest.raises(ValueError, match=r"no split 'dev' in .*: it has test, train, validation"):
         load_examples(whole, "dev")
