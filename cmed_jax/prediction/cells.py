@@ -5,6 +5,7 @@ each of the most plausible ones, and the cell is chosen in which its density has
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -56,7 +57,7 @@ def find_cells(
     if prepared is None or not query.cell_is_sought or not query.tells_cell:
         return ()
     lines = MeasuredLines.of(prepared)
-    indexed = [each for each in _indexed(lines, query) if cell_volume(each.lattice) <= LARGEST]
+    indexed = [each for each in indexed_cells(query) if cell_volume(each.lattice) <= LARGEST]
     indexed = indexed[:INDEXED]
     cells = []
     if indexed:
@@ -76,15 +77,23 @@ def find_cells(
     return best_cells_first([*cells, *(each.cell(lines) for each in known)])
 
 
-def _indexed(lines: MeasuredLines, query: PredictionQuery) -> list[IndexedCell]:
-    """Return the cells that the lines have, of as high a symmetry as explains them all."""
-    found: list[IndexedCell] = []
+@lru_cache(maxsize=1)
+def indexed_cells(query: PredictionQuery) -> tuple[IndexedCell, ...]:
+    """Return the cells that measured lines have, of as high a symmetry as explains them all.
+
+    The cells of the last query are kept, as the network and the search for structures ask for them.
+
+    Args:
+        query: a query with a measured pattern.
+    """
+    assert query.prepared is not None
+    lines, found = MeasuredLines.of(query.prepared), list[IndexedCell]()
     for systems in STAGES:
         found += index_lines(lines, query.formula, systems)
         found.sort(key=lambda cell: -cell.merit)
         if found and found[0].indexed == found[0].lines and found[0].m20 >= CERTAIN:
             break
-    return found
+    return tuple(found)
 
 
 def _relative_volume(lattice: Float[np.ndarray, "3 3"], query: PredictionQuery) -> float:

@@ -12,9 +12,9 @@ from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.data.records import density_of
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.patterns import two_theta
-from cmed_jax.powder.cell_indexing import IndexedCell, index_lines
-from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.preparation import Prepared
+from cmed_jax.prediction.cells import indexed_cells
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
 from cmed_jax.search.observed import ObservedLines
@@ -53,7 +53,7 @@ def search_for_structures(
     end = time.monotonic() + options.search
     indexed: tuple[IndexedCell, ...] = ()
     if query.lattice is None:
-        indexed = index_lines(MeasuredLines.of(prepared), formula)
+        indexed = indexed_cells(query)
         lattices = [*(each.lattice for each in indexed[:INDEXED]), *lattices]
     found = search_cells(
         _distinct(lattices)[:CELLS],

@@ -84,8 +84,9 @@ def test_what_the_search_needs_is_said_where_it_is_missing(ask):
     assert any("no structure was sought" in note for note in found.notes)
 
 
-def test_without_a_cell_the_lines_are_indexed(ask):
+def test_without_a_cell_the_lines_are_indexed_and_the_structure_is_found(ask):
     found = ask(cell=None)
+    assert StructureMatcher().fit(found.structures[0].structure, RUTILE)
     cells = results(found)["search"]["cells"]
     assert cells[0]["lattice_type"] == "tetragonal P"
     np.testing.assert_allclose(cells[0]["parameters"], CELL, rtol=1e-3)
