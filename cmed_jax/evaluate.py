@@ -74,7 +74,7 @@ class Options:
     """
 
     run: Annotated[Path | None, tyro.conf.Positional] = None
-    split: Literal["train", "validation", "test"] = "test"
+    split: str = "test"
     data: Path | None = None
     samples: int = 5
     pictures: int = 6

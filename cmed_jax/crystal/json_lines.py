@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from jaxtyping import Float
 from cmed_jax.crystal.canonical import with_space_group
 from cmed_jax.crystal.composition import atomic_number
 from cmed_jax.crystal.material import SPLITS, Material, Refusal
+
+SPLIT = re.compile("[a-z][a-z0-9_]*")
+"""The form of a split's name."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,10 @@ def _read_row(row: dict[str, Any]) -> Material:
     if not len(numbers) or frac_coords.shape != (len(numbers), 3):
         shape = frac_coords.shape
         raise ValueError(f"{len(numbers)} species do not match frac_coords of shape {shape}")
-    if split not in (None, *SPLITS):
-        raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    if split is not None and not SPLIT.fullmatch(str(split)):
+        raise ValueError(
+            f"split {split!r} is no name: give {', '.join(SPLITS)}, or small letters and digits"
+        )
     if space_group is not None and space_group not in range(1, 231):
         raise ValueError(f"space_group {space_group!r} is not a number from 1 to 230")
     material = Material(str(row["material_id"]), lattice, numbers, frac_coords, space_group, split)

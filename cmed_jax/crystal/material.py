@@ -20,6 +20,7 @@ CRYSTAL_SYSTEMS = {
 """The seven crystal systems, with the last space group number of each."""
 
 SPLITS = ("train", "validation", "test")
+"""The splits of every dataset. A source may name others, such as the tests of another benchmark."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class Material:
         numbers: atomic numbers.
         frac_coords: fractional coordinates, atom by atom.
         space_group: space group number (1-230) from the source, or found in the canonical cell.
-        split: "train", "validation" or "test" where the source names one.
+        split: "train", "validation", "test" or another name of held-out materials, where the source
+            names one.
         density: electron density in e/angstrom^3 at the fractional coordinates i/n of `lattice`.
     """
 

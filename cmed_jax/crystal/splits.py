@@ -11,10 +11,10 @@ DROPPED = "dropped"
 
 
 def assign_splits(materials: Iterable[Material]) -> dict[str, str]:
-    """Return "train", "validation", "test" or "dropped" for each material id.
+    """Return the split of each material id, a name or "dropped".
 
-    A material keeps the split that its source names. In a crystal system with published validation
-    or test materials, all other materials go to train. Those with the reduced formula and space
+    A material keeps the split that its source names. In a crystal system with materials that the
+    source holds out of training, all others go to train. Those with the reduced formula and space
     group of a held-out material are dropped instead. In the other crystal systems, the hash of the
     reduced formula decides, 80/10/10, unless another material of that formula already has a split.
 
@@ -26,7 +26,7 @@ def assign_splits(materials: Iterable[Material]) -> dict[str, str]:
         systems[material.crystal_system].append(material)
     splits: dict[str, str] = {}
     for members in systems.values():
-        published = any(material.split in ("validation", "test") for material in members)
+        published = any(material.split not in (None, "train") for material in members)
         splits |= _published_splits(members) if published else _hashed_splits(members)
     return splits
 

@@ -29,7 +29,7 @@ _PART = re.compile(r"part_(\d+)_of_(\d+)")
 
 
 def load_examples(directory: str | Path, split: str) -> Examples:
-    """Read a split ("train", "validation" or "test") of a built dataset.
+    """Read a split, such as "train", "validation" or "test", of a built dataset.
 
     Args:
         directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.0.0``.

@@ -34,6 +34,13 @@ def test_published_splits_are_kept_and_their_doubles_dropped():
     }
 
 
+def test_what_another_benchmark_holds_out_stays_out_of_training():
+    splits = assign_splits(
+        [material("other", ["Na", "Cl"], 225, "mp20"), material("double", ["Na", "Cl"], 225)]
+    )
+    assert splits == {"other": "mp20", "double": DROPPED}
+
+
 def test_a_formula_is_never_divided_where_no_split_is_published():
     pairs = [(a, b) for a in ("Li", "Na", "K", "Rb") for b in ("F", "Cl", "Br", "I")]
     materials = [

@@ -174,7 +174,9 @@ class Builder(FileReaderBuilder):
         with _locked(directory), self._pool(directory) as pool:
             _remove_leftovers(directory)
             members = self._materials()
-            shards = [shard for split in SPLITS for shard in self._shards(split, members[split])]
+            # The source's own names of held-out materials come after the usual splits.
+            splits = (*SPLITS, *sorted(members.keys() - {*SPLITS, DROPPED}))
+            shards = [shard for split in splits for shard in self._shards(split, members[split])]
             self.info.set_splits(tfds.core.SplitDict(self._write(shards, pool)))
         if not self.info.splits.total_num_examples:
             raise self._nothing_usable()

@@ -37,7 +37,7 @@ class Shard:
     """Materials with records in one file.
 
     Attributes:
-        split: "train", "validation" or "test".
+        split: name of the split.
         path: path of the file.
         materials: structures from the source.
     """
