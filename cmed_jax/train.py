@@ -38,6 +38,7 @@ from cmed_jax.training.hosts import (
 from cmed_jax.training.inputs import Inputs, open_inputs, reflection_inputs
 from cmed_jax.training.log import Log
 from cmed_jax.training.loop import Validate, batch_named, fit
+from cmed_jax.training.neighbours import FILE as NEIGHBOURS
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.profile import traced
@@ -156,7 +157,10 @@ def _open(config: Config, parallel: DataParallel) -> Opened:
     def prepare(built: Network) -> None:
         cast(Base, built).learn_standards(standards)
 
-    inputs = reflection_inputs(training, network.recalled, parallel, config.batch, config.seed)
+    kept = Path(config.run) / NEIGHBOURS
+    inputs = reflection_inputs(
+        training, network.recalled, parallel, config.batch, config.seed, kept
+    )
     memory = Memory.of(training) if network.recalled else None
     return Opened(inputs, None, prepare, memory, full_query)
 

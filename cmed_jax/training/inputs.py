@@ -7,6 +7,7 @@ dispatches ahead, so that it is on the devices when it is needed.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import grain
 import jax
@@ -59,7 +60,12 @@ class Inputs:
 
 
 def reflection_inputs(
-    examples: CompactExamples, recalled: int, parallel: DataParallel, batch: int, seed: int
+    examples: CompactExamples,
+    recalled: int,
+    parallel: DataParallel,
+    batch: int,
+    seed: int,
+    kept: Path | None = None,
 ) -> Inputs:
     """Return the batches of a split for a network that reads reflections; it is always resident.
 
@@ -69,12 +75,13 @@ def reflection_inputs(
         parallel: the devices.
         batch: number of crystals in a step, over all devices.
         seed: seed of the order.
+        kept: the file in which a run keeps which crystals each recalls.
 
     Raises:
         ValueError: a record is not finite, or the batch is larger than the split.
     """
     rows = Rows(len(examples), batch, seed)
-    table = parallel.place(Table.of_reflections(examples, recalled))
+    table = parallel.place(Table.of_reflections(examples, recalled, kept))
     return Inputs(examples.material_id, rows, table, lambda rows: rows, parallel)
 
 

@@ -1,15 +1,14 @@
 """The table of training examples on the devices, and the batches that a step takes."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Float16, Int32, Integer
+from jaxtyping import Array, Float, Float16, Integer
 
-from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.examples import CompactExamples, Examples
-from cmed_jax.data.memory import Memory
-from cmed_jax.data.query import Query
 from cmed_jax.physics.instrument import Lines
+from cmed_jax.training.neighbours import Neighbours, kept_neighbours
 
 
 class Reflections(NamedTuple):
@@ -20,30 +19,24 @@ class Reflections(NamedTuple):
         amplitude: |F| at the harmonics, mean square 1.
         observed: 1 for harmonics in reach, else 0.
         series: Fourier series of the logarithm of the density.
-        neighbours: rows of the most similar other crystals: first with the ratios of the
-            composition, then without; -1 pads.
+        neighbours: rows of the most similar other crystals.
     """
 
     lattice: Float[Array | np.ndarray, "n 3 3"]
     amplitude: Float16[Array | np.ndarray, "n h"]
     observed: Float16[Array | np.ndarray, "n h"]
     series: Float16[Array | np.ndarray, "n t"]
-    neighbours: Int32[Array | np.ndarray, "n 2 k"]
+    neighbours: Neighbours
 
     @classmethod
-    def of(cls, examples: CompactExamples, recalled: int) -> "Reflections":
-        """Return the reflections of a split, each with its `recalled` nearest other crystals."""
-        memory, rows = Memory.of(examples), np.arange(len(examples), dtype=np.int32)
-        nothing, found = np.zeros((len(rows), 0)), []
-        for knowledge in (Knowledge.FULL, Knowledge.NONE):
-            kind = np.full(len(rows), knowledge)
-            query = Query(
-                nothing, examples.composition, kind, nothing,
-                examples.lattice, examples.amplitude, examples.observed,
-            )  # fmt: skip
-            nearest, present = memory.nearest(query, recalled, without=list(rows[:, None]))
-            found.append(np.where(present, nearest, -1).astype(np.int32))
-        neighbours = np.stack(found, axis=1)
+    def of(
+        cls, examples: CompactExamples, recalled: int, kept: Path | None = None
+    ) -> "Reflections":
+        """Return the reflections of a split, each with its `recalled` nearest other crystals.
+
+        `kept` is the file in which a run keeps these neighbours.
+        """
+        neighbours = kept_neighbours(examples, recalled, kept)
         lattice = examples.lattice.astype(np.float32)
         return cls(lattice, examples.amplitude, examples.observed, examples.series, neighbours)
 
@@ -74,14 +67,18 @@ class Table(NamedTuple):
         return cls(*stored, lines)
 
     @classmethod
-    def of_reflections(cls, examples: CompactExamples, recalled: int) -> "Table":
+    def of_reflections(
+        cls, examples: CompactExamples, recalled: int, kept: Path | None = None
+    ) -> "Table":
         """Return the table of a split for a network that reads reflections.
+
+        The arguments are those of `Reflections.of`.
 
         Raises:
             ValueError: numbers are not finite; the error names their materials.
         """
         _check_finite(examples, examples.composition, examples.amplitude, examples.series)
-        return cls(examples.composition, reflections=Reflections.of(examples, recalled))
+        return cls(examples.composition, reflections=Reflections.of(examples, recalled, kept))
 
 
 def _check_finite(examples: CompactExamples, *stored: np.ndarray) -> None:

@@ -21,6 +21,7 @@ from cmed_jax.model.published import PublishedConfig
 from cmed_jax.physics.amplitude_errors import AmplitudeErrors
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.physics.instrument import Lines
+from cmed_jax.training.neighbours import kept_neighbours
 from cmed_jax.training.step import compute_as, initial_state, make_step
 from cmed_jax.training.table import Reflections, Table
 from tests.networks import TINY
@@ -80,6 +81,16 @@ def test_a_table_of_reflections_holds_the_other_crystals_that_each_recalls(table
         np.testing.assert_array_equal(table.reflections.neighbours[:, kind], expected)
     few = Table.of_reflections(examples.rows(np.arange(2)), 2).reflections.neighbours
     np.testing.assert_array_equal(few, [[[1, -1]] * 2, [[0, -1]] * 2])
+
+
+def test_a_run_keeps_the_neighbours_of_its_own_crystals_alone(tmp_path, monkeypatch):
+    examples, kept = synthetic_examples(8, seed=2), tmp_path / "neighbours.npz"
+    found = kept_neighbours(examples, 2, kept)
+    others = synthetic_examples(6, seed=2)
+    np.testing.assert_array_equal(kept_neighbours(others, 2, kept), kept_neighbours(others, 2))
+    kept_neighbours(examples, 2, kept)
+    monkeypatch.delattr(Memory, "nearest")  # a second start compares nothing
+    np.testing.assert_array_equal(kept_neighbours(examples, 2, kept), found)
 
 
 def test_a_step_lowers_the_loss_on_its_batch(table):
