@@ -19,7 +19,7 @@ from cmed_jax.mixture.experts import Expert, Mixture, combine
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.physics.density import GRID
 from cmed_jax.prediction.assessment import Assessment, Explanation, assess, unexplained
-from cmed_jax.prediction.cells import find_cells
+from cmed_jax.prediction.cells import INDEXED, find_cells
 from cmed_jax.prediction.known_crystals import known_crystals, known_memory, known_prototypes
 from cmed_jax.prediction.messages import diagnostics_of
 from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
@@ -169,7 +169,10 @@ def _densities(
     generator = network_generator(
         restored.network, grid, memory=memory, samples=samples, seed=options.seed
     )
-    return np.asarray(generator(query.in_cells(lattices)))
+    # One cell, or always as many: the last one fills up, so that one program serves all queries.
+    missing = INDEXED - len(lattices) if len(lattices) > 1 else 0
+    filled = [*lattices, *[lattices[-1]] * missing]
+    return np.asarray(generator(query.in_cells(filled)))[: len(lattices)]
 
 
 def _lattice(
