@@ -5,8 +5,10 @@ import math
 import numbers
 import re
 import string
+import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from unicodedata import normalize
 
@@ -253,4 +255,16 @@ def format_composition(composition: Float[np.ndarray, "119"]) -> str | None:
         return None
     if sum(amounts.values()) > 1.5:
         return ", ".join(amounts)
-    return Composition(amounts).get_integer_formula_and_factor(max_denominator=200)[0]
+    with noble_gases_last():
+        return Composition(amounts).get_integer_formula_and_factor(max_denominator=200)[0]
+
+
+@contextmanager
+def noble_gases_last() -> Iterator[None]:
+    """Let pymatgen order the elements of formulas without a warning.
+
+    Noble gases have no electronegativity, by which it orders them, and come last.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No Pauling electronegativity")
+        yield

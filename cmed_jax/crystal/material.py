@@ -1,12 +1,11 @@
 """A crystal structure with an id, and the record of a refused one."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.composition import SYMBOLS
+from cmed_jax.crystal.composition import SYMBOLS, noble_gases_last
 
 CRYSTAL_SYSTEMS = {
     "triclinic": 2,
@@ -54,8 +53,7 @@ class Material:
         numbers, amounts = np.unique(self.numbers, return_counts=True)
         symbols = (SYMBOLS[z] for z in numbers)
         composition = Composition(dict(zip(symbols, amounts.tolist(), strict=True)))
-        with warnings.catch_warnings():  # noble gases have no value, and come last in the formula
-            warnings.filterwarnings("ignore", "No Pauling electronegativity")
+        with noble_gases_last():
             return composition.reduced_formula
 
     @property

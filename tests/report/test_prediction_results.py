@@ -65,7 +65,7 @@ def test_what_is_not_known_is_none(bins, peaks):
     assert listed["peaks"][0]["width"] is None
 
 
-@pytest.mark.parametrize("formula", ["NaCl", "SiO2", "CaTiO3", "Mg(HO)2", "Al2O3", "Fe"])
+@pytest.mark.parametrize("formula", ["NaCl", "SiO2", "CaTiO3", "Mg(HO)2", "Al2O3", "Fe", "Na2He"])
 def test_a_formula_is_told_as_it_was_given(formula):
     written = format_composition(parse_composition(formula)[0])
     assert Composition(written) == Composition(formula)
