@@ -1,6 +1,7 @@
 """Settings of the whole suite, and a dataset of a few embedded materials that is built once."""
 
 import contextlib
+import functools
 import gc
 import gzip
 import json
@@ -66,6 +67,22 @@ def pytest_collection_modifyitems(items):
     """Put slow tests that wait for processes first, so that the suite does not end with waiting."""
     first = ["test_kills.py", "test_train_processes.py", "test_train.py", "test_parallel.py"]
     items.sort(key=lambda item: item.path.name not in first)
+
+
+@functools.cache
+def keep_space_groups():
+    """Let pymatgen make each space group once; its cache forgets those that nothing refers to.
+
+    It compares all pairs of operations, which takes a second for the 192 of Fm-3m.
+    """
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    SpaceGroup.__new__ = functools.cache(SpaceGroup.__new__)
+
+
+def pytest_collectstart():
+    """Prepare a process that imports tests; the one that only starts others collects nothing."""
+    keep_space_groups()
 
 
 def pytest_collection_finish():
@@ -150,7 +167,7 @@ def training_split():
 
 
 @pytest.fixture(scope="session")
-def tiny(dataset):
+def tiny(dataset, operations_counted_once):
     """Options of a network and a run that take seconds."""
     network = {"width": 16, "blocks": 1, "hidden": 16, "harmonics": 3, "recalled": 2}
     loop = {"log-every": 1, "checkpoint-every": 5, "validate-every": 6, "validation-materials": 3}
@@ -158,6 +175,24 @@ def tiny(dataset):
     options |= {f"network.{name}": value for name, value in network.items()}
     options |= {f"loop.{name}": value for name, value in loop.items()}
     return [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+
+
+@pytest.fixture(scope="session")
+def operations_counted_once():
+    """Count the operations of equal steps once, for which each run traces its step once more."""
+    from cmed_jax import train
+
+    count, found = train.flops_per_step, {}
+
+    def counted(network, optimizer, config, batch, lines):
+        kind = network, config, batch
+        if kind not in found:
+            found[kind] = count(network, optimizer, config, batch, lines)
+        return found[kind]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "flops_per_step", counted)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,14 @@ from cmed_jax.prediction.restore import restore
 
 ROOT = Path(__file__).parents[1]
 PYTHON = (sys.executable, "-m")
+COMPILED_FAST = (
+    "--xla_backend_optimization_level=0 "
+    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters=true"
+)
+"""XLA_FLAGS for processes that compile large programs and compute little.
+
+Compilation takes half as long as with the settings of the suite. Results differ in their rounding.
+"""
 
 
 def start(*command, **settings):

@@ -15,6 +15,9 @@ import tensorflow_datasets as tfds
 from cmed_jax.train import main
 from tests.processes import PYTHON, lines_logged, start, wait_for, weights
 
+STEPS = 16
+"""Those of the finished run, which nothing interrupted."""
+
 # The processes add no programs to the cache, so that a kill leaves no incomplete one there.
 SETTINGS = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9", "PYTHONFAULTHANDLER": "1"}
 
@@ -32,22 +35,21 @@ def being_saved(folder):
 
 
 def learned(folder):
-    """The metrics without those of the machine's speed."""
-    names = ("step", "loss", "gradient_norm", "validation/ssim")
-    return [{name: line[name] for name in names if name in line} for line in lines_logged(folder)]
+    """What each step of training logged, without the speed of the machine."""
+    names = ("step", "loss", "gradient_norm")
+    return [{name: line[name] for name in names} for line in lines_logged(folder) if "loss" in line]
 
 
 def names(*folders):
     return [sorted(path.name for path in folder.iterdir()) for folder in folders]
 
 
-def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(tiny, tmp_path, request):
+def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(
+    tiny, finished, tmp_path, request
+):
     kills = request.config.getoption("kills")
-    steps = 8 + 2 * kills
-    options = ["demo", *tiny, "--steps", str(steps), "--loop.checkpoint-every", "1"]
-    options += ["--loop.validate-every", str(steps)]
-    calm, harried = tmp_path / "calm", tmp_path / "harried"
-    assert main([*options, "--run", str(calm)]) == 0
+    options = ["demo", *tiny, "--loop.checkpoint-every", "1", "--loop.validate-every", str(STEPS)]
+    harried = tmp_path / "harried"
 
     moments = random.Random(0)
     done = in_a_save = 0
@@ -73,13 +75,15 @@ def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(tiny, tmp_
     assert in_a_save > 0
 
     assert main([*options, "--run", str(harried)]) == 0
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        *(weights(f / "checkpoints" / str(steps)) for f in (harried, calm)),
-    )
-    assert learned(harried) == learned(calm)
-    folders = ((run, run / "checkpoints") for run in (harried, calm))
-    assert names(*next(folders)) == names(*next(folders))  # no incomplete file is left
+    ends = (weights(run / "checkpoints" / str(STEPS)) for run in (harried, finished))
+    jax.tree.map(np.testing.assert_array_equal, *ends)
+    assert learned(harried) == learned(finished)
+    one, other = (lines_logged(run)[-1]["validation/ssim"] for run in (harried, finished))
+    assert one == other
+    # No incomplete file is left, and of the checkpoints the latest two, the best among them.
+    (here,), (there,) = names(harried), names(finished)
+    assert set(here) <= set(there)
+    assert names(harried / "checkpoints") == [[str(STEPS - 1), str(STEPS)]]
 
 
 def records(directory):

@@ -182,7 +182,8 @@ def test_programs_are_kept_with_the_run(finished, tiny, answer, tmp_path):
 
 
 def test_a_trace_and_several_steps_in_a_dispatch_change_nothing(finished, tiny, answer, tmp_path):
-    options = ["--profile", "3", "--loop.steps-per-dispatch", "2"]
+    """All dispatches have two steps, so that nothing is compiled while the trace is taken."""
+    options = ["--profile", "2", "--loop.steps-per-dispatch", "2", "--loop.checkpoint-every", "4"]
     assert answer(main, "demo", *tiny, "--run", tmp_path, *options)[0] == 0
     assert list((tmp_path / "profile").glob("plugins/profile/*/*.xplane.pb"))
     assert what_was_learned(tmp_path) == what_was_learned(finished)
@@ -318,78 +319,41 @@ def largest(folder, pattern):
     return max(folder.glob(pattern), key=lambda path: path.stat().st_size)
 
 
-def no_room(folder):
+def no_room():
     """Limit the size of files below that of a checkpoint, with the effect of a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
 
 
-def room_again(folder):
+def room_again():
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def fill(folder):
-    """Leave space for a line of the log on a small disk, but not for a checkpoint."""
-    with (folder / "filler").open("wb") as file:
-        file.write(bytes(shutil.disk_usage(folder).free - 100_000))
-
-
-def clear(folder):
-    (folder / "filler").unlink()
-
-
-def put_away(folder):
-    """Replace the folder by a file, where even the superuser cannot write."""
-    (folder / "checkpoints").rename(folder / "elsewhere")
-    (folder / "checkpoints").touch()
-
-
-def put_back(folder):
-    (folder / "checkpoints").unlink()
-    (folder / "elsewhere").rename(folder / "checkpoints")
-
-
-@pytest.fixture
-def faulty(tiny, answer, tmp_path, monkeypatch):
-    """A function that trains until a fault prevents saving, and checks what is said and left."""
+def test_a_run_that_cannot_save_says_so_and_goes_on_once_it_can(
+    tiny, answer, finished, tmp_path, monkeypatch
+):
+    """Other faults of a disk are in training/test_checkpoint.py."""
     save = Checkpoints.save
 
-    def faulty(fault, repair, reason):
-        def save_until_the_fault(self, step, *rest):
-            if step == 10:
-                self.wait()
-                fault(tmp_path)
-            save(self, step, *rest)
+    def save_until_the_fault(self, step, *rest):
+        if step == 10:
+            self.wait()
+            no_room()
+        save(self, step, *rest)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Checkpoints, "save", save_until_the_fault)
-            code, _, err = answer(main, "demo", *tiny, "--run", tmp_path)
-        repair(tmp_path)
-        assert code == 2
-        assert err.startswith(f"error: cannot write a checkpoint in {tmp_path / 'checkpoints'} (")
-        assert reason in err
-        assert "start the same command again" in err
-        assert err.count("\n") == 1
-        assert sorted(steps_saved(tmp_path)) == [5, 6]
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_until_the_fault)
+        code, _, err = answer(main, "demo", *tiny, "--run", tmp_path)
+    room_again()
+    assert code == 2
+    assert err.startswith(f"error: cannot write a checkpoint in {tmp_path / 'checkpoints'} (")
+    assert "File too large" in err
+    assert "start the same command again" in err
+    assert err.count("\n") == 1
+    assert sorted(steps_saved(tmp_path)) == [5, 6]
 
-    return faulty
-
-
-def test_a_run_that_cannot_save_says_so_and_goes_on_once_it_can(
-    faulty, tiny, answer, finished, tmp_path
-):
-    faulty(no_room, room_again, "File too large")
     assert answer(main, "demo", *tiny, "--run", tmp_path)[0] == 0
     there = weights(tmp_path / "checkpoints" / str(STEPS))
     jax.tree.map(np.testing.assert_array_equal, there, weights(finished))
-
-
-def test_a_run_whose_folder_is_no_longer_one_says_so(faulty):
-    faulty(put_away, put_back, "Not a directory")
-
-
-@pytest.mark.usefixtures("small_disk")
-def test_a_run_on_a_full_disk_says_so(faulty):
-    faulty(fill, clear, "No space left on device")
 
 
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(

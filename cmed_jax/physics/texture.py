@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 from numpy.polynomial import legendre
-from scipy.special import factorial
 
 from cmed_jax.physics.profiles import Scalar
 
@@ -66,7 +65,8 @@ def _exponents(degree: int) -> Integer[np.ndarray, "n 3"]:
 
 
 def _multinomial(exponents: Integer[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
-    return factorial(exponents.sum(axis=-1)) / factorial(exponents).prod(axis=-1)
+    factorials = np.cumprod(np.maximum(np.arange(ORDER + 1.0), 1.0))
+    return factorials[exponents.sum(axis=-1)] / factorials[exponents].prod(axis=-1)
 
 
 def _expansion(degree: int) -> Float[np.ndarray, "28 n"]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -107,6 +107,7 @@ def peak_of(kind: str, precision: Precision) -> float | None:
     return next(known, None)
 
 
+@cache
 def _measured_peak() -> float:
     matrix = jnp.ones((SIZE, SIZE))
     product = jax.jit(jnp.matmul)

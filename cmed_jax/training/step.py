@@ -52,7 +52,7 @@ def make_step(
     graph: nnx.GraphDef,
     optimizer: optax.GradientTransformation,
     config: StepConfig,
-    seed: int,
+    seed: int | Integer[Array, ""],
     axis_name: str | None = None,
 ) -> Step:
     """Return step(state, table, batch, places, number) -> (state, metrics).

@@ -85,16 +85,17 @@ def test_a_generator_that_reads_the_pattern_falls_under_the_wrong_one(test_split
 
 
 def test_plain_scores_are_those_of_candidate_zero(test_split):
-    generate = sampler(test_split, lambda t: t)
-    scores = evaluate(generate, test_split, batch_size=4)
-    truth = test_split.densities(slice(None))
-    plain = generate(full_query(test_split))[:, 0]
+    five = test_split.evenly_spaced(5)
+    generate = sampler(five, lambda t: t)
+    scores = evaluate(generate, five, batch_size=4)
+    truth = five.densities(slice(None))
+    plain = generate(full_query(five))[:, 0]
     expected = [
         structural_similarity(t, p, data_range=t.max() - t.min())
         for t, p in zip(truth.astype(float), plain.astype(float), strict=True)
     ]
     np.testing.assert_allclose(scores.plain["ssim"], expected, atol=1e-5)
-    assert list(scores.material_id) == list(test_split.material_id)
+    assert list(scores.material_id) == list(five.material_id)
 
 
 def test_published_scores_are_the_best_over_samples_and_rotations(test_split):
@@ -124,8 +125,9 @@ def test_published_scores_are_the_best_over_samples_and_rotations(test_split):
 
 
 def test_rotations_undo_a_rotated_sample(test_split):
-    turn = sampler(test_split, lambda t: np.asarray(rotate(t, ROTATIONS[9])))
-    scores = evaluate(turn, test_split, batch_size=3)
+    three = test_split.evenly_spaced(3)
+    turn = sampler(three, lambda t: np.asarray(rotate(t, ROTATIONS[9])))
+    scores = evaluate(turn, three, batch_size=3)
     np.testing.assert_allclose(scores.published["ssim"], 1, atol=1e-6)
     assert (scores.plain["ssim"] < 1).all()
     assert scores.samples == 1
@@ -178,13 +180,15 @@ def test_the_planes_that_the_article_misses_are_those_of_its_rounding():
         assert not kept.take(plane, axis).any()
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 11, 100])
-def test_scores_and_progress_do_not_depend_on_the_batches(test_split, batch_size):
-    done = []
-    scores = evaluate(sampler(test_split), test_split, batch_size=batch_size, progress=done.append)
+def test_scores_and_progress_do_not_depend_on_the_batches(test_split):
     expected = evaluate(sampler(test_split), test_split)
-    np.testing.assert_allclose(scores.plain["ssim"], expected.plain["ssim"], rtol=1e-6)
-    assert sum(done) == len(test_split)
+    for batch_size in (1, 4, 11, 100):
+        done = []
+        scores = evaluate(
+            sampler(test_split), test_split, batch_size=batch_size, progress=done.append
+        )
+        np.testing.assert_allclose(scores.plain["ssim"], expected.plain["ssim"], rtol=1e-6)
+        assert sum(done) == len(test_split)
 
 
 def test_every_batch_has_the_same_size(test_split):

@@ -40,12 +40,12 @@ def make(size=50_000):
     )
 
 
-def at(step):
-    return ONE.create(lambda: jax.tree.map(lambda x: x + step, make(100)))
-
-
 def abstract(size=100):
     return ONE.abstract(jax.eval_shape(lambda: make(size)))
+
+
+def at(step):
+    return ONE.place(jax.tree.map(lambda x: np.full(x.shape, step, x.dtype), abstract()))
 
 
 def numbers(state):
@@ -272,3 +272,23 @@ def test_what_cannot_be_written_is_said_with_what_is_left(tmp_path):
         folder.unlink()
         (tmp_path / "elsewhere").rename(folder)
     assert restored(tmp_path) == (4, {4})
+
+
+def test_a_full_disk_is_named(small_disk):
+    """Space is left for a line of the log, but not for a checkpoint."""
+    weights = np.random.default_rng(0).random(1_000_000)
+    large = ONE.place(TrainState({"w": weights}, {"mean": np.zeros(7)}, {"mu": weights}))
+    filler = small_disk / "filler"
+
+    def save_until_it_is_full():
+        with Checkpoints(small_disk, CONFIG) as checkpoints:
+            checkpoints.save(4, at(4), None)
+            checkpoints.wait()
+            filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
+            checkpoints.save(5, large, None)
+            checkpoints.wait()
+
+    with pytest.raises(SaveFailed, match=r"\(No space left on device\).*same command again"):
+        save_until_it_is_full()
+    filler.unlink()
+    assert restored(small_disk) == (4, {4})

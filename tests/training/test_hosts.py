@@ -1,6 +1,6 @@
 """Processes of a run: they connect, agree, and end with a sentence when one is lost.
 
-`python test_hosts.py CASE PROCESS PORT` is one of two processes of a case.
+`python test_hosts.py CASE PROCESS PORT PATIENCE` is one of two processes of a case.
 """
 
 import os
@@ -76,10 +76,15 @@ def die(number):
 def run(unused_port):
     """Run a case in two processes (or in the second alone); return codes, outputs and errors."""
 
-    def run(case, numbers=(0, 1)):
+    def run(case, numbers=(0, 1), patience=8):
         processes = [
             subprocess.Popen(
-                [sys.executable, __file__, case.__name__, str(number), str(unused_port)],
+                [
+                    sys.executable,
+                    __file__,
+                    case.__name__,
+                    *map(str, (number, unused_port, patience)),
+                ],
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -137,7 +142,7 @@ def test_where_one_process_is_gone_the_other_ends_with_a_sentence(run, case):
 
 
 def test_a_process_does_not_wait_for_ever_for_the_others(run):
-    ((code, _, err),) = run(speak, numbers=[1])
+    ((code, _, err),) = run(speak, numbers=[1], patience=2)
     assert code != 0
     assert "was ended before the run: it was killed, or another one is gone" in err
 
@@ -195,8 +200,9 @@ if __name__ == "__main__":
     from cmed_jax.cli import run_command
 
     def command():
-        case, number, port = sys.argv[1:]
-        config = HostsConfig(f"127.0.0.1:{port}", 2, int(number), patience=8, timeout=3)
+        case, number, port, patience = sys.argv[1:]
+        place = f"127.0.0.1:{port}", 2, int(number)
+        config = HostsConfig(*place, patience=int(patience), timeout=3)
         with joined(config):
             globals()[case]()
 

@@ -75,10 +75,6 @@ def test_streaming_trains_as_resident_does_where_everything_is_drawn(dataset):
     same(trained(dataset, "streaming", config, every(4), lines), resident)
 
 
-def test_several_steps_in_a_dispatch_are_those_steps(dataset, alone):
-    same(trained(dataset, "resident", StepConfig(), every(4)), alone)
-
-
 def test_several_streamed_steps_in_a_dispatch_of_pmap_are_those_steps(dataset, alone):
     found = trained(dataset, "streaming", StepConfig(), every(4), how="pmap")
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, alone)

@@ -42,13 +42,22 @@ def table():
 RATE = 0.01
 
 
+def program(graph, optimizer, config):
+    """Compile a step once for all seeds."""
+    return jax.jit(lambda seed, *given: make_step(graph, optimizer, config, seed)(*given))
+
+
 @cache
-def begin(shared=True, seed=0):
-    """A compiled step of gradient descent that draws everything, and the initial state."""
+def descent(shared):
+    """A program of gradient descent that draws everything, and the initial state."""
     optimizer = optax.sgd(RATE)
     graph, state = initial_state(TINY.build(nnx.Rngs(0)), optimizer)
-    config = StepConfig(PARTIAL, shared_voxels=shared)
-    return jax.jit(make_step(graph, optimizer, config, seed)), state
+    return program(graph, optimizer, StepConfig(PARTIAL, shared_voxels=shared)), state
+
+
+def begin(shared=True, seed=0):
+    step, state = descent(shared)
+    return partial(step, seed), state
 
 
 def batch(rows, first=0):
@@ -166,14 +175,11 @@ def test_errors_of_measurements_depend_on_seed_step_and_place(table, reads):
     else:
         told, network = {"errors": AmplitudeErrors()}, TINY.build(nnx.Rngs(0))
     graph, state = initial_state(network, optax.sgd(RATE))
-
-    @cache
-    def compiled(seed):
-        config = StepConfig(AugmentationConfig(noise=0.0, **told))
-        return jax.jit(make_step(graph, optax.sgd(RATE), config, seed))
+    config = StepConfig(AugmentationConfig(noise=0.0, **told))
+    step = program(graph, optax.sgd(RATE), config)
 
     def norm(seed=0, number=0, place=0):
-        drawn = compiled(seed)(state, table, *batch([1, 4], first=place), number)
+        drawn = step(seed, state, table, *batch([1, 4], first=place), number)
         return float(drawn[1]["loss"] + drawn[1]["gradient_norm"])
 
     assert norm() == norm()
@@ -288,10 +294,13 @@ def gradient_after(table, network, steps=3, **how):
     return nnx.to_pure_dict(state.parameters), losses
 
 
-def test_remat_changes_nothing_but_rounding(table):
-    (plain, losses), (again, same) = (
-        gradient_after(table, TINY, remat=remat) for remat in (False, True)
-    )
+@pytest.fixture(scope="module")
+def plain(table):
+    return gradient_after(table, TINY)
+
+
+def test_remat_changes_nothing_but_rounding(table, plain):
+    (plain, losses), (again, same) = plain, gradient_after(table, TINY, remat=True)
     np.testing.assert_allclose(losses, same, rtol=1e-6)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), plain, again)
 
@@ -332,8 +341,8 @@ def test_bfloat16_learns_as_float32_does_with_parameters_in_float32(table):
     assert {leaf.dtype for leaf in jax.tree.leaves(parameters)} == {jnp.dtype("float32")}
 
 
-def test_tf32_is_float32_where_the_device_has_none(table):
-    assert gradient_after(table, TINY, precision="tf32")[1] == gradient_after(table, TINY)[1]
+def test_tf32_is_float32_where_the_device_has_none(table, plain):
+    assert gradient_after(table, TINY, precision="tf32")[1] == plain[1]
 
 
 @pytest.mark.parametrize("network", [TINY, PublishedConfig()])
