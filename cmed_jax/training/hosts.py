@@ -64,7 +64,9 @@ def joined(config: HostsConfig) -> Iterator[None]:
                 yield
             except BaseException as error:
                 atexit.register(leave, 1)  # for errors that are not turned into an exit code
-                if isinstance(error, jax.errors.JaxRuntimeError) and _LOST.search(str(error)):
+                # JAX raises a ValueError where an array is fetched that another process computed.
+                failed = isinstance(error, jax.errors.JaxRuntimeError | ValueError)
+                if failed and _LOST.search(str(error)):
                     raise _gone(error) from error
                 raise
         jax.distributed.shutdown()  # waits for all processes
@@ -155,7 +157,7 @@ def _given(option: int | None, variable: str) -> int | None:
     return option if option is not None or value is None else int(value)
 
 
-def _gone(error: jax.errors.JaxRuntimeError) -> ConnectionError:
+def _gone(error: BaseException) -> ConnectionError:
     return ConnectionError(
         f"another process of the run is gone, or out of reach ({shorten(str(error), 100)}): start "
         "all of them again, and the run continues from its last checkpoint"

@@ -24,6 +24,7 @@ from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.neighbours import kept_neighbours
 from cmed_jax.training.step import compute_as, initial_state, make_step
 from cmed_jax.training.table import Reflections, Table
+from tests.compilation import jit
 from tests.networks import TINY
 from tests.synthetic import synthetic_examples
 
@@ -44,7 +45,7 @@ RATE = 0.01
 
 def program(graph, optimizer, config):
     """Compile a step once for all seeds."""
-    return jax.jit(lambda seed, *given: make_step(graph, optimizer, config, seed)(*given))
+    return jit(lambda seed, *given: make_step(graph, optimizer, config, seed)(*given))
 
 
 @cache
@@ -120,7 +121,7 @@ def test_a_batch_in_parts_is_the_same_step(table):
     found = []
     for parts in (1, 4):
         step = make_step(graph, optimizer, StepConfig(PARTIAL, accumulate=parts), seed=0)
-        found.append(jax.jit(step)(state, table, rows, places, 3))
+        found.append(jit(step)(state, table, rows, places, 3))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), *found)
 
 
@@ -233,7 +234,7 @@ def of_rows(n):
 @pytest.mark.parametrize("shared", [True, False])
 def test_densities_are_asked_for_where_they_were_stored(shared):
     graph, state = initial_state(Oracle(), optax.sgd(RATE))
-    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
+    step = jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
     for number in range(3):
         _, metrics = step(state, of_rows(6), *batch([4, 0, 5, 2]), number)
         assert metrics["reconstruction"] < 0.01  # the precision of float16
@@ -265,7 +266,7 @@ def test_densities_are_those_of_the_series(table, shared):
     )
     known = Table(jnp.zeros((4, 119)), reflections=reflections)
     graph, state = initial_state(Clairvoyant(), optax.sgd(RATE))
-    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
+    step = jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
     _, metrics = step(state, known, *batch([3, 1]), 0)
     assert metrics["reconstruction"] < 1e-4
 
@@ -286,7 +287,7 @@ def test_records_that_are_not_finite_are_named(column):
 def gradient_after(table, network, steps=3, **how):
     """The change of the parameters in some steps of gradient descent, and the losses."""
     graph, state = initial_state(network.build(nnx.Rngs(0)), optax.sgd(RATE))
-    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(PARTIAL, **how), 0))
+    step = jit(make_step(graph, optax.sgd(RATE), StepConfig(PARTIAL, **how), 0))
     losses = []
     for number in range(steps):
         state, metrics = step(state, table, *batch(range(8)), number)
