@@ -22,19 +22,18 @@ from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.physics.rendering import render
 from cmed_jax.physics.texture import moments
-from tests.compilation import jit
 
 CENTRES = (np.arange(1024) + 0.5) * 180 / 1024
 
 # One program each, instead of one for every operation.
-draw = jit(
+draw = jax.jit(
     lambda keys, artefacts: jax.vmap(lambda key: sample_conditions(key, artefacts))(keys),
     static_argnames="artefacts",
 )
-expected = jit(module.expected, static_argnames="grid")
-measure = jit(module.measure)
-poisson_counts = jit(module.poisson_counts)
-gradient = jit(jax.grad(lambda *x: module.expected(*x)[0].sum(), argnums=(0, 1)))
+expected = jax.jit(module.expected, static_argnames="grid")
+measure = jax.jit(module.measure)
+poisson_counts = jax.jit(module.poisson_counts)
+gradient = jax.jit(jax.grad(lambda *x: module.expected(*x)[0].sum(), argnums=(0, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ def clean(**changes):
 
 
 def middle(artefacts):
-    return jit(lambda: central_conditions(artefacts))()
+    return jax.jit(lambda: central_conditions(artefacts))()
 
 
 KEY = jax.random.key(0)
@@ -121,7 +120,7 @@ def test_without_artefacts_the_pattern_is_that_of_molybdenum(lines):
     molybdenum = conditions.instrument._replace(
         wavelengths=jnp.array([0.71073]), weights=jnp.ones(1)
     )
-    truth, _ = jit(render, static_argnums=1)(lines, PUBLISHED_GRID, molybdenum)
+    truth, _ = jax.jit(render, static_argnums=1)(lines, PUBLISHED_GRID, molybdenum)
     coarse = (found.reshape(-1, 16).sum(axis=1), truth.reshape(-1, 16).sum(axis=1))
     np.testing.assert_allclose(coarse[0] / coarse[0].max(), coarse[1] / coarse[1].max(), atol=0.02)
     assert coverage[:310].all()  # copper at 180 degrees is molybdenum at 54.9
@@ -186,7 +185,9 @@ def test_texture_weakens_and_strengthens_by_direction(lines):
 def test_patterns_are_finite_even_of_nothing(name, lines):
     nothing = jax.tree.map(jnp.zeros_like, lines)
     keys = jax.random.split(KEY, 20)
-    render = jit(jax.vmap(lambda key, crystal: measured(key, crystal, PRESETS[name]), (0, None)))
+    render = jax.jit(
+        jax.vmap(lambda key, crystal: measured(key, crystal, PRESETS[name]), (0, None))
+    )
     pattern, coverage = render(keys, lines)
     assert np.isfinite(pattern).all()
     assert pattern.min() >= 0
@@ -206,7 +207,7 @@ def test_gradients_are_finite_even_of_nothing(name, lines):
 
 
 def test_a_measurement_is_a_function_of_its_key(lines):
-    measurement = jit(lambda key: measured(key, lines, LABORATORY)[0])
+    measurement = jax.jit(lambda key: measured(key, lines, LABORATORY)[0])
     one, same, other = (measurement(jax.random.key(k)) for k in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()

@@ -15,13 +15,12 @@ from cmed_jax.physics import rendering
 from cmed_jax.physics.grids import PUBLISHED_GRID, Grid
 from cmed_jax.physics.instrument import Instrument, Lines, Peaks, Sample, radiation
 from cmed_jax.physics.patterns import RADIATIONS, published_pattern
-from tests.compilation import jit
 
 # One program each, instead of one for every operation.
-powder_peaks = jit(devices.powder_peaks)
-profiles = jit(rendering.profiles)
-render = jit(rendering.render, static_argnames=("grid", "reach"))
-sticks = jit(rendering.sticks, static_argnums=2)
+powder_peaks = jax.jit(devices.powder_peaks)
+profiles = jax.jit(rendering.profiles)
+render = jax.jit(rendering.render, static_argnames=("grid", "reach"))
+sticks = jax.jit(rendering.sticks, static_argnums=2)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +145,7 @@ def test_thermal_motion_weakens_by_the_debye_waller_factor(lines):
 
 def test_a_batch_is_its_patterns_one_by_one(lines):
     both = jax.tree.map(lambda x: jnp.stack([x, x[::-1]]), Lines(*lines[:2]))
-    batched = jit(
+    batched = jax.jit(
         jax.vmap(lambda line: render(line, PUBLISHED_GRID, instrument(w=0.02), reach=8)[0])
     )
     one, _ = render(lines, PUBLISHED_GRID, instrument(w=0.02), reach=8)
@@ -161,7 +160,7 @@ def test_gradients_are_finite_and_those_of_finite_differences():
         intensity = jnp.array([1.0, 2.0, 0.0, 1.0, 1.0, 0.0])
         weight = jnp.cos(jnp.arange(300.0))
 
-        @jit
+        @jax.jit
         def score(s, intensity, parameters):
             size, strain, b, w, zero, displacement, wavelength = parameters
             device = Instrument(wavelength[None], jnp.ones(1), 0.01, -0.01, w, zero, displacement)

@@ -21,7 +21,6 @@ from cmed_jax.physics import (
     simulate_pattern,
 )
 from cmed_jax.physics.crystal import stack
-from tests.compilation import jit
 
 HALITE = Structure.from_spacegroup(
     "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -121,7 +120,7 @@ LABORATORY = Instrument(
 )
 
 
-@jit
+@jax.jit
 def weighted_sum(crystal, hkl, b_factor):
     weight = np.random.default_rng(0).random(GRID.bins)
     pattern = powder_pattern(crystal, hkl, GRID, LABORATORY, Sample(300.0, 1e-3, b_factor))
@@ -141,7 +140,7 @@ def test_derivatives_are_those_of_finite_differences(padded):
         jax.test_util.check_grads(total, arguments, order=1, modes=["rev"], eps=1e-6, rtol=1e-5)
 
 
-@partial(jit, static_argnames="grid")
+@partial(jax.jit, static_argnames="grid")
 @partial(jax.grad, argnums=(0, 1, 2))
 def slopes(lattice, frac_coords, b_factor, crystal, hkl, instrument, grid):
     other = crystal._replace(lattice=lattice, frac_coords=frac_coords)
@@ -174,7 +173,7 @@ def test_a_batch_of_crystals_is_mapped():
     iron = Crystal.of(3.0 * np.eye(3), np.array([26]), np.zeros((1, 3)))
     oxide = Crystal.of(4.0 * np.eye(3), np.array([26, 8]), np.array([[0.0] * 3, [0.5] * 3]))
     hkl = half_sphere(oxide.lattice, 2 / 1.5).hkl
-    render = jit(lambda crystal: powder_pattern(crystal, hkl, GRID, LABORATORY))
+    render = jax.jit(lambda crystal: powder_pattern(crystal, hkl, GRID, LABORATORY))
     together = jax.vmap(render)(stack([iron, oxide]))
     for crystal, pattern in zip((iron, oxide), together, strict=True):
         alone = render(crystal)
