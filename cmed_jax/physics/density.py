@@ -11,6 +11,10 @@ number of electrons.
 
 The sum over all modes is a sum of Gaussians at the atoms, and `density_at` computes it at any
 point. `truncation` measures what the grid leaves out.
+
+`electron_density` computes on the host, by products of matrices along one axis after the other, and
+leaves out modes that the Debye-Waller factor has damped away. `synthesis` is the same sum as a
+pure function for any device.
 """
 
 from functools import partial
@@ -20,9 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Integer
 
-from cmed_jax.physics.cell import check_b_factor, reciprocal_axes
-from cmed_jax.physics.crystal import Crystal, stack
+from cmed_jax.physics.cell import cell_volume, check_b_factor, reciprocal_axes
+from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.form_factors import form_factors, gaussians
+from cmed_jax.physics.harmonics import waves
 from cmed_jax.physics.scattering import cos_sin
 
 GRID = (50, 50, 50)
@@ -31,6 +36,8 @@ B_FACTOR = 4.0
 """The default B, angstrom^2: the last mode of 50 points over 10 angstrom is damped to 0.003."""
 MOST = 1e8
 """The largest number of points of a grid; each takes about a hundred bytes in the computation."""
+DAMPED = 4e-8
+"""The Debye-Waller factor under which modes are below the rounding of float32, and left out."""
 TAIL = 1e-10
 """The share of its peak at which a Gaussian atom is cut off in a direct sum."""
 
@@ -61,15 +68,67 @@ def electron_density(
         52
     """
     _check(shape, b_factor)
-    padded = jax.tree.map(lambda x: x[0], stack([crystal]))
-    return np.asarray(synthesis(padded, b_factor, shape=shape), np.float32)
+    reach = _reach(np.asarray(crystal.lattice), shape, b_factor)
+    spectrum = _half_spectrum(crystal, reach, b_factor)
+    a, b, c = (waves(points, most) for points, most in zip(shape, reach, strict=True))
+    spectrum = (a @ spectrum.reshape(len(spectrum), -1)).reshape(shape[0], *spectrum.shape[1:])
+    spectrum = np.ascontiguousarray(b @ spectrum)
+    # The other half is conjugate: the real part of each mode l > 0 counts twice.
+    c = np.conj(c[:, reach[2] :]) * np.where(np.arange(reach[2] + 1), np.float32(2), np.float32(1))
+    rows = spectrum.reshape(-1, reach[2] + 1).view(np.float32)
+    return (rows @ np.ascontiguousarray(c).view(np.float32).T).reshape(shape)
+
+
+def _reach(
+    lattice: Float[np.ndarray, "3 3"], shape: tuple[int, int, int], b_factor: float
+) -> list[int]:
+    """Return the largest mode along a, b, c that the grid represents and that is not damped."""
+    represented = (np.array(shape) - 1) // 2
+    if not b_factor:
+        return represented.tolist()
+    s_max = 2 * np.sqrt(-np.log(DAMPED) / b_factor)
+    # h = a.s, so that |h| <= |a| s_max: the box that holds the sphere.
+    return np.minimum(represented, s_max * np.linalg.norm(lattice, axis=1)).astype(int).tolist()
+
+
+def _half_spectrum(
+    crystal: Crystal, reach: list[int], b_factor: float
+) -> Complex[np.ndarray, "h k l"]:
+    """Return F(-h) exp(-B s^2 / 4) / V of the modes |h_i| <= reach_i with l >= 0, complex64."""
+    lattice, species, occupancy, frac_coords = (np.asarray(field) for field in crystal)
+    modes = [np.arange(-most, most + 1) for most in reach]
+    modes[2] = modes[2][reach[2] :]
+    along_a, along_b, along_c = (
+        np.exp(-2j * np.pi * np.outer(x, h)).astype(np.complex64)
+        for h, x in zip(modes, frac_coords.T, strict=True)
+    )
+    plane = (along_a[:, :, None] * along_b[:, None]).reshape(len(frac_coords), -1)
+    h, k, ell = np.ix_(*modes)
+    metric = np.linalg.inv(lattice)
+    metric = metric.T @ metric / 4
+    q = 2 * (h * metric[0, 2] + k * metric[1, 2]) + ell * metric[2, 2]
+    q *= ell
+    q += h * h * metric[0, 0] + 2 * h * k * metric[0, 1] + k * k * metric[1, 1]
+    # Zeros instead of what is damped away: tiny numbers would slow all that follows.
+    kept = np.flatnonzero(b_factor * q < -np.log(DAMPED))
+    q = q.ravel()[kept].astype(np.float32)
+    factors = np.zeros(len(q), np.complex64)
+    for number, shares in zip(species, occupancy, strict=True):
+        sites = np.flatnonzero(shares)
+        axis = shares[sites, None].astype(np.float32) * along_c[sites]
+        phases = plane[sites].T @ axis
+        factors += form_factors(number[None], q, "it92")[0] * phases.ravel()[kept]
+    factors *= np.exp(np.float32(-b_factor) * q) / np.float32(cell_volume(lattice))
+    spectrum = np.zeros([len(each) for each in modes], np.complex64)
+    spectrum.ravel()[kept] = factors
+    return spectrum
 
 
 @partial(jax.jit, static_argnames="shape")
 def synthesis(
     crystal: Crystal, b_factor: Float[Array, ""] | float, *, shape: tuple[int, int, int]
 ) -> Float[Array, "a b c"]:
-    """Return `electron_density` as a pure function, for `jax.vmap` and `jax.grad`.
+    """Return `electron_density` as a pure function, for devices, `jax.vmap` and `jax.grad`.
 
     Args:
         crystal: a single one, padded or not.

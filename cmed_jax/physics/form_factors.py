@@ -29,6 +29,9 @@ Table = Literal["pymatgen", "it92"]
 MOTT_BETHE = 41.78214
 """The constant of the Mott-Bethe form, 1/angstrom^2."""
 
+LEAST = -80.0
+"""The smallest exponent that is computed; below, float32 loses precision and processors are slow."""
+
 
 class Coefficients(NamedTuple):
     """The constant and the Gaussians of each element, by atomic number.
@@ -49,7 +52,9 @@ def form_factors(
     coefficients = _coefficients(table)
     constant, amplitude, width = (xp.asarray(c, dtype=q.dtype)[numbers] for c in coefficients)
     gaussians = sum(
-        amplitude[:, i, None] * xp.exp(-width[:, i, None] * q) for i in range(amplitude.shape[1])
+        amplitude[:, i, None]
+        * xp.exp(xp.maximum(-width[:, i, None] * q, xp.asarray(LEAST, dtype=q.dtype)))
+        for i in range(amplitude.shape[1])
     )
     if table == "it92":
         return constant[:, None] + gaussians

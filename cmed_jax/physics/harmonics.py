@@ -7,7 +7,7 @@ harmonics of a smaller limit come first.
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Complex, Float, Integer
 
 LIMIT = 60
 """The largest |h|^2 of the harmonics that are read from a pattern."""
@@ -44,3 +44,17 @@ def lengths(
 def within(lattice: Float[np.ndarray, "3 3"], s_max: float) -> Bool[np.ndarray, " h"]:
     """Return which harmonics of a lattice have an s of at most s_max, 1/angstrom."""
     return lengths(lattice, harmonics()) <= s_max
+
+
+@lru_cache
+def waves(points: int, reach: int) -> Complex[np.ndarray, "n r"]:
+    """Return exp(2 pi i h x) at the points x = k / n of an axis, complex64, read-only.
+
+    Args:
+        points: n, the number of points.
+        reach: the columns are h from -reach to reach.
+    """
+    turns = np.outer(np.arange(points), np.arange(-reach, reach + 1)) % points / points
+    found = np.exp(2j * np.pi * turns).astype(np.complex64)
+    found.flags.writeable = False
+    return found

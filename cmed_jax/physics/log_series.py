@@ -8,14 +8,12 @@ A series is one vector: the mean, the coefficients of cos(2 pi h.x) for all harm
 of `cmed_jax.physics.harmonics`, and those of sin(2 pi h.x).
 """
 
-from functools import lru_cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Float
 
-from cmed_jax.physics.harmonics import LIMIT, harmonics
+from cmed_jax.physics.harmonics import LIMIT, harmonics, waves
 from cmed_jax.physics.scattering import cos_sin
 
 UNIT = 10.0
@@ -51,12 +49,15 @@ def series_of(density: Float[np.ndarray, "a b c"], limit: int = LIMIT) -> Float[
     """
     values = np.log1p(np.maximum(density, 0) / np.float32(UNIT)).astype(np.float32)
     hkl, reach = harmonics(limit), int(limit**0.5)
-    for points in reversed(values.shape):  # each turn transforms the last axis and moves it ahead
-        values = np.moveaxis(values @ _waves(points, reach), -1, 0)
-    found = values[tuple((hkl + reach).T)] / density.size
-    return np.concatenate(
-        [[values[(reach,) * 3].real / density.size], 2 * found.real, -2 * found.imag]
-    )
+    a, b, c = (np.conj(waves(points, reach)) for points in values.shape)
+    a = a[:, reach:].T  # harmonics have h >= 0
+    # Real by real is a quarter of the work of complex by complex.
+    planes = values.reshape(len(values), -1)
+    modes = (a.real @ planes + 1j * (a.imag @ planes)).reshape(-1, *values.shape[1:])
+    modes = b.T @ (modes @ c) / np.float32(density.size)
+    h, k, ell = hkl.T
+    found = modes[h, k + reach, ell + reach]
+    return np.concatenate([[modes[0, reach, reach].real], 2 * found.real, -2 * found.imag])
 
 
 def part_of(series: Float[Array | np.ndarray, "*b t"], limit: int) -> Float[Array, "*b u"]:
@@ -66,10 +67,3 @@ def part_of(series: Float[Array | np.ndarray, "*b t"], limit: int) -> Float[Arra
     return jnp.concatenate(
         [series[..., : 1 + number], series[..., 1 + every : 1 + every + number]], axis=-1
     )
-
-
-@lru_cache
-def _waves(points: int, reach: int) -> Complex[np.ndarray, "n r"]:
-    """Return exp(-2 pi i h x) at the points of an axis, for h from -reach to reach."""
-    turns = np.outer(np.arange(points), np.arange(-reach, reach + 1)) % points / points
-    return np.exp(-2j * np.pi * turns).astype(np.complex64)
