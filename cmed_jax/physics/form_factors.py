@@ -30,7 +30,7 @@ MOTT_BETHE = 41.78214
 """The constant of the Mott-Bethe form, 1/angstrom^2."""
 
 LEAST = -80.0
-"""The smallest exponent that is computed; below, float32 loses precision and processors are slow."""
+"""The smallest exponent of a Gaussian; float32 becomes imprecise and slow not far below."""
 
 
 class Coefficients(NamedTuple):

@@ -4,7 +4,8 @@ The intensity of a line is the sum of |F|^2 over all reflections (both of each F
 coincide in s. It includes the multiplicity, but not the Lorentz-polarization factor.
 
 Reflections are listed, sorted and merged on the host, in float64, because sorting is cheap there.
-The scattering of the atoms is computed on the device, many crystals in a call. The largest crystal
+The scattering of the atoms is computed on the device, many crystals in a call; without a device,
+that of larger crystals in float64 by `cmed_jax.physics.host_factors`. The largest crystal
 does not decide the cost of the others: a call treats crystals with the same padded numbers of sites
 and species, and the reflections of each fill rows of `ROW`, of which only the last may be partly
 empty. The sum over sites proceeds in blocks up to the last site, so one compiled program serves
@@ -23,11 +24,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
 from cmed_jax.physics.cell import check_b_factor, reciprocal_lattice
 from cmed_jax.physics.crystal import Crystal, padded_size, stack
 from cmed_jax.physics.form_factors import Table, dispersion
+from cmed_jax.physics.host_factors import squared_factors
 from cmed_jax.physics.scattering import combined, site_sums
 
 COINCIDENCE = 1e-7
@@ -47,6 +49,8 @@ ROW = 256
 ROWS = {"cpu": 64}
 """The number of rows in a call, by backend: some milliseconds of work from a core's own cache."""
 ROWS_OF_ACCELERATORS = 4096
+MUCH = {"cpu": 1e4}
+"""The number of reflections times sites, by backend, from which a crystal's own arrays pay off."""
 BLOCK = 4
 """The number of sites in a block of the sum over sites."""
 CAPACITY = 64
@@ -153,17 +157,27 @@ def reflections_of(
         raise ValueError("anomalous dispersion depends on the wavelength: give it in angstrom")
     added = wavelength if anomalous else None
     laue = laue or [FRIEDEL] * len(crystals)
+    counts = _reflection_counts(crystals, s_max, laue)
+    sites = np.array([crystal.frac_coords.shape[0] for crystal in crystals])
+    # Each crystal decides for itself: its lines do not depend on the others.
+    on_host = counts * sites >= (_much() if dtype == np.float64 else np.inf)
 
     def treat(load: list[int]) -> list[Float[np.ndarray, "_ 2"]]:
         members = [crystals[i] for i in load]
         orbits = [unique_reflections(np.asarray(crystals[i].lattice), s_max, laue[i]) for i in load]
-        squared = _scatter(members, orbits, b_factor, added, table, dtype)
+        if on_host[load[0]]:
+            squared = [
+                squared_factors(each, hkl, s, table=table, b_factor=b_factor, wavelength=added)
+                for each, (s, hkl, _) in zip(members, orbits, strict=True)
+            ]
+        else:
+            squared = _scatter(members, orbits, b_factor, added, table, dtype)
         return [
             _merge(one.s, one.multiplicity * values)
             for one, values in zip(orbits, squared, strict=True)
         ]
 
-    loads = list(_loads(crystals, s_max, laue))
+    loads = list(_loads(crystals, counts, on_host))
     with ThreadPoolExecutor(threads) as pool:
         found = chain.from_iterable(pool.map(treat, loads))
         lines = dict(zip(chain.from_iterable(loads), found, strict=True))
@@ -275,19 +289,30 @@ def _check_reach(s_max: float) -> None:
         raise ValueError(f"s_max is {s_max}: give 1/angstrom, above 0 and at most {LARGEST:.0f}")
 
 
-def _loads(
+def _reflection_counts(
     crystals: Sequence[Crystal], s_max: float, laue: Sequence[Integer[np.ndarray, "_ 3 3"]]
+) -> Float[np.ndarray, " n"]:
+    """Return about the number of orbits of each crystal within a sphere."""
+    lattices = np.reshape([crystal.lattice for crystal in crystals], (-1, 3, 3))
+    sphere = 4 / 3 * np.pi * s_max**3
+    return sphere * np.abs(np.linalg.det(lattices)) / [len(group) for group in laue]
+
+
+def _loads(
+    crystals: Sequence[Crystal], counts: Float[np.ndarray, " n"], on_host: Bool[np.ndarray, " n"]
 ) -> Iterator[list[int]]:
     """Yield the indices of crystals that are treated together, about one call's work each."""
-    sizes = [padded_size(crystal) for crystal in crystals]
-    lattices = np.reshape([crystal.lattice for crystal in crystals], (-1, 3, 3))
-    volumes = np.abs(np.linalg.det(lattices))
-    sphere = 4 / 3 * np.pi * s_max**3
-    rows = np.ceil(sphere * volumes / [ROW * len(group) for group in laue] + 0.5)
-    for size in sorted(set(sizes)):
-        members = np.flatnonzero([each == size for each in sizes])
+    kinds = [(*padded_size(each), host) for each, host in zip(crystals, on_host, strict=True)]
+    rows = np.ceil(counts / ROW + 0.5)
+    for kind in sorted(set(kinds)):
+        members = np.flatnonzero([each == kind for each in kinds])
         load = np.cumsum(rows[members]) // _rows_of_a_call()
         yield from (part.tolist() for part in np.split(members, np.flatnonzero(np.diff(load)) + 1))
+
+
+def _much() -> float:
+    """Return the number of reflections times sites from which a crystal is treated on the host."""
+    return MUCH.get(jax.default_backend(), np.inf)
 
 
 def _rows_of_a_call() -> int:

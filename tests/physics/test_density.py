@@ -141,6 +141,12 @@ def test_truncation_bounds_what_the_grid_leaves_out():
     assert -density.min() > 0.1 * left * density.max()  # it ripples
 
 
+def test_the_density_is_the_same_on_host_and_device(crystal, padded):
+    found = electron_density(Crystal.of(*crystal), shape=(24, 30, 27))
+    expected = synthesis(padded, B_FACTOR, shape=(24, 30, 27))
+    np.testing.assert_allclose(found, expected, atol=1e-5 * found.max())
+
+
 @jax.jit
 def weighted_sum(crystal, b_factor):
     weight = np.random.default_rng(0).random((8, 10, 9))

@@ -12,7 +12,8 @@ from pymatgen.core import Lattice
 
 from cmed_jax.physics.crystal import Crystal, stack
 from cmed_jax.physics.form_factors import dispersion
-from cmed_jax.physics.reflections import half_sphere, reflections, reflections_of
+from cmed_jax.physics.host_factors import squared_factors
+from cmed_jax.physics.reflections import MUCH, half_sphere, reflections, reflections_of
 from cmed_jax.physics.scattering import cos_sin, squared_structure_factors
 
 S_MAX = 2.0
@@ -103,6 +104,26 @@ def test_occupancy_dispersion_and_displacement_enter_as_defined(crystal):
         added = dispersion(ours.species, 1.2)
         found = squared_structure_factors(ours, hkl, 0.7, added)[1]
     np.testing.assert_allclose(found, expected, atol=1e-7 * expected.max())
+
+
+def test_the_factors_of_the_host_are_as_defined(crystal):
+    occupancies = np.linspace(0.3, 1, len(crystal.numbers))
+    s, hkl = half_sphere(crystal.lattice, S_MAX)
+    asked = {"b_factor": 0.7, "wavelength": 1.2}
+    expected = squared_sum(crystal, hkl, occupancies=occupancies, **asked)
+    found = squared_factors(Crystal.of(*crystal, occupancies), hkl, s, table="it92", **asked)
+    np.testing.assert_allclose(found, expected, atol=1e-7 * expected.max())
+
+
+@pytest.mark.parametrize("table", ["it92", "pymatgen"])
+def test_the_lines_are_the_same_on_host_and_device(crystal, table, monkeypatch):
+    atoms = Crystal.of(*crystal)
+    monkeypatch.setitem(MUCH, "cpu", np.inf)
+    expected = reflections(atoms, s_max=S_MAX, table=table)
+    monkeypatch.setitem(MUCH, "cpu", 0.0)
+    found = reflections(atoms, s_max=S_MAX, table=table)
+    np.testing.assert_allclose(found[:, 0], expected[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(found[:, 1], expected[:, 1], atol=1e-12 * expected[:, 1].max())
 
 
 def test_friedel_pairs_of_an_anomalous_scatterer_are_averaged():
