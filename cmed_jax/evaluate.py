@@ -5,11 +5,12 @@
 """
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 from flax import nnx
@@ -18,7 +19,8 @@ from rich.console import Console
 from cmed_jax.cli import run_command
 from cmed_jax.data.query import Deviating, Generator
 from cmed_jax.evaluation.controls import CONTROLS
-from cmed_jax.evaluation.scoring import Scores
+from cmed_jax.evaluation.scoring import Batch, Scores
+from cmed_jax.evaluation.spread import Entrant, Spread, spread_over
 from cmed_jax.evaluation.suite import EvaluationSuite
 from cmed_jax.io import released
 from cmed_jax.io.atomic import write_text
@@ -27,7 +29,7 @@ from cmed_jax.io.run import run_folder
 from cmed_jax.io.writable import check_folder
 from cmed_jax.mixture.experts import mixture_generator, plain_candidates
 from cmed_jax.model.generator import network_generator
-from cmed_jax.prediction.restore import restore
+from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.report.evaluation_page import page
 from cmed_jax.report.gallery import chosen_rows, entry
 from cmed_jax.report.slices import plot_materials
@@ -37,6 +39,9 @@ CrystalSystem = Literal[
     "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"
 ]
 """The names of the crystal systems."""
+
+MODEL = "model"
+"""The name of the run among the entrants."""
 
 FORGETFUL = "without known crystals"
 """The name of the control in which the network recalls nothing."""
@@ -71,6 +76,8 @@ class Options:
             about a second for each material.
         as_published: compute as the article's code does, with a plane of zeros in every density and
             rotations off the lattice; for comparison with the article only.
+        workers: number of processes. With several, each has one thread and no accelerator, and
+            loads the dataset itself.
     """
 
     run: Annotated[Path | None, tyro.conf.Positional] = None
@@ -87,6 +94,40 @@ class Options:
     system: CrystalSystem | None = None
     substitution: bool = True
     as_published: bool = False
+    workers: int = 1
+
+
+class Entrants(NamedTuple):
+    """What the protocol scores for one run.
+
+    Attributes:
+        suite: the split, with the baselines.
+        model: the run with its samples.
+        controls: controls by name, with the queries that they change.
+        plain: the run's generator of one candidate without its deviation.
+        identity: what identifies the run in its results.
+    """
+
+    suite: EvaluationSuite
+    model: Entrant
+    controls: dict[str, Entrant]
+    plain: Generator
+    identity: dict[str, Any]
+
+    def score_batch(self, name: str, batch: Batch) -> Any:
+        """Return the metrics of an entrant, known by its name, for one batch."""
+        entrant = {MODEL: self.model, **self.controls}.get(name)
+        return self.suite.score_batch(entrant or Entrant(self.suite.generators[name]), batch)
+
+
+class Baselines(NamedTuple):
+    """The baselines alone, which the protocol scores without a run."""
+
+    suite: EvaluationSuite
+
+    def score_batch(self, name: str, batch: Batch) -> Any:
+        """Return the metrics of a baseline, known by its name, for one batch."""
+        return self.suite.score_batch(Entrant(self.suite.generators[name]), batch)
 
 
 def evaluate_run(options: Options, console: Console | None = None) -> dict[str, Any]:
@@ -106,34 +147,14 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         raise ValueError(
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
-    config, network, _, gate = restore(options.run, alone=options.alone)
+    restored = restore(options.run, alone=options.alone)
     out = options.report or options.out or _own_folder(options.run, options.split)
     check_folder(out)
-    suite = _suite(options, options.data or Path(config.data), console)
-    shape = suite.held_out.density.shape[1:]
-    memory = suite.memory if network.reads_reflections else None
-    plain: Generator = network_generator(network, shape, memory=memory)
-    answering: Callable[..., Generator | Deviating] = partial(
-        network_generator, network, shape, memory=memory
-    )
-    if gate is not None:
-        answering = partial(
-            mixture_generator, network, gate, suite.prototypes, shape, memory=memory
-        )
-        plain = plain_candidates(answering())
-    sampled = answering(samples=options.samples, seed=options.seed)
-    model = suite.score("model", sampled, candidates=1 + options.samples)
-    asked = CONTROLS if options.controls else {}
-    controls = {name: suite.score(name, plain, control) for name, control in asked.items()}
-    if memory is not None and gate is None and options.controls:
-        controls[FORGETFUL] = suite.score(FORGETFUL, network_generator(network, shape))
-    run = {
-        "checkpoint": str(options.run),
-        "weights": int(checksum(nnx.state(network))),
-        "config": config.to_json(),
-        "gate": None if gate is None else int(checksum(nnx.state(gate))),
-        "known": None if gate is None and memory is None else options.known,
-    }
+    with spread_over(options.workers, entrants_of, options) as spread:
+        suite, model_entrant, asked, plain, run = _entrants(options, restored, console, spread)
+        model = suite.score(MODEL, model_entrant)
+        controls = {name: suite.score(name, entrant) for name, entrant in asked.items()}
+        _ = suite.baselines  # scored while there are processes
     perturbed = None if options.report is None else suite.robustness_curves(plain)
     found = suite.results(model, controls, run, perturbed)
     print_report(found, suite.console)
@@ -149,6 +170,52 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     return found
 
 
+def entrants_of(options: Options) -> Entrants:
+    """Return what is scored for the run that the options name.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint, or no dataset.
+        ValueError: the dataset has no such split, or an option is out of range.
+    """
+    assert options.run is not None  # evaluate_run has refused the options otherwise
+    return _entrants(options, restore(options.run, alone=options.alone))
+
+
+def _entrants(
+    options: Options,
+    restored: Restored,
+    console: Console | None = None,
+    spread: Spread | None = None,
+) -> Entrants:
+    config, network, _, gate = restored
+    suite = _suite(options, options.data or Path(config.data), console, spread)
+    shape = suite.held_out.density.shape[1:]
+    memory = suite.memory if network.reads_reflections else None
+    plain: Generator = network_generator(network, shape, memory=memory)
+    answering: Callable[..., Generator | Deviating] = partial(
+        network_generator, network, shape, memory=memory
+    )
+    if gate is not None:
+        answering = partial(
+            mixture_generator, network, gate, suite.prototypes, shape, memory=memory
+        )
+        plain = plain_candidates(answering())
+    sampled = answering(samples=options.samples, seed=options.seed)
+    asked = CONTROLS if options.controls else {}
+    controls = {name: Entrant(plain, control) for name, control in asked.items()}
+    if memory is not None and gate is None and options.controls:
+        controls[FORGETFUL] = Entrant(network_generator(network, shape))
+    identity = {
+        "checkpoint": str(options.run),
+        "weights": int(checksum(nnx.state(network))),
+        "config": config.to_json(),
+        "gate": None if gate is None else int(checksum(nnx.state(gate))),
+        "known": None if gate is None and memory is None else options.known,
+    }
+    model = Entrant(sampled, candidates=1 + options.samples)
+    return Entrants(suite, model, controls, plain, identity)
+
+
 def evaluate_baselines(options: Options, console: Console | None = None) -> dict[str, Any]:
     """Return and print the results of the baselines alone; write them if `out` is given.
 
@@ -160,7 +227,9 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
         raise ValueError("give the folder of a run, or --data DIR alone for the baselines")
     if options.out is not None:
         check_folder(options.out)
-    suite = _suite(options, options.data, console)
+    with spread_over(options.workers, baselines_of, options) as spread:
+        suite = _suite(options, options.data, console, spread)
+        _ = suite.baselines  # scored while there are processes
     nobody = dict.fromkeys(("checkpoint", "weights", "config", "gate", "known"))
     found = suite.results(model=None, controls={}, run=nobody)
     print_report(found, suite.console)
@@ -168,6 +237,12 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
         _write(options.out / "results.json", json.dumps(found, indent=1))
         suite.console.print(f"{options.out}: results.json")
     return found
+
+
+def baselines_of(options: Options) -> Baselines:
+    """Return what is scored where the options name no run."""
+    assert options.data is not None  # evaluate_baselines has refused the options otherwise
+    return Baselines(_suite(options, options.data))
 
 
 def _own_folder(run: Path, split: str) -> Path:
@@ -190,7 +265,9 @@ def _gallery(
     }
 
 
-def _suite(options: Options, data: Path, console: Console | None) -> EvaluationSuite:
+def _suite(
+    options: Options, data: Path, console: Console | None = None, spread: Spread | None = None
+) -> EvaluationSuite:
     return EvaluationSuite(
         data,
         options.split,
@@ -199,6 +276,7 @@ def _suite(options: Options, data: Path, console: Console | None) -> EvaluationS
         substitution=options.substitution,
         as_published=options.as_published,
         console=console or Console(width=max(Console().width, TABLE_WIDTH)),
+        spread=spread,
     )
 
 
@@ -210,7 +288,11 @@ def _write(path: Path, text: str) -> None:
 def main(args: list[str] | None = None) -> int:
     """Run the command."""
     options = tyro.cli(Options, args=args, prog="python -m cmed_jax.evaluate")
-    evaluate_baselines(options) if options.run is None else evaluate_run(options)
+    try:
+        evaluate_baselines(options) if options.run is None else evaluate_run(options)
+    except KeyboardInterrupt:
+        print("interrupted: only the scores of finished baselines are kept", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -1,6 +1,7 @@
 """The command that evaluates a run: its output, its files, and its errors."""
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from cmed_jax.data.dataset import fingerprint, load_examples
 from cmed_jax.evaluate import FORGETFUL, main
-from cmed_jax.evaluation.baselines import NAMES
+from cmed_jax.evaluation.baselines import NAMES, OF_TRAINING
 from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.evaluation.robustness import CONDITIONS
 from cmed_jax.io.run import run_folder
@@ -157,6 +158,41 @@ def test_the_articles_own_way_is_named_where_it_is_asked_for(dataset, tmp_path, 
         assert scores["plain"]["nmae"] != found["baselines"][name]["plain"]["nmae"]
 
 
+def test_processes_score_as_one_does(finished, found, tmp_path):
+    few = ("--samples", "2", "--pictures", "0", "--no-controls", "--no-substitution")
+    own_key = ("--system", "cubic")  # all are; baselines are not read from those kept
+    assert main([str(finished), *few, *own_key, "--workers", "2", "--out", str(tmp_path)]) == 0
+    spread = json.loads((tmp_path / "results.json").read_text())
+    assert set(spread["baselines"]) == set(OF_TRAINING)
+    scored = [(spread["model"], found["model"])]
+    scored += [(scores, found["baselines"][name]) for name, scores in spread["baselines"].items()]
+    for scores, expected in scored:
+        for metric, figures in expected["plain"].items():
+            mean = scores["plain"][metric]["mean"]
+            assert mean == pytest.approx(figures["mean"], rel=1e-5), metric
+
+
+def test_an_error_in_a_process_is_answered(dataset, answer, tmp_path, monkeypatch):
+    def scores(self, name, batches):
+        raise BrokenProcessPool("a child process terminated abruptly")
+
+    monkeypatch.setattr("cmed_jax.evaluation.spread.Spread.score", scores)
+    chosen = ("--data", dataset, "--no-substitution", "--system", "cubic", "--as-published")
+    code, _, err = answer(main, *chosen, "--workers", "2", "--out", tmp_path)
+    assert (code, err) == (2, "error: a worker died, of memory perhaps: start again with fewer\n")
+
+
+def test_an_interruption_is_answered(answer, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cmed_jax.evaluate.evaluate_run", interrupted)
+    code, _, err = answer(main, "nowhere")
+    assert code == 130
+    assert err.startswith("interrupted: ")
+    assert err.count("\n") == 1
+
+
 def means(scores):
     return {metric: values["mean"] for metric, values in scores["plain"].items()}
 
@@ -205,6 +241,7 @@ def test_neither_run_nor_data_is_answered(answer):
     [
         (["--samples", "-1"], "samples is -1 and pictures 6"),
         (["--data", "nowhere"], "no dataset in nowhere"),
+        (["--workers", "0"], "workers is 0: give at least 1"),
         (["--split", "tests"], "tests"),
         (["--splt", "test"], "--split"),
     ],

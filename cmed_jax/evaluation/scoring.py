@@ -20,10 +20,10 @@ article only.
 Controls (`cmed_jax.evaluation.controls`) change the queries about the same materials.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,20 @@ class Scores:
     calibration: Mapping[str, Float[np.ndarray, "n ..."]] | None = None
 
 
+class Batch(NamedTuple):
+    """Rows of a split in one query, and how many of them are new.
+
+    The last batch is filled by repeating the last row.
+    """
+
+    rows: Integer[np.ndarray, " b"]
+    new: int
+
+
+Elsewhere = Callable[[Sequence[Batch]], Iterable[Any]]
+"""A function that yields the result of `score_batch` for each batch, in their order."""
+
+
 def evaluate(
     generator: Generator | Deviating,
     examples: Examples,
@@ -95,6 +109,7 @@ def evaluate(
     as_published: bool = False,
     batch_size: int = DENSITIES,
     progress: Callable[[int], object] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Scores:
     """Score a generator on every material of a split.
 
@@ -108,6 +123,8 @@ def evaluate(
         batch_size: the largest number of materials in a query; divide it by the number of
             candidates to bound the memory.
         progress: a function that receives the number of newly finished materials after each batch.
+        elsewhere: a function that scores the batches, in other processes for instance; by default
+            they are scored here, one after the other.
 
     Raises:
         ValueError: if the split is empty, or if the generator returns the wrong number or shape of
@@ -115,20 +132,20 @@ def evaluate(
     """
     if not len(examples):
         raise ValueError("there is no material to evaluate; choose a split that is not empty")
-    query = control(examples)
+    batches = list(_batches(len(examples), batch_size))
+    if elsewhere is None:
+        query = control(examples)
+        scored: Iterable[Any] = (
+            score_batch(generator, query, examples, batch, further, as_published)
+            for batch in batches
+        )
+    else:
+        scored = elsewhere(batches)
     parts = []
-    for rows, new in _batches(len(examples), batch_size):
-        answers = generator(Query(*(field[rows] for field in query)))
-        answers = answers if isinstance(answers, Answers) else Answers(answers)
-        candidates = answers.candidates
-        truths = examples.densities(rows)
-        _check_shape(candidates, truths)
-        scores = _score(truths, candidates, as_published=as_published)
-        _check_finite(scores, examples.material_id[rows])
-        found_further = {} if further is None else further(rows, truths, candidates)
-        parts.append(_head((*scores, found_further, _calibration(truths, answers)), new))
+    for batch, part in zip(batches, scored, strict=True):
+        parts.append(part)
         if progress is not None:
-            progress(new)
+            progress(batch.new)
     found = jax.tree.map(lambda *values: np.concatenate(values), *parts)
     plain, published, ssim, found_further, calibration = found
     return Scores(
@@ -139,21 +156,48 @@ def evaluate(
         np.count_nonzero(examples.composition, axis=1).astype(np.int32),
         plain | {name: values[:, 0] for name, values in found_further.items()},
         published,
-        samples=candidates.shape[1] - 1,
+        samples=ssim.shape[1] - 1,
         as_published=as_published,
         candidates={"ssim": ssim} | found_further,
         calibration=calibration,
     )
 
 
-def _batches(n: int, most: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield the rows of batches of one size, and the number of new rows in each.
+def score_batch(
+    generator: Generator | Deviating,
+    query: Query,
+    examples: Examples,
+    batch: Batch,
+    further: FurtherMetrics | None,
+    as_published: bool,
+) -> Any:
+    """Return the metrics of one batch: a tree of arrays with a row for each new material.
 
-    The last batch is filled by repeating the last row.
+    Args:
+        generator: the generator.
+        query: the queries of the whole split.
+        examples: the whole split.
+        batch: the rows that are scored.
+        further: as for `evaluate`.
+        as_published: as for `evaluate`.
     """
+    rows, new = batch
+    answers = generator(Query(*(field[rows] for field in query)))
+    answers = answers if isinstance(answers, Answers) else Answers(answers)
+    candidates = answers.candidates
+    truths = examples.densities(rows)
+    _check_shape(candidates, truths)
+    scores = _score(truths, candidates, as_published=as_published)
+    _check_finite(scores, examples.material_id[rows])
+    found_further = {} if further is None else further(rows, truths, candidates)
+    return _head((*scores, found_further, _calibration(truths, answers)), new)
+
+
+def _batches(n: int, most: int) -> Iterator[Batch]:
+    """Yield the rows of n materials in batches of one size."""
     size = -(-n // -(-n // most))
     for start in range(0, n, size):
-        yield np.minimum(np.arange(start, start + size), n - 1), min(size, n - start)
+        yield Batch(np.minimum(np.arange(start, start + size), n - 1), min(size, n - start))
 
 
 def missing_planes(

@@ -1,8 +1,8 @@
 """The evaluation of a split: scores of generators, baselines, controls and curves."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ from cmed_jax.data.dataset import (
 from cmed_jax.data.examples import CompactExamples, evenly_spaced_rows
 from cmed_jax.data.lines import load_lines
 from cmed_jax.data.memory import Memory
-from cmed_jax.data.query import Control, Deviating, Generator, full_query
+from cmed_jax.data.query import Control, Generator, Query
 from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING, baselines
 from cmed_jax.evaluation.cache import cached
 from cmed_jax.evaluation.overlap import training_overlap
 from cmed_jax.evaluation.results import results
 from cmed_jax.evaluation.robustness import CONDITIONS, LINES, MATERIALS, robustness_curves
-from cmed_jax.evaluation.scoring import DENSITIES, Scores, evaluate
+from cmed_jax.evaluation.scoring import DENSITIES, Batch, Scores, evaluate, score_batch
+from cmed_jax.evaluation.spread import Entrant, Spread
 from cmed_jax.evaluation.structure_metrics import StructureMetrics
 from cmed_jax.physics.patterns import MO_K_ALPHA
 from cmed_jax.solution.prototypes import Prototypes, canonical_crystals
@@ -57,6 +58,7 @@ class EvaluationSuite:
         substitution: bool = True,
         as_published: bool = False,
         console: Console | None = None,
+        spread: Spread | None = None,
     ):
         """Load a split and the training split of a dataset.
 
@@ -72,6 +74,7 @@ class EvaluationSuite:
                 which take about a second for each material.
             as_published: whether to compute as the article's code does.
             console: the console that shows the progress.
+            spread: the processes that score; None scores in this one.
 
         Raises:
             FileNotFoundError: there is no dataset.
@@ -79,7 +82,7 @@ class EvaluationSuite:
                 is no such source.
         """
         self.data, self.split, self.as_published = Path(data), split, as_published
-        self.console = console or Console()
+        self.console, self.spread = console or Console(), spread
         self.system, self.substitution = system, substitution
         self.training = load_examples(data, "train")
         self.held_out = load_examples(data, split)
@@ -97,27 +100,42 @@ class EvaluationSuite:
             self.crystals = [each for each in self.crystals if each.crystal_system == system]
         self.source, self.known = known, self._known(known)
 
-    def score(
-        self,
-        name: str,
-        generator: Generator | Deviating,
-        control: Control = full_query,
-        *,
-        candidates: int = 1,
-    ) -> Scores:
-        """Score a generator of a number of candidates, and show the progress under its name."""
+    def score(self, name: str, entrant: Entrant) -> Scores:
+        """Score an entrant, and show the progress under its name.
+
+        Args:
+            name: the name of the entrant; the processes of `spread` know it by this name.
+            entrant: a generator, the control of its queries, and its number of candidates.
+        """
         shown = self.console.is_terminal
         with Progress(console=self.console, transient=True, disable=not shown) as bar:
             task = bar.add_task(name, total=len(self.held_out))
             return evaluate(
-                generator,
+                entrant.generator,
                 self.held_out,
-                control=control,
+                control=entrant.control,
                 further=self.structure_metrics,
                 as_published=self.as_published,
-                batch_size=max(DENSITIES // candidates, 1),
+                batch_size=max(DENSITIES // entrant.candidates, 1),
                 progress=lambda n: bar.advance(task, n),
+                elsewhere=None if self.spread is None else partial(self.spread.score, name),
             )
+
+    def score_batch(self, entrant: Entrant, batch: Batch) -> Any:
+        """Return the metrics of an entrant for one batch, as `score` computes them."""
+        query = self._queries(entrant.control)
+        return score_batch(
+            entrant.generator,
+            query,
+            self.held_out,
+            batch,
+            self.structure_metrics,
+            self.as_published,
+        )
+
+    @cached_property
+    def _queries(self) -> Callable[[Control], Query]:
+        return cache(lambda control: control(self.held_out))
 
     @cached_property
     def baselines(self) -> dict[str, Scores]:
@@ -139,7 +157,7 @@ class EvaluationSuite:
         }
 
     def _baseline(self, name: str) -> Scores:
-        return self.score(name, self.generators[name])
+        return self.score(name, Entrant(self.generators[name]))
 
     @cached_property
     def generators(self) -> dict[str, Generator]:

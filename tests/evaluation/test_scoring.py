@@ -10,7 +10,7 @@ from cmed_jax.evaluation.controls import wrong_pattern
 from cmed_jax.evaluation.metrics import PSNR_CEILING, pearson, r_factor, ssim
 from cmed_jax.evaluation.overlap import TrainingOverlap
 from cmed_jax.evaluation.rotations import ROTATIONS, rotate
-from cmed_jax.evaluation.scoring import Scores, evaluate, missing_planes
+from cmed_jax.evaluation.scoring import Scores, evaluate, missing_planes, score_batch
 from cmed_jax.evaluation.statistics import (
     bootstrap_interval,
     format_interval,
@@ -189,6 +189,22 @@ def test_scores_and_progress_do_not_depend_on_the_batches(test_split):
         )
         np.testing.assert_allclose(scores.plain["ssim"], expected.plain["ssim"], rtol=1e-6)
         assert sum(done) == len(test_split)
+
+
+def test_batches_can_be_scored_elsewhere(test_split):
+    generator, query = sampler(test_split), full_query(test_split)
+
+    def elsewhere(batches):
+        last_first = [
+            score_batch(generator, query, test_split, batch, None, False)
+            for batch in reversed(batches)
+        ]
+        return reversed(last_first)
+
+    scores = evaluate(generator, test_split, batch_size=4, elsewhere=elsewhere)
+    expected = evaluate(generator, test_split, batch_size=4)
+    for metric, values in expected.plain.items():
+        np.testing.assert_array_equal(scores.plain[metric], values)
 
 
 def test_every_batch_has_the_same_size(test_split):

@@ -19,8 +19,9 @@ from pymatgen.io.vasp import Chgcar
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS
 from cmed_jax.data.dataset import load_examples, provenance
 from cmed_jax.data.schema import VERSION
+from cmed_jax.io.processes import worker_pool
 from tfds_builders.cmed import __main__ as command
-from tfds_builders.cmed import cmed_dataset_builder, workers
+from tfds_builders.cmed import cmed_dataset_builder
 from tfds_builders.cmed.cmed_dataset_builder import Builder, Options
 
 ROOT = Path(__file__).parents[2]
@@ -334,7 +335,7 @@ def alive(pid):
 def test_workers_leave_the_environment_as_it_was(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    with workers.worker_pool(1):
+    with worker_pool(1):
         assert os.environ["OMP_NUM_THREADS"] == "1"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "JAX_PLATFORMS" not in os.environ

@@ -23,7 +23,8 @@ from cmed_jax.data import schema
 from cmed_jax.data.dataset import PROVENANCE, REFUSED, differences, part_name
 from cmed_jax.data.records import Recipe
 from cmed_jax.io.lock import held
-from tfds_builders.cmed.workers import Pool, Shard, Writer, worker_pool, write_shard
+from cmed_jax.io.processes import worker_pool
+from tfds_builders.cmed.workers import Pool, Shard, Writer, write_shard
 
 LOCK = ".lock"
 SHARD = 128

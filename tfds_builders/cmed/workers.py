@@ -1,11 +1,6 @@
-"""Making and writing of records in several processes, each with one thread."""
+"""Making and writing of the records of a shard, the work of one process."""
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -18,18 +13,6 @@ from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import Source
 from cmed_jax.data.records import Recipe, is_coarse, make_records
 from cmed_jax.data.schema import FEATURES
-
-# One thread and no accelerator for each worker: results do not depend on the number of workers.
-_ENVIRONMENT = {
-    "JAX_PLATFORMS": "cpu",
-    "NPROC": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    # Compilations of a third of a second are worth caching.
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-}
 
 
 @dataclass(frozen=True)
@@ -66,19 +49,6 @@ class Pool(Protocol):
 
     def map(self, write: Callable[[Shard], Written], shards: Sequence[Shard]) -> Iterator[Written]:
         """Write all shards and yield the result of each, in their order."""
-
-
-@contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of single-threaded processes that end with their parent process."""
-    context = multiprocessing.get_context("spawn")
-    with _environment(_ENVIRONMENT):
-        pool = ProcessPoolExecutor(workers, context, initializer=_follow_parent)
-        pool.submit(os.getpid)  # the processes start while the materials are read
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 class Writer(tfds.core.ExampleWriter):
@@ -147,30 +117,3 @@ def _with_densities(
             yield replace(material, density=density)
         except ValueError as error:
             yield Refusal(material.material_id, str(error))
-
-
-def _follow_parent() -> None:
-    """Exit with the parent process, even if it is killed; the parent alone handles Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_after_parent, daemon=True).start()
-
-
-def _exit_after_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
