@@ -58,7 +58,7 @@ def main() -> None:
     _, demo = PRESETS["demo"]
     parallel = DataParallel(devices=jax.devices()[:1])
     examples = load_compact_examples(options.data, "train")
-    inputs = reflection_inputs(examples, demo.network.recalled, parallel, demo.batch, 0)
+    inputs = reflection_inputs(examples, demo.network.recalled, parallel, demo.batch, 0).placed()
     runs = {}
     for name, errors in KINDS.items():
         augmentation = dataclasses.replace(demo.step.augmentation, errors=errors, stored=0.0)

@@ -10,6 +10,7 @@ and more of a step.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import load_compact_examples
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import Network
-from cmed_jax.training.cost import flops_per_step, peak_flops
+from cmed_jax.training.cost import compiled_step, flops_per_step, peak_flops
 from cmed_jax.training.inputs import Inputs, open_inputs, reflection_inputs
 from cmed_jax.training.loss import task_of
 from cmed_jax.training.optimizer import make_optimizer
@@ -72,7 +73,7 @@ class Options:
         return dataclasses.replace(config, data=self.data, batch=self.batch, step=step)
 
 
-def pace(config: Config, inputs: Inputs, options: Options, peak: float | None) -> dict[str, float]:
+def pace(config: Config, inputs: Inputs, options: Options, peak: float | None) -> dict[str, Any]:
     """Return the speed of steady training."""
     parallel = inputs.parallel
     optimizer = make_optimizer(config.optimizer, config.steps)
@@ -80,12 +81,15 @@ def pace(config: Config, inputs: Inputs, options: Options, peak: float | None) -
     def begin() -> tuple[nnx.GraphDef, TrainState]:
         return initial_state(config.network.build(nnx.Rngs(0), parallel.axis_name), optimizer)
 
-    graph, _ = nnx.eval_shape(begin)
+    graph, abstract = nnx.eval_shape(begin)
     compiled = parallel.compile(make_step(graph, optimizer, config.step, 0, parallel.axis_name))
     state = parallel.create(lambda: begin()[1])
     each = options.steps_per_dispatch
     spans = [range(first, first + each) for first in range(0, each + options.steps, each)]
-    flops = flops_per_step(config.network, optimizer, config.step, config.batch)
+    shapes = parallel.abstract(abstract), parallel.abstract_table(inputs.table)
+    ahead = compiled_step(compiled, *shapes, inputs.abstract(each, config.batch))
+    flops = flops_per_step(ahead, len(parallel.devices), config.step.accumulate)
+    inputs = inputs.placed()
     speed = Throughput(0, config.batch * QUERIES, flops, peak)
     pending: PyTree = None
     for span, batches in zip(spans, speed.waiting(inputs.batches(spans)), strict=True):
@@ -96,12 +100,13 @@ def pace(config: Config, inputs: Inputs, options: Options, peak: float | None) -
             jax.block_until_ready(state)
             speed.lap(each)
     jax.block_until_ready(state)
-    return speed.lap(spans[-1].stop) | {"flops": flops}
+    return {"flops": flops or math.nan} | speed.lap(spans[-1].stop)
 
 
 def parts(config: Config, inputs: Inputs, step_seconds: float, times: int) -> dict[str, float]:
     """Return the seconds of the parts of a step."""
     graph, weights, statistics = nnx.split(config.network.build(nnx.Rngs(0)), nnx.Param, ...)
+    inputs = inputs.placed()
     (rows,) = next(inputs.batches([range(1)]))
     key = jax.random.key(0)
     keys = jax.random.split(key, (len(rows), 3))
@@ -178,7 +183,7 @@ def main() -> None:
                 f"{rate:.3g}",
                 f"{found['voxel_queries_per_second']:.3g}",
                 f"{found['flops'] / 1e9:.3g}",
-                f"{found['share_of_peak']:.1%}" if peak else "",
+                f"{found['share_of_peak']:.1%}" if "share_of_peak" in found else "",
                 f"{found['share_waiting']:.2%}",
             )
             if mode == "resident" and options.parts:

@@ -26,7 +26,7 @@ from cmed_jax.model.standards import Standards
 from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.compilation import programs_kept
-from cmed_jax.training.cost import flops_per_step, peak_flops
+from cmed_jax.training.cost import compiled_step, flops_per_step, peak_flops
 from cmed_jax.training.folder import keep_identity, locked, written_once
 from cmed_jax.training.hosts import (
     broadcast_from_primary,
@@ -37,7 +37,7 @@ from cmed_jax.training.hosts import (
 )
 from cmed_jax.training.inputs import Inputs, open_inputs, reflection_inputs
 from cmed_jax.training.log import Log
-from cmed_jax.training.loop import Validate, batch_named, fit
+from cmed_jax.training.loop import Validate, batch_named, fit, longest_dispatch
 from cmed_jax.training.neighbours import FILE as NEIGHBOURS
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
@@ -73,7 +73,7 @@ def _train(config: Config) -> tuple[int, StopRequest]:
 
     with locked(folder), stop_on_signals() as stop, programs_kept(folder):
         with raise_together():
-            inputs, lines, prepare, memory, control = _open(config, parallel)
+            inputs, prepare, memory, control = _open(config, parallel)
             held_out = load_examples(config.data, "validation")
             held_out = held_out.evenly_spaced(config.loop.validation_materials)
             if is_primary():  # last: a run with invalid options leaves no folder behind
@@ -90,14 +90,20 @@ def _train(config: Config) -> tuple[int, StopRequest]:
 
         graph, abstract = nnx.eval_shape(begin)
         step = make_step(graph, optimizer, config.step, config.seed, parallel.axis_name)
-        flops = flops_per_step(config.network, optimizer, config.step, config.batch, lines)
+        program = parallel.compile(step)
+        shapes = parallel.abstract(abstract), parallel.abstract_table(inputs.table)
+        batches = inputs.abstract(longest_dispatch(config.steps, config.loop), config.batch)
+        with raise_together():
+            compiled = compiled_step(program, *shapes, batches)
+        inputs = inputs.placed()
+        flops = flops_per_step(compiled, len(parallel.devices), config.step.accumulate)
         peak = peak_flops(config.step.precision, parallel.devices)
         parameters = sum(array.size for array in jax.tree.leaves(abstract.parameters))
         print(
             f"{parameters:,} parameters, {len(inputs.material_id):,} materials to train on, "
             f"{len(held_out):,} to validate on\n"
-            f"a step takes {flops:.3g} floating-point operations; in a second the devices could do "
-            f"{'an unknown number' if peak is None else format(peak, '.3g')}",
+            f"floating-point operations: {_number(flops)} a step, and {_number(peak)} a second at "
+            "the peak of the devices",
             flush=True,
         )
 
@@ -108,11 +114,11 @@ def _train(config: Config) -> tuple[int, StopRequest]:
             with (
                 written_once(folder) as place,
                 Log(place, first, config.steps, speed) as log,
-                traced(parallel.compile(step), config.profile, place) as compiled,
+                traced(program, config.profile, place) as steps,
                 batch_named(inputs.rows, inputs.material_id),
             ):
                 reached = fit(
-                    compiled,
+                    steps,
                     state,
                     inputs,
                     first=first,
@@ -126,19 +132,21 @@ def _train(config: Config) -> tuple[int, StopRequest]:
     return reached, stop
 
 
+def _number(value: float | None) -> str:
+    return "an unknown number" if value is None else format(value, ".3g")
+
+
 class Opened(NamedTuple):
     """What a network of a kind is trained and validated with.
 
     Attributes:
         inputs: the batches.
-        lines: the lines of the training crystals, where patterns are measured afresh.
         prepare: a function that prepares the network before the first step.
         memory: the known crystals that the network recalls; None where it recalls none.
         control: the function that makes the queries of validation.
     """
 
     inputs: Inputs
-    lines: Lines | None
     prepare: Callable[[Network], None]
     memory: Memory | None
     control: Control
@@ -150,7 +158,7 @@ def _open(config: Config, parallel: DataParallel) -> Opened:
     if not isinstance(network, BaseConfig):
         lines, control = _measurements(config)
         inputs = open_inputs(config.data, config.input, lines, parallel, config.batch, config.seed)
-        return Opened(inputs, lines, lambda network: None, None, control)
+        return Opened(inputs, lambda network: None, None, control)
     training = load_compact_examples(config.data, "train")
     standards = Standards.of(training, network.harmonics)
 
@@ -162,7 +170,7 @@ def _open(config: Config, parallel: DataParallel) -> Opened:
         training, network.recalled, parallel, config.batch, config.seed, kept
     )
     memory = Memory.of(training) if network.recalled else None
-    return Opened(inputs, None, prepare, memory, full_query)
+    return Opened(inputs, prepare, memory, full_query)
 
 
 def _measurements(config: Config) -> tuple[Lines | None, Control]:

@@ -166,7 +166,7 @@ def run_arm(arm: Arm, data: str, held_out: Examples, minutes: float) -> dict[str
     """Train an arm within its budget, and return its description and its scores."""
     training = load_compact_examples(data, "train")
     recalled = arm.network.recalled
-    inputs = reflection_inputs(training, recalled, DataParallel(), BASE.batch, BASE.seed)
+    inputs = reflection_inputs(training, recalled, DataParallel(), BASE.batch, BASE.seed).placed()
     standards = arm.standards(training)
     pace = min(train(arm, TIMED, inputs, standards).seconds)
     steps = max(2, int(60 * minutes / pace))

@@ -1,22 +1,18 @@
-"""The floating-point operations of a step, and the peak rate of the devices."""
+"""The operations and the memory of a compiled step, and the peak rate of the devices."""
 
-import dataclasses
+import math
+import os
 import time
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from flax import nnx
+from jax.errors import JaxRuntimeError
+from jaxtyping import PyTree
 
-from cmed_jax.config import Precision, StepConfig
-from cmed_jax.model.presets import BaseConfig, NetworkConfig
-from cmed_jax.physics.harmonics import harmonics
-from cmed_jax.physics.instrument import Lines
-from cmed_jax.physics.log_series import TERMS
-from cmed_jax.training.step import initial_state, make_step
-from cmed_jax.training.table import Reflections, Table
+from cmed_jax.config import Precision
+from cmed_jax.training.parallel import Program
 
 PEAKS: dict[str, tuple[float, float, float]] = {
     "NVIDIA B200": (75, 1125, 2250),
@@ -41,52 +37,96 @@ passes for float32, and three for what JAX calls tf32.
 """
 SIZE, TIMES = 1024, 8
 """The size and the number of the matrix products by which the peak of a CPU is measured."""
+AHEAD = 4
+"""The number of dispatches whose batches are prepared ahead and lie on the devices."""
 
 
-def flops_per_step(
-    network: NetworkConfig,
-    optimizer: optax.GradientTransformation,
-    config: StepConfig,
-    batch: int,
-    lines: Lines | None = None,
-) -> float:
-    """Return the floating-point operations of a step over all devices, as counted by XLA.
+def compiled_step(
+    program: Program, state: PyTree, table: PyTree, batches: PyTree, available: int | None = None
+) -> jax.stages.Compiled:
+    """Compile a step for arguments of given shapes, before the table is on the devices.
+
+    The first call of the program does not compile it again.
 
     Args:
-        network: the architecture.
-        optimizer: the optimizer of the run.
-        config: the augmentation and the precision of a step.
-        batch: the number of crystals in a step.
-        lines: the lines of the training split, where patterns are measured afresh.
+        program: the program of a run.
+        state: shapes of the state.
+        table: shapes of the table; None where batches hold the examples.
+        batches: shapes of the batches of a dispatch.
+        available: the memory of a device, bytes; `device_memory` by default.
+
+    Raises:
+        ValueError: the compiled program and the batches prepared ahead need more memory.
     """
+    limit = device_memory() if available is None else available
+    resident = _bytes(table)
+    try:
+        compiled = program.steps.lower(*program.arguments(state, table, batches)).compile()
+    except JaxRuntimeError as error:  # compilers of TPUs know the memory of the chip
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise ValueError(_too_large("more memory than there is", resident, limit)) from error
+    needed = memory_of_program(compiled)
+    if needed is not None:
+        needed += AHEAD * _bytes(batches)
+        if needed > limit:
+            raise ValueError(_too_large(f"{needed / 1e9:.3g} GB", resident, limit))
+    return compiled
 
-    def shapes(*shape: int, dtype: jax.typing.DTypeLike = jnp.float32) -> Any:
-        return jax.ShapeDtypeStruct(shape, dtype)
 
-    graph, state = nnx.eval_shape(lambda: initial_state(network.build(nnx.Rngs(0)), optimizer))
-    half, read = partial(shapes, dtype=jnp.float16), len(harmonics())
-    told = shapes(batch, 119)
-    if isinstance(network, BaseConfig):
-        reflections = Reflections(
-            shapes(batch, 3, 3),
-            half(batch, read),
-            half(batch, read),
-            half(batch, TERMS),
-            shapes(batch, 2, network.recalled, dtype=jnp.int32),
-        )
-        examples = Table(told, reflections=reflections)
-    else:
-        measured = jax.tree.map(
-            lambda column: shapes(batch, *column.shape[1:], dtype=column.dtype), lines
-        )
-        grids = half(batch, 50, 50, 50)
-        examples = Table(told, shapes(batch, 1024), grids, shapes(batch), measured)
-    whole = dataclasses.replace(config, accumulate=1)  # XLA counts one iteration of a loop
-    step = make_step(graph, optimizer, whole, seed=0)
-    rows = shapes(batch, dtype=jnp.int32)
-    lowered = jax.jit(step).lower(state, examples, rows, rows, shapes(dtype=jnp.int32))
-    counts: Any = lowered.cost_analysis()
-    return counts["flops"]
+def memory_of_program(compiled: jax.stages.Compiled) -> int | None:
+    """Return the bytes that a device needs to run a program, its arguments included.
+
+    None stands for a backend that does not tell.
+    """
+    found: Any = compiled.memory_analysis()
+    if found is None:
+        return None
+    return (
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+        + found.temp_size_in_bytes
+        + found.generated_code_size_in_bytes
+    )
+
+
+def device_memory() -> int:
+    """Return the memory of a device in bytes; for CPUs, which report none, that of the machine."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    return statistics.get("bytes_limit", os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _bytes(tree: PyTree) -> int:
+    """Return the bytes of arrays of given shapes on each device."""
+    return sum(
+        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree)
+    )
+
+
+def _too_large(needed: str, resident: int, limit: int) -> str:
+    return (
+        f"a step needs {needed} on each device, of which the training split takes "
+        f"{resident / 1e9:.3g} GB, and a device has {limit / 1e9:.3g} GB: compute a batch in more "
+        "parts (--step.accumulate), stream the split (--input streaming, for published), or train "
+        "on fewer materials"
+    )
+
+
+def flops_per_step(compiled: jax.stages.Compiled, devices: int, parts: int = 1) -> float | None:
+    """Return the floating-point operations of a step over all devices, as counted by XLA.
+
+    None stands for a backend that does not count them.
+
+    Args:
+        compiled: the program of some steps. XLA counts one iteration of a loop, and so one step.
+        devices: the number of devices; XLA counts the operations of one.
+        parts: the number of parts of a batch (`StepConfig.accumulate`), for the same reason. The
+            operations of the optimizer are then counted once for every part.
+    """
+    counts: Any = compiled.cost_analysis() or {}
+    flops = counts.get("flops", 0.0)
+    return flops * devices * parts if flops > 0 else None
 
 
 def peak_flops(precision: Precision, devices: list[jax.Device]) -> float | None:

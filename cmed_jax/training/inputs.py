@@ -4,9 +4,8 @@ In both modes a batch is the same function of the seed and the step. Threads pre
 dispatches ahead, so that it is on the devices when it is needed.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grain
@@ -19,6 +18,7 @@ from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import Records, load_examples, number_of_records
 from cmed_jax.data.examples import CompactExamples
 from cmed_jax.physics.instrument import Lines
+from cmed_jax.training.cost import AHEAD, device_memory
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.table import Batches, Table
 
@@ -26,8 +26,6 @@ EXAMPLE = 4 * 1024 + 4 * 119 + 2 * 50**3 + 4
 """The size of an example without lines, bytes."""
 SHARE = 0.5
 """The largest share of a device's memory that a resident split may take."""
-AHEAD = 4
-"""The number of dispatches prepared ahead, each by a thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +35,7 @@ class Inputs:
     Attributes:
         material_id: the id of every row of the training split.
         rows: the rows that each step trains on.
-        table: the split on the devices; None where batches hold the examples themselves.
+        table: the split; None where batches hold the examples themselves.
         read: the function that makes batches (k b ...) of rows (k b).
         parallel: the devices over which batches are divided.
     """
@@ -47,6 +45,17 @@ class Inputs:
     table: Table | None
     read: Callable[[Int32[np.ndarray, "k b"]], Batches]
     parallel: DataParallel
+
+    def placed(self) -> "Inputs":
+        """Return these inputs with the table on the devices."""
+        return replace(self, table=self.parallel.place_table(self.table))
+
+    def abstract(self, steps: int, batch: int) -> PyTree:
+        """Return the shapes of the batches of some steps on the devices."""
+        one = self.read(np.zeros((1, 1), np.int32))
+        return self.parallel.abstract_batches(
+            jax.tree.map(lambda x: jax.ShapeDtypeStruct((steps, batch, *x.shape[2:]), x.dtype), one)
+        )
 
     def batches(self, dispatches: Sequence[range]) -> Iterator[Batches]:
         """Return an iterator over the batches of some dispatches, each of one or more steps."""
@@ -67,7 +76,7 @@ def reflection_inputs(
     seed: int,
     kept: Path | None = None,
 ) -> Inputs:
-    """Return the batches of a split for a network that reads reflections; it is always resident.
+    """Return the batches of a split for a network that reads reflections; they are rows of it.
 
     Args:
         examples: the training split.
@@ -81,7 +90,7 @@ def reflection_inputs(
         ValueError: a record is not finite, or the batch is larger than the split.
     """
     rows = Rows(len(examples), batch, seed)
-    table = parallel.place(Table.of_reflections(examples, recalled, kept))
+    table = Table.of_reflections(examples, recalled, kept)
     return Inputs(examples.material_id, rows, table, lambda rows: rows, parallel)
 
 
@@ -111,7 +120,7 @@ def open_inputs(
     fits = _fits(number_of_records(directory, "train"), lines)
     if mode == "resident" or (mode == "auto" and fits):
         examples = load_examples(directory, "train")
-        names, table = examples.material_id, parallel.place(Table.of(examples, lines))
+        names, table = examples.material_id, Table.of(examples, lines)
         return Inputs(names, Rows(len(names), batch, seed), table, lambda rows: rows, parallel)
     records = Records(directory, "train")
     names = records.material_id
@@ -131,10 +140,4 @@ def _reader(records: Records, lines: Lines | None) -> Callable[[Int32[np.ndarray
 
 def _fits(examples: int, lines: Lines | None) -> bool:
     of_lines = sum(column.nbytes for column in jax.tree.leaves(lines))
-    return examples * EXAMPLE + of_lines <= SHARE * _memory()
-
-
-def _memory() -> int:
-    """Return the memory of a device in bytes; for CPUs, which report none, that of the machine."""
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    return statistics.get("bytes_limit", os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return examples * EXAMPLE + of_lines <= SHARE * device_memory()

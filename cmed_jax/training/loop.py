@@ -103,6 +103,12 @@ def dispatches(first: int, steps: int, config: LoopConfig) -> list[range]:
     return spans
 
 
+def longest_dispatch(steps: int, config: LoopConfig) -> int:
+    """Return the number of steps of the longest dispatches of a run, which most of them have."""
+    every = (config.steps_per_dispatch, config.validate_every, config.checkpoint_every)
+    return min(steps, *every)
+
+
 def _report(span: range, metrics: dict[str, Array], config: LoopConfig, log: Log) -> None:
     columns = jax.device_get(metrics)
     logged = span.stop // config.log_every > span.start // config.log_every

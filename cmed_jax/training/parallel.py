@@ -10,6 +10,7 @@ from functools import partial
 
 import jax
 import numpy as np
+from jax.experimental.layout import Format, Layout
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree, Shaped
 
@@ -21,6 +22,38 @@ AXIS = "data"
 Compiled = Callable[
     [TrainState, Table | None, Batches, int], tuple[TrainState, dict[str, Shaped[Array, " k"]]]
 ]
+
+
+class Program:
+    """One step for each divided batch, as one program for all devices.
+
+    It is called as steps(state, table, batches, first), and donates the state's buffers to the
+    returned state. It is compiled at the first call with arguments of new shapes.
+
+    Attributes:
+        steps: the function that JAX compiles; its last argument is an array.
+    """
+
+    def __init__(self, steps: jax.stages.Wrapped, parallel: "DataParallel"):
+        self.steps, self._parallel = steps, parallel
+
+    def __call__(
+        self, state: TrainState, table: Table | None, batches: Batches, first: int
+    ) -> tuple[TrainState, dict[str, Array]]:
+        """Take the steps `first` and on, and return the state and the metrics of each."""
+        return self.steps(state, table, batches, self._parallel.place(np.int32(first)))
+
+    def arguments(self, state: PyTree, table: PyTree, batches: PyTree) -> tuple[PyTree, ...]:
+        """Return the shapes of the arguments of `steps`, to lower it before there are any.
+
+        Args:
+            state: shapes of the state (`DataParallel.abstract`).
+            table: shapes of the table (`DataParallel.abstract_table`), None where batches hold the
+                examples.
+            batches: shapes of the batches (`DataParallel.abstract_batches`).
+        """
+        first = self._parallel.abstract(jax.ShapeDtypeStruct((), np.int32))
+        return state, table, batches, first
 
 
 class DataParallel:
@@ -59,6 +92,32 @@ class DataParallel:
         place = partial(jax.make_array_from_process_local_data, self.whole)
         return jax.tree.map(lambda array: place(np.asarray(array)), tree)
 
+    def place_table(self, table: Table | None) -> Table | None:
+        """Return a table that is complete on every device, in the form of `abstract_table`."""
+
+        def place(column: Shaped[np.ndarray, "n ..."]) -> Shaped[Array, "n ..."]:
+            form = self._form(column.ndim)
+            if self.whole.is_fully_addressable:
+                return jax.device_put(column, form)
+            return jax.jit(lambda x: x, out_shardings=form)(self.place(column))
+
+        return jax.tree.map(place, table)
+
+    def abstract_table(self, table: Table | None) -> PyTree:
+        """Return the shapes of a table on the devices, with each row of a matrix in one piece.
+
+        By themselves TPUs keep the longer axis of a matrix in one piece, since this pads it less.
+        A step would then turn the whole table round to gather a few rows.
+        """
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._form(x.ndim)), table
+        )
+
+    def _form(self, axes: int) -> Format | NamedSharding:
+        if axes != 2 or self.mode == "pmap":  # pmap takes arrays as the devices lay them out
+            return self.whole
+        return Format(Layout((0, 1)), self.whole)
+
     def own(self, tree: PyTree) -> PyTree:
         """Return arrays that are complete on every device as arrays of one local device."""
         return jax.tree.map(lambda array: array.addressable_data(0), tree)
@@ -83,30 +142,32 @@ class DataParallel:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.whole), tree
         )
 
-    def compile(self, step: Step) -> Compiled:
-        """Return steps(state, table, batches, first): one step for each divided batch.
+    def abstract_batches(self, tree: PyTree) -> PyTree:
+        """Return the shapes of divided batches (`divide`), given those of whole ones (k b ...)."""
 
-        The state's buffers are donated to the returned state.
-        """
+        def divided(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            steps, size, *rest = x.shape
+            shares = (
+                (size,) if self.mode == "jit" else (len(self.devices), size // len(self.devices))
+            )
+            return jax.ShapeDtypeStruct((steps, *shares, *rest), x.dtype, sharding=self.divided)
+
+        return jax.tree.map(divided, tree)
+
+    def compile(self, step: Step) -> Program:
+        """Return the program that takes one step for each divided batch."""
         steps = several(step, self.axis_name)
-        compiled = self._pmap(steps) if self.mode == "pmap" else self._jit(steps)
+        return Program(self._pmap(steps) if self.mode == "pmap" else self._jit(steps), self)
 
-        def run(
-            state: TrainState, table: Table | None, batches: Batches, first: int
-        ) -> tuple[TrainState, dict[str, Array]]:
-            return compiled(state, table, batches, self.place(np.int32(first)))
-
-        return run
-
-    def _jit(self, steps: Steps) -> Callable:
+    def _jit(self, steps: Steps) -> jax.stages.Wrapped:
         return jax.jit(
             steps,
-            in_shardings=(self.whole, self.whole, self.divided, self.whole),
+            in_shardings=(self.whole, None, self.divided, self.whole),  # the table comes as it is
             out_shardings=self.whole,
             donate_argnums=0,
         )
 
-    def _pmap(self, steps: Steps) -> Callable:
+    def _pmap(self, steps: Steps) -> jax.stages.Wrapped:
         return jax.pmap(
             steps,
             axis_name=AXIS,

@@ -11,14 +11,14 @@ Input = TypeVar("Input")
 class Throughput:
     """A clock of laps, which pauses while a run does something other than training."""
 
-    def __init__(self, first: int, queries: int, flops: float, peak: float | None):
+    def __init__(self, first: int, queries: int, flops: float | None, peak: float | None):
         """Begin the first lap.
 
         Args:
             first: the number of steps done already.
             queries: the number of voxel queries in a step.
-            flops: the floating-point operations of a step.
-            peak: the peak operations per second of the devices; None where it is not known.
+            flops: the floating-point operations of a step; None where they are not known.
+            peak: the peak operations per second of the devices, likewise.
         """
         self.rate = 0.0
         """The voxel queries per second in the last lap."""
@@ -29,7 +29,7 @@ class Throughput:
     def lap(self, done: int) -> dict[str, float]:
         """Return the speed since the last lap, after step `done`, and begin the next.
 
-        The result holds the voxel queries per second, the share of the peak where that is known,
+        The result holds the voxel queries per second, the share of the peak where it is known,
         and the share of the time spent waiting for input.
         """
         now = time.monotonic()
@@ -37,7 +37,7 @@ class Throughput:
         steps_per_second = (done - self._done) / seconds
         self.rate = steps_per_second * self._queries
         lap = {"voxel_queries_per_second": self.rate, "share_waiting": self._waited / seconds}
-        if self._peak:
+        if self._peak and self._flops:
             lap["share_of_peak"] = steps_per_second * self._flops / self._peak
         self._done, self._began, self._paused, self._waited = done, now, 0.0, 0.0
         return lap

@@ -8,7 +8,12 @@ from flax import nnx
 
 from cmed_jax.data.query import Query
 from cmed_jax.model.network import Latent
-from cmed_jax.model.published import PublishedConfig, _frequencies
+from cmed_jax.model.published import (
+    PublishedConfig,
+    _frequencies,
+    as_convolution,
+    as_product,
+)
 
 KNOWN = jnp.zeros(4, int)
 WHOLE = jnp.ones((4, 1024))
@@ -159,3 +164,23 @@ def test_the_target_is_the_density_itself(published):
     np.testing.assert_array_equal(published.to_density(conditioning, density), density)
     loss = published.reconstruction_loss(conditioning, density + error, density, maximum)
     np.testing.assert_allclose(loss, np.abs(error).mean(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_convolution_equals_the_product_that_tpus_compute(size):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 12, 5)), rng.normal(size=(size, 5, 4))
+    factors = jnp.float32(x), jnp.float32(kernel)
+    expected = [
+        [
+            sum(np.convolve(row[:, i], kernel[::-1, i, o], "same") for i in range(5))
+            for o in range(4)
+        ]
+        for row in x
+    ]
+    ways = [jax.vjp(way, *factors) for way in (as_convolution, as_product)]
+    for result, _ in ways:
+        np.testing.assert_allclose(result, np.moveaxis(expected, 1, 2), atol=1e-5)
+    slopes = zip(*(slope(jnp.ones((2, 12, 4))) for _, slope in ways), strict=True)
+    for one, other in slopes:
+        np.testing.assert_allclose(one, other, atol=1e-5)

@@ -1,29 +1,74 @@
-"""Operations of a step against a count by hand, and the peak of devices."""
+"""Operations of a step against a count by hand, its memory, and the peak of devices."""
+
+from functools import partial
 
 import jax
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from cmed_jax.config import StepConfig
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.model.base import BaseConfig
-from cmed_jax.training.cost import flops_per_step, peak_flops, peak_of
+from cmed_jax.physics.harmonics import harmonics
+from cmed_jax.physics.log_series import TERMS
+from cmed_jax.training.cost import (
+    compiled_step,
+    flops_per_step,
+    memory_of_program,
+    peak_flops,
+    peak_of,
+)
+from cmed_jax.training.parallel import DataParallel
+from cmed_jax.training.step import initial_state, make_step
+from cmed_jax.training.table import Reflections, Table
+
+NETWORK = BaseConfig(width=1024, blocks=2, hidden=512, recalled=0)
+BATCH, MATERIALS, READ = 32, 100, len(harmonics())
 
 
-def test_a_step_takes_the_products_of_the_network():
+@pytest.fixture(scope="module")
+def step():
+    """The program of one step, and the shapes of its arguments."""
+    parallel, optimizer = DataParallel(devices=jax.devices()[:1]), optax.sgd(0.1)
+    build = partial(initial_state, optimizer=optimizer)
+    graph, state = nnx.eval_shape(lambda: build(NETWORK.build(nnx.Rngs(0))))
+    half, shapes = partial(jax.ShapeDtypeStruct, dtype=np.float16), jax.ShapeDtypeStruct
+    reflections = Reflections(
+        shapes((MATERIALS, 3, 3), np.float32),
+        half((MATERIALS, READ)),
+        half((MATERIALS, READ)),
+        half((MATERIALS, TERMS)),
+        shapes((MATERIALS, 2, 0), np.int32),
+    )
+    table = Table(shapes((MATERIALS, 119), np.float32), reflections=reflections)
+    batches = parallel.abstract_batches(shapes((1, BATCH), np.int32))
+    program = parallel.compile(make_step(graph, optimizer, StepConfig(), seed=0))
+    return program, parallel.abstract(state), parallel.abstract_table(table), batches
+
+
+@pytest.fixture(scope="module")
+def compiled(step):
+    return compiled_step(*step)
+
+
+def test_a_step_takes_the_products_of_the_network(compiled):
     """Each product takes 2 operations forward, and as many for each factor that has a gradient.
 
     The first layers and the decoder have constant inputs. Densities of series are products, too.
     """
-    network = BaseConfig(width=1024, blocks=2, hidden=512, recalled=0)
-    batch, read = 32, 973
-    terms = 1 + 2 * read
-    first = (2 * read + 10 + read + 1 + 119 + 4 + terms) * 1024
-    inner = (2 * 2 + 1) * 1024**2 + 1024 * 512 + 512 * terms + 1024 * terms
-    expected = 2 * batch * (2 * first + 3 * inner + (2 + 1) * terms * QUERIES)
-    found = flops_per_step(network, optax.sgd(0.1), StepConfig(), batch)
-    assert found == pytest.approx(expected, rel=0.15)
+    first = (2 * READ + 10 + READ + 1 + 119 + 4 + TERMS) * 1024
+    inner = (2 * 2 + 1) * 1024**2 + 1024 * 512 + 512 * TERMS + 1024 * TERMS
+    expected = 2 * BATCH * (2 * first + 3 * inner + (2 + 1) * TERMS * QUERIES)
+    assert flops_per_step(compiled, devices=1) == pytest.approx(expected, rel=0.15)
+
+
+def test_a_step_that_needs_more_memory_than_a_device_has_is_refused(step, compiled):
+    table = sum(np.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(step[2]))
+    assert memory_of_program(compiled) > table
+    with pytest.raises(ValueError, match=f"the training split takes {table / 1e9:.3g} GB, and a"):
+        compiled_step(*step, available=int(table))
 
 
 @pytest.mark.parametrize(

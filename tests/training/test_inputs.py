@@ -25,7 +25,7 @@ BATCH, SEED, STEPS = 4, 3, 12
 
 def opened(dataset, mode, lines=None, parallel=None):
     parallel = parallel or DataParallel(devices=jax.devices()[:1])
-    return open_inputs(str(dataset), mode, lines, parallel, BATCH, SEED)
+    return open_inputs(str(dataset), mode, lines, parallel, BATCH, SEED).placed()
 
 
 def trained(dataset, mode, config, spans, lines=None, how="jit"):
@@ -114,7 +114,7 @@ def test_reflections_are_resident_and_batches_are_their_rows(dataset):
 @pytest.mark.parametrize(("memory", "resident"), [(40e6, True), (4e6, False)])
 def test_what_fits_into_half_of_the_memory_is_resident(dataset, monkeypatch, memory, resident):
     """The split has twenty examples of 254,576 bytes."""
-    monkeypatch.setattr(module, "_memory", lambda: memory)
+    monkeypatch.setattr(module, "device_memory", lambda: memory)
     assert (opened(dataset, "auto").table is not None) == resident
 
 

@@ -174,6 +174,7 @@ def test_a_steady_loop_moves_nothing_but_batches_and_metrics(dataset, tmp_path, 
     else:
         inputs = open_inputs(str(dataset), mode, None, parallel, 4, 0)
         network = PatternReader(nnx.Rngs(0))
+    inputs = inputs.placed()
     optimizer = optax.sgd(1e-3)
     graph, state = initial_state(network, optimizer)
     step = parallel.compile(make_step(graph, optimizer, StepConfig(), 0))
