@@ -3,9 +3,12 @@
 # `make coverage` runs the tests again, with programs as well optimised as users have them, and
 # fails where too few lines are tested; it takes several times as long. `make docs` writes the pages
 # of docs/ into build/site; `make wheel` builds dist/, and `make test-wheel` tries it offline.
+# `make accelerators` compiles for TPUs and GPUs that are not there, in an environment of its own
+# that takes 3 GB, and prints what their programs need.
 
 PYTHON ?= python3
 VENV ?= .venv
+COMPILERS ?= .venv-accelerators
 EXTRAS ?=
 DATA ?= data
 RUN ?= runs/demo
@@ -19,7 +22,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 # Warnings are errors; the variable silences the theme's note about MkDocs 2.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.PHONY: train test coverage lint docs wheel test-wheel clean
+.PHONY: train test coverage lint docs wheel test-wheel accelerators clean
 
 train: $(VENV)/installed
 	$(BIN)/python -m tfds_builders.cmed --config cubic --data_dir $(DATA)
@@ -49,8 +52,16 @@ wheel:
 test-wheel: wheel
 	$(PYTHON) tests/wheel/check_wheel.py dist/cmed_jax-*.whl
 
+# The plug-in of CUDA compiles without CUDA's libraries, which take several GB more.
+accelerators:
+	$(MAKE) $(COMPILERS)/installed VENV=$(COMPILERS) EXTRAS=tpu,dev
+	version=$$($(COMPILERS)/bin/python -c 'import jax; print(jax.__version__)') && \
+	$(PYTHON) -m pip --disable-pip-version-check --python $(COMPILERS)/bin/python install --quiet \
+	  --no-deps jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version
+	JAX_PLATFORMS=cpu $(COMPILERS)/bin/python -m benchmarks.accelerators
+
 clean:
-	rm -rf $(VENV) $(DATA) $(RUN) build dist
+	rm -rf $(VENV) $(COMPILERS) $(DATA) $(RUN) build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed")'

@@ -1,9 +1,9 @@
 """Programs for TPUs and GPUs that are not there: `python -m benchmarks.accelerators`.
 
-XLA's compilers of TPUs and of NVIDIA's GPUs run on any machine. Install them with
-`make accelerators`, which takes 1 GB. Every case is compiled as for the real devices, and the
-result is appended to a file of JSON lines; a command that was ended goes on where it was. Compiling
-`published` takes a minute of two cores, and the whole table half an hour.
+XLA's compilers of TPUs and of NVIDIA's GPUs run on any machine; `make accelerators` installs them
+in an environment of their own and runs this command. Every case is compiled as for the real
+devices, and the result is appended to a file of JSON lines; a command that was ended goes on where
+it was.
 
 For each case the table gives the time of compilation, the memory of a chip that arguments and
 temporaries take, the operations and bytes of a step on a chip, the bytes of collectives, the time

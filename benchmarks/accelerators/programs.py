@@ -22,11 +22,11 @@ from cmed_jax.data.query import Query
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import CHUNK, QUERIES, predict
 from cmed_jax.model.presets import NetworkConfig
-from cmed_jax.physics import reflections
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import B_FACTOR, GRID, synthesis
 from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.physics.log_series import TERMS
+from cmed_jax.physics.reflections import BLOCK, ROW, _squared
 from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import initial_state, make_step
@@ -150,17 +150,17 @@ def prediction(preset: str, device: jax.Device, *, batch: int) -> Call:
 
 def physics_reflections(device: jax.Device, *, rows: int) -> Call:
     """Return |F|^2 of rows of reflections, in float32 as the dataset stores them."""
-    function = partial(reflections._squared, "pymatgen")
+    function = partial(_squared, "pymatgen")
     arguments = (
         whole(()),
         single(()),
-        jax.ShapeDtypeStruct((rows, reflections.ROW, 3), np.int16),
+        jax.ShapeDtypeStruct((rows, ROW, 3), np.int16),
         whole((rows, SPECIES)),
         single((rows, 3, 3)),
         single((rows, SPECIES, SITES)),
         single((rows, SITES, 3)),
     )
-    return Call(jax.jit(function), on(device, arguments), SITES // reflections.BLOCK)
+    return Call(jax.jit(function), on(device, arguments), SITES // BLOCK)
 
 
 def physics_densities(device: jax.Device, *, batch: int) -> Call:

@@ -104,7 +104,7 @@ class Base(Network):
         )
         self.judge = nnx.Linear(6, 32, rngs=rngs)
         self.verdict = nnx.Linear(32, 1, kernel_init=scaled(0.01, "fan_in", "normal"), rngs=rngs)
-        self.nobody = nnx.Param(jnp.full(1, -4.0))
+        self.nobody = nnx.Param(jnp.full(1, -4.0, jnp.float32))
         self.recalled = nnx.Linear(
             terms, width, kernel_init=scaled(0.1, "fan_in", "normal"), rngs=rngs
         )

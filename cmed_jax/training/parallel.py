@@ -7,6 +7,7 @@ the compiler see the global batch. In `pmap` each device sees its own share.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,7 +35,7 @@ class Program:
         steps: the function that JAX compiles; its last argument is an array.
     """
 
-    def __init__(self, steps: jax.stages.Wrapped, parallel: "DataParallel"):
+    def __init__(self, steps: Any, parallel: "DataParallel"):
         self.steps, self._parallel = steps, parallel
 
     def __call__(
@@ -159,7 +160,7 @@ class DataParallel:
         steps = several(step, self.axis_name)
         return Program(self._pmap(steps) if self.mode == "pmap" else self._jit(steps), self)
 
-    def _jit(self, steps: Steps) -> jax.stages.Wrapped:
+    def _jit(self, steps: Steps) -> Any:
         return jax.jit(
             steps,
             in_shardings=(self.whole, None, self.divided, self.whole),  # the table comes as it is
@@ -167,7 +168,7 @@ class DataParallel:
             donate_argnums=0,
         )
 
-    def _pmap(self, steps: Steps) -> jax.stages.Wrapped:
+    def _pmap(self, steps: Steps) -> Any:
         return jax.pmap(
             steps,
             axis_name=AXIS,

@@ -8,6 +8,7 @@ import optax
 import pytest
 from flax import nnx
 
+from cmed_jax.cli import PRESETS
 from cmed_jax.config import StepConfig
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.model.base import BaseConfig
@@ -20,6 +21,7 @@ from cmed_jax.training.cost import (
     peak_flops,
     peak_of,
 )
+from cmed_jax.training.optimizer import make_optimizer
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import initial_state, make_step
 from cmed_jax.training.table import Reflections, Table
@@ -94,3 +96,12 @@ def test_the_peak_of_a_cpu_is_measured():
     found = peak_flops("float32", jax.devices("cpu")[:1])
     assert np.isfinite(found)
     assert found > 1e8
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_no_type_of_the_state_is_weak(preset):
+    """The state of a first step would otherwise differ from all later ones: two compilations."""
+    _, config = PRESETS[preset]
+    optimizer = make_optimizer(config.optimizer, config.steps)
+    _, state = nnx.eval_shape(lambda: initial_state(config.network.build(nnx.Rngs(0)), optimizer))
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
