@@ -102,8 +102,8 @@ def _train(config: Config) -> tuple[int, StopRequest]:
         print(
             f"{parameters:,} parameters, {len(inputs.material_id):,} materials to train on, "
             f"{len(held_out):,} to validate on\n"
-            f"floating-point operations: {_number(flops)} a step, and {_number(peak)} a second at "
-            "the peak of the devices",
+            f"a step takes {_number(flops, ' of')} floating-point operations; in a second the devices "
+            f"could do {_number(peak)}",
             flush=True,
         )
 
@@ -132,8 +132,8 @@ def _train(config: Config) -> tuple[int, StopRequest]:
     return reached, stop
 
 
-def _number(value: float | None) -> str:
-    return "an unknown number" if value is None else format(value, ".3g")
+def _number(value: float | None, of: str = "") -> str:
+    return f"an unknown number{of}" if value is None else format(value, ".3g")
 
 
 class Opened(NamedTuple):
