@@ -102,8 +102,8 @@ def _train(config: Config) -> tuple[int, StopRequest]:
         print(
             f"{parameters:,} parameters, {len(inputs.material_id):,} materials to train on, "
             f"{len(held_out):,} to validate on\n"
-            f"a step takes {_number(flops, ' of')} floating-point operations; in a second the devices "
-            f"could do {_number(peak)}",
+            f"a step takes {_number(flops, ' of')} floating-point operations; in a second "
+            f"the devices could do {_number(peak)}",
             flush=True,
         )
 
