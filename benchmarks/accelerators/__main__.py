@@ -88,9 +88,11 @@ def identity(case: dict[str, Any]) -> tuple[Any, ...]:
 def table(results: list[dict[str, Any]]) -> Table:
     """Return the table of compiled programs."""
     columns = Table(title="compiled ahead of time; memory, operations and bytes of one chip")
-    for heading in ("program", "chips", "", "compile, s of a core", "arguments", "padding", "temporaries"):
-        columns.add_column(heading, justify="right" if heading in ("", "compile, s of a core") else "left")
-    for heading in ("of memory", "GFLOP", "GB moved", "collectives", "roofline, ms"):
+    for heading in ("program", "chips", ""):
+        columns.add_column(heading)
+    columns.add_column("compile, s of a core", justify="right")
+    memory_columns = ("arguments", "padding", "temporaries", "of memory")
+    for heading in (*memory_columns, "GFLOP", "GB moved", "collectives", "roofline, ms"):
         columns.add_column(heading, justify="right")
     for each in results:
         name = f"{each['kind']} {each['preset']}".strip()
