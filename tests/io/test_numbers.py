@@ -75,6 +75,34 @@ def test_quoted_numbers_are_numbers(read, separator):
     np.testing.assert_allclose(found.two_theta, ANGLE)
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_spreadsheets_quote_only_the_numbers_that_need_it(read, separator):
+    text = rows(separator, "{:.3f}".format, lambda n: f'"{n:,}"' if n > 999 else str(n))
+    found = read(f"2theta{separator}Intensity\n{text}")
+    np.testing.assert_array_equal(found.intensity, COUNTS)
+    np.testing.assert_allclose(found.two_theta, ANGLE)
+
+
+@pytest.mark.parametrize("separator", [" ", "  ", "\t "])
+@pytest.mark.parametrize("order", [1, -1])
+def test_blanks_that_part_columns_and_thousands_are_refused(read, separator, order):
+    lines = rows(separator, "{:.3f}".format, lambda n: english(n).replace(",", " ")).splitlines()
+    lines = lines[150:] if order < 0 else lines  # the first has thousands or not
+    if separator == "\t ":
+        np.testing.assert_array_equal(read("\n".join(lines)).intensity.max(), COUNTS.max())
+        return
+    with pytest.raises(ValueError, match=r"line \d+ has \d numbers, and .*: write thousands with"):
+        read("\n".join(lines))
+
+
+@pytest.mark.parametrize("decimals", [2, 3])
+@pytest.mark.parametrize("mark", [".", ","])
+def test_a_mark_that_is_decimal_in_angles_may_not_part_thousands(read, decimals, mark):
+    text = rows("\t", f"{{:.{decimals}f}}".format, lambda n: english(n).replace(",", "."))
+    with pytest.raises(ValueError, match=r"line \d+ has '1.\d{3}' beside whole numbers below 1000"):
+        read(text.replace(".", mark))
+
+
 @pytest.mark.parametrize("separator", [",", ", "])
 def test_thousands_that_part_columns_as_well_are_refused(read, separator):
     with pytest.raises(ValueError, match=r"line .* if its commas part thousands"):

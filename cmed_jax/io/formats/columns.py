@@ -38,6 +38,8 @@ SPEC = re.compile(r"L +(?=\S+ {2,}\S)")
 ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
 RULE = re.compile(r"[=_~*#+.\s-]{3,}")
 """The pattern of a line that separates the data from what follows."""
+GROUPS = re.compile(r"(?<!\S)[1-9]\d{0,2}( \d{3})+$")
+"""The pattern of a number at the end of a row with its thousands separated by blanks."""
 NUMBERED = "the first column numbers the points: the second is taken for two-theta in degrees"
 FEWEST_NUMBERED = 3
 """The number of rows from which on a first column of 0, 1, 2 or 1, 2, 3 numbers the points."""
@@ -113,7 +115,7 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     rows: list[list[float]] = []
     numbers: list[int] = []
     notes = list(layout.notes)
-    widest = 0
+    first: list[str] = []
     for place, (number, line) in enumerate(lines[begin:], start=begin):
         if _is_comment(line):
             radiation = radiation or _radiation(line)
@@ -126,8 +128,8 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
                 raise ValueError(f"line {number} is not {_wanted(layout)}: {line[:60]!r}") from None
             notes += [f"what follows the data is left out, from line {number} on: {line[:40]!r}"]
             break
-        widest = widest or len(fields)
-        _check_row(fields, layout, line, number, widest)
+        first = first or fields
+        _check_row(fields, layout, line, number, first)
         rows.append(row)
         numbers.append(number)
     scan = _scan(np.array(rows), numbers, layout, radiation)
@@ -221,12 +223,18 @@ def _is_row(line: str, layout: Layout, marks: Marks) -> bool:
         return False
 
 
-def _check_row(fields: list[str], layout: Layout, line: str, number: int, widest: int) -> None:
+def _check_row(fields: list[str], layout: Layout, line: str, number: int, first: list[str]) -> None:
     """Refuse rows in which the first numbers may not be two-theta and an intensity."""
-    if "," in line and len(fields) > widest and re.fullmatch(r"\d{3}", fields[-1]):
+    if "," in line and len(fields) > len(first) and re.fullmatch(r"\d{3}", fields[-1]):
         raise ValueError(
             f"line {number} has more numbers than those before: part its columns by semicolons or "
             "blanks if its commas part thousands"
+        )
+    longer = max(fields, first, key=len)
+    if len(fields) != len(first) and GROUPS.search(" ".join(longer[1:])):
+        raise ValueError(
+            f"line {number} has {len(fields)} numbers, and the first line of the data "
+            f"{len(first)}: write thousands without blanks"
         )
     if not layout.named and sum(number_or_none(x) is not None for x in fields) > MOST_UNNAMED:
         raise ValueError(

@@ -22,10 +22,21 @@ CSV = re.compile(r'(^|[,;\t]) *"[+-]?\d[\d.,]*" *($|[,;\t])')
 THOUSAND = 1000
 
 
+FEWEST_WHOLE = 10
+"""The number of whole numbers of a column beside which three decimals look like thousands."""
+
+
 class Marks(NamedTuple):
-    """The mark that separates thousands: a comma, a point, or none (empty)."""
+    """The marks in the numbers of a file.
+
+    Attributes:
+        thousands: the mark that separates thousands: a comma, a point, or none (empty).
+        columns: the mark that separates the columns of a file with quoted numbers, else empty.
+            Spreadsheets quote only the numbers that hold that mark.
+    """
 
     thousands: str = ""
+    columns: str = ""
 
 
 def marks_of(lines: Iterable[tuple[int, str]]) -> Marks:
@@ -38,13 +49,16 @@ def marks_of(lines: Iterable[tuple[int, str]]) -> Marks:
         ValueError: a mark separates thousands in one line, and is decimal in another (it is
             named).
     """
-    rows = [(number, row) for number, line in lines if (row := _row(line))]
-    if not any("," in field for _, row in rows for field in row):
-        return Marks()
-    for mark, other in ((",", "."), (".", ",")):
-        if _parts_thousands(rows, mark, other):
-            return Marks(mark)
-    return Marks()
+    lines = list(lines)
+    columns = next((_separator(line) for _, line in lines if CSV.search(line)), "")
+    rows = [(number, row) for number, line in lines if (row := _row(line, columns))]
+    if any("," in field for _, row in rows for field in row):
+        for mark, other in ((",", "."), (".", ",")):
+            if _parts_thousands(rows, mark, other):
+                return Marks(mark, columns)
+    for mark in ",.":
+        _check_decimals(rows, mark)
+    return Marks("", columns)
 
 
 def split_line(line: str, marks: Marks) -> list[str]:
@@ -53,8 +67,8 @@ def split_line(line: str, marks: Marks) -> list[str]:
     A comma is decimal where another character separates the columns.
     """
     line = _joined(line)
-    if CSV.search(line):
-        return [_plain(field, marks) for field in _quoted(line)]
+    if separator := marks.columns or (_separator(line) if CSV.search(line) else ""):
+        return [_plain(field, marks) for field in _quoted(line, separator)]
     fields = [field.strip() for field in re.split(r"[;\t]", line)]
     if len(fields) == 1:
         fields = line.split()
@@ -78,8 +92,12 @@ def _joined(line: str) -> str:
     return joined if len(re.split(r"[,;\s]+", joined.strip())) > 1 else line
 
 
-def _quoted(line: str) -> list[str]:
-    separator = next((mark for mark in "\t;," if re.search(rf'" *{mark}|{mark} *"', line)), ",")
+def _separator(line: str) -> str:
+    """Return the mark beside the quotation marks of a line, which separates its columns."""
+    return next((mark for mark in "\t;," if re.search(rf'" *{mark}|{mark} *"', line)), ",")
+
+
+def _quoted(line: str, separator: str) -> list[str]:
     return [
         field.strip()
         for field in next(csv.reader([line], delimiter=separator, skipinitialspace=True))
@@ -98,11 +116,11 @@ def _without(field: str, mark: str) -> str:
     return re.sub(rf"(?<=\d){re.escape(mark)}(?=\d{{2,3}})", "", field)
 
 
-def _row(line: str) -> list[str]:
+def _row(line: str, columns: str) -> list[str]:
     """Return the numbers of a line unless commas separate them; none of other lines."""
     line = _joined(line)
-    if CSV.search(line):
-        fields = _quoted(line)
+    if columns:
+        fields = _quoted(line, columns)
     else:
         parted = [field.strip() for field in re.split(r"[;\t]", line)]
         fields = line.split() if len(parted) == 1 else parted
@@ -131,6 +149,26 @@ def _parts_thousands(rows: Sequence[tuple[int, list[str]]], mark: str, other: st
     if lines[True] or lines[False] or not places:
         return bool(lines[True])
     return 0 not in places and _rest_tells(rows, places, other)
+
+
+def _check_decimals(rows: Sequence[tuple[int, list[str]]], mark: str) -> None:
+    """Refuse numbers with three decimals beside whole numbers below 1000, as of thousands.
+
+    A column with decimals has other numbers of them, or no whole numbers.
+    """
+    columns = max((len(row) for _, row in rows), default=0)
+    for place in range(1, columns):
+        fields = [(number, row[place]) for number, row in rows if place < len(row)]
+        whole = [field for _, field in fields if field.isdecimal()]
+        marked = [(number, field) for number, field in fields if not field.isdecimal()]
+        alike = all(re.fullmatch(rf"[1-9]\d{{0,2}}{re.escape(mark)}\d{{3}}", x) for _, x in marked)
+        small = all(len(field) <= 3 for field in whole)  # below 1000
+        if len(marked) > 1 and len(whole) >= FEWEST_WHOLE and alike and small:
+            number, field = marked[0]
+            raise ValueError(
+                f"line {number} has {field!r} beside whole numbers below 1000, where {mark!r} may "
+                "be decimal or part thousands: write numbers with a decimal point alone"
+            )
 
 
 def _rest_tells(rows: Sequence[tuple[int, list[str]]], places: set[int], other: str) -> bool:
