@@ -204,7 +204,11 @@ def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Mat
     found = match_pattern(prepared, composition, known.get(kind, ()), HEARD)
     explanations = [
         Explanation(
-            x.name, x.calculated.rwp, x.relative_volume, unexplained(prepared.peaks, x.calculated)
+            x.name,
+            x.calculated.rwp,
+            x.relative_volume,
+            unexplained(prepared.peaks, x.calculated),
+            noise=x.calculated.noise,
         )
         for x in found
         if x.calculated is not None

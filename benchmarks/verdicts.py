@@ -71,7 +71,7 @@ def heard(
     except ValueError:  # no peak stands out of the noise
         return []
     return [
-        Explanation(x.name, x.calculated.rwp, x.relative_volume)
+        Explanation(x.name, x.calculated.rwp, x.relative_volume, noise=x.calculated.noise)
         for x in found
         if x.calculated is not None
     ]

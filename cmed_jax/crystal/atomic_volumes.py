@@ -8,6 +8,7 @@ sums.
 
 import csv
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
@@ -77,25 +78,23 @@ def relative_volume(volume: float, composition: Float[np.ndarray, "119"], atoms:
 
 
 def usual_relative_volume(
-    volume: float, composition: Float[np.ndarray, "119"], atoms: int
+    volume: float,
+    composition: Float[np.ndarray, "119"],
+    atoms: int,
+    known: Sequence[float] = (),
 ) -> float:
     """Return the ratio of the volume of a cell to the nearest usual volume of its atoms.
-
-    The table covers intermetallic and ionic compounds. Three other volumes are usual as well.
-    Atoms of an element may have their volume in the element itself, which covers open structures
-    (silicon), soft metals (potassium) and layers (graphite). Atoms of non-metals may have their
-    volume in crystals of molecules. Chalcogens may have the volume of atoms bonded to each other,
-    as in pyrite. The range of usual volumes is therefore wider where such bonding is possible.
 
     Args:
         volume: the volume of the cell, angstrom^3.
         composition: the atom fractions by atomic number.
         atoms: the number of atoms in the cell.
+        known: the mean volumes of an atom in known crystals of the composition, angstrom^3.
 
     Returns:
-        The ratio; 1 between the usual volumes, and where none is known.
+        The ratio; 1 between the usual volumes (`usual_volumes`), and where none is known.
     """
-    usual = usual_volumes(composition)
+    usual = usual_volumes(composition, known)
     if not usual:
         return 1.0
     each = volume / atoms
@@ -103,7 +102,10 @@ def usual_relative_volume(
 
 
 def nearest_relative_volume(
-    volume: float, composition: Float[np.ndarray, "119"], atoms: int
+    volume: float,
+    composition: Float[np.ndarray, "119"],
+    atoms: int,
+    known: Sequence[float] = (),
 ) -> float:
     """Return `usual_relative_volume` for the whole number of formula units that fits best.
 
@@ -111,31 +113,45 @@ def nearest_relative_volume(
         volume: the volume of the cell, angstrom^3.
         composition: the atom fractions by atomic number.
         atoms: the number of atoms of a formula unit.
+        known: the mean volumes of an atom in known crystals of the composition, angstrom^3.
     """
-    usual = usual_volumes(composition)
+    usual = usual_volumes(composition, known)
     if not usual:
         return 1.0
     fewest = max(int(volume / (atoms * max(usual))), 1)
     most = max(int(volume / (atoms * min(usual))), 1) + 1
     tried = range(fewest, min(most, fewest + MOST_UNITS) + 1)
-    rooms = [usual_relative_volume(volume, composition, units * atoms) for units in tried]
+    rooms = [usual_relative_volume(volume, composition, units * atoms, known) for units in tried]
     return min(rooms, key=lambda each: abs(np.log(each)))
 
 
-def usual_volumes(composition: Float[np.ndarray, "119"]) -> tuple[float, ...]:
-    """Return the usual mean volumes of an atom in a compound, angstrom^3, by kind of bonding.
+def usual_volumes(
+    composition: Float[np.ndarray, "119"], known: Sequence[float] = ()
+) -> tuple[float, ...]:
+    """Return the usual mean volumes of an atom in a compound, angstrom^3.
+
+    The volumes in known crystals of the compound itself are the usual ones. Otherwise they are
+    estimated. The table covers intermetallic and ionic compounds. Three other volumes are usual as
+    well. Atoms of an element may have their volume in the element itself, which covers open
+    structures (silicon), soft metals (potassium) and layers (graphite). Atoms of non-metals may
+    have their volume in crystals of molecules. Chalcogens may have the volume of atoms bonded to
+    each other, as in pyrite. The range of usual volumes is therefore wider where such bonding is
+    possible. The estimates count beside known crystals of an element: its forms differ more in
+    volume than those of a compound do.
 
     Args:
         composition: atom fractions by atomic number.
+        known: the mean volumes of an atom in known crystals of the composition, angstrom^3.
 
     Returns:
-        The volumes; none where an element is in no known crystal, or the composition is unknown.
+        The volumes; none where no crystal of the composition is known and an element is in no known
+        crystal, or where the composition is unknown.
     """
     table = volume_of_atom(composition)
-    if table is None:
-        return ()
     numbers = np.flatnonzero(composition).tolist()
-    found = [table]
+    if table is None or (known and len(numbers) > 1):
+        return tuple(known)
+    found = [table, *known]
     shares = composition[numbers].astype(float) / float(composition.sum())
     if len(numbers) == 1:
         own = _of_element(SYMBOLS[numbers[0]])

@@ -20,14 +20,22 @@ LARGEST_UNIT = 48
 
 
 def relative_cell_volume(
-    lattice: Float[np.ndarray, "3 3"], composition: Float[np.ndarray, "119"]
+    lattice: Float[np.ndarray, "3 3"],
+    composition: Float[np.ndarray, "119"],
+    known: Sequence[float] = (),
 ) -> float:
     """Return the volume of a cell relative to the usual volume of its whole formula units.
+
+    Args:
+        lattice: rows a, b, c in angstrom.
+        composition: atom fractions by atomic number.
+        known: the mean volumes of an atom in known crystals of the composition, angstrom^3.
 
     Returns:
         The ratio; 1 where the usual volume is unknown.
     """
-    return nearest_relative_volume(cell_volume(lattice), composition, atoms_of_formula(composition))
+    atoms = atoms_of_formula(composition)
+    return nearest_relative_volume(cell_volume(lattice), composition, atoms, known)
 
 
 def electrons(

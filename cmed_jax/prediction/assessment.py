@@ -23,9 +23,9 @@ from cmed_jax.solution.calculated import WIDTH, CalculatedPattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
 EXPLAINED = 0.65
-"""The Rwp up to which a pattern counts as explained; it is high where atoms are not refined."""
+"""The misfit up to which a pattern counts as explained; it is high where atoms are not refined."""
 BESIDE = 0.1
-"""The largest difference from the best Rwp at which an explanation is still considered."""
+"""The largest difference from the best misfit at which an explanation is still considered."""
 SMALLEST_VOLUME, LARGEST_VOLUME = 0.72, 1.35
 """The range of the usual relative volume of an explanation."""
 SAME_ANODE = 0.05
@@ -36,6 +36,14 @@ IMPURE = 0.03
 """The share of the measured area that may belong to other phases; few powders are purer."""
 NAMED = 5
 """The largest number of lines that a sentence names."""
+
+
+NOISIEST = 0.9
+"""The largest share of the squares in a pattern that is ascribed to noise."""
+
+
+NOISY = 0.05
+"""The part of Rwp due to counting noise from which on a sentence tells it."""
 
 
 class Unexplained(NamedTuple):
@@ -54,6 +62,7 @@ class Explanation(NamedTuple):
         relative_volume: its volume relative to the usual one.
         unexplained: the measured lines that are not in the pattern calculated from it.
         crystal: the known crystal; None for the prediction.
+        noise: the Rwp that counting noise alone leaves of the true pattern.
     """
 
     name: str
@@ -61,6 +70,16 @@ class Explanation(NamedTuple):
     relative_volume: float
     unexplained: Unexplained = Unexplained()
     crystal: IsostructuralMatch | None = None
+    noise: float = 0.0
+
+    @property
+    def misfit(self) -> float:
+        """The Rwp without the counting noise, 0 to 1.
+
+        The squares of the noise add to those of the misfit in numerator and denominator of Rwp^2.
+        """
+        noise = min(self.noise**2, NOISIEST)
+        return float(np.sqrt(max(self.rwp**2 - noise, 0) / (1 - noise)))
 
 
 class Assessment(NamedTuple):
@@ -105,30 +124,30 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
     """
     if not explanations:
         return None
-    best = min(explanations, key=lambda each: each.rwp)
-    if best.rwp > EXPLAINED:
+    best = min(explanations, key=lambda each: each.misfit)
+    if best.misfit > EXPLAINED:
         said = (
             f"no known crystal of the type {kind} explains the pattern, nor does the prediction "
-            f"(at best {best.name}, Rwp {best.rwp:.2f}): check the formula and the wavelength, "
+            f"(at best {best.name}, {_agreement(best)}): check the formula and the wavelength, "
             "and whether the sample is one phase"
         )
         return Assessment(False, said)
-    limit = min(best.rwp + BESIDE, EXPLAINED)
+    limit = min(best.misfit + BESIDE, EXPLAINED)
     usual = [
         x
         for x in explanations
-        if x.rwp <= limit and SMALLEST_VOLUME <= x.relative_volume <= LARGEST_VOLUME
+        if x.misfit <= limit and SMALLEST_VOLUME <= x.relative_volume <= LARGEST_VOLUME
     ]
     whole = [each for each in usual if each.unexplained.share <= IMPURE]
     if whole:
         # A density fits a pattern more freely than atoms: where a crystal explains it about as
         # well, the crystal is accepted.
-        accepted = min(whole, key=lambda each: (each.crystal is None, each.rwp))
+        accepted = min(whole, key=lambda each: (each.crystal is None, each.misfit))
         said = f"pattern, wavelength and formula go together: {_explained(accepted)}"
         return Assessment(True, said, accepted)
     if usual:
         said = "pattern, wavelength and formula may go together, but no crystal is accepted"
-        return Assessment(True, f"{said}: {_but_for(min(usual, key=lambda each: each.rwp))}")
+        return Assessment(True, f"{said}: {_but_for(min(usual, key=lambda each: each.misfit))}")
     said = f"the wavelength looks wrong, or else the formula: {_explained(best)}"
     by = best if best.unexplained.share <= IMPURE else None
     return Assessment(False, said + _anode(best.relative_volume, wavelength), by)
@@ -136,9 +155,14 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
 
 def _explained(by: Explanation) -> str:
     return (
-        f"{by.name} explains the pattern (Rwp {by.rwp:.2f}) in {by.relative_volume:.2f} times the "
+        f"{by.name} explains the pattern ({_agreement(by)}) in {by.relative_volume:.2f} times the "
         "volume that its atoms usually take up"
     )
+
+
+def _agreement(by: Explanation) -> str:
+    without = f", {by.misfit:.2f} without counting noise" if by.rwp - by.misfit > NOISY else ""
+    return f"Rwp {by.rwp:.2f}{without}"
 
 
 def _but_for(by: Explanation) -> str:

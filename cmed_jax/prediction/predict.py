@@ -290,17 +290,27 @@ def _assessment(
         return None
     considered = [
         Explanation(
-            each.name, its.rwp, each.relative_volume, unexplained(prepared.peaks, its), each
+            each.name,
+            its.rwp,
+            each.relative_volume,
+            unexplained(prepared.peaks, its),
+            each,
+            its.noise,
         )
         for each in known
         if (its := each.calculated) is not None
     ]
     if answer.lattice is not None and (its := answer.calculated) is not None:
-        relative_volume, lacking = (
-            cell_contents.relative_cell_volume(answer.lattice, formula),
-            unexplained(prepared.peaks, its),
+        volumes = known[0].known_volumes if known else ()
+        considered.append(
+            Explanation(
+                name,
+                its.rwp,
+                cell_contents.relative_cell_volume(answer.lattice, formula, volumes),
+                unexplained(prepared.peaks, its),
+                noise=its.noise,
+            )
         )
-        considered.append(Explanation(name, its.rwp, relative_volume, lacking))
     return assess(considered, prepared.radiation.mean, anonymous_formula(formula))
 
 

@@ -17,7 +17,7 @@ from cmed_jax.physics.density_lines import FLOOR, S_COMPARED, calculated_lines
 from cmed_jax.physics.patterns import lorentz_polarization, two_theta
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.powder.indexing import UNSHIFTED, Shift
-from cmed_jax.powder.peaks import FittedLines, shapes
+from cmed_jax.powder.peaks import FittedLines, counting_noise, shapes
 from cmed_jax.powder.preparation import Prepared
 
 THERMAL = np.arange(0.0, 6.1, 0.5)
@@ -44,6 +44,7 @@ class CalculatedPattern:
             of each calculated line, in the unit of the areas of the measured peaks.
         cosine: the cosine of the angle between calculated and measured net intensity, 0 to 1.
         rwp: the weighted profile R factor of calculated and measured net intensity, 0 to 1.
+        noise: the Rwp that counting noise alone leaves of the true pattern, 0 to 1.
     """
 
     two_theta: Float[np.ndarray, " n"]
@@ -51,6 +52,7 @@ class CalculatedPattern:
     lines: Float[np.ndarray, "m 2"]
     cosine: float
     rwp: float
+    noise: float = 0.0
 
 
 def calculate_pattern(
@@ -101,12 +103,13 @@ def _drawn(
 
     Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that minimises
     it and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The variance
-    sigma^2 is that of the file, or else that of counting, y + background. Points below 1 % of the
-    variance at the highest point have equal weights.
+    sigma^2 is that of the file, or else that of counting (`cmed_jax.powder.peaks.counting_noise`).
+    Points below 1 % of the largest variance have equal weights. The Rwp of noise alone has sigma in
+    place of y - k y'.
     """
     used = prepared.radiation.mean
     angle = np.nan_to_num(two_theta(s, used), nan=180.0)
-    points, net, level = _compared(prepared)
+    points, net = _compared(prepared)
     near = (angle > points[0] - BEYOND) & (angle < min(points[-1] + BEYOND, 179))
     near &= squared > NEGLIGIBLE * squared.max(initial=0)
     s, angle = s[near], angle[near]
@@ -114,7 +117,8 @@ def _drawn(
     moved = angle + (shift or prepared.shift or UNSHIFTED).at(angle)
     strength = squared[near] * lorentz_polarization(angle, prepared.options.monochromator)
     drawn = shapes(points, _like_measured(moved, prepared), _radiation(prepared))
-    weight = _weight(prepared, net + level)
+    variance = _variance(prepared, net)
+    weight = 1 / np.maximum(variance, FLOOR * variance.max())
     fits = []
     for b in THERMAL:
         area = strength * np.exp(-b * s**2 / 2)
@@ -128,25 +132,32 @@ def _drawn(
         at_points = prepared.background + fitted
     else:
         at_points = (np.abs(shown[:, None] - moved) < WIDTH) @ areas
-    return CalculatedPattern(shown, at_points, np.stack([moved, areas], axis=1), cosine, rwp)
+    lines = np.stack([moved, areas], axis=1)
+    noise = 0.0
+    if prepared.measured.is_profile:
+        noise = float(np.sqrt(min((weight @ variance) / (weight @ net**2), 1.0)))
+    return CalculatedPattern(shown, at_points, lines, cosine, rwp, noise)
 
 
-def _compared(prepared: Prepared) -> tuple[Column, Column, Column]:
-    """Return the angles at which patterns are compared, the net intensity, and the background."""
+def _compared(prepared: Prepared) -> tuple[Column, Column]:
+    """Return the angles at which patterns are compared, and the net intensity there."""
     measured = prepared.measured.two_theta
     if prepared.measured.is_profile:
-        return measured, prepared.net, np.maximum(prepared.background, 0)
+        return measured, prepared.net
     angle = np.arange(measured[0] - 1, measured[-1] + 1, WIDTH / 8)
     lines = _like_measured(measured, prepared)
-    return angle, prepared.peaks.area @ shapes(angle, lines, _radiation(prepared)), 0 * angle
+    return angle, prepared.peaks.area @ shapes(angle, lines, _radiation(prepared))
 
 
-def _weight(prepared: Prepared, intensity: Column) -> Column:
-    """Return the inverse variance of the intensities that are compared."""
-    highest, sigma, variance = np.argmax(intensity), prepared.measured.sigma, intensity
-    if prepared.measured.is_profile and sigma is not None and sigma[highest] > 0:
-        variance = sigma**2
-    return 1 / np.maximum(variance, FLOOR * variance[highest])
+def _variance(prepared: Prepared, net: Column) -> Column:
+    """Return the variance of the intensities that are compared; for a list, the intensities."""
+    measured = prepared.measured
+    if not measured.is_profile:
+        return net
+    if measured.sigma is not None and measured.sigma[np.argmax(measured.intensity)] > 0:
+        return measured.sigma**2
+    # The counts themselves are no weights: those that are low by chance would weigh most.
+    return counting_noise(measured.intensity) ** 2
 
 
 def _radiation(prepared: Prepared) -> Radiation:

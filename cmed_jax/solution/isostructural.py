@@ -49,7 +49,7 @@ from cmed_jax.solution.cell_search import (
     ranking_penalty,
 )
 from cmed_jax.solution.profiles import REACH, Profile, fit_scales, profile_of_lines, profile_steps
-from cmed_jax.solution.prototypes import crystal_identity, distinct_prototypes, own_volume
+from cmed_jax.solution.prototypes import crystal_identity, distinct_prototypes, known_volumes
 from cmed_jax.solution.site_assignments import site_assignments
 
 NO_AXIS = np.zeros((1, 3))
@@ -81,8 +81,8 @@ class IsostructuralMatch(NamedTuple):
         merit: the cosine between the amplitudes of its lines and the measured ones, 0 to 1.
         calculated: the pattern calculated from it; None before the comparison.
         shares: the elements that share its sites in a solid solution.
-        own_volume: the volume of an atom in the known crystal, angstrom^3, where it is of the
-            same composition; else None.
+        known_volumes: the mean volumes of an atom, angstrom^3, in known crystals of the composition
+            itself; in the known crystal alone where it is one of them.
     """
 
     crystal: Material
@@ -90,7 +90,7 @@ class IsostructuralMatch(NamedTuple):
     merit: float
     calculated: CalculatedPattern | None = None
     shares: Shares = UNSHARED
-    own_volume: float | None = None
+    known_volumes: tuple[float, ...] = ()
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
@@ -105,15 +105,9 @@ class IsostructuralMatch(NamedTuple):
 
     @property
     def relative_volume(self) -> float:
-        """The volume relative to the usual one; 1 where unknown.
-
-        The usual volume is that of the known crystal if it is of the same composition, and else the
-        nearest one of its atoms.
-        """
-        numbers = self.crystal.numbers
-        if self.own_volume is not None:
-            return self.crystal.volume / len(numbers) / self.own_volume
-        return usual_relative_volume(self.crystal.volume, composition_vector(numbers), len(numbers))
+        """The volume relative to the nearest usual one; 1 where unknown."""
+        composition, atoms = composition_vector(self.crystal.numbers), len(self.crystal.numbers)
+        return usual_relative_volume(self.crystal.volume, composition, atoms, self.known_volumes)
 
     @property
     def rwp(self) -> float:
@@ -212,13 +206,14 @@ def find_isostructural(
     lines = lines.up_to(FARTHEST)
     if not len(lines.angle):
         return []
-    observed = _Observed.of(lines)
+    observed, known = _Observed.of(lines), list(known)
+    own = known_volumes(known, composition)
     trials = [
         IsostructuralMatch(
             _with_usual_volume(replace(prototype, numbers=numbers)),
             prototype.formula,
             0.0,
-            own_volume=own_volume(prototype, composition),
+            known_volumes=known_volumes([prototype], composition) or own,
         )
         for prototype in distinct_prototypes(known, composition)
         for numbers in site_assignments(prototype.numbers, composition)

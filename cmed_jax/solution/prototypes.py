@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
@@ -33,6 +34,8 @@ Values that round to the same multiple count as alike.
 
 SAME_COMPOSITION = 1e-4
 """The difference of atom fractions below which two compositions are the same."""
+_CANONICAL: WeakKeyDictionary[Material, Material | None] = WeakKeyDictionary()
+"""The canonical cells of the materials that are in use; many patterns have the same prototypes."""
 _BIAS = 0.5 + 1 / 24
 """The offset of that rounding.
 
@@ -151,12 +154,20 @@ def canonical_crystals(materials: Iterable[Material | Refusal]) -> Iterator[Mate
     for material in materials:
         if isinstance(material, Refusal):
             continue
-        try:
-            crystal = canonical_cell(material)
-        except ValueError:  # atoms coincide: no prototype for other crystals
-            continue
-        if np.prod(np.linalg.norm(crystal.lattice, axis=1)) <= MAX_EDGES:  # else too oblique
+        if material not in _CANONICAL:
+            _CANONICAL[material] = _canonical_or_none(material)
+        if (crystal := _CANONICAL[material]) is not None:
             yield crystal
+
+
+def _canonical_or_none(material: Material) -> Material | None:
+    """Return a material in its canonical cell; None where it cannot serve as a prototype."""
+    try:
+        crystal = canonical_cell(material)
+    except ValueError:  # atoms coincide
+        return None
+    too_oblique = np.prod(np.linalg.norm(crystal.lattice, axis=1)) > MAX_EDGES
+    return None if too_oblique else crystal
 
 
 def distinct_prototypes(
@@ -173,7 +184,7 @@ def distinct_prototypes(
         if not isinstance(material, Refusal)
         and anonymous_formula(composition_vector(material.numbers)) == formula
     ]
-    alike.sort(key=lambda each: own_volume(each, composition) is None)
+    alike.sort(key=lambda each: not _is_of(each, composition))
     seen = set()
     for crystal in canonical_crystals(alike):
         if (kind := crystal_kind(crystal)) not in seen:
@@ -181,12 +192,20 @@ def distinct_prototypes(
             yield crystal
 
 
-def own_volume(crystal: Material, composition: Float[np.ndarray, "119"]) -> float | None:
-    """Return the volume of an atom in a crystal of the composition itself; None of others."""
+def known_volumes(
+    known: Iterable[Material | Refusal], composition: Float[np.ndarray, "119"]
+) -> tuple[float, ...]:
+    """Return the mean volume of an atom, angstrom^3, in each known crystal of a composition."""
+    return tuple(
+        crystal.volume / len(crystal.numbers)
+        for crystal in known
+        if not isinstance(crystal, Refusal) and _is_of(crystal, composition)
+    )
+
+
+def _is_of(crystal: Material, composition: Float[np.ndarray, "119"]) -> bool:
     own = composition_vector(crystal.numbers)
-    if not np.allclose(own, composition / composition.sum(), atol=SAME_COMPOSITION):
-        return None
-    return crystal.volume / len(crystal.numbers)
+    return np.allclose(own, composition / composition.sum(), atol=SAME_COMPOSITION)
 
 
 def _distinct(crystals: Iterable[Material]) -> Iterator[Material]:

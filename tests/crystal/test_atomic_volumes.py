@@ -104,6 +104,30 @@ def test_where_the_table_knows_the_bonding_it_alone_tells(formula):
     assert usual_relative_volume(100.0, composition, 4) == relative_volume(100.0, composition, 4)
 
 
+def test_known_crystals_tell_the_usual_volume_of_a_compound():
+    composition, _ = parse_composition("Al2O3")
+    known = (8.5, 9.0)
+    assert usual_volumes(composition, known) == known
+    assert usual_relative_volume(30 * 8.7, composition, 30, known) == 1
+    assert usual_relative_volume(30 * 13.5, composition, 30, known) == pytest.approx(1.5)
+    assert usual_relative_volume(30 * 4.25, composition, 30, known) == pytest.approx(0.5)
+    assert nearest_relative_volume(5 * 8.5 * 1.1, composition, 5, known[:1]) == pytest.approx(1.1)
+
+
+def test_known_crystals_of_elements_add_to_the_usual_volumes():
+    """Diamond may be asked about where graphite alone is known."""
+    composition, _ = parse_composition("C")
+    estimated = usual_volumes(composition)
+    assert set(usual_volumes(composition, (8.8,))) == {*estimated, 8.8}
+    for volume in ALLOTROPES["C"]:
+        assert SMALLEST_VOLUME < usual_relative_volume(volume, composition, 1, (8.8,)) < 1.35
+
+
+def test_a_known_crystal_tells_the_volume_of_elements_that_the_table_lacks():
+    composition, _ = parse_composition("NaAt")
+    assert usual_relative_volume(60.0, composition, 2, (20.0,)) == pytest.approx(1.5)
+
+
 def test_of_whole_formula_units_the_nearest_number_is_taken():
     composition, _ = parse_composition("NaCl")
     unit = 2 * volume_of_atom(composition)

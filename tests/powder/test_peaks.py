@@ -91,6 +91,13 @@ def test_the_noise_of_counts_is_their_root_in_any_unit(unit):
     assert np.median(counting_noise(counts)) == pytest.approx(20 * unit, rel=0.1)
 
 
+@pytest.mark.parametrize("mean", [0.7, 1.0, 2.0, 5.0, 8.0, 20.0, 1000.0])
+def test_the_noise_of_few_counts_is_their_root_as_well(mean):
+    """Few counts differ by whole numbers, so that medians of their differences jump."""
+    counts = np.random.default_rng(0).poisson(mean, 20_000).astype(float)
+    assert np.mean(counting_noise(counts) ** 2) == pytest.approx(mean, rel=0.15)
+
+
 def test_noise_holds_no_lines():
     noise = np.random.default_rng(0).normal(0, 10, 5000)
     angle = np.linspace(10, 90, 5000)

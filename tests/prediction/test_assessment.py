@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
@@ -105,6 +107,22 @@ def test_lines_of_a_list_have_a_width_of_their_own_and_the_strongest_are_named()
     peaks = lines_of(range(20, 80, 10), [6, 1, 5, 4, 3, 2], [np.nan] * 6)
     assert unexplained(peaks, implied_of((20.15, 6))).angles == (30, 40, 50, 60, 70)
     assert unexplained(peaks, implied_of()).angles == (20, 40, 50, 60, 70)
+
+
+def test_noise_does_not_count_against_an_explanation():
+    noisy = Explanation(NAME, 0.85, 1.05, noise=0.84)
+    assessment = assess([noisy], CU, "AB")
+    assert (assessment.consistent, assessment.accepted) == (True, noisy)
+    assert "(Rwp 0.85, 0.24 without counting noise)" in assessment.sentence
+    assert not assess([noisy._replace(noise=0.5)], CU, "AB").consistent
+    assert not assess([noisy._replace(rwp=1.0, noise=1.0)], CU, "AB").consistent
+
+
+@given(rwp=st.floats(0, 1), noise=st.floats(0, 1))
+def test_a_misfit_is_a_part_of_the_rwp(rwp, noise):
+    misfit = Explanation(NAME, rwp, 1.0, noise=noise).misfit
+    assert 0 <= misfit <= rwp + 1e-9
+    assert Explanation(NAME, rwp, 1.0).misfit == pytest.approx(rwp)
 
 
 def test_what_leaves_lines_unexplained_is_not_believed():

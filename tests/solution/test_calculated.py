@@ -14,6 +14,7 @@ from cmed_jax.physics.density import electron_density
 from cmed_jax.physics.simulation import crystal_of
 from cmed_jax.powder.indexing import Shift
 from cmed_jax.powder.preparation import Preparation, prepare
+from cmed_jax.prediction.assessment import Explanation
 from cmed_jax.solution.calculated import calculate_crystal_pattern, calculate_pattern
 
 SITES = [[0, 0, 0], [0.25, 0.25, 0.25]]
@@ -42,6 +43,21 @@ def test_the_density_of_the_crystal_implies_its_pattern(prepared):
     np.testing.assert_array_equal(calculated.two_theta, prepared.measured.two_theta)
     measured = prepared.measured.intensity
     assert np.abs(calculated.intensity - measured).max() < 0.1 * measured.max()
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.02])
+def test_of_few_counts_the_true_pattern_leaves_the_noise(unit):
+    drawn = simulate_pattern(FLUORITE, "CuKa", start=15.0, stop=110.0, step=0.02)
+    counts = unit * np.random.default_rng(0).poisson(0.6 * drawn.intensity + 8)
+    prepared = prepare(pattern_of_columns(drawn.two_theta, counts, "CuKa"))
+    true, wrong = (
+        calculate_pattern(density(each), each.lattice.matrix, prepared)
+        for each in (PRIMITIVE, ROCK_SALT)
+    )
+    assert true.noise == wrong.noise
+    assert true.rwp > 0.5
+    found = [Explanation("", each.rwp, 1.0, noise=each.noise).misfit for each in (true, wrong)]
+    assert found[0] < 0.3 < 0.6 < found[1]
 
 
 def test_its_lines_have_the_measured_areas(prepared):

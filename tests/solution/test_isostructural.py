@@ -9,12 +9,14 @@ from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
+from cmed_jax.crystal.atomic_volumes import usual_relative_volume
 from cmed_jax.crystal.composition import parse_composition
-from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.powder.indexing import Shift
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.solution.cell_search import find_cell
 from cmed_jax.solution.isostructural import find_isostructural
+from cmed_jax.solution.prototypes import known_volumes
 
 CU_K_ALPHA_1 = 1.54056
 SPAN = (15.0, 90.0)
@@ -146,6 +148,31 @@ def test_a_polarised_beam_ranks_as_one_that_is_not():
     assert corrected.cell(polarised).merit == pytest.approx(plain.cell(lines).merit, abs=1e-3)
     without = polarised._replace(monochromator=0.0)
     assert corrected.cell(polarised).merit > corrected.cell(without).merit
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.16])
+def test_a_known_crystal_of_the_composition_tells_the_usual_volume_of_all_types(scale):
+    """A wavelength that is too long scales every cell alike, whatever crystal explains it."""
+    truth, composition = rock_salt("Mg", "O", 4.21 * scale), parse_composition("MgO")[0]
+    mine = material("magnesia", rock_salt("Mg", "O", 4.21))
+    found = find_isostructural(measured(truth), composition, [*KNOWN[1:4], mine])
+    assert len({each.prototype for each in found}) > 1
+    for each in found:
+        ratio = (each.crystal.volume / len(each.crystal.numbers)) / (4.21**3 / 8)
+        assert each.relative_volume == pytest.approx(ratio)
+    assert found[0].relative_volume == pytest.approx(scale**3, rel=1e-3)
+    (without, *_) = find_isostructural(measured(truth), composition, KNOWN[1:4])
+    assert without.relative_volume == usual_relative_volume(
+        without.crystal.volume, composition, len(without.crystal.numbers)
+    )
+
+
+def test_crystals_of_other_compositions_and_refusals_tell_no_volume():
+    composition, _ = parse_composition("NaCl")
+    refused = Refusal("broken", "no atoms")
+    assert known_volumes([*KNOWN, refused], composition) == ()
+    salt = material("salt", rock_salt("Na", "Cl", 5.64))
+    assert known_volumes([*KNOWN, salt, refused], composition) == pytest.approx((5.64**3 / 8,))
 
 
 def test_one_crystal_is_found_once():
