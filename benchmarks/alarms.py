@@ -209,6 +209,7 @@ def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Mat
             x.relative_volume,
             unexplained(prepared.peaks, x.calculated),
             noise=x.calculated.noise,
+            of_known_volume=x.of_known_volume,
         )
         for x in found
         if x.calculated is not None

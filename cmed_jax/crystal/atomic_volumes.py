@@ -35,6 +35,8 @@ OXYGEN = atomic_number("O")
 CHALCOGENS = tuple(atomic_number(symbol) for symbol in ("S", "Se"))
 PAIRED, SHRUNK = 0.6, 0.8
 """The share of chalcogens from which on pairs may be bonded, and the factor of volume then."""
+NEAR = 1.25
+"""The largest ratio between the volumes in a plausible known crystal and of the estimate."""
 MOST_UNITS = 200
 """The number of formula units of a cell up to which every whole number is tried."""
 
@@ -130,14 +132,13 @@ def usual_volumes(
 ) -> tuple[float, ...]:
     """Return the usual mean volumes of an atom in a compound, angstrom^3.
 
-    The volumes in known crystals of the compound itself are the usual ones. Otherwise they are
-    estimated. The table covers intermetallic and ionic compounds. Three other volumes are usual as
-    well. Atoms of an element may have their volume in the element itself, which covers open
-    structures (silicon), soft metals (potassium) and layers (graphite). Atoms of non-metals may
-    have their volume in crystals of molecules. Chalcogens may have the volume of atoms bonded to
-    each other, as in pyrite. The range of usual volumes is therefore wider where such bonding is
-    possible. The estimates count beside known crystals of an element: its forms differ more in
-    volume than those of a compound do.
+    The volumes in known crystals of the compound itself are the usual ones where they are plausible
+    (`plausible_volumes`). Otherwise there are estimates. The table covers intermetallic and ionic
+    compounds. Three other volumes are usual as well. Atoms of an element may have their volume in
+    the element itself, which covers open structures (silicon), soft metals (potassium) and layers
+    (graphite). Atoms of non-metals may have their volume in crystals of molecules. Chalcogens may
+    have the volume of atoms bonded to each other, as in pyrite. The range of usual volumes is
+    therefore wider where such bonding is possible.
 
     Args:
         composition: atom fractions by atomic number.
@@ -148,9 +149,11 @@ def usual_volumes(
         crystal, or where the composition is unknown.
     """
     table = volume_of_atom(composition)
-    numbers = np.flatnonzero(composition).tolist()
-    if table is None or (known and len(numbers) > 1):
+    if table is None:
         return tuple(known)
+    if plausible := plausible_volumes(composition, known):
+        return plausible
+    numbers = np.flatnonzero(composition).tolist()
     found = [table, *known]
     shares = composition[numbers].astype(float) / float(composition.sum())
     if len(numbers) == 1:
@@ -162,6 +165,25 @@ def usual_volumes(
     if bonded > PAIRED and not composition[OXYGEN]:
         found.append(SHRUNK * table)
     return tuple(found)
+
+
+def plausible_volumes(
+    composition: Float[np.ndarray, "119"], known: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the volumes in known crystals of a compound that are near the estimate for it.
+
+    Some calculated crystals are too small by a third, such as those of manganese without its
+    magnetic moment, and some are too large, of layers or chains that hardly touch. The forms of an
+    element differ more in volume than those of a compound do: there is none for an element.
+
+    Args:
+        composition: atom fractions by atomic number.
+        known: the mean volumes of an atom in known crystals of the composition, angstrom^3.
+    """
+    table = volume_of_atom(composition)
+    if table is None or np.count_nonzero(composition) == 1:
+        return ()
+    return tuple(each for each in known if each / NEAR < table < each * NEAR)
 
 
 @cache

@@ -27,7 +27,13 @@ EXPLAINED = 0.65
 BESIDE = 0.1
 """The largest difference from the best misfit at which an explanation is still considered."""
 SMALLEST_VOLUME, LARGEST_VOLUME = 0.72, 1.35
-"""The range of the usual relative volume of an explanation."""
+"""The range of the usual relative volume of an explanation, where the volume is estimated."""
+SMALLEST_KNOWN, LARGEST_KNOWN = 0.8, 1.25
+"""That range where crystals of the compound are known.
+
+A change of the coordination number from 4 to 6 changes the volume by a fifth. Calculated crystals
+and thermal expansion differ by less.
+"""
 SAME_ANODE = 0.05
 """The share by which a wavelength is uncertain, given the range of usual volumes."""
 PRESENT = 0.1
@@ -63,6 +69,7 @@ class Explanation(NamedTuple):
         unexplained: the measured lines that are not in the pattern calculated from it.
         crystal: the known crystal; None for the prediction.
         noise: the Rwp that counting noise alone leaves of the true pattern.
+        of_known_volume: whether known crystals of the compound tell the usual volume.
     """
 
     name: str
@@ -71,6 +78,14 @@ class Explanation(NamedTuple):
     unexplained: Unexplained = Unexplained()
     crystal: IsostructuralMatch | None = None
     noise: float = 0.0
+    of_known_volume: bool = False
+
+    @property
+    def is_of_usual_volume(self) -> bool:
+        """Whether the relative volume is in the range of usual ones."""
+        if self.of_known_volume:
+            return SMALLEST_KNOWN <= self.relative_volume <= LARGEST_KNOWN
+        return SMALLEST_VOLUME <= self.relative_volume <= LARGEST_VOLUME
 
     @property
     def misfit(self) -> float:
@@ -133,11 +148,7 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
         )
         return Assessment(False, said)
     limit = min(best.misfit + BESIDE, EXPLAINED)
-    usual = [
-        x
-        for x in explanations
-        if x.misfit <= limit and SMALLEST_VOLUME <= x.relative_volume <= LARGEST_VOLUME
-    ]
+    usual = [each for each in explanations if each.misfit <= limit and each.is_of_usual_volume]
     whole = [each for each in usual if each.unexplained.share <= IMPURE]
     if whole:
         # A density fits a pattern more freely than atoms: where a crystal explains it about as

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal import cell_contents
+from cmed_jax.crystal.atomic_volumes import plausible_volumes
 from cmed_jax.crystal.composition import Composition, anonymous_formula, format_composition
 from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.crystal.symmetry import lattice_type_of
@@ -296,6 +297,7 @@ def _assessment(
             unexplained(prepared.peaks, its),
             each,
             its.noise,
+            each.of_known_volume,
         )
         for each in known
         if (its := each.calculated) is not None
@@ -309,6 +311,7 @@ def _assessment(
                 cell_contents.relative_cell_volume(answer.lattice, formula, volumes),
                 unexplained(prepared.peaks, its),
                 noise=its.noise,
+                of_known_volume=bool(plausible_volumes(formula, volumes)),
             )
         )
     return assess(considered, prepared.radiation.mean, anonymous_formula(formula))

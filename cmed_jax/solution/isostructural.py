@@ -1,8 +1,7 @@
 """Isostructural crystals: known crystals with the elements of the composition, in fitted cells.
 
-An expert would try these first, and a predicted density has to beat them. Every known crystal of
-the same anonymous formula is a prototype. The elements replace those of the prototype in every way
-that keeps the amounts, and the cell is fitted to the measured lines.
+Every known crystal of the same anonymous formula is a prototype. The elements replace those of the
+prototype in every way that keeps the amounts, and the cell is fitted to the measured lines.
 `cmed_jax.solution.substitution` does this for the patterns of a dataset, which are complete and
 exact. Here the lines were measured over a part of the range, and each axis changes separately.
 
@@ -25,7 +24,11 @@ import numpy as np
 import scipy  # its parts are imported on first use
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.atomic_volumes import relative_volume, usual_relative_volume
+from cmed_jax.crystal.atomic_volumes import (
+    plausible_volumes,
+    relative_volume,
+    usual_relative_volume,
+)
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import SYMBOLS, composition_vector
 from cmed_jax.crystal.freedom import free_metrics
@@ -49,7 +52,12 @@ from cmed_jax.solution.cell_search import (
     ranking_penalty,
 )
 from cmed_jax.solution.profiles import REACH, Profile, fit_scales, profile_of_lines, profile_steps
-from cmed_jax.solution.prototypes import crystal_identity, distinct_prototypes, known_volumes
+from cmed_jax.solution.prototypes import (
+    crystal_identity,
+    distinct_prototypes,
+    known_volumes,
+    own_volume,
+)
 from cmed_jax.solution.site_assignments import site_assignments
 
 NO_AXIS = np.zeros((1, 3))
@@ -81,8 +89,9 @@ class IsostructuralMatch(NamedTuple):
         merit: the cosine between the amplitudes of its lines and the measured ones, 0 to 1.
         calculated: the pattern calculated from it; None before the comparison.
         shares: the elements that share its sites in a solid solution.
-        known_volumes: the mean volumes of an atom, angstrom^3, in known crystals of the composition
-            itself; in the known crystal alone where it is one of them.
+        known_volumes: the mean volumes of an atom in known crystals of the composition itself,
+            angstrom^3.
+        own_volume: that of the known crystal, if it is one of them.
     """
 
     crystal: Material
@@ -91,6 +100,7 @@ class IsostructuralMatch(NamedTuple):
     calculated: CalculatedPattern | None = None
     shares: Shares = UNSHARED
     known_volumes: tuple[float, ...] = ()
+    own_volume: float | None = None
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
@@ -105,9 +115,17 @@ class IsostructuralMatch(NamedTuple):
 
     @property
     def relative_volume(self) -> float:
-        """The volume relative to the nearest usual one; 1 where unknown."""
+        """The volume relative to `own_volume` or to the nearest usual one; 1 where unknown."""
         composition, atoms = composition_vector(self.crystal.numbers), len(self.crystal.numbers)
+        if self.own_volume is not None:
+            return self.crystal.volume / atoms / self.own_volume
         return usual_relative_volume(self.crystal.volume, composition, atoms, self.known_volumes)
+
+    @property
+    def of_known_volume(self) -> bool:
+        """Whether known crystals of the composition, and no estimate, tell the usual volume."""
+        composition = composition_vector(self.crystal.numbers)
+        return bool(self.own_volume or plausible_volumes(composition, self.known_volumes))
 
     @property
     def rwp(self) -> float:
@@ -207,13 +225,14 @@ def find_isostructural(
     if not len(lines.angle):
         return []
     observed, known = _Observed.of(lines), list(known)
-    own = known_volumes(known, composition)
+    volumes = known_volumes(known, composition)
     trials = [
         IsostructuralMatch(
             _with_usual_volume(replace(prototype, numbers=numbers)),
             prototype.formula,
             0.0,
-            known_volumes=known_volumes([prototype], composition) or own,
+            known_volumes=volumes,
+            own_volume=own_volume(prototype, composition),
         )
         for prototype in distinct_prototypes(known, composition)
         for numbers in site_assignments(prototype.numbers, composition)

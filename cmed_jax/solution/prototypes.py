@@ -184,7 +184,7 @@ def distinct_prototypes(
         if not isinstance(material, Refusal)
         and anonymous_formula(composition_vector(material.numbers)) == formula
     ]
-    alike.sort(key=lambda each: not _is_of(each, composition))
+    alike.sort(key=lambda each: own_volume(each, composition) is None)
     seen = set()
     for crystal in canonical_crystals(alike):
         if (kind := crystal_kind(crystal)) not in seen:
@@ -196,16 +196,16 @@ def known_volumes(
     known: Iterable[Material | Refusal], composition: Float[np.ndarray, "119"]
 ) -> tuple[float, ...]:
     """Return the mean volume of an atom, angstrom^3, in each known crystal of a composition."""
-    return tuple(
-        crystal.volume / len(crystal.numbers)
-        for crystal in known
-        if not isinstance(crystal, Refusal) and _is_of(crystal, composition)
-    )
+    found = (own_volume(each, composition) for each in known if not isinstance(each, Refusal))
+    return tuple(each for each in found if each is not None)
 
 
-def _is_of(crystal: Material, composition: Float[np.ndarray, "119"]) -> bool:
+def own_volume(crystal: Material, composition: Float[np.ndarray, "119"]) -> float | None:
+    """Return the mean volume of an atom in a crystal of the composition itself; None of others."""
     own = composition_vector(crystal.numbers)
-    return np.allclose(own, composition / composition.sum(), atol=SAME_COMPOSITION)
+    if not np.allclose(own, composition / composition.sum(), atol=SAME_COMPOSITION):
+        return None
+    return crystal.volume / len(crystal.numbers)
 
 
 def _distinct(crystals: Iterable[Material]) -> Iterator[Material]:

@@ -272,6 +272,20 @@ def test_scans_over_other_axes_are_refused_by_name(read, axis, write, name):
         read(write(axis), name)
 
 
+@given(
+    axis=st.sampled_from([each for each in REFUSED if each.isascii()]),
+    write=st.sampled_from([(rasx_over, "a.rasx"), (ras, "a.ras"), (asc, "a.asc")]),
+    case=st.sampled_from([str, str.upper, str.lower, str.title]),
+)
+def test_no_scan_over_a_refused_axis_is_ever_taken(tmp_path_factory, axis, write, case):
+    make, name = write
+    data = make(case(axis))
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_pattern(path, "MoKa")
+
+
 @pytest.mark.parametrize("axis", ["TwoThetaTheta", "2Theta/Theta", "2θ/θ", "TwoTheta", "2-Theta"])
 def test_scans_over_two_theta_are_read_whatever_they_are_called(read, axis):
     assert len(read(rasx_over(axis), "a.rasx").two_theta) == 251

@@ -95,6 +95,17 @@ def test_blanks_that_part_columns_and_thousands_are_refused(read, separator, ord
         read("\n".join(lines))
 
 
+def test_blanks_that_part_the_thousands_of_every_count_are_refused(read):
+    text = rows(" ", "{:.3f}".format, lambda n: english(n + 1000).replace(",", " "))
+    with pytest.raises(ValueError, match="write thousands without blanks"):
+        read(text)
+
+
+def test_indices_after_intensities_are_no_thousands(read):
+    found = read("27.37 8 111\n31.70 100 200\n45.45 55 220\n")
+    assert found.intensity.tolist() == [8, 100, 55]
+
+
 @pytest.mark.parametrize("decimals", [2, 3])
 @pytest.mark.parametrize("mark", [".", ","])
 def test_a_mark_that_is_decimal_in_angles_may_not_part_thousands(read, decimals, mark):
@@ -207,6 +218,51 @@ def test_a_foot_is_left_out_and_said(read, foot):
 def test_a_spoilt_row_is_no_foot(read, spoilt):
     with pytest.raises(ValueError, match="line 3 is not two columns of numbers"):
         read("20 1\n21 2\n" + spoilt)
+
+
+@given(
+    counts=st.lists(st.integers(1, 3_000_000), min_size=200, max_size=220),
+    decimals=st.integers(2, 4),
+    style=st.sampled_from([".,", ".'", ". ", ",.", ", ", "..", ",,", ",'", "._", ".\u202f"]),
+    separator=st.sampled_from(["\t", ";", " ", "   ", ",", " ; "]),
+    quoted=st.sampled_from(["none", "all", "needed"]),
+    heading=st.sampled_from(["", "2theta{0}Intensity", "# Prüfung 25 °C", "Angle{0}Counts"]),
+    foot=st.sampled_from(["", "====\nSome paper 1994 79\n", "END", "\n-----\n20 30\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    name=st.sampled_from(["A.XY", "a.Txt", "a.csv", "a.DAT"]),
+)
+def test_exports_of_programs_are_read_as_meant_or_refused(
+    tmp_path_factory,
+    counts,
+    decimals,
+    style,
+    separator,
+    quoted,
+    heading,
+    foot,
+    encoding,
+    end,
+    name,
+):
+    decimal, thousands = style[0], style[1]
+    angle = 10 + np.arange(len(counts)) / 50
+    marks = str.maketrans({".": decimal, ",": thousands})
+    lines = []
+    for a, n in zip(angle, counts, strict=True):
+        fields = [f"{x}".translate(marks) for x in (f"{a:.{decimals}f}", f"{n:,}")]
+        quotes = {"none": False, "all": True, "needed": any(separator in x for x in fields)}[quoted]
+        lines.append(separator.join(f'"{x}"' if quotes else x for x in fields))
+    head = [heading.format(separator)] if heading else []
+    text = end.join([*head, *lines, *foot.split("\n")])
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(text.encode(encoding if thousands.isascii() else "utf-8"))
+    found = answer(path)
+    if isinstance(found, str):
+        assert "\n" not in found
+        return
+    np.testing.assert_allclose(found.two_theta, angle, atol=1e-6)
+    np.testing.assert_array_equal(found.intensity, counts)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,22 @@ def test_counts_are_brought_to_equal_times(read, data, name):
     assert any("points were counted for 1 to 4 s" in note for note in found.notes)
 
 
+@given(
+    times=st.lists(st.integers(1, 40), min_size=POINTS, max_size=POINTS),
+    version=st.sampled_from(["1.5", "2.1"]),
+    write=st.sampled_from(["xrdml", "brml"]),
+)
+def test_any_counting_times_are_divided_out(tmp_path_factory, times, version, write):
+    seconds = np.array(times, float)
+    data = (
+        timed_xrdml(version, seconds) if write == "xrdml" else chamber(["Counter"], times=seconds)
+    )
+    path = tmp_path_factory.getbasetemp() / f"timed.{write}"
+    path.write_bytes(data)
+    ratio = load_pattern(path).intensity / COUNTS
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
+
+
 def test_equal_times_change_nothing():
     counts, seconds, notes = per_equal_time(COUNTS, np.full(POINTS, 3.0))
     assert counts is COUNTS

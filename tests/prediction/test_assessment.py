@@ -15,7 +15,9 @@ from cmed_jax.powder.preparation import PeakList, prepare
 from cmed_jax.prediction.assessment import (
     EXPLAINED,
     IMPURE,
+    LARGEST_KNOWN,
     LARGEST_VOLUME,
+    SMALLEST_KNOWN,
     SMALLEST_VOLUME,
     Explanation,
     Unexplained,
@@ -107,6 +109,13 @@ def test_lines_of_a_list_have_a_width_of_their_own_and_the_strongest_are_named()
     peaks = lines_of(range(20, 80, 10), [6, 1, 5, 4, 3, 2], [np.nan] * 6)
     assert unexplained(peaks, implied_of((20.15, 6))).angles == (30, 40, 50, 60, 70)
     assert unexplained(peaks, implied_of()).angles == (20, 40, 50, 60, 70)
+
+
+@pytest.mark.parametrize("volume", [SMALLEST_KNOWN - 0.01, LARGEST_KNOWN + 0.01])
+def test_where_the_compound_is_known_its_volume_is_usual_within_less(volume):
+    estimated = Explanation(NAME, 0.12, volume)
+    assert assess([estimated], CU, "AB").consistent
+    assert not assess([estimated._replace(of_known_volume=True)], CU, "AB").consistent
 
 
 def test_noise_does_not_count_against_an_explanation():

@@ -160,11 +160,27 @@ def test_a_known_crystal_of_the_composition_tells_the_usual_volume_of_all_types(
     for each in found:
         ratio = (each.crystal.volume / len(each.crystal.numbers)) / (4.21**3 / 8)
         assert each.relative_volume == pytest.approx(ratio)
+        assert each.of_known_volume
     assert found[0].relative_volume == pytest.approx(scale**3, rel=1e-3)
     (without, *_) = find_isostructural(measured(truth), composition, KNOWN[1:4])
+    assert not without.of_known_volume
     assert without.relative_volume == usual_relative_volume(
         without.crystal.volume, composition, len(without.crystal.numbers)
     )
+
+
+def test_each_form_of_an_element_has_its_own_usual_volume():
+    """Diamond that is measured with the wrong anode does not pass for its volume in graphite."""
+    forms = {"Fd-3m:1": (Lattice.cubic(3.567), [[0, 0, 0]])}
+    forms["P6_3/mmc"] = Lattice.hexagonal(2.464, 6.711), [[0, 0, 0.25], [1 / 3, 2 / 3, 0.25]]
+    known = [
+        material(group, Structure.from_spacegroup(group, lattice, len(sites) * ["C"], sites))
+        for group, (lattice, sites) in forms.items()
+    ]
+    wrong = Structure.from_spacegroup("Fd-3m:1", Lattice.cubic(3.567 * 1.16), ["C"], [[0, 0, 0]])
+    best, *_ = find_isostructural(measured(wrong), parse_composition("C")[0], known)
+    assert best.crystal.material_id == "Fd-3m:1"
+    assert best.relative_volume == pytest.approx(1.16**3, rel=1e-3)
 
 
 def test_crystals_of_other_compositions_and_refusals_tell_no_volume():

@@ -132,6 +132,11 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         _check_row(fields, layout, line, number, first)
         rows.append(row)
         numbers.append(number)
+    if not layout.named and len(rows) >= PROFILE_POINTS and _are_grouped(lines[begin:], marks):
+        raise ValueError(
+            "blanks separate its columns, and the thousands of its intensities, it seems: write "
+            "thousands without blanks"
+        )
     scan = _scan(np.array(rows), numbers, layout, radiation)
     return replace(scan, notes=tuple(notes))
 
@@ -268,6 +273,12 @@ def _check_order(position: Column, lines: list[int]) -> None:
             f"line {lines[where]} goes back in the first column, from {position[where - 1]} to "
             f"{position[where]}: give one scan, with two-theta in the first column"
         )
+
+
+def _are_grouped(lines: Lines, marks: Marks) -> bool:
+    """Return whether each row ends in a whole number with its thousands separated by blanks."""
+    rows = (split_line(line, marks)[1:] for _, line in lines[:PROFILE_POINTS] if line[0].isdigit())
+    return all(GROUPS.search(" ".join(row)) for row in rows)
 
 
 def _wanted(layout: Layout) -> str:
