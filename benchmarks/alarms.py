@@ -38,7 +38,7 @@ from cmed_jax.crystal.sources import open_source
 from cmed_jax.io.pattern import MeasuredPattern, load_pattern, pattern_of_columns
 from cmed_jax.physics import Crystal
 from cmed_jax.powder.preparation import Prepared, prepare
-from cmed_jax.prediction.assessment import Explanation, assess, unexplained
+from cmed_jax.prediction.assessment import assess, explanation_of
 from cmed_jax.solution.isostructural import match_pattern
 
 HEARD = 3
@@ -203,18 +203,10 @@ def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Mat
     kind = anonymous_formula(composition)
     found = match_pattern(prepared, composition, known.get(kind, ()), HEARD)
     explanations = [
-        Explanation(
-            x.name,
-            x.calculated.rwp,
-            x.relative_volume,
-            unexplained(prepared.peaks, x.calculated),
-            noise=x.calculated.noise,
-            of_known_volume=x.of_known_volume,
-        )
-        for x in found
-        if x.calculated is not None
+        explanation_of(each, prepared.peaks) for each in found if each.calculated is not None
     ]
-    assessment = assess(explanations, prepared.radiation.mean, kind)
+    lines = len(prepared.peaks.two_theta)
+    assessment = assess(explanations, prepared.radiation.mean, kind, lines)
     if assessment is None:
         return Answer(False, "no known crystal is of its type")
     return Answer(not assessment.consistent, assessment.sentence)

@@ -31,7 +31,7 @@ from cmed_jax.physics import Crystal
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import prepare
 from cmed_jax.prediction import assessment
-from cmed_jax.prediction.assessment import Explanation, assess
+from cmed_jax.prediction.assessment import Explanation, assess, explanation_of
 from cmed_jax.solution.isostructural import match_pattern
 
 HEARD = 3
@@ -70,11 +70,7 @@ def heard(
         found = match_pattern(prepared, composition_vector(asked.numbers), known, HEARD)
     except ValueError:  # no peak stands out of the noise
         return []
-    return [
-        Explanation(x.name, x.calculated.rwp, x.relative_volume, noise=x.calculated.noise)
-        for x in found
-        if x.calculated is not None
-    ]
+    return [explanation_of(each, prepared.peaks) for each in found if each.calculated is not None]
 
 
 def ask(options: Options) -> Answers:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -39,6 +40,45 @@ NEAR = 1.25
 """The largest ratio between the volumes in a plausible known crystal and of the estimate."""
 MOST_UNITS = 200
 """The number of formula units of a cell up to which every whole number is tried."""
+
+
+class KnownVolumes(NamedTuple):
+    """Mean volumes of an atom in the known crystals of a compound, angstrom^3.
+
+    Attributes:
+        of_compound: the volumes in all of them.
+        of_type: the volume in the one whose structure type is considered; None for other types.
+    """
+
+    of_compound: tuple[float, ...] = ()
+    of_type: float | None = None
+
+    def relative(self, volume: float, composition: Float[np.ndarray, "119"], atoms: int) -> float:
+        """Return the volume of a cell relative to `of_type`, or to the nearest usual volume.
+
+        Args:
+            volume: the volume of the cell, angstrom^3.
+            composition: the atom fractions by atomic number.
+            atoms: the number of atoms in the cell.
+
+        Returns:
+            The ratio; 1 where no usual volume is known.
+        """
+        own = self.of_type
+        if own is None or not (is_element(composition) or plausible_volumes(composition, [own])):
+            return usual_relative_volume(volume, composition, atoms, self.of_compound)
+        return volume / atoms / own
+
+    def are_usual(self, composition: Float[np.ndarray, "119"]) -> bool:
+        """Return whether they, and no estimate, are the usual volumes of a composition."""
+        if is_element(composition):
+            return self.of_type is not None
+        return bool(plausible_volumes(composition, self.of_compound))
+
+
+def is_element(composition: Float[np.ndarray, "119"]) -> bool:
+    """Return whether a composition holds one element alone."""
+    return int(np.count_nonzero(composition)) == 1
 
 
 def is_ionic(compositions: Float[np.ndarray, "n 119"]) -> Bool[np.ndarray, " n"]:
@@ -181,7 +221,7 @@ def plausible_volumes(
         known: the mean volumes of an atom in known crystals of the composition, angstrom^3.
     """
     table = volume_of_atom(composition)
-    if table is None or np.count_nonzero(composition) == 1:
+    if table is None or is_element(composition):
         return ()
     return tuple(each for each in known if each / NEAR < table < each * NEAR)
 

@@ -34,7 +34,9 @@ For 13 measured doublets the ratio was 0.98 at least. For patterns without K-alp
 most, except for one.
 """
 EXPLAINED = 1.3
-"""The mean square of residuals, in variances, below which no other radiation is tried."""
+"""The mean square of residuals, in variances, below which K-alpha 1 is not tried alone."""
+CHANCE = 9.0
+"""The decrease of the sum of squares, in variances, that chance hardly causes."""
 SAME_LINE = 5e-4
 """The difference, angstrom, below which wavelengths belong to one line of an anode."""
 
@@ -206,11 +208,11 @@ def _lines(
     noise = np.maximum(noise, 1e-4 * measured.intensity.max())
     best, sentence = np.inf, ""
     for used, note, least in _radiations(given, options):
-        if best < EXPLAINED * len(net):
+        if least < 1 and best < EXPLAINED * len(net):
             break
         lines = fit_lines(angle, net, noise, used, smoothing=options.smoothing)
         left = float((((net - profile(angle, lines, used)) / noise) ** 2).sum())
-        if left < least * best:
+        if left < min(least, 1 - CHANCE / len(net)) * best:
             best, found, sentence = left, (used, lines), note
     return *found, [sentence] if sentence else []
 

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cmed_jax.crystal.atomic_volumes import KnownVolumes
+from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import PeakList
 from cmed_jax.solution.calculated import WIDTH, CalculatedPattern
@@ -48,6 +50,11 @@ NOISIEST = 0.9
 """The largest share of the squares in a pattern that is ascribed to noise."""
 
 
+SIMPLE = 20
+"""The number of lines of a simple pattern, of which nearly all types of structures are known.
+
+A cubic or a small hexagonal cell shows as many up to 80 degrees of copper radiation.
+"""
 NOISY = 0.05
 """The part of Rwp due to counting noise from which on a sentence tells it."""
 
@@ -69,7 +76,8 @@ class Explanation(NamedTuple):
         unexplained: the measured lines that are not in the pattern calculated from it.
         crystal: the known crystal; None for the prediction.
         noise: the Rwp that counting noise alone leaves of the true pattern.
-        of_known_volume: whether known crystals of the compound tell the usual volume.
+        volumes: the volumes of known crystals of the compound.
+        of_known_volume: whether they tell the usual volume.
     """
 
     name: str
@@ -78,6 +86,7 @@ class Explanation(NamedTuple):
     unexplained: Unexplained = Unexplained()
     crystal: IsostructuralMatch | None = None
     noise: float = 0.0
+    volumes: KnownVolumes = KnownVolumes()
     of_known_volume: bool = False
 
     @property
@@ -129,24 +138,55 @@ def unexplained(peaks: PeakList, calculated: CalculatedPattern) -> Unexplained:
     return Unexplained(float(peaks.area[missed].sum() / peaks.area.sum()), tuple(angles))
 
 
-def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) -> Assessment | None:
+def explanation_of(match: IsostructuralMatch, peaks: PeakList) -> Explanation:
+    """Return a known crystal as an explanation of the pattern that it was compared with.
+
+    Crystals of the parent of a solid solution are no known crystals of the compound.
+    """
+    assert match.calculated is not None  # it was compared
+    return Explanation(
+        match.name,
+        match.calculated.rwp,
+        match.relative_volume,
+        unexplained(peaks, match.calculated),
+        match,
+        match.calculated.noise,
+        KnownVolumes() if match.shares else match.volumes,
+        match.volumes.are_usual(composition_vector(match.crystal.numbers)),
+    )
+
+
+def assess(
+    explanations: Sequence[Explanation], wavelength: float, kind: str, lines: int = 0
+) -> Assessment | None:
     """Return whether pattern, wavelength and formula go together; None without explanations.
+
+    A pattern that nothing explains does not tell against the question where it has many lines and
+    no crystal of the compound is known: the structure may be of a type that is not known either.
+    A compound that is known in other types than the one that explains the pattern is asked about
+    with the wrong formula, or is another form.
 
     Args:
         explanations: known crystals and the predicted density.
         wavelength: the given wavelength, angstrom.
         kind: the anonymous formula of the composition, such as "ABC3".
+        lines: the number of measured lines.
     """
     if not explanations:
         return None
     best = min(explanations, key=lambda each: each.misfit)
+    is_known = any(each.volumes.of_compound for each in explanations)
     if best.misfit > EXPLAINED:
         said = (
             f"no known crystal of the type {kind} explains the pattern, nor does the prediction "
             f"(at best {best.name}, {_agreement(best)}): check the formula and the wavelength, "
             "and whether the sample is one phase"
         )
-        return Assessment(False, said)
+        if is_known or lines <= SIMPLE:
+            return Assessment(False, said)
+        return Assessment(
+            True, f"{said}, or search for its structure, which may be of another type"
+        )
     limit = min(best.misfit + BESIDE, EXPLAINED)
     usual = [each for each in explanations if each.misfit <= limit and each.is_of_usual_volume]
     whole = [each for each in usual if each.unexplained.share <= IMPURE]
@@ -154,6 +194,13 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
         # A density fits a pattern more freely than atoms: where a crystal explains it about as
         # well, the crystal is accepted.
         accepted = min(whole, key=lambda each: (each.crystal is None, each.misfit))
+        if is_known and not any(each.is_of_usual_volume for each in _known_types(explanations)):
+            said = (
+                f"no known crystal of the compound explains the pattern, but {_explained(accepted)}"
+            )
+            return Assessment(
+                False, f"{said}: check the formula, or whether it is another form", accepted
+            )
         said = f"pattern, wavelength and formula go together: {_explained(accepted)}"
         return Assessment(True, said, accepted)
     if usual:
@@ -162,6 +209,15 @@ def assess(explanations: Sequence[Explanation], wavelength: float, kind: str) ->
     said = f"the wavelength looks wrong, or else the formula: {_explained(best)}"
     by = best if best.unexplained.share <= IMPURE else None
     return Assessment(False, said + _anode(best.relative_volume, wavelength), by)
+
+
+def _known_types(explanations: Sequence[Explanation]) -> list[Explanation]:
+    """Return the known crystals of the compound itself that explain the pattern."""
+    return [
+        each
+        for each in explanations
+        if each.volumes.of_type is not None and each.misfit <= EXPLAINED
+    ]
 
 
 def _explained(by: Explanation) -> str:

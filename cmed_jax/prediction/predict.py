@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal import cell_contents
-from cmed_jax.crystal.atomic_volumes import plausible_volumes
+from cmed_jax.crystal.atomic_volumes import KnownVolumes
 from cmed_jax.crystal.composition import Composition, anonymous_formula, format_composition
 from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.crystal.symmetry import lattice_type_of
@@ -19,7 +19,13 @@ from cmed_jax.data.records import Recipe
 from cmed_jax.mixture.experts import Expert, Mixture, combine
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.physics.density import GRID
-from cmed_jax.prediction.assessment import Assessment, Explanation, assess, unexplained
+from cmed_jax.prediction.assessment import (
+    Assessment,
+    Explanation,
+    assess,
+    explanation_of,
+    unexplained,
+)
 from cmed_jax.prediction.cells import INDEXED, find_cells
 from cmed_jax.prediction.known_crystals import known_crystals, known_memory, known_prototypes
 from cmed_jax.prediction.messages import diagnostics_of
@@ -290,31 +296,24 @@ def _assessment(
     if prepared is None or formula is None or (not known and name == PREDICTED):
         return None
     considered = [
-        Explanation(
-            each.name,
-            its.rwp,
-            each.relative_volume,
-            unexplained(prepared.peaks, its),
-            each,
-            its.noise,
-            each.of_known_volume,
-        )
-        for each in known
-        if (its := each.calculated) is not None
+        explanation_of(each, prepared.peaks) for each in known if each.calculated is not None
     ]
     if answer.lattice is not None and (its := answer.calculated) is not None:
-        volumes = known[0].known_volumes if known else ()
+        volumes = considered[0].volumes._replace(of_type=None) if considered else KnownVolumes()
         considered.append(
             Explanation(
                 name,
                 its.rwp,
-                cell_contents.relative_cell_volume(answer.lattice, formula, volumes),
+                cell_contents.relative_cell_volume(answer.lattice, formula, volumes.of_compound),
                 unexplained(prepared.peaks, its),
-                noise=its.noise,
-                of_known_volume=bool(plausible_volumes(formula, volumes)),
+                None,
+                its.noise,
+                volumes,
+                volumes.are_usual(formula),
             )
         )
-    return assess(considered, prepared.radiation.mean, anonymous_formula(formula))
+    lines = len(prepared.peaks.two_theta)
+    return assess(considered, prepared.radiation.mean, anonymous_formula(formula), lines)
 
 
 def _accepted_crystal(assessment: Assessment | None) -> IsostructuralMatch | None:

@@ -17,18 +17,13 @@ explains their lines as well, in a volume that is too small for them.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import scipy  # its parts are imported on first use
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.atomic_volumes import (
-    plausible_volumes,
-    relative_volume,
-    usual_relative_volume,
-)
+from cmed_jax.crystal.atomic_volumes import KnownVolumes, relative_volume
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import SYMBOLS, composition_vector
 from cmed_jax.crystal.freedom import free_metrics
@@ -89,9 +84,7 @@ class IsostructuralMatch(NamedTuple):
         merit: the cosine between the amplitudes of its lines and the measured ones, 0 to 1.
         calculated: the pattern calculated from it; None before the comparison.
         shares: the elements that share its sites in a solid solution.
-        known_volumes: the mean volumes of an atom in known crystals of the composition itself,
-            angstrom^3.
-        own_volume: that of the known crystal, if it is one of them.
+        volumes: the volumes of known crystals of the composition itself.
     """
 
     crystal: Material
@@ -99,8 +92,7 @@ class IsostructuralMatch(NamedTuple):
     merit: float
     calculated: CalculatedPattern | None = None
     shares: Shares = UNSHARED
-    known_volumes: tuple[float, ...] = ()
-    own_volume: float | None = None
+    volumes: KnownVolumes = KnownVolumes()
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
@@ -115,17 +107,14 @@ class IsostructuralMatch(NamedTuple):
 
     @property
     def relative_volume(self) -> float:
-        """The volume relative to `own_volume` or to the nearest usual one; 1 where unknown."""
+        """The volume relative to the usual one; 1 where unknown."""
         composition, atoms = composition_vector(self.crystal.numbers), len(self.crystal.numbers)
-        if self.own_volume is not None:
-            return self.crystal.volume / atoms / self.own_volume
-        return usual_relative_volume(self.crystal.volume, composition, atoms, self.known_volumes)
+        return self.volumes.relative(self.crystal.volume, composition, atoms)
 
     @property
-    def of_known_volume(self) -> bool:
-        """Whether known crystals of the composition, and no estimate, tell the usual volume."""
-        composition = composition_vector(self.crystal.numbers)
-        return bool(self.own_volume or plausible_volumes(composition, self.known_volumes))
+    def is_known(self) -> bool:
+        """Whether the known crystal is of the composition itself."""
+        return self.volumes.of_type is not None
 
     @property
     def rwp(self) -> float:
@@ -178,7 +167,7 @@ def match_pattern(
         prepared: the prepared pattern.
         composition: the full atom fractions.
         known: the known crystals in any cells.
-        most: the largest number of crystals to return.
+        most: the largest number of crystals to return (`find_isostructural`).
         shares: the elements that share the sites of the parent in a solid solution.
     """
     found = find_isostructural(MeasuredLines.of(prepared), composition, known, most)
@@ -219,20 +208,20 @@ def find_isostructural(
         lines: the measured lines.
         composition: the full atom fractions.
         known: the known crystals in any cells.
-        most: the largest number of crystals to return.
+        most: the largest number of crystals to return; the best one of the composition itself is
+            always among them.
     """
     lines = lines.up_to(FARTHEST)
     if not len(lines.angle):
         return []
     observed, known = _Observed.of(lines), list(known)
-    volumes = known_volumes(known, composition)
+    own = known_volumes(known, composition)
     trials = [
         IsostructuralMatch(
             _with_usual_volume(replace(prototype, numbers=numbers)),
             prototype.formula,
             0.0,
-            known_volumes=volumes,
-            own_volume=own_volume(prototype, composition),
+            volumes=KnownVolumes(own, own_volume(prototype, composition)),
         )
         for prototype in distinct_prototypes(known, composition)
         for numbers in site_assignments(prototype.numbers, composition)
@@ -240,14 +229,23 @@ def find_isostructural(
     fixed, main, free = (
         [trial for trial in trials if _free_axes(trial.crystal) == count] for count in (1, 2, 3)
     )
-    likely = _fitted(free, NO_AXIS, observed)[:STRETCHED]
+    likely = _first(_fitted(free, NO_AXIS, observed), STRETCHED)
     fitted = [
         *_fitted(fixed, NO_AXIS, observed),
         *_fitted(main, MAIN_AXIS, observed),
         *_fitted(likely, ALL_AXES, observed),
     ]
-    refined = [_refined(analogue, observed) for analogue in _best_first(fitted)[:REFINED]]
-    return list(islice(_canonical(_best_first(_judged(refined, observed))), most))
+    refined = [_refined(analogue, observed) for analogue in _first(_best_first(fitted), REFINED)]
+    found = list(_canonical(_best_first(_judged(refined, observed))))
+    listed, beyond = found[:most], _first(found[most:], 0)
+    if beyond and not any(each.is_known for each in listed):
+        listed[-1] = beyond[0]
+    return listed
+
+
+def _first(matches: Sequence[IsostructuralMatch], number: int) -> list[IsostructuralMatch]:
+    """Return the first matches, and known crystals of the composition itself beyond them."""
+    return [each for i, each in enumerate(matches) if i < number or each.is_known]
 
 
 def _best_first(analogues: Iterable[IsostructuralMatch]) -> list[IsostructuralMatch]:

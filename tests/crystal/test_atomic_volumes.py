@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cmed_jax.crystal.atomic_volumes import (
+    KnownVolumes,
     nearest_relative_volume,
     plausible_volumes,
     relative_volume,
@@ -124,6 +125,18 @@ def test_known_crystals_of_strange_volume_do_not_tell_it():
     assert usual_volumes(composition, (13.2, 16.1, 40.0)) == (16.1,)
     assert set(usual_volumes(composition, (13.2,))) == {13.2, *estimated}
     assert usual_relative_volume(8 * 17.98, composition, 8, (13.2,)) == pytest.approx(1, abs=0.1)
+
+
+def test_a_structure_type_in_which_the_compound_is_known_has_its_own_usual_volume():
+    composition, _ = parse_composition("Al2O3")
+    known = KnownVolumes((8.5, 9.5), 8.5)
+    assert known.are_usual(composition)
+    assert known.relative(30 * 9.35, composition, 30) == pytest.approx(1.1)
+    assert known._replace(of_type=None).relative(30 * 9.35, composition, 30) == 1
+    strange = KnownVolumes((8.5, 3.0), 3.0)  # of such a calculation nothing is expected
+    assert strange.relative(30 * 8.5, composition, 30) == 1
+    assert not KnownVolumes((3.0,), 3.0).are_usual(composition)
+    assert not KnownVolumes().are_usual(composition)
 
 
 def test_known_crystals_of_elements_add_to_the_usual_volumes():

@@ -61,3 +61,11 @@ def test_an_option_says_it_for_certain(intensity, option):
 def test_broad_lines_hide_it_and_the_doublet_stays():
     broad = counted(*radiation("CuKa"), width=1.2)
     assert len(prepared(broad).radiation.wavelengths) == 2
+
+
+def test_a_worse_fit_than_chance_allows_shows_it_beside_a_given_first_component():
+    """Broad lines in few points are fitted with K-alpha 1 alone almost as well."""
+    few = counted(*radiation("CuKa"), width=0.25)
+    assert len(prepared(few, 1.5406).radiation.wavelengths) == 2
+    alone = counted(*radiation("CuKa1"), width=0.25)
+    assert len(prepared(alone, 1.5406).radiation.wavelengths) == 1

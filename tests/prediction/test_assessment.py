@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
+from cmed_jax.crystal.atomic_volumes import KnownVolumes
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.material import Material
 from cmed_jax.io.pattern import pattern_of_columns
@@ -17,6 +18,7 @@ from cmed_jax.prediction.assessment import (
     IMPURE,
     LARGEST_KNOWN,
     LARGEST_VOLUME,
+    SIMPLE,
     SMALLEST_KNOWN,
     SMALLEST_VOLUME,
     Explanation,
@@ -116,6 +118,31 @@ def test_where_the_compound_is_known_its_volume_is_usual_within_less(volume):
     estimated = Explanation(NAME, 0.12, volume)
     assert assess([estimated], CU, "AB").consistent
     assert not assess([estimated._replace(of_known_volume=True)], CU, "AB").consistent
+
+
+KNOWN = KnownVolumes((20.0,), 20.0)
+
+
+def test_many_lines_of_an_unknown_compound_that_nothing_explains_raise_a_doubt():
+    junk = Explanation("junk", EXPLAINED + 0.1, 1.0)
+    assert not assess([junk], CU, "ABC3", SIMPLE).consistent
+    doubtful = assess([junk], CU, "ABC3", SIMPLE + 1)
+    assert (doubtful.consistent, doubtful.accepted) == (True, None)
+    assert "which may be of another type" in doubtful.sentence
+    assert not assess([junk._replace(volumes=KNOWN)], CU, "ABC3", SIMPLE + 1).consistent
+
+
+def test_a_known_compound_that_only_another_type_explains_raises_an_alarm():
+    """Silver with the formula of silicon is explained by silicon of the type of copper."""
+    foreign = Explanation("Si like Cu", 0.1, 1.0, volumes=KNOWN._replace(of_type=None))
+    own = Explanation("Si like Si", EXPLAINED + 0.1, 1.0, volumes=KNOWN)
+    assessment = assess([foreign, own], CU, "A")
+    assert (assessment.consistent, assessment.accepted) == (False, foreign)
+    assert "check the formula, or whether it is another form" in assessment.sentence
+    for better in (own._replace(rwp=0.4), own._replace(rwp=0.1)):
+        assert assess([foreign, better], CU, "A").consistent
+    assert not assess([foreign, own._replace(rwp=0.1, relative_volume=0.4)], CU, "A").consistent
+    assert assess([foreign._replace(volumes=KnownVolumes())], CU, "A").consistent
 
 
 def test_noise_does_not_count_against_an_explanation():

@@ -160,13 +160,23 @@ def test_a_known_crystal_of_the_composition_tells_the_usual_volume_of_all_types(
     for each in found:
         ratio = (each.crystal.volume / len(each.crystal.numbers)) / (4.21**3 / 8)
         assert each.relative_volume == pytest.approx(ratio)
-        assert each.of_known_volume
+        assert each.volumes.are_usual(composition)
     assert found[0].relative_volume == pytest.approx(scale**3, rel=1e-3)
     (without, *_) = find_isostructural(measured(truth), composition, KNOWN[1:4])
-    assert not without.of_known_volume
+    assert not without.volumes.are_usual(composition)
     assert without.relative_volume == usual_relative_volume(
         without.crystal.volume, composition, len(without.crystal.numbers)
     )
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_the_best_known_crystal_of_the_composition_is_always_among_them(most):
+    truth, composition = rock_salt("Mg", "O", 4.21), parse_composition("MgO")[0]
+    mine = material("of zinc blende", zinc_blende("Mg", "O", 4.6))
+    found = find_isostructural(measured(truth), composition, [KNOWN[1], KNOWN[3], mine], most)
+    assert [each.crystal.material_id for each in found if each.is_known] == ["of zinc blende"]
+    assert len(found) == min(most, 3)
+    assert most == 1 or found[0].crystal.material_id == "rock salt, larger"
 
 
 def test_each_form_of_an_element_has_its_own_usual_volume():
