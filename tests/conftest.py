@@ -167,7 +167,7 @@ def training_split():
 
 
 @pytest.fixture(scope="session")
-def tiny(dataset, operations_counted_once):
+def tiny(dataset):
     """Options of a network and a run that take seconds."""
     network = {"width": 16, "blocks": 1, "hidden": 16, "harmonics": 3, "recalled": 2}
     loop = {"log-every": 1, "checkpoint-every": 5, "validate-every": 6, "validation-materials": 3}
@@ -175,24 +175,6 @@ def tiny(dataset, operations_counted_once):
     options |= {f"network.{name}": value for name, value in network.items()}
     options |= {f"loop.{name}": value for name, value in loop.items()}
     return [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-
-
-@pytest.fixture(scope="session")
-def operations_counted_once():
-    """Count the operations of equal steps once, for which each run traces its step once more."""
-    from cmed_jax import train
-
-    count, found = train.flops_per_step, {}
-
-    def counted(network, optimizer, config, batch, lines):
-        kind = network, config, batch
-        if kind not in found:
-            found[kind] = count(network, optimizer, config, batch, lines)
-        return found[kind]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "flops_per_step", counted)
-        yield
 
 
 @pytest.fixture(scope="session")
