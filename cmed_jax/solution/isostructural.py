@@ -236,7 +236,9 @@ def find_isostructural(
         *_fitted(likely, ALL_AXES, observed),
     ]
     refined = [_refined(analogue, observed) for analogue in _first(_best_first(fitted), REFINED)]
-    found = list(_canonical(_best_first(_judged(refined, observed))))
+    judged = _best_first(_judged(refined, observed))
+    # Of crystals that became the same one, that of the composition itself is kept.
+    found = _best_first(_canonical(sorted(judged, key=lambda each: not each.is_known)))
     listed, beyond = found[:most], _first(found[most:], 0)
     if beyond and not any(each.is_known for each in listed):
         listed[-1] = beyond[0]

@@ -179,6 +179,16 @@ def test_the_best_known_crystal_of_the_composition_is_always_among_them(most):
     assert most == 1 or found[0].crystal.material_id == "rock salt, larger"
 
 
+def test_of_crystals_that_became_the_same_the_known_one_is_kept():
+    truth, composition = rutile("Ti", 4.594, 2.959), parse_composition("TiO2")[0]
+    mine = material("titania", rutile("Ti", 4.66, 2.97))
+    kin = material("kin", rutile("Sn", 4.594 * 1.05, 2.959 * 1.05))  # of the true shape
+    for known in ([mine, kin], [kin, mine]):
+        best, *_ = find_isostructural(measured(truth), composition, known)
+        assert best.crystal.material_id == "titania"
+        assert best.relative_volume == pytest.approx(4.594**2 * 2.959 / (4.66**2 * 2.97), rel=5e-3)
+
+
 def test_each_form_of_an_element_has_its_own_usual_volume():
     """Diamond that is measured with the wrong anode does not pass for its volume in graphite."""
     forms = {"Fd-3m:1": (Lattice.cubic(3.567), [[0, 0, 0]])}
