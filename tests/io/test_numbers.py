@@ -101,6 +101,16 @@ def test_blanks_that_part_the_thousands_of_every_count_are_refused(read):
         read(text)
 
 
+@pytest.mark.parametrize("first", ["10,00\t2.511.561", "10.00\t2,511,561", "10,00;12.511.561"])
+def test_a_first_count_of_millions_is_no_heading(read, first):
+    decimal, thousands = first[2], ",."[first[2] == ","]
+    separator = "\t" if "\t" in first else ";"
+    more = [f"1{i}{decimal}00{separator}{36 + i}{thousands}044" for i in range(1, 9)]
+    found = read("\n".join([first, *more]))
+    assert found.two_theta.tolist() == list(range(10, 19))
+    assert found.intensity[0] % 10_000_000 == 2_511_561
+
+
 def test_indices_after_intensities_are_no_thousands(read):
     found = read("27.37 8 111\n31.70 100 200\n45.45 55 220\n")
     assert found.intensity.tolist() == [8, 100, 55]

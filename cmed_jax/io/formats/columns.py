@@ -38,6 +38,8 @@ SPEC = re.compile(r"L +(?=\S+ {2,}\S)")
 ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
 RULE = re.compile(r"[=_~*#+.\s-]{3,}")
 """The pattern of a line that separates the data from what follows."""
+MILLIONS = re.compile(r"(?<![\d.,])\d{1,3}([.,])\d{3}(?:\1\d{3})+(?![\d.,])")
+"""The pattern of a number whose marks can only separate thousands."""
 GROUPS = re.compile(r"(?<!\S)[1-9]\d{0,2}( \d{3})+$")
 """The pattern of a number at the end of a row with its thousands separated by blanks."""
 NUMBERED = "the first column numbers the points: the second is taken for two-theta in degrees"
@@ -166,7 +168,7 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
 
 def _begins_data(line: str, headings: Iterable[str]) -> bool:
     """Return whether a line holds as many numbers as its headings name columns."""
-    fields = split_line(line, Marks())
+    fields = split_line(MILLIONS.sub(lambda x: re.sub(r"\D", "", x.group()), line), Marks())
     if sum(number_or_none(field) is not None for field in fields[:MOST_FIELDS]) < 2:
         return False
     layout = layout_of(headings, len(fields), Layout())
