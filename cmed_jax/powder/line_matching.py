@@ -29,7 +29,9 @@ CENTRINGS: dict[Axes, tuple[str, ...]] = {
 BINS = 1 << 15
 """The number of steps of the table over s^2."""
 MOST_FORMS = 900
-"""The largest number of indices in the box of a cell; larger cells explain anything."""
+"""The largest number of lines of a cell in the range; larger cells explain anything."""
+SHARED: dict[Axes, int] = {"cubic": 6, "tetragonal": 2, "hexagonal": 2}
+"""The number of index triples of each line, in any order of equivalent axes; 1 otherwise."""
 FOREIGN = 0.05
 """The share of lines that do not belong to the lattice, a priori."""
 FAR = 10.0
@@ -120,7 +122,7 @@ def grouped(
     reach = -(-reach // coarse) * coarse
     box = reach[:, 0] * reach[:, 1] * reach[:, 2]
     box *= {"monoclinic": 2, "triclinic": 4}.get(axes, 1)
-    rows = np.flatnonzero(box <= MOST_FORMS * coarse)
+    rows = np.flatnonzero(box <= SHARED.get(axes, 1) * MOST_FORMS * coarse)
     kinds, place = np.unique(reach[rows], axis=0, return_inverse=True)
     order = np.argsort(place.ravel(), kind="stable")
     bounds = np.searchsorted(place.ravel()[order], np.arange(len(kinds) + 1))

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from pymatgen.core import Lattice
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import PRIMITIVE
@@ -57,6 +58,17 @@ def test_the_cell_of_each_system_is_found_first(name):
     merits = [each.merit for each in cells]
     assert merits == sorted(merits, reverse=True)
     assert len(cells) <= 20
+
+
+def test_a_cell_is_found_whose_lines_have_high_indices():
+    """The lines by which CaMgTl2 differs from a cell of half its edge are too weak to be used."""
+    sites = [[0.0] * 3, [0.5] * 3, [0.25] * 3]
+    alloy = Structure.from_spacegroup("Fm-3m", Lattice.cubic(7.459), ["Ca", "Mg", "Tl"], sites)
+    pattern = XRDCalculator(0.71073).get_pattern(alloy, two_theta_range=(5, 80))
+    lines = MeasuredLines(pattern.x, pattern.y, 5.0, 80.0, 0.71073)
+    found = index_lines(lines, parse_composition("CaMgTl2")[0], ("cubic",))[0]
+    assert (found.lattice_type, found.indexed) == ("cubic F", found.lines)
+    assert found.parameters[0] == pytest.approx(7.459, abs=1e-3)
 
 
 def test_the_volume_of_whole_formula_units_counts_against_other_cells():
