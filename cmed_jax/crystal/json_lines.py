@@ -16,6 +16,7 @@ from jaxtyping import Float
 from cmed_jax.crystal.canonical import with_space_group
 from cmed_jax.crystal.composition import atomic_number
 from cmed_jax.crystal.material import SPLITS, Material, Refusal
+from cmed_jax.crystal.splits import DROPPED
 
 SPLIT = re.compile("[a-z][a-z0-9_]*")
 """The form of a split's name."""
@@ -85,9 +86,10 @@ def _read_row(row: dict[str, Any]) -> Material:
     if not len(numbers) or frac_coords.shape != (len(numbers), 3):
         shape = frac_coords.shape
         raise ValueError(f"{len(numbers)} species do not match frac_coords of shape {shape}")
-    if split is not None and not SPLIT.fullmatch(str(split)):
+    if split is not None and (split == DROPPED or not SPLIT.fullmatch(str(split))):
         raise ValueError(
-            f"split {split!r} is no name: give {', '.join(SPLITS)}, or small letters and digits"
+            f"split {split!r} is no name: give {', '.join(SPLITS)}, or small letters and digits "
+            f"other than {DROPPED}"
         )
     if space_group is not None and space_group not in range(1, 231):
         raise ValueError(f"space_group {space_group!r} is not a number from 1 to 230")

@@ -1,7 +1,8 @@
 """Scoring spread over processes: each prepares the evaluation once, and scores whole batches.
 
 Batches and queries are those of a single process, and generators are pure functions of their
-queries. Results do not depend on the number of processes.
+queries. The order of results does not depend on the number of processes; a figure may differ by the
+rounding of float32, since each process has one thread.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence

@@ -81,6 +81,7 @@ def test_compression_does_not_change_the_fingerprint(jsonl):
         ({"species": ["Na"]}, "b", "1 species do not match"),
         ({"species": []}, "b", "0 species do not match"),
         ({"species": [{"Na": 0.5}, "Cl"]}, "b", "line 2"),
+        ({"split": "dropped"}, "b", "split 'dropped' is no name: give train, validation, test, or"),
         ({"split": "Dev set"}, "b", "split 'Dev set' is no name: give train, validation, test, or"),
         ({"space_group": 231}, "b", "space_group 231"),
         ({"space_group": "Fm-3m"}, "b", "space_group 'Fm-3m'"),
