@@ -46,6 +46,9 @@ MODEL = "model"
 FORGETFUL = "without known crystals"
 """The name of the control in which the network recalls nothing."""
 
+DECODED = "as decoded"
+"""The name of the control in which the observed lines are not imposed on the densities."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -187,14 +190,15 @@ def _entrants(
     console: Console | None = None,
     spread: Spread | None = None,
 ) -> Entrants:
-    config, network, _, gate = restored
+    config, network, domain, gate = restored
     suite = _suite(options, options.data or Path(config.data), console, spread)
     shape = suite.held_out.density.shape[1:]
     memory = suite.memory if network.reads_reflections else None
-    plain: Generator = network_generator(network, shape, memory=memory)
+    b_factor = domain.b_factor if domain is not None and network.reads_reflections else None
     answering: Callable[..., Generator | Deviating] = partial(
-        network_generator, network, shape, memory=memory
+        network_generator, network, shape, memory=memory, b_factor=b_factor
     )
+    plain: Generator = network_generator(network, shape, memory=memory, b_factor=b_factor)
     if gate is not None:
         answering = partial(
             mixture_generator, network, gate, suite.prototypes, shape, memory=memory
@@ -204,7 +208,8 @@ def _entrants(
     asked = CONTROLS if options.controls else {}
     controls = {name: Entrant(plain, control) for name, control in asked.items()}
     if memory is not None and gate is None and options.controls:
-        controls[FORGETFUL] = Entrant(network_generator(network, shape))
+        controls[FORGETFUL] = Entrant(network_generator(network, shape, b_factor=b_factor))
+        controls[DECODED] = Entrant(network_generator(network, shape, memory=memory))
     identity = {
         "checkpoint": str(options.run),
         "weights": int(checksum(nnx.state(network))),

@@ -83,7 +83,9 @@ def exported(model: str | Path) -> bytes:
     ) -> Float[Array, "b x y z"]:
         crystals = composition.shape[0]
         nothing = jnp.zeros((crystals, 0))
-        query = Query(nothing, composition, knowledge, nothing, lattice, amplitude, observed)
+        query = Query(
+            nothing, composition, knowledge, nothing, lattice, amplitude, observed, nothing
+        )
         built = nnx.merge(graph, state)
         conditioning = built.condition(built.encode(query, None).mean)
 

@@ -5,7 +5,7 @@ The reflections are those of the Gaussians in a cell of random edges.
 
 import numpy as np
 
-from cmed_jax.data.examples import Examples
+from cmed_jax.data.examples import Examples, ragged
 from cmed_jax.data.records import S_MAX
 from cmed_jax.physics.harmonics import harmonics, within
 
@@ -38,6 +38,18 @@ def series(density: np.ndarray) -> np.ndarray:
     return np.concatenate([[factors[0, 0, 0].real], 2 * found.real, -2 * found.imag])
 
 
+def lines(density: np.ndarray, lattice: np.ndarray) -> np.ndarray:
+    """The s and |F|^2 of the lines of a density in a cell of three right angles."""
+    modes = np.fft.fftfreq(GRID, 1 / GRID)
+    places = np.stack(np.meshgrid(modes, modes, modes, indexing="ij"), axis=-1) / np.diag(lattice)
+    lengths = np.linalg.norm(places, axis=-1).ravel()
+    factors = np.fft.fftn(density) * (np.prod(np.diag(lattice)) / density.size)
+    used = (lengths > 0) & (lengths <= S_MAX)
+    s, line = np.unique(lengths[used].round(6), return_inverse=True)
+    intensity = np.bincount(line, np.abs(factors.ravel()[used]) ** 2)
+    return np.stack([s, intensity], axis=1).astype(np.float32)
+
+
 def synthetic_examples(n: int, seed: int) -> Examples:
     rng = np.random.default_rng(seed)
     atoms = rng.integers(1, 12, n)
@@ -64,4 +76,5 @@ def synthetic_examples(n: int, seed: int) -> Examples:
         composition=composition,
         density=(density / scale[:, None, None, None]).astype(np.float16),
         density_scale=scale.astype(np.float32),
+        lines=ragged([lines(*each) for each in zip(density, lattice, strict=True)]),
     )

@@ -126,6 +126,7 @@ def prediction(preset: str, device: jax.Device, *, batch: int) -> Call:
         single((batch, 3, 3)),
         single((batch, read)),
         single((batch, read)),
+        single((batch, 0)),
     )
     recalled = None
     if isinstance(config.network, BaseConfig):

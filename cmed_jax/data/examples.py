@@ -93,11 +93,14 @@ class Examples(CompactExamples):
         pattern: Mo K-alpha pattern over two-theta 0-180 in 1,024 bins, strongest 1.
         density: electron density in units of density_scale.
         density_scale: unit of the density, e/angstrom^3.
+        lines: s (1/angstrom) and |F|^2 of all lines of each pattern, float32: arrays of two columns
+            that differ in length.
     """
 
     pattern: Float[np.ndarray, "n 1024"]
     density: Float[np.ndarray, "n 50 50 50"]
     density_scale: Float[np.ndarray, " n"]
+    lines: Shaped[np.ndarray, " n"]
 
     def densities(
         self, rows: Integer[np.ndarray, " k"] | Sequence[int] | slice
@@ -116,6 +119,7 @@ def example_of(record: Record) -> dict[str, Any]:
         "density_scale": np.float32(record["density_scale"]),
         "pattern": record["pattern"][0],
         "observed": within(record["lattice"], S_MAX).astype(np.float16),
+        "lines": record["reflections"].astype(np.float32),
         **{
             name: record[name]
             for name in ("lattice", "amplitude", "composition", "density", "series")
@@ -132,9 +136,19 @@ def _column(examples: list[dict[str, Any]], name: str) -> Shaped[np.ndarray, "n 
     first = np.asarray(examples[0][name])
     if first.ndim == 0:
         return np.array([example[name] for example in examples])
+    if name == "lines":
+        return ragged([example.pop(name) for example in examples])
     column = np.empty((len(examples), *first.shape), first.dtype)
     for row, example in enumerate(examples):
         column[row] = example.pop(name)
+    return column
+
+
+def ragged(arrays: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, " n"]:
+    """Return arrays that differ in shape as one column."""
+    column = np.empty(len(arrays), object)
+    for row, array in enumerate(arrays):
+        column[row] = array
     return column
 
 

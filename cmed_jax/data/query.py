@@ -1,6 +1,6 @@
 """Queries: the inputs of a generator, and the interface of its answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,9 @@ class Query(NamedTuple):
         lattice: rows a, b, c of the primitive cell, angstrom; zeros where the cell is unknown.
         amplitude: |F| at the harmonics of the cell (`cmed_jax.physics.amplitudes`).
         observed: 1 for harmonics in the measured range, else 0.
+        lines: s = 1/d (1/angstrom), ascending, and |F|^2 of all lines that are known exactly, on
+            any scale; rows of zeros pad them. Networks do not read them: they are imposed on
+            densities (`cmed_jax.model.observed_lines`).
     """
 
     pattern: Float[Array | np.ndarray, "b 1024"]
@@ -36,6 +39,7 @@ class Query(NamedTuple):
     lattice: Float[Array | np.ndarray, "b 3 3"]
     amplitude: Float[Array | np.ndarray, "b h"]
     observed: Float[Array | np.ndarray, "b h"]
+    lines: Float[Array | np.ndarray, "b l 2"]
 
 
 Generator = Callable[[Query], Densities]
@@ -64,6 +68,8 @@ Control = Callable[[Examples], Query]
 def read_in_bins(query: Query, lattice: Float[np.ndarray, "b 3 3"]) -> Query:
     """Return queries whose reflections are read from their patterns, in given cells.
 
+    Their lines are lost: reflections in one bin cannot be told apart.
+
     Args:
         query: queries with patterns and coverage.
         lattice: rows a, b, c of the primitive cells, angstrom.
@@ -71,7 +77,29 @@ def read_in_bins(query: Query, lattice: Float[np.ndarray, "b 3 3"]) -> Query:
     each = zip(lattice, np.asarray(query.pattern), np.asarray(query.coverage), strict=True)
     amplitude, observed = zip(*(amplitudes_of_bins(*one) for one in each), strict=True)
     cells = np.asarray(lattice, np.float32)
-    return query._replace(lattice=cells, amplitude=np.stack(amplitude), observed=np.stack(observed))
+    return query._replace(
+        lattice=cells,
+        amplitude=np.stack(amplitude),
+        observed=np.stack(observed),
+        lines=no_lines(len(cells)),
+    )
+
+
+def no_lines(number: int) -> Float[np.ndarray, "b 1 2"]:
+    """Return the lines of a number of queries that have none."""
+    return np.zeros((number, 1, 2), np.float32)
+
+
+def padded(lines: Sequence[Float[np.ndarray, "_ 2"]]) -> Float[np.ndarray, "b l 2"]:
+    """Return lines of several materials, padded with rows of zeros to one power of two.
+
+    Few lengths mean few compiled programs.
+    """
+    most = max((len(each) for each in lines), default=0)
+    every = np.zeros((len(lines), 1 << max(most - 1, 0).bit_length(), 2), np.float32)
+    for row, each in zip(every, lines, strict=True):
+        row[: len(each)] = each
+    return every
 
 
 def full_query(examples: Examples) -> Query:
@@ -81,5 +109,12 @@ def full_query(examples: Examples) -> Query:
     reflections = examples.lattice, examples.amplitude, examples.observed
     lattice, amplitude, observed = (np.asarray(each, np.float32) for each in reflections)
     return Query(
-        examples.pattern, examples.composition, knowledge, whole, lattice, amplitude, observed
+        examples.pattern,
+        examples.composition,
+        knowledge,
+        whole,
+        lattice,
+        amplitude,
+        observed,
+        padded(examples.lines.tolist()),
     )

@@ -15,9 +15,9 @@ from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.crystal.material import crystal_system
 from cmed_jax.data.augmentation import hide
 from cmed_jax.data.examples import Examples
-from cmed_jax.data.query import Control, Query, full_query
+from cmed_jax.data.query import Control, Query, full_query, no_lines
 
-OF_PATTERN = ("pattern", "lattice", "amplitude", "observed")
+OF_PATTERN = ("pattern", "lattice", "amplitude", "observed", "lines")
 """The parts of a query that are measured."""
 
 
@@ -37,13 +37,14 @@ def wrong_pattern(examples: Examples) -> Query:
 def shuffled_bins(examples: Examples) -> Query:
     """Return queries with the bins, and the harmonics, of all patterns in one common random order.
 
-    The intensities are kept, and the angles are lost. The cells are kept.
+    The intensities are kept, and the angles are lost, and with them all lines. The cells are kept.
     """
     query, random = full_query(examples), np.random.default_rng(0)
     bins = random.permutation(examples.pattern.shape[1])
     harmonics = random.permutation(examples.amplitude.shape[1])
     amplitude = np.asarray(query.amplitude)[:, harmonics] * query.observed
-    return query._replace(pattern=examples.pattern[:, bins], amplitude=amplitude)
+    lines = no_lines(len(examples))
+    return query._replace(pattern=examples.pattern[:, bins], amplitude=amplitude, lines=lines)
 
 
 def without_pattern(examples: Examples) -> Query:

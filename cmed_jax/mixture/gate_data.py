@@ -27,7 +27,7 @@ from cmed_jax.data.encoding import decode_density
 from cmed_jax.data.examples import example_of
 from cmed_jax.data.lines import padded_lines
 from cmed_jax.data.memory import Memory
-from cmed_jax.data.query import Query
+from cmed_jax.data.query import Query, no_lines
 from cmed_jax.data.records import Record, make_records
 from cmed_jax.evaluation.cache import digest
 from cmed_jax.evaluation.scoring import DENSITIES
@@ -217,7 +217,8 @@ def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Qu
         np.stack([np.asarray(example[name], np.float32) for example in map(example_of, records)])
         for name in ("lattice", "amplitude", "observed")
     )
-    return Query(pattern, composition, knowledge, coverage, lattice, amplitude, observed)
+    of_pattern = lattice, amplitude, observed, no_lines(len(records))
+    return Query(pattern, composition, knowledge, coverage, *of_pattern)
 
 
 @partial(jax.jit, static_argnames="told")

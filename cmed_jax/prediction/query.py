@@ -12,7 +12,7 @@ from cmed_jax.crystal.composition import Composition, Knowledge, parse_compositi
 from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import Shared, shared_sites
-from cmed_jax.data.query import Query
+from cmed_jax.data.query import Query, no_lines
 from cmed_jax.io.pattern import load_pattern, pattern_of_columns
 from cmed_jax.physics.amplitudes import (
     Amplitudes,
@@ -133,7 +133,7 @@ class PredictionQuery:
         told = self.pattern, self.composition, np.int32(self.knowledge), self.coverage
         repeated = (np.stack([each] * len(cells)) for each in told)
         columns = (np.stack(each).astype(np.float32) for each in (cells, *zip(*read, strict=True)))
-        return Query(*repeated, *columns)
+        return Query(*(*repeated, *columns, no_lines(len(cells))))
 
     def reflections(self, lattice: Float[np.ndarray, "3 3"] | None) -> Amplitudes:
         """Return the amplitudes of the pattern in a primitive cell.

@@ -16,7 +16,7 @@ from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.examples import example_of
-from cmed_jax.data.query import Query
+from cmed_jax.data.query import Query, no_lines
 from cmed_jax.data.records import Recipe, Record, make_record
 from cmed_jax.mixture.experts import Mixture, combine
 from cmed_jax.mixture.gate import Gate
@@ -102,7 +102,7 @@ def _mixture(network: Network, gate: Gate, record: Record, prototypes: Sequence[
     told = record["pattern"][0], record["composition"], Knowledge.FULL, everything
     example = example_of(record)
     reflections = (np.float32(example[name]) for name in ("lattice", "amplitude", "observed"))
-    query = Query(*(np.asarray(each)[None] for each in (*told, *reflections)))
+    query = Query(*(*(np.asarray(each)[None] for each in (*told, *reflections)), no_lines(1)))
     own = np.asarray(network_generator(network, GRID)(query))[0]
     found = solve(known, *told)
     return combine(gate, own, found, recipe, Knowledge.FULL, everything, [0])

@@ -113,7 +113,7 @@ def _patterns(stored: Table, rows: Rows, keys: Array, config: StepConfig) -> Que
         keys, jnp.asarray(stored.pattern)[rows], lines, jnp.asarray(stored.composition[rows])
     )
     nothing = jnp.zeros((len(pattern), 0))
-    return Query(pattern, composition, knowledge, coverage, nothing, nothing, nothing)
+    return Query(pattern, composition, knowledge, coverage, nothing, nothing, nothing, nothing)
 
 
 def _reflections(
@@ -133,7 +133,7 @@ def _reflections(
         keys, column("lattice", rows), ideal, jnp.asarray(stored.composition)[rows]
     )
     nothing = jnp.zeros((len(composition), 0))
-    query = Query(nothing, composition, knowledge, nothing, lattice, *amplitudes)
+    query = Query(nothing, composition, knowledge, nothing, lattice, *amplitudes, nothing)
     with_ratios = (knowledge == Knowledge.FULL)[:, None]
     both = jnp.asarray(reflections.neighbours)[rows]
     near = jnp.where(with_ratios, both[:, 0], both[:, 1])

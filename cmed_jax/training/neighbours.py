@@ -34,7 +34,7 @@ def neighbours_of(examples: CompactExamples, recalled: int) -> Neighbours:
         kind = np.full(len(rows), knowledge)
         query = Query(
             nothing, examples.composition, kind, nothing,
-            examples.lattice, examples.amplitude, examples.observed,
+            examples.lattice, examples.amplitude, examples.observed, nothing,
         )  # fmt: skip
         nearest, present = memory.nearest(query, recalled, without=list(rows[:, None]))
         found.append(np.where(present, nearest, -1).astype(np.int32))

@@ -22,7 +22,7 @@ NOTHING = jnp.zeros((4, 0))
 
 def query_of(pattern, composition, knowledge, coverage):
     """A query without reflections, which the published network does not read."""
-    return Query(pattern, composition, knowledge, coverage, NOTHING, NOTHING, NOTHING)
+    return Query(pattern, composition, knowledge, coverage, NOTHING, NOTHING, NOTHING, NOTHING)
 
 
 def make_published():
