@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cmed_jax.data.dataset import fingerprint, load_examples
-from cmed_jax.evaluate import FORGETFUL, main
+from cmed_jax.evaluate import DECODED, FORGETFUL, main
 from cmed_jax.evaluation.baselines import NAMES, OF_TRAINING
 from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.evaluation.robustness import CONDITIONS
@@ -52,7 +52,7 @@ def of_mixture(of_gated):
 def test_results_hold_model_baselines_and_controls(found):
     assert found["model"]["materials"] == 6
     assert found["model"]["samples"] == 2
-    assert set(found["controls"]) == {*CONTROLS, FORGETFUL}
+    assert set(found["controls"]) == {*CONTROLS, FORGETFUL, DECODED}
     assert set(found["baselines"]) == set(NAMES)
     for scores in (found["model"], *found["baselines"].values(), *found["controls"].values()):
         for metric in ("ssim", "psnr", "nmae", "periodic_ssim", "pearson", "r_factor"):

@@ -15,6 +15,9 @@ nearest in reflections
     the density of the training crystal that a network would recall first (`cmed_jax.data.memory`).
 its phases
     the phases of that density with the observed amplitudes.
+its density modified
+    that density with the observed lines, where they agree (`cmed_jax.model.observed_lines`): what
+    the lines are worth without a network.
 substitution
     `cmed_jax.solution.substitution`, or nearest in both where substitution finds nothing.
 refined substitution
@@ -38,6 +41,7 @@ from cmed_jax.crystal.composition import Knowledge, anonymous_formula
 from cmed_jax.data.examples import Examples
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Generator, Query
+from cmed_jax.model.observed_lines import with_observed_lines
 from cmed_jax.physics.density import B_FACTOR
 from cmed_jax.physics.harmonics import harmonics, lengths
 from cmed_jax.solution.distances import composition_distance, pattern_distance
@@ -51,6 +55,12 @@ PATTERN_WEIGHT = 2.0
 PHASES = "its phases"
 """The name of the baseline that has the observed amplitudes."""
 
+MODIFIED = "its density modified"
+"""The name of the baseline that has the observed lines."""
+
+OF_PATTERN = frozenset({PHASES, MODIFIED})
+"""The names of the baselines that agree with the pattern by construction."""
+
 OF_TRAINING = (
     "constant map",
     "mean of the formula",
@@ -59,6 +69,7 @@ OF_TRAINING = (
     "nearest in both",
     "nearest in reflections",
     PHASES,
+    MODIFIED,
 )
 """The names of the baselines that need only the records of the training split."""
 
@@ -88,14 +99,16 @@ def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[
         return composition(query.composition) + PATTERN_WEIGHT * pattern(query.pattern)
 
     constant, in_both = constant_map(training), nearest(training, both)
+    in_reflections = nearest_in_reflections(training)
     found = {
         "constant map": constant,
         "mean of the formula": mean_of_formula(training, otherwise=constant),
         "nearest in composition": nearest(training, lambda query: composition(query.composition)),
         "nearest in pattern": nearest(training, lambda query: pattern(query.pattern)),
         "nearest in both": in_both,
-        "nearest in reflections": nearest_in_reflections(training),
-        PHASES: with_observed_amplitudes(nearest_in_reflections(training)),
+        "nearest in reflections": in_reflections,
+        PHASES: with_observed_amplitudes(in_reflections),
+        MODIFIED: lambda query: with_observed_lines(query, in_reflections(query), B_FACTOR),
     }
     if prototypes is not None:
         found["substitution"] = substitution(prototypes, otherwise=in_both)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.evaluation.baselines import PHASES
+from cmed_jax.evaluation.baselines import OF_PATTERN
 from cmed_jax.evaluation.scoring import Scores
 from cmed_jax.evaluation.statistics import paired, ssim_summary
 
@@ -26,8 +26,8 @@ def rankings(model: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict]:
 
     Args:
         model: the scores of the model, with its samples.
-        baselines: the scores of the baselines; the candidate of each but `PHASES` joins the last
-            list.
+        baselines: the scores of the baselines; the candidate of each but those `OF_PATTERN` joins
+            the last list.
 
     Returns:
         One entry for each list of candidates: "samples" (the model's plain candidate and its
@@ -39,8 +39,8 @@ def rankings(model: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict]:
     """
     if "cosine" not in model.candidates:
         return {}
-    # Phases with the observed amplitudes agree with the pattern by construction.
-    everyone = [model, *(scores for name, scores in baselines.items() if name != PHASES)]
+    others = (scores for name, scores in baselines.items() if name not in OF_PATTERN)
+    everyone = [model, *others]
     lists = {"samples": [model], "samples and baselines": everyone}
     beside = {name: scores.plain["ssim"] for name, scores in baselines.items()}
     return {name: _ranking(*_joined(scores), beside) for name, scores in lists.items()}

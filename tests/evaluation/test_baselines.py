@@ -152,6 +152,14 @@ def test_its_phases_have_the_observed_amplitudes(generators, test_split):
         assert gap < 1e-4 * np.abs(before).max()
 
 
+def test_its_density_is_modified_where_the_lines_agree(generators, training_split, test_split):
+    """The lines of these crystals are not those of their compositions, and nothing agrees."""
+    query = full_query(test_split)
+    np.testing.assert_array_equal(
+        generators["its density modified"](query), generators["nearest in reflections"](query)
+    )
+
+
 def test_without_reflections_phases_are_those_of_the_density_itself(generators, test_split):
     query = without_pattern(test_split)
     np.testing.assert_array_equal(

@@ -10,6 +10,7 @@ from cmed_jax.crystal.material import crystal_system
 from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.controls import (
     CONTROLS,
+    OF_PATTERN,
     shuffled_bins,
     without_composition,
     without_pattern,
@@ -33,7 +34,7 @@ def test_wrong_patterns_are_a_derangement(test_split):
     assert all(row != i for i, row in enumerate(rows))
     np.testing.assert_array_equal(wrong.pattern, wrong_pattern(test_split).pattern)
     np.testing.assert_array_equal(wrong.composition, query.composition)
-    for name in ("lattice", "amplitude", "observed"):
+    for name in ("lattice", "amplitude", "observed", "lines"):
         np.testing.assert_array_equal(getattr(wrong, name), getattr(query, name)[rows])
 
 
@@ -57,7 +58,7 @@ def test_controls_take_away_what_they_name(test_split):
     assert query.coverage.all()
     assert not no_pattern.pattern.any()
     assert not no_pattern.coverage.any()
-    assert not any(getattr(no_pattern, x).any() for x in ("lattice", "amplitude", "observed"))
+    assert not any(getattr(no_pattern, x).any() for x in OF_PATTERN)
     np.testing.assert_array_equal(no_pattern.composition, query.composition)
     assert not no_composition.composition.any()
     assert set(no_composition.knowledge) == {Knowledge.NONE}
@@ -89,6 +90,8 @@ def test_shuffled_bins_keep_the_intensities_and_lose_the_angles(test_split):
     np.testing.assert_array_equal(shuffled.pattern, shuffled_bins(test_split).pattern)
     assert (shuffled.amplitude != full_query(test_split).amplitude).any(axis=1).all()
     assert not shuffled.amplitude[shuffled.observed == 0].any()
+    assert full_query(test_split).lines.any(axis=(1, 2)).all()
+    assert not shuffled.lines.any()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from flax import nnx
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.model import generator
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.model.network import density_on_grid, predict
 from tests.networks import random_network
@@ -58,7 +59,7 @@ def test_samples_belong_to_the_query_whatever_is_asked_beside_it(network, test_s
     np.testing.assert_allclose(two_of_one[1], together[7], atol=1e-3 * spread)
 
 
-@pytest.mark.parametrize("column", range(7))
+@pytest.mark.parametrize("column", range(7))  # networks do not read the lines, which come last
 def test_another_query_has_another_number(test_split, column):
     query = full_query(test_split)
     assert len(set(query_seeds(query).tolist())) == len(test_split)
@@ -81,3 +82,15 @@ def test_it_predicts_in_evaluation_mode(network):
     probed.train()
     network_generator(probed, SHAPE)
     assert probed.probe.use_running_average
+
+
+def test_lines_are_imposed_where_the_b_of_the_densities_is_known(network, test_split, monkeypatch):
+    def imposed(query, densities, b_factor):
+        np.testing.assert_array_equal(query.lines, full_query(test_split).lines)
+        return b_factor * densities
+
+    monkeypatch.setattr(generator, "with_observed_lines", imposed)
+    query = full_query(test_split)
+    plain = network_generator(network, SHAPE)(query)
+    found = network_generator(network, SHAPE, b_factor=2.0)(query)
+    np.testing.assert_allclose(found, 2 * plain, rtol=1e-5)
