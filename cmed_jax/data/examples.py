@@ -15,6 +15,11 @@ from cmed_jax.physics.harmonics import within
 
 CHUNK = 512
 """The number of crystals whose records are made at once, which bounds the memory."""
+MOST_LINES = 16384
+"""The largest number of lines of an example, the first in s; a batch of 48 takes 6 MB then.
+
+In the largest cells they reach as far as the modes of a grid of 50 points.
+"""
 
 Kept = TypeVar("Kept", bound="CompactExamples")
 """A form of examples: with or without patterns and grids."""
@@ -93,8 +98,8 @@ class Examples(CompactExamples):
         pattern: Mo K-alpha pattern over two-theta 0-180 in 1,024 bins, strongest 1.
         density: electron density in units of density_scale.
         density_scale: unit of the density, e/angstrom^3.
-        lines: s (1/angstrom) and |F|^2 of all lines of each pattern, float32: arrays of two columns
-            that differ in length.
+        lines: s (1/angstrom), ascending, and |F|^2 of the lines of each pattern, float32: arrays of
+            two columns that differ in length.
     """
 
     pattern: Float[np.ndarray, "n 1024"]
@@ -119,7 +124,7 @@ def example_of(record: Record) -> dict[str, Any]:
         "density_scale": np.float32(record["density_scale"]),
         "pattern": record["pattern"][0],
         "observed": within(record["lattice"], S_MAX).astype(np.float16),
-        "lines": record["reflections"].astype(np.float32),
+        "lines": record["reflections"][:MOST_LINES].astype(np.float32),
         **{
             name: record[name]
             for name in ("lattice", "amplitude", "composition", "density", "series")

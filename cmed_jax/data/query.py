@@ -27,9 +27,10 @@ class Query(NamedTuple):
         lattice: rows a, b, c of the primitive cell, angstrom; zeros where the cell is unknown.
         amplitude: |F| at the harmonics of the cell (`cmed_jax.physics.amplitudes`).
         observed: 1 for harmonics in the measured range, else 0.
-        lines: s = 1/d (1/angstrom), ascending, and |F|^2 of all lines that are known exactly, on
-            any scale; rows of zeros pad them. Networks do not read them: they are imposed on
-            densities (`cmed_jax.model.observed_lines`).
+        lines: s = 1/d (1/angstrom), ascending, and |F|^2 of all lines up to the last one, on any
+            scale; rows of zeros pad them, and alone stand for lines that are not known exactly.
+            Networks do not read them: they are imposed on densities
+            (`cmed_jax.model.observed_lines`).
     """
 
     pattern: Float[Array | np.ndarray, "b 1024"]
