@@ -13,6 +13,7 @@ from cmed_jax.data.records import density_of
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.patterns import two_theta
 from cmed_jax.powder.cell_indexing import IndexedCell
+from cmed_jax.powder.lines import LINE_WIDTH
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.cells import indexed_cells
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
@@ -22,9 +23,6 @@ from cmed_jax.search.search import SearchResult
 from cmed_jax.search.several_cells import search_cells
 from cmed_jax.solution.calculated import calculate_crystal_pattern
 from cmed_jax.solution.refinement import Refined
-
-LINE_WIDTH = 0.1
-"""The width of lines in a list of peaks, which does not state widths, degrees."""
 
 INDEXED, CELLS = 5, 6
 """The numbers of indexed cells and of all cells that are searched; they divide the time."""
