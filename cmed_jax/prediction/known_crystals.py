@@ -3,7 +3,6 @@
 from contextlib import suppress
 from functools import cache, lru_cache
 
-from cmed_jax.crystal.composition import anonymous_formula, composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.crystal.structure_types import structure_types
@@ -41,8 +40,7 @@ def known_memory(structures: str | None, formula: str | None) -> Recall | None:
     crystals = [
         each
         for each in known_crystals(structures)
-        if isinstance(each, Material)
-        and formula in (None, anonymous_formula(composition_vector(each.numbers)))
+        if isinstance(each, Material) and formula in (None, each.anonymous_formula)
     ]
     with suppress(ValueError):  # none of them has a record
         return Memory.of(CompactExamples.of_crystals(crystals, Recipe()))

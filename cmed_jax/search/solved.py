@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import relative_volume
 from cmed_jax.crystal.canonical import SYMPREC, canonical_cell
-from cmed_jax.crystal.composition import SYMBOLS, composition_vector
+from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material
 from cmed_jax.search.descent import residuals, structure_factors
@@ -115,8 +115,8 @@ class SolvedStructure:
     @property
     def relative_volume(self) -> float:
         """The volume of the cell over the usual volume of its atoms."""
-        numbers = self.material.numbers
-        return relative_volume(self.material.volume, composition_vector(numbers), len(numbers))
+        material = self.material
+        return relative_volume(material.volume, material.composition, len(material.numbers))
 
     @cached_property
     def structure(self) -> "Structure":

@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import KnownVolumes, relative_volume
 from cmed_jax.crystal.canonical import canonical_cell
-from cmed_jax.crystal.composition import SYMBOLS, composition_vector
+from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
 from cmed_jax.crystal.solid_solutions import UNSHARED, Shares, shared_crystal
@@ -106,8 +106,8 @@ class IsostructuralMatch(NamedTuple):
     @property
     def relative_volume(self) -> float:
         """The volume relative to the usual one; 1 where unknown."""
-        composition, atoms = composition_vector(self.crystal.numbers), len(self.crystal.numbers)
-        return self.volumes.relative(self.crystal.volume, composition, atoms)
+        crystal = self.crystal
+        return self.volumes.relative(crystal.volume, crystal.composition, len(crystal.numbers))
 
     @property
     def is_known(self) -> bool:
@@ -255,9 +255,7 @@ def _free_axes(crystal: Material) -> int:
 
 def _with_usual_volume(crystal: Material) -> Material:
     """Return a crystal in a cell of usual volume, the start of its scaling."""
-    spare = relative_volume(
-        crystal.volume, composition_vector(crystal.numbers), len(crystal.numbers)
-    )
+    spare = relative_volume(crystal.volume, crystal.composition, len(crystal.numbers))
     return replace(crystal, lattice=crystal.lattice / np.cbrt(spare))
 
 

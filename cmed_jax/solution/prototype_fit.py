@@ -157,7 +157,8 @@ def merits(crystals: Sequence[Material], observed: Observed) -> list[float]:
     """Return the cosine between amplitudes of each crystal's lines and the measured ones."""
     target = _over_two_theta(observed.s, observed.squared, observed)
     lines = lines_of_crystals(crystals, observed.span[1], observed.wavelength)
-    return [float(_over_two_theta(*each.T, observed) @ target) for each in lines]
+    profiles = (_over_two_theta(s, squared, observed) for s, squared in (each.T for each in lines))
+    return [float(profile @ target) for profile in profiles]
 
 
 def _over_two_theta(
