@@ -41,10 +41,10 @@ def diagnostics_of(
 
 
 def _search_notes(query: PredictionQuery, searched: SearchResult | None) -> list[Diagnostic]:
-    """Return what became of the search for a structure, where one was asked for."""
-    if not query.options.search:
-        return []
+    """Return what became of the search for a structure."""
     if searched is None:
+        if not query.options.search:
+            return []
         message = (
             "no structure was sought: that takes a measured pattern, a formula in full, and a cell "
             "with room for it, which is given or indexed"

@@ -110,9 +110,12 @@ def restore_and_predict(
     if accepted is not None and restored.gate is not None and query.admits(accepted.crystal):
         answer = _crystal_answer(accepted, options.grid)
     progress(STEPS[4])
-    searched = search_for_structures(query, _lattices(query, answer, cells))
+    searched = search_for_structures(query, _lattices(query, answer, cells), assessment)
     solved = None
-    if searched is not None and accepted is None:
+    # An alarm about the question is overruled by a structure that is found, not by a likely one.
+    alarmed = assessment is not None and not assessment.consistent
+    overruled = searched is not None and (searched.verdict == "found" or not alarmed)
+    if searched is not None and overruled and accepted is None:
         solved = structure_answer(searched, query)
     if solved is not None:
         answer, name = solved, f"{format_composition(query.composition)} from the search"
@@ -190,7 +193,7 @@ class _AskedNetwork:
         lattices: Sequence[Float[np.ndarray, "3 3"] | None],
         grid: tuple[int, int, int],
         samples: int,
-    ) -> Float[np.ndarray, "c k a b c"]:
+    ) -> Float[np.ndarray, "n k a b c"]:
         query, options, memory = self._query, self._query.options, None
         if self._restored.network.reads_reflections and options.analogues:
             kind = None if query.formula is None else anonymous_formula(query.formula)

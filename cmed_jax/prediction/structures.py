@@ -15,6 +15,7 @@ from cmed_jax.physics.patterns import two_theta
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.lines import LINE_WIDTH
 from cmed_jax.powder.preparation import Prepared
+from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.cells import indexed_cells
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
@@ -27,6 +28,9 @@ from cmed_jax.solution.refinement import Refined
 INDEXED, CELLS = 5, 6
 """The numbers of indexed cells and of all cells that are searched; they divide the time."""
 
+UNASKED = 20
+"""The seconds of a search that was not asked for, where no known crystal explains the pattern."""
+
 LEAST_SECONDS = 1.0
 """The least time of the search in cells, however long the indexing took, seconds."""
 
@@ -35,20 +39,30 @@ SOURCE = "the search"
 
 
 def search_for_structures(
-    query: PredictionQuery, lattices: Sequence[Float[np.ndarray, "3 3"]]
+    query: PredictionQuery,
+    lattices: Sequence[Float[np.ndarray, "3 3"]],
+    assessment: Assessment | None,
 ) -> SearchResult | None:
-    """Return the best result of the search; None where no cell can be searched.
+    """Return the best result of the search; None where none is sought, or no cell can be searched.
 
     Where no cell is given, the lines are indexed, and the indexed cells are searched as well.
 
     Args:
         query: a measured pattern with its full formula.
         lattices: primitive cells, rows a, b, c in angstrom, the most plausible first.
+        assessment: the assessment of the known crystals, where there are any.
     """
     prepared, formula, options = query.prepared, query.formula, query.options
-    if prepared is None or formula is None or query.shared is not None or not options.search:
+    if prepared is None or formula is None or query.shared is not None:
         return None
-    end = time.monotonic() + options.search
+    seconds = options.search
+    if seconds is None:
+        explained = assessment is not None and assessment.accepted is not None
+        cell = query.lattice is not None or query.cell_is_sought
+        seconds = UNASKED if options.analogues and cell and not explained else 0
+    if not seconds:
+        return None
+    end = time.monotonic() + seconds
     indexed: tuple[IndexedCell, ...] = ()
     if query.lattice is None:
         indexed = indexed_cells(query)

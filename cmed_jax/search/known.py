@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import STEPS, space_group
-from cmed_jax.search.chemistry import least_distances
+from cmed_jax.search.chemistry import least_distances, neighbour_misfit
 from cmed_jax.search.descent import USUAL_B, Fits, descend
 from cmed_jax.search.frame import HYDROGEN, Frame, frame_of
 from cmed_jax.search.hydrogen import Placed, with_hydrogen
@@ -73,6 +73,20 @@ def fitted_coordinates(crystal: Material, lines: ObservedLines) -> Material:
     elements = np.repeat([numbers[element] for element, _ in places], counts)
     placed = _with_hydrogen(crystal, group, Placed(elements, coords))
     return replace(crystal, numbers=placed.numbers, frac_coords=placed.coords + group.origin)
+
+
+def distance_misfit(crystal: Material) -> float:
+    """Return how unusual the nearest neighbours of atoms are: their mean misfit, 0 to 1."""
+    elements, element = np.unique(crystal.numbers, return_inverse=True)
+    separations = Separations.of(crystal.lattice, least_distances(elements))
+    atoms = np.arange(len(element))
+    (lengths,) = separations.lengths(crystal.frac_coords[None], atoms)
+    nearest = lengths.argmin(axis=1)
+    misfits = [
+        neighbour_misfit(int(number), int(crystal.numbers[near]), float(row[near]))
+        for number, near, row in zip(crystal.numbers, nearest, lengths, strict=True)
+    ]
+    return float(np.mean(misfits))
 
 
 def _orbits(

@@ -32,7 +32,7 @@ from cmed_jax.physics.density import GRID, electron_density
 from cmed_jax.powder.indexing import UNSHIFTED
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
-from cmed_jax.search.known import fitted_coordinates
+from cmed_jax.search.known import distance_misfit, fitted_coordinates
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.solution.calculated import CalculatedPattern, calculate_crystal_pattern
 from cmed_jax.solution.cell_search import (
@@ -65,6 +65,8 @@ STRETCHED = 48
 """The largest number of crystals that are stretched along all axes."""
 REFINED = 24
 """The largest number of crystals with refined cells."""
+MISFIT = 0.03
+"""The merit that unusual distances between all nearest neighbours outweigh."""
 FITTED = 12
 """The largest number of crystals with fitted coordinates."""
 SYMPREC = 0.01
@@ -83,6 +85,8 @@ class IsostructuralMatch(NamedTuple):
         calculated: the pattern calculated from it; None before the comparison.
         shares: the elements that share its sites in a solid solution.
         volumes: the volumes of known crystals of the composition itself.
+        misfit: how unusual the nearest neighbours of its atoms are, 0 to 1; 0 before the fit of the
+            coordinates.
     """
 
     crystal: Material
@@ -91,6 +95,7 @@ class IsostructuralMatch(NamedTuple):
     calculated: CalculatedPattern | None = None
     shares: Shares = UNSHARED
     volumes: KnownVolumes = KnownVolumes()
+    misfit: float = 0.0
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
@@ -242,6 +247,7 @@ def _best_first(analogues: Iterable[IsostructuralMatch]) -> list[IsostructuralMa
         analogues,
         key=lambda each: (
             ranking_penalty(lattice_type_of(each.crystal.space_group), each.relative_volume)
+            + MISFIT * each.misfit
             - each.merit
         ),
     )
@@ -291,7 +297,7 @@ def _with_coordinates(
     for each in matches:
         with suppress(ValueError):  # no line is where the cell allows one
             each = each._replace(crystal=fitted_coordinates(each.crystal, seen))
-        found.append(each)
+        found.append(each._replace(misfit=distance_misfit(each.crystal)))
     return _judged(found, observed)
 
 
