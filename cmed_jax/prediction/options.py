@@ -44,7 +44,7 @@ class PredictionOptions:
             lines, ...; by default the embedded crystals.
         search: the seconds in which a structure is sought without a known crystal, in the cell that
             is given or found, with a formula that is known in full; 0 seeks none. None seeks for
-            20 seconds where known crystals are asked for, and none explains the pattern.
+            20 seconds where known crystals are asked for, and none explains the pattern well.
         preparation: the steps that prepare the pattern.
 
     Example:

@@ -111,12 +111,7 @@ def restore_and_predict(
         answer = _crystal_answer(accepted, options.grid)
     progress(STEPS[4])
     searched = search_for_structures(query, _lattices(query, answer, cells), assessment)
-    solved = None
-    # An alarm about the question is overruled by a structure that is found, not by a likely one.
-    alarmed = assessment is not None and not assessment.consistent
-    overruled = searched is not None and (searched.verdict == "found" or not alarmed)
-    if searched is not None and overruled and accepted is None:
-        solved = structure_answer(searched, query)
+    solved = structure_answer(searched, query, assessment)
     if solved is not None:
         answer, name = solved, f"{format_composition(query.composition)} from the search"
         assessment = _assessment(query, answer, known, name)
