@@ -13,24 +13,30 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import STEPS, space_group
+from cmed_jax.search.assignments import Assignment
 from cmed_jax.search.chemistry import least_distances, neighbour_misfit
 from cmed_jax.search.descent import USUAL_B, Fits, descend
-from cmed_jax.search.frame import HYDROGEN, Frame, frame_of
+from cmed_jax.search.exploration import fits_of
+from cmed_jax.search.formula_units import Contents
+from cmed_jax.search.frame import HYDROGEN, Frame, frame_of, orbits_of
 from cmed_jax.search.hydrogen import Placed, with_hydrogen
 from cmed_jax.search.observed import ObservedLines, group_lines
-from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE
-from cmed_jax.search.score import CONSTRAINED
+from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, Field
+from cmed_jax.search.score import scored
 from cmed_jax.search.separations import Separations, atoms_of
 from cmed_jax.search.settings import Setting
+from cmed_jax.search.starts import Pools
 from cmed_jax.search.wyckoff import Wyckoff, position_of, wyckoff
 
 ROUNDS = ((2.0, 5), (0.0, 12))
 """The damping (angstrom^2) and the number of steps of each round."""
-GAIN = 0.95
+GAIN = 0.85
 """The share of its residual that a structure must come below by the fit, or it stays as it was.
 
 The residual is raised for the fitted coordinates.
 """
+SOUGHT = 6
+"""The largest number of free coordinates that are sought anew as well."""
 SAME_PLACE = 1e-3
 """The largest difference of coordinates that are the same, fractional."""
 _SHIFTS = np.array(list(itertools.product(range(-2, 3), repeat=3)))
@@ -64,14 +70,16 @@ def fitted_coordinates(crystal: Material, lines: ObservedLines) -> Material:
     frame = frame_of(setting, numbers, lines, groups)
     if len(frame.target) < LINES_PER_FREE * len(free):
         return crystal
-    places = [(element, place) for element, place, _ in orbits]
-    best = _fit(frame, places, free)
+    places = tuple(
+        tuple(place for element, place, _ in orbits if element == each)
+        for each in range(len(numbers))
+    )
+    best = _fit(_field(frame, crystal), Assignment(places, len(free), 0.0), free)
     if best is None:
         return crystal
-    coords = atoms_of(group, places).coords(best[None])[0]
-    counts = [group.positions[place].multiplicity for _, place in places]
-    elements = np.repeat([numbers[element] for element, _ in places], counts)
-    placed = _with_hydrogen(crystal, group, Placed(elements, coords))
+    atoms = atoms_of(group, orbits_of(places))
+    heavy = Placed(np.array(numbers)[atoms.element], atoms.coords(best[None])[0])
+    placed = _with_hydrogen(crystal, group, heavy)
     return replace(crystal, numbers=placed.numbers, frac_coords=placed.coords + group.origin)
 
 
@@ -115,24 +123,41 @@ def _free(group: Wyckoff, place: int, images: Float[np.ndarray, "m 3"]) -> Float
     return found[np.unravel_index(away.argmin(), away.shape)]
 
 
+def _field(frame: Frame, crystal: Material) -> Field:
+    """Return what a fit of any assignment of a crystal's atoms needs."""
+    numbers = np.array(frame.numbers)
+    counts = tuple(int((crystal.numbers == each).sum()) for each in numbers)
+    hydrogen = int((crystal.numbers == HYDROGEN).sum())
+    separations = Separations.of(frame.setting.lattice, least_distances(numbers))
+    pools = Pools(frame, separations, counts)
+    return Field(frame, separations, pools, Contents(frame.numbers, counts, 1, hydrogen, 0.0))
+
+
 def _fit(
-    frame: Frame, orbits: list[tuple[int, int]], free: Float[np.ndarray, " p"]
+    field: Field, assignment: Assignment, free: Float[np.ndarray, " p"]
 ) -> Float[np.ndarray, " p"] | None:
-    """Return free coordinates that explain the lines; None where they gain too little."""
+    """Return free coordinates that explain the lines; None where they gain too little.
+
+    Beside those of the prototype, a few coordinates are sought anew: light atoms have more than one
+    place near which a descent ends.
+    """
+    frame, orbits = field.frame, orbits_of(assignment.places)
     usual = np.full(1, USUAL_B, np.float32)
-    begun = free[None].astype(np.float32)
-    fixed = descend(frame, orbits, Fits(begun, usual, usual), 0)
-    fits = fixed
+    begun = descend(frame, orbits, Fits(free[None].astype(np.float32), usual, usual), 0)
+    fits = begun
     for damping, steps in ROUNDS:
         fits = descend(frame, orbits, fits, steps, damping)
-    lines, used = len(frame.target), CONSTRAINED * len(free)
-    raised = fits.residual[0] * lines / max(lines - used, 2.0)
-    if raised > GAIN**2 * fixed.residual[0]:
-        return None
+    sought = None
+    if assignment.free <= SOUGHT:
+        sought = fits_of(field, assignment, np.random.default_rng(0))
+    if sought is not None:
+        fits = Fits(*(np.concatenate(pair) for pair in zip(fits, sought, strict=True)))
     atoms = atoms_of(frame.group, orbits)
-    least = least_distances(np.array(frame.numbers))
-    kept = Separations.of(frame.setting.lattice, least).worst(atoms, fits.free)[0]
-    return fits.free[0].astype(float) if kept >= LEAST_SHARE else None
+    fits = fits.at(field.separations.worst(atoms, fits.free) >= LEAST_SHARE)
+    best = scored(frame, field.separations, assignment, fits)
+    if best is None or best.raised > GAIN * np.sqrt(max(begun.residual[0], 0.0)):
+        return None
+    return best.free.astype(float)
 
 
 def _with_hydrogen(crystal: Material, group: Wyckoff, heavy: Placed) -> Placed:
