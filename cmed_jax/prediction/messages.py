@@ -105,7 +105,9 @@ def _notes(
         found += [Diagnostic("preparation", "note", message) for message in prepared.warnings]
         artefacts = restored.config.step.augmentation.artefacts
         found += checks.check_pattern(prepared, artefacts, restored.domain)
-    crystals = (expert.refined for expert in answer.mixture.experts)
+    crystals = [expert.refined for expert in answer.mixture.experts]
+    if any(each is not None for each in crystals):
+        found += checks.check_alike_elements(query.composition)
     cells = answer.lattice is not None or known or any(each is not None for each in crystals)
     if restored.network.reads_reflections and not cells:
         message = (
