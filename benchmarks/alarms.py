@@ -3,7 +3,7 @@
 Twenty textbook standards are simulated under `laboratory` conditions. The options `--measured` and
 `--simulated` add folders with a manifest.csv, of measured files and of patterns from other
 programs. The queries about each pattern are posed correctly, with the wavelength of another anode,
-and with the next other formula of the list. The known crystals are the embedded ones and the
+and with the next other formula of the list. The known crystals are those of a prediction and the
 standards. An alarm is an assessment that the query is not consistent. Only known crystals are
 considered, without a network. A file of answers (`--answers`) keeps what was computed, so that the
 command can be stopped and run again.
@@ -34,14 +34,14 @@ from cmed_jax.crystal.composition import (
     parse_composition,
 )
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.crystal.sources import open_source
 from cmed_jax.io.pattern import MeasuredPattern, load_pattern, pattern_of_columns
 from cmed_jax.physics import Crystal
 from cmed_jax.powder.preparation import Prepared, prepare
 from cmed_jax.prediction.assessment import assess, explanation_of
+from cmed_jax.prediction.known_crystals import known_crystals
 from cmed_jax.solution.isostructural import match_pattern
 
-HEARD = 3
+LISTED = 3
 """The number of isostructural crystals, the default of a prediction."""
 KINDS = ("right", "wavelength", "formula")
 
@@ -201,7 +201,7 @@ def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Mat
         return Answer(True, "the pattern cannot be prepared")
     composition, _ = parse_composition(formula)
     kind = anonymous_formula(composition)
-    found = match_pattern(prepared, composition, known.get(kind, ()), HEARD)
+    found = match_pattern(prepared, composition, known.get(kind, ()), LISTED)
     explanations = [
         explanation_of(each, prepared.peaks) for each in found if each.calculated is not None
     ]
@@ -254,7 +254,7 @@ def other_formulas(questions: Sequence[Asked]) -> list[str]:
 def main() -> None:
     """Run the command."""
     options = tyro.cli(Options, prog="python -m benchmarks.alarms")
-    known = [each for each in open_source(None) if not isinstance(each, Refusal)]
+    known = [each for each in known_crystals(None) if not isinstance(each, Refusal)]
     known += [standard(name) for name in STANDARDS]
     kinds = {
         "standards": list(of_standards(options)),

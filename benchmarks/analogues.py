@@ -41,6 +41,7 @@ from cmed_jax.physics.grids import Grid
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import prepare
+from cmed_jax.prediction.known_crystals import known_crystals
 from cmed_jax.solution.isostructural import find_isostructural
 
 COPPER = replace(LABORATORY, anodes=("Cu",))
@@ -73,6 +74,11 @@ class Found(NamedTuple):
     volume: bool
     ssim: float
     seconds: float
+
+
+def embedded() -> list[Material]:
+    """Return the embedded crystals."""
+    return [each for each in open_source() if not isinstance(each, Refusal)]
 
 
 def chosen(known: Sequence[Material], options: Options) -> list[Material]:
@@ -130,8 +136,8 @@ def _volume_of_atom(material: Material) -> float:
 def main() -> None:
     """Run the search and print its table."""
     options = tyro.cli(Options, prog="python benchmarks/analogues.py")
-    known = [each for each in open_source(None) if not isinstance(each, Refusal)]
-    materials = chosen(known, options)
+    known = [each for each in known_crystals(None) if not isinstance(each, Refusal)]
+    materials = chosen(embedded(), options)
     keys = jax.random.split(jax.random.key(options.seed), len(materials))
     found = defaultdict(list)
     for material, key in zip(track(materials, "searching", transient=True), keys, strict=True):

@@ -28,6 +28,8 @@ from typing import Literal, NamedTuple
 import moyopy
 import numpy as np
 import tyro
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
 
 from benchmarks.patterns import KnownPattern, known_patterns
 from cmed_jax.crystal.canonical import canonical_cell
@@ -186,15 +188,23 @@ def materials_of(path: str | None) -> Iterator[Material]:
 
 def matches(result: SearchResult, truth: Material) -> tuple[list[bool], list[bool]]:
     """Return which structures are right, under loose and under tight tolerances."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-    from pymatgen.core import Lattice, Structure
-
-    right = Structure(Lattice(truth.lattice), truth.numbers.tolist(), truth.frac_coords)
-    loose = StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10)
-    tight = StructureMatcher(ltol=0.2, stol=0.3, angle_tol=5)
+    right, (loose, tight) = structure_of(truth), matchers()
     return (
         [loose.fit(right, each.structure) for each in result.structures],
         [tight.fit(right, each.structure) for each in result.structures],
+    )
+
+
+def structure_of(material: Material) -> Structure:
+    """Return a material as a structure of pymatgen."""
+    return Structure(material.lattice, material.numbers.tolist(), material.frac_coords)
+
+
+def matchers() -> tuple[StructureMatcher, StructureMatcher]:
+    """Return the matchers of structures with loose and with tight tolerances."""
+    return (
+        StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10),
+        StructureMatcher(ltol=0.2, stol=0.3, angle_tol=5),
     )
 
 

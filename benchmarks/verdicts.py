@@ -22,19 +22,19 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.analogues import Options as Drawn
-from benchmarks.analogues import chosen, measured
+from benchmarks.analogues import chosen, embedded, measured
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.crystal.sources import open_source
 from cmed_jax.io.pattern import MeasuredPattern, pattern_of_columns
 from cmed_jax.physics import Crystal
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import prepare
 from cmed_jax.prediction import assessment
 from cmed_jax.prediction.assessment import Explanation, assess, explanation_of
+from cmed_jax.prediction.known_crystals import known_crystals
 from cmed_jax.solution.isostructural import match_pattern
 
-HEARD = 3
+LISTED = 3
 """The number of isostructural crystals, the default of a prediction."""
 LIMITS = (0.5, 0.6, 0.65, 0.7, 0.8)
 """The limits of Rwp."""
@@ -60,14 +60,14 @@ class Options:
     seed: int = 1
 
 
-def heard(
+def explanations(
     pattern: MeasuredPattern, wavelength: str, asked: Material, known: Sequence[Material]
 ) -> list[Explanation]:
     """Return the known crystals that explain a pattern with the formula of a material."""
     angle, intensity = pattern.two_theta, pattern.intensity
     try:
         prepared = prepare(pattern_of_columns(angle, intensity, wavelength))
-        found = match_pattern(prepared, composition_vector(asked.numbers), known, HEARD)
+        found = match_pattern(prepared, composition_vector(asked.numbers), known, LISTED)
     except ValueError:  # no peak stands out of the noise
         return []
     return [explanation_of(each, prepared.peaks) for each in found if each.calculated is not None]
@@ -75,8 +75,8 @@ def heard(
 
 def ask(options: Options) -> Answers:
     """Return the explanations of the measurements for each kind of query."""
-    known = [each for each in open_source(None) if not isinstance(each, Refusal)]
-    materials = chosen(known, Drawn(materials=options.materials, seed=options.seed))
+    known = [each for each in known_crystals(None) if not isinstance(each, Refusal)]
+    materials = chosen(embedded(), Drawn(materials=options.materials, seed=options.seed))
     keys = jax.random.split(jax.random.key(options.seed), len(materials))
     answers: Answers = defaultdict(list)
     others = [*materials[1:], materials[0]]
@@ -86,10 +86,10 @@ def ask(options: Options) -> Answers:
             Crystal.of(material.lattice, material.numbers, material.frac_coords), key
         )
         new = [each for each in known if each.formula not in (material.formula, other.formula)]
-        answers["right"].append(heard(pattern, "CuKa", material, new))
+        answers["right"].append(explanations(pattern, "CuKa", material, new))
         for wavelength in options.wavelengths:
-            answers[wavelength].append(heard(pattern, wavelength, material, new))
-        answers["formula"].append(heard(pattern, "CuKa", other, new))
+            answers[wavelength].append(explanations(pattern, wavelength, material, new))
+        answers["formula"].append(explanations(pattern, "CuKa", other, new))
     return answers
 
 

@@ -1,6 +1,7 @@
 """Compositions as vectors of atom fractions, and the extent to which one is known."""
 
 import enum
+import itertools
 import math
 import numbers
 import re
@@ -19,6 +20,8 @@ from jaxtyping import Bool, Float, Integer
 SYMBOLS = tuple(gemmi.Element(number).name for number in range(119))
 """The element symbols by atomic number; "X" is a placeholder at 0."""
 
+AS_MANY = 0.05
+"""The relative difference of atomic numbers up to which elements scatter X-rays alike."""
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number} | {"D": 1}
 
 
@@ -240,6 +243,21 @@ def one_differs(
     changed = np.abs(others - composition) > SAME_FRACTION
     exchanged = (others > 0) != (composition > 0)
     return (changed.sum(axis=1) == 2) & (exchanged.sum(axis=1) == 2)
+
+
+def alike_elements(composition: Float[np.ndarray, "119"]) -> list[tuple[str, str]]:
+    """Return the pairs of elements that X-rays hardly tell apart, as their electrons are as many.
+
+    Example:
+        >>> alike_elements(parse_composition("FeCo2O4")[0])
+        [('Fe', 'Co')]
+    """
+    numbers = np.flatnonzero(composition).tolist()
+    return [
+        (SYMBOLS[few], SYMBOLS[many])
+        for few, many in itertools.pairwise(numbers)
+        if many - few <= AS_MANY * many
+    ]
 
 
 def format_composition(composition: Float[np.ndarray, "119"]) -> str | None:

@@ -1,11 +1,17 @@
 """A crystal structure with an id, and the record of a refused one."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.composition import SYMBOLS, noble_gases_last
+from cmed_jax.crystal.composition import (
+    SYMBOLS,
+    anonymous_formula,
+    composition_vector,
+    noble_gases_last,
+)
 
 CRYSTAL_SYSTEMS = {
     "triclinic": 2,
@@ -55,6 +61,16 @@ class Material:
         composition = Composition(dict(zip(symbols, amounts.tolist(), strict=True)))
         with noble_gases_last():
             return composition.reduced_formula
+
+    @cached_property
+    def composition(self) -> Float[np.ndarray, "119"]:
+        """The atom fractions by atomic number (float32)."""
+        return composition_vector(self.numbers)
+
+    @cached_property
+    def anonymous_formula(self) -> str:
+        """The formula with letters for the elements, such as "AB2"."""
+        return anonymous_formula(self.composition)
 
     @property
     def crystal_system(self) -> str:

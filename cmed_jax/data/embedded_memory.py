@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.memory import RECALLED, Memory, Recalled
@@ -56,7 +55,7 @@ def _memory() -> tuple[list[Material], Memory]:
     used = [crystals[row] for row in rows]
     amplitude = np.zeros((len(rows), len(harmonics())), np.float32)
     amplitude[:, : roots.shape[1]] = (roots.astype(np.float32) / LEVELS) ** 2
-    composition = np.stack([composition_vector(each.numbers) for each in used])
+    composition = np.stack([each.composition for each in used])
     return used, Memory(lattice, amplitude, composition)
 
 

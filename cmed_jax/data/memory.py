@@ -89,6 +89,7 @@ def likeness(
     return Likeness(cosine, metric, jnp.where(told, ratios, 0.0), elements)
 
 
+@jax.jit
 def unit_metric(lattice: Float[Array | np.ndarray, "*b 3 3"]) -> Float[Array, "*b 3 3"]:
     """Return the metric tensors of cells scaled to unit volume; zeros for an unknown cell."""
     volume = jnp.abs(
@@ -101,6 +102,7 @@ def unit_metric(lattice: Float[Array | np.ndarray, "*b 3 3"]) -> Float[Array, "*
     return jnp.where(known, metric, 0.0)
 
 
+@jax.jit
 def _ratios(composition: Float[Array | np.ndarray, "*b 119"]) -> Float[Array, "*b 6"]:
     return -jnp.sort(-jnp.asarray(composition), axis=-1)[..., :RATIOS]
 

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from cmed_jax.crystal.canonical import CellChange, canonical_description, with_space_group
-from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.symmetry import space_group
 from cmed_jax.data.encoding import encode_density
@@ -205,7 +204,7 @@ def _record(
         "reflections": lines,
         "pattern": published_pattern(lines)[None],
         "amplitude": read.amplitude.astype(np.float16),
-        "composition": composition_vector(material.numbers),
+        "composition": material.composition,
         "density": stored,
         "series": series_of(density).astype(np.float16),
         "density_scale": scale,

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import (
@@ -243,7 +242,7 @@ class EvaluationSuite:
             "provenance": self.provenance,
             "crystals": self.source,
         }
-        composition = np.stack([composition_vector(each.numbers) for each in self.known])
+        composition = np.stack([each.composition for each in self.known])
         space_group = np.array([each.space_group for each in self.known])
         overlap = training_overlap(self.held_out, composition, space_group)
         return results(model, self.baselines, controls, {**run, **where}, overlap, robustness)

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from cmed_jax.crystal.atomic_volumes import relative_volume
-from cmed_jax.crystal.composition import Knowledge, composition_vector
+from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.crystal.freedom import free_metrics, free_shifts
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import space_group
@@ -266,7 +266,7 @@ def _of_crystal(refined: Refined, best: float) -> list[float]:
     return [
         np.log10(residual + LEAST),
         np.log10((residual + LEAST) / (best + LEAST)),
-        np.log(relative_volume(crystal.volume, composition_vector(crystal.numbers), atoms)),
+        np.log(relative_volume(crystal.volume, crystal.composition, atoms)),
         _closest(crystal) / np.cbrt(crystal.volume / atoms),
         np.log10(free),
     ]

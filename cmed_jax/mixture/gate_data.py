@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float16, Float32, Integer, Key
 from rich.progress import track
 
-from cmed_jax.crystal.composition import Knowledge, composition_vector, one_differs
+from cmed_jax.crystal.composition import Knowledge, one_differs
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.augmentation import AugmentationConfig, augment
 from cmed_jax.data.encoding import decode_density
@@ -116,7 +116,7 @@ class GateDataset:
     def _withheld(self, rows: Integer[np.ndarray, " q"]) -> Iterator[Integer[np.ndarray, " _"]]:
         """Yield the rows of the prototypes that are removed for each crystal's query."""
         prototypes = self.prototypes
-        compositions = np.stack([composition_vector(each.numbers) for each in prototypes.crystals])
+        compositions = np.stack([each.composition for each in prototypes.crystals])
         groups = np.array([each.space_group for each in prototypes.crystals])
         drawn = np.random.default_rng([self.seed, 1]).choice(
             list(WITHHELD), len(rows), p=list(WITHHELD.values())

@@ -9,6 +9,9 @@ from cmed_jax.physics.patterns import two_theta
 from cmed_jax.powder.indexing import Shift
 from cmed_jax.powder.preparation import Prepared
 
+LINE_WIDTH = 0.1
+"""The width of lines in a list of peaks, which does not state widths, degrees."""
+
 Column = Float[np.ndarray, " k"]
 
 
@@ -23,6 +26,7 @@ class MeasuredLines(NamedTuple):
         wavelength: the mean wavelength, angstrom.
         shift: the zero shift and displacement; None where they are not known.
         monochromator: two-theta of its reflection, degrees, as in `lorentz_polarization`.
+        width: the typical full width at half maximum of the lines, degrees.
     """
 
     angle: Column
@@ -32,6 +36,7 @@ class MeasuredLines(NamedTuple):
     wavelength: float
     shift: Shift | None = None
     monochromator: float = 0.0
+    width: float = LINE_WIDTH
 
     @classmethod
     def of(cls, prepared: Prepared) -> "MeasuredLines":
@@ -39,6 +44,7 @@ class MeasuredLines(NamedTuple):
         angle, peaks = prepared.measured.two_theta, prepared.peaks
         start = angle[0] if prepared.measured.is_profile else min(angle[0] - 1, 10.0)
         stop = angle[-1] + (not prepared.measured.is_profile)
+        widths = peaks.width[np.isfinite(peaks.width)]
         return cls(
             peaks.two_theta,
             peaks.area,
@@ -47,6 +53,7 @@ class MeasuredLines(NamedTuple):
             prepared.radiation.mean,
             prepared.shift,
             prepared.options.monochromator,
+            float(np.median(widths)) if len(widths) else LINE_WIDTH,
         )
 
     def up_to(self, s: float) -> "MeasuredLines":

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from cmed_jax.crystal.atomic_volumes import KnownVolumes
-from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import PeakList
 from cmed_jax.solution.calculated import WIDTH, CalculatedPattern
@@ -151,7 +150,7 @@ def explanation_of(match: IsostructuralMatch, peaks: PeakList) -> Explanation:
         match,
         match.calculated.noise,
         KnownVolumes() if match.shares else match.volumes,
-        match.volumes.are_usual(composition_vector(match.crystal.numbers)),
+        match.volumes.are_usual(match.crystal.composition),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.cell_contents import formula_units, relative_cell_volume
-from cmed_jax.crystal.composition import SYMBOLS, anonymous_formula
+from cmed_jax.crystal.composition import SYMBOLS, alike_elements, anonymous_formula
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.symmetry import lattice_type_of
@@ -79,6 +79,16 @@ def check_elements(
     names = ", ".join(SYMBOLS[number] for number in strange)
     message = f"no training crystal holds {names}: the network knows nothing of it"
     return [Diagnostic("unknown_element", "doubt", message)]
+
+
+def check_alike_elements(composition: Float[np.ndarray, "119"]) -> list[Diagnostic]:
+    """Return which elements of a composition the pattern hardly tells apart."""
+    pairs = alike_elements(composition)
+    if not pairs:
+        return []
+    names = ", ".join(f"{one} and {other}" for one, other in pairs)
+    message = f"X-rays hardly tell {names} apart: they may be in each other's places"
+    return [Diagnostic("alike_elements", "note", message)]
 
 
 def check_prototype(composition: Float[np.ndarray, "119"]) -> Diagnostic:

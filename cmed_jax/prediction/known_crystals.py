@@ -3,9 +3,9 @@
 from contextlib import suppress
 from functools import cache, lru_cache
 
-from cmed_jax.crystal.composition import anonymous_formula, composition_vector
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
+from cmed_jax.crystal.structure_types import structure_types
 from cmed_jax.data.embedded_memory import recall_embedded
 from cmed_jax.data.examples import CompactExamples
 from cmed_jax.data.memory import Memory, Recall
@@ -40,8 +40,7 @@ def known_memory(structures: str | None, formula: str | None) -> Recall | None:
     crystals = [
         each
         for each in known_crystals(structures)
-        if isinstance(each, Material)
-        and formula in (None, anonymous_formula(composition_vector(each.numbers)))
+        if isinstance(each, Material) and formula in (None, each.anonymous_formula)
     ]
     with suppress(ValueError):  # none of them has a record
         return Memory.of(CompactExamples.of_crystals(crystals, Recipe()))
@@ -50,5 +49,9 @@ def known_memory(structures: str | None, formula: str | None) -> Recall | None:
 
 @cache
 def known_crystals(structures: str | None) -> list[Material | Refusal]:
-    """Return the crystals of a source (`cmed_jax.crystal.sources.open_source`)."""
-    return list(open_source(structures))
+    """Return the crystals of a source (`cmed_jax.crystal.sources.open_source`).
+
+    The structure types of the AFLOW library go with the embedded crystals.
+    """
+    own = list(open_source(structures))
+    return own if structures is not None else [*own, *structure_types()]

@@ -41,10 +41,10 @@ def diagnostics_of(
 
 
 def _search_notes(query: PredictionQuery, searched: SearchResult | None) -> list[Diagnostic]:
-    """Return what became of the search for a structure, where one was asked for."""
-    if not query.options.search:
-        return []
+    """Return what became of the search for a structure."""
     if searched is None:
+        if not query.options.search:
+            return []
         message = (
             "no structure was sought: that takes a measured pattern, a formula in full, and a cell "
             "with room for it, which is given or indexed"
@@ -105,7 +105,9 @@ def _notes(
         found += [Diagnostic("preparation", "note", message) for message in prepared.warnings]
         artefacts = restored.config.step.augmentation.artefacts
         found += checks.check_pattern(prepared, artefacts, restored.domain)
-    crystals = (expert.refined for expert in answer.mixture.experts)
+    crystals = [expert.refined for expert in answer.mixture.experts]
+    if any(each is not None for each in crystals):
+        found += checks.check_alike_elements(query.composition)
     cells = answer.lattice is not None or known or any(each is not None for each in crystals)
     if restored.network.reads_reflections and not cells:
         message = (

@@ -43,7 +43,8 @@ class PredictionOptions:
         structures: the source of these crystals: a CIF file, a folder of them, a file of JSON
             lines, ...; by default the embedded crystals.
         search: the seconds in which a structure is sought without a known crystal, in the cell that
-            is given or found, with a formula that is known in full; 0 seeks none.
+            is given or found, with a formula that is known in full; 0 seeks none. None seeks for
+            20 seconds where known crystals are asked for, and none explains the pattern well.
         preparation: the steps that prepare the pattern.
 
     Example:
@@ -63,7 +64,7 @@ class PredictionOptions:
     grid: tuple[int, int, int] = (50, 50, 50)
     analogues: int = 3
     structures: str | None = None
-    search: int = 0
+    search: int | None = None
     preparation: Preparation = EVERY_STEP
 
     @property
@@ -102,7 +103,7 @@ class PredictionOptions:
                 "256 256 256"
             )
         for name in ("samples", "analogues", "search"):
-            if (number := getattr(self, name)) < 0:
+            if (number := getattr(self, name)) is not None and number < 0:
                 raise ValueError(f"{name} is {number}: give 0 or more")
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +99,10 @@ def restore_and_predict(
     known = _matches(query)
     refined = _refined_crystals(query, restored)
     progress(STEPS[2])
-    asked = partial(_densities, restored, query, grid=GRID)
-    cells = find_cells(query, known, lambda lattices: asked(lattices)[:, 0])
+    network = _AskedNetwork(restored, query)
+    cells = find_cells(query, known, network.plain_densities)
     progress(STEPS[3])
-    lattice = _lattice(query, cells, refined, known)
-    samples = options.samples
-    (own,) = _densities(restored, query, [lattice], grid=options.grid, samples=samples)
+    own = network.densities(_lattice(query, cells, refined, known))
     mixture = _mixture(query, restored, own, refined)
     answer = _in_cell(query, restored.domain, mixture, cells)
     assessment = _assessment(query, answer, known)
@@ -113,10 +110,8 @@ def restore_and_predict(
     if accepted is not None and restored.gate is not None and query.admits(accepted.crystal):
         answer = _crystal_answer(accepted, options.grid)
     progress(STEPS[4])
-    searched = search_for_structures(query, _lattices(query, answer, cells))
-    solved = None
-    if searched is not None and accepted is None:
-        solved = structure_answer(searched, query)
+    searched = search_for_structures(query, _lattices(query, answer, cells), assessment)
+    solved = structure_answer(searched, query, assessment)
     if solved is not None:
         answer, name = solved, f"{format_composition(query.composition)} from the search"
         assessment = _assessment(query, answer, known, name)
@@ -160,26 +155,48 @@ def changed(options: PredictionOptions, changes: dict[str, Any]) -> PredictionOp
     return replace(options, **changes)
 
 
-def _densities(
-    restored: Restored,
-    query: PredictionQuery,
-    lattices: Sequence[Float[np.ndarray, "3 3"] | None],
-    *,
-    grid: tuple[int, int, int],
-    samples: int = 0,
-) -> Float[np.ndarray, "c k na nb nc"]:
-    """Return the densities of the network in each of some cells, the plain one and its samples."""
-    options, memory = query.options, None
-    if restored.network.reads_reflections and options.analogues:
-        kind = None if query.formula is None else anonymous_formula(query.formula)
-        memory = known_memory(options.structures, kind)
-    generator = network_generator(
-        restored.network, grid, memory=memory, samples=samples, seed=options.seed
-    )
-    # One cell, or always as many: the last one fills up, so that one program serves all queries.
-    missing = INDEXED - len(lattices) if len(lattices) > 1 else 0
-    filled = [*lattices, *[lattices[-1]] * missing]
-    return np.asarray(generator(query.in_cells(filled)))[: len(lattices)]
+class _AskedNetwork:
+    """A network that answers one query, in one cell or another, once in each."""
+
+    def __init__(self, restored: Restored, query: PredictionQuery):
+        self._restored, self._query = restored, query
+        self._plain: dict[bytes, Float[np.ndarray, "1 a b c"]] = {}
+
+    def plain_densities(
+        self, lattices: Sequence[Float[np.ndarray, "3 3"]]
+    ) -> Float[np.ndarray, "n a b c"]:
+        """Return the plain density in each of some cells, on the grid of the datasets."""
+        # Always as many cells: the last one fills up, so that one program serves all queries.
+        filled = [*lattices, *[lattices[-1]] * (INDEXED - len(lattices))]
+        found = self._asked(filled, GRID, 0)
+        self._plain |= {
+            each.tobytes(): answer for each, answer in zip(lattices, found, strict=False)
+        }
+        return found[: len(lattices), 0]
+
+    def densities(self, lattice: Float[np.ndarray, "3 3"] | None) -> Float[np.ndarray, "k a b c"]:
+        """Return the plain density and its samples in a cell, on the grid of the options."""
+        options = self._query.options
+        if lattice is None or not self._plain or options.samples or options.grid != GRID:
+            return self._asked([lattice], options.grid, options.samples)[0]
+        if lattice.tobytes() not in self._plain:
+            self.plain_densities([lattice])
+        return self._plain[lattice.tobytes()]
+
+    def _asked(
+        self,
+        lattices: Sequence[Float[np.ndarray, "3 3"] | None],
+        grid: tuple[int, int, int],
+        samples: int,
+    ) -> Float[np.ndarray, "n k a b c"]:
+        query, options, memory = self._query, self._query.options, None
+        if self._restored.network.reads_reflections and options.analogues:
+            kind = None if query.formula is None else anonymous_formula(query.formula)
+            memory = known_memory(options.structures, kind)
+        generator = network_generator(
+            self._restored.network, grid, memory=memory, samples=samples, seed=options.seed
+        )
+        return np.asarray(generator(query.in_cells(lattices)))
 
 
 def _lattice(

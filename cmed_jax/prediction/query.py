@@ -21,16 +21,13 @@ from cmed_jax.physics.amplitudes import (
     unobserved,
 )
 from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
-from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.powder.lines import LINE_WIDTH, MeasuredLines
 from cmed_jax.powder.network_grid import check_grid_pattern
 from cmed_jax.powder.preparation import Prepared, prepare
 from cmed_jax.prediction.options import PredictionOptions
 
 Column = Sequence[float] | Real[np.ndarray, "..."]
 Pattern = Column | Sequence[Column] | str | Path
-
-LINE_WIDTH = 0.1
-"""The width of lines in a list of peaks, which does not state widths, degrees."""
 
 LEAST_LINES = 2
 """The least number of lines with which a cell is searched for."""

@@ -13,7 +13,9 @@ from cmed_jax.data.records import density_of
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.patterns import two_theta
 from cmed_jax.powder.cell_indexing import IndexedCell
+from cmed_jax.powder.lines import LINE_WIDTH
 from cmed_jax.powder.preparation import Prepared
+from cmed_jax.prediction.assessment import BESIDE, Assessment, Explanation
 from cmed_jax.prediction.cells import indexed_cells
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
@@ -23,11 +25,14 @@ from cmed_jax.search.several_cells import search_cells
 from cmed_jax.solution.calculated import calculate_crystal_pattern
 from cmed_jax.solution.refinement import Refined
 
-LINE_WIDTH = 0.1
-"""The width of lines in a list of peaks, which does not state widths, degrees."""
-
 INDEXED, CELLS = 5, 6
 """The numbers of indexed cells and of all cells that are searched; they divide the time."""
+
+UNASKED = 20
+"""The seconds of a search that was not asked for, where no known crystal explains the pattern."""
+
+WELL = 0.4
+"""The misfit above which a known crystal is accepted, but may not be the best explanation."""
 
 LEAST_SECONDS = 1.0
 """The least time of the search in cells, however long the indexing took, seconds."""
@@ -37,20 +42,31 @@ SOURCE = "the search"
 
 
 def search_for_structures(
-    query: PredictionQuery, lattices: Sequence[Float[np.ndarray, "3 3"]]
+    query: PredictionQuery,
+    lattices: Sequence[Float[np.ndarray, "3 3"]],
+    assessment: Assessment | None,
 ) -> SearchResult | None:
-    """Return the best result of the search; None where no cell can be searched.
+    """Return the best result of the search; None where none is sought, or no cell can be searched.
 
     Where no cell is given, the lines are indexed, and the indexed cells are searched as well.
 
     Args:
         query: a measured pattern with its full formula.
         lattices: primitive cells, rows a, b, c in angstrom, the most plausible first.
+        assessment: the assessment of the known crystals, where there are any.
     """
     prepared, formula, options = query.prepared, query.formula, query.options
-    if prepared is None or formula is None or query.shared is not None or not options.search:
+    if prepared is None or formula is None or query.shared is not None:
         return None
-    end = time.monotonic() + options.search
+    seconds = options.search
+    if seconds is None:
+        known = _known(assessment)
+        cell = query.lattice is not None or query.cell_is_sought
+        open_question = options.analogues and cell and (known is None or known.misfit > WELL)
+        seconds = UNASKED if open_question else 0
+    if not seconds:
+        return None
+    end = time.monotonic() + seconds
     indexed: tuple[IndexedCell, ...] = ()
     if query.lattice is None:
         indexed = indexed_cells(query)
@@ -78,11 +94,24 @@ def observed_lines(prepared: Prepared) -> ObservedLines:
     )
 
 
-def structure_answer(result: SearchResult, query: PredictionQuery) -> Answer | None:
-    """Return the answer of the best structure; None where it is not found, or has no density."""
-    assert query.prepared is not None  # a search needs a measured pattern
-    if result.verdict == "not found":
+def structure_answer(
+    result: SearchResult | None, query: PredictionQuery, assessment: Assessment | None
+) -> Answer | None:
+    """Return the answer of the best structure; None where it is no better than what is known.
+
+    An alarm about the question is overruled by a structure that is found, not by a likely one. A
+    known crystal that is accepted is overruled by a structure with a much smaller Rwp.
+
+    Args:
+        result: the result of the search, where there was one.
+        query: the measured pattern.
+        assessment: the assessment of the known crystals, where there are any.
+    """
+    if result is None or result.verdict == "not found":
         return None
+    if assessment is not None and not assessment.consistent and result.verdict != "found":
+        return None
+    assert query.prepared is not None  # a search needs a measured pattern
     best = result.structures[0]
     crystal = replace(best.material, material_id=SOURCE)
     try:
@@ -90,6 +119,9 @@ def structure_answer(result: SearchResult, query: PredictionQuery) -> Answer | N
     except ValueError:  # its atoms are too close
         return None
     pattern = calculate_crystal_pattern(crystal, query.prepared)
+    known = _known(assessment)
+    if known is not None and pattern.rwp > known.rwp - BESIDE:
+        return None
     centring = lattice_type_of(best.space_group)[-1]
     expert = Expert(1.0, Refined(crystal, pattern.rwp))
     return Answer(
@@ -98,6 +130,12 @@ def structure_answer(result: SearchResult, query: PredictionQuery) -> Answer | N
         ConventionalCell(best.cell, centring, best.space_group),
         pattern,
     )
+
+
+def _known(assessment: Assessment | None) -> Explanation | None:
+    """Return the known crystal that is accepted; None where there is none."""
+    accepted = None if assessment is None else assessment.accepted
+    return None if accepted is None or accepted.crystal is None else accepted
 
 
 def _distinct(lattices: Sequence[Float[np.ndarray, "3 3"]]) -> list[Float[np.ndarray, "3 3"]]:

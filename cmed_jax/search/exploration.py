@@ -143,7 +143,7 @@ class _Run:
     def try_assignment(self, field: Field, assignment: Assignment) -> None:
         """Fit the coordinates of an assignment, and keep its best structure."""
         self._tried += 1
-        fits = _fit(field, assignment, self._rng)
+        fits = fits_of(field, assignment, self._rng)
         if fits is None:
             return
         result = scored(field.frame, field.separations, assignment, fits)
@@ -165,8 +165,16 @@ class _Run:
             self._settled = passed + next(longer, np.inf)
 
 
-def _fit(field: Field, assignment: Assignment, rng: np.random.Generator) -> Fits | None:
-    """Return structures of an assignment that explain the lines and keep their distances."""
+def fits_of(field: Field, assignment: Assignment, rng: np.random.Generator) -> Fits | None:
+    """Return structures of an assignment that explain the lines and keep their distances.
+
+    None where the atoms do not fit.
+
+    Args:
+        field: the space group, the lines and the distances.
+        assignment: the positions of the atoms.
+        rng: the source of the draws.
+    """
     frame, orbits = field.frame, orbits_of(assignment.places)
     atoms = atoms_of(frame.group, orbits)
     if not assignment.free:

@@ -1,17 +1,16 @@
-"""Isostructural crystals: known crystals with the elements of the composition, in fitted cells.
+"""Isostructural crystals: known crystals with the elements of the composition, fitted to lines.
 
 Every known crystal of the same anonymous formula is a prototype. The elements replace those of the
-prototype in every way that keeps the amounts, and the cell is fitted to the measured lines.
-`cmed_jax.solution.substitution` does this for the patterns of a dataset, which are complete and
-exact. Here the lines were measured over a part of the range, and each axis changes separately.
+prototype in every way that keeps the amounts, and the cell is fitted to the measured lines
+(`cmed_jax.solution.prototype_fit`). `cmed_jax.solution.substitution` does this for the patterns of
+a dataset, which are complete and exact. Here the lines were measured over a part of the range, and
+each axis changes separately.
 
-Prototypes are scaled as a whole until their lines agree best with the measured ones over ln s.
-Those with one main axis are also stretched along it, and the best of those with three free axes
-along all three. The cells of the best are then refined: s^2 = h G* h is linear in the free numbers
-of the reciprocal metric tensor G*. The crystals are ranked by the agreement of the amplitudes of
-their lines with the measured ones, and by their relative volume. The volume is needed because ions
-with equally many electrons, as in KCl, look like one kind of atom. Another type of crystal then
-explains their lines as well, in a volume that is too small for them.
+The best crystals get coordinates that are fitted to the intensities, since those of the prototype
+are only nearly right. They are ranked by the agreement of the amplitudes of their lines with the
+measured ones, and by their relative volume. The volume is needed because ions with equally many
+electrons, as in KCl, look like one kind of atom. Another type of crystal then explains their lines
+as well, in a volume that is too small for them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,24 +19,21 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # its parts are imported on first use
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import KnownVolumes, relative_volume
 from cmed_jax.crystal.canonical import canonical_cell
-from cmed_jax.crystal.composition import SYMBOLS, composition_vector
-from cmed_jax.crystal.freedom import free_metrics
+from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
 from cmed_jax.crystal.solid_solutions import UNSHARED, Shares, shared_crystal
 from cmed_jax.crystal.symmetry import lattice_type_of, space_group
-from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import GRID, electron_density
-from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
-from cmed_jax.physics.reflections import reflections_of, unique_reflections
 from cmed_jax.powder.indexing import UNSHIFTED
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
+from cmed_jax.search.known import distance_misfit, fitted_coordinates
+from cmed_jax.search.observed import ObservedLines
 from cmed_jax.solution.calculated import CalculatedPattern, calculate_crystal_pattern
 from cmed_jax.solution.cell_search import (
     FINE,
@@ -46,7 +42,13 @@ from cmed_jax.solution.cell_search import (
     agreement,
     ranking_penalty,
 )
-from cmed_jax.solution.profiles import REACH, Profile, fit_scales, profile_of_lines, profile_steps
+from cmed_jax.solution.prototype_fit import (
+    Observed,
+    fitted,
+    lines_of_crystals,
+    merits,
+    refined_cell,
+)
 from cmed_jax.solution.prototypes import (
     crystal_identity,
     distinct_prototypes,
@@ -63,12 +65,10 @@ STRETCHED = 48
 """The largest number of crystals that are stretched along all axes."""
 REFINED = 24
 """The largest number of crystals with refined cells."""
-NEAR = (0.01, 0.006, 0.004)
-"""The distance in ln s within which lines match, for each round of the refinement."""
-WEAK = 1e-3
-"""The share of the strongest line below which lines are not matched."""
-STEP, WIDTH = 0.05, 2.0
-"""The step of the grid of comparison, degrees, and the standard deviation of a line, steps."""
+MISFIT = 0.03
+"""The merit that unusual distances between all nearest neighbours outweigh."""
+FITTED = 12
+"""The largest number of crystals with fitted coordinates."""
 SYMPREC = 0.01
 """The tolerance of the symmetry in a CIF, angstrom; the crystals are already symmetrised."""
 FARTHEST = 1.3
@@ -85,6 +85,8 @@ class IsostructuralMatch(NamedTuple):
         calculated: the pattern calculated from it; None before the comparison.
         shares: the elements that share its sites in a solid solution.
         volumes: the volumes of known crystals of the composition itself.
+        misfit: how unusual the nearest neighbours of its atoms are, 0 to 1; 0 before the fit of the
+            coordinates.
     """
 
     crystal: Material
@@ -93,6 +95,7 @@ class IsostructuralMatch(NamedTuple):
     calculated: CalculatedPattern | None = None
     shares: Shares = UNSHARED
     volumes: KnownVolumes = KnownVolumes()
+    misfit: float = 0.0
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
@@ -108,8 +111,8 @@ class IsostructuralMatch(NamedTuple):
     @property
     def relative_volume(self) -> float:
         """The volume relative to the usual one; 1 where unknown."""
-        composition, atoms = composition_vector(self.crystal.numbers), len(self.crystal.numbers)
-        return self.volumes.relative(self.crystal.volume, composition, atoms)
+        crystal = self.crystal
+        return self.volumes.relative(crystal.volume, crystal.composition, len(crystal.numbers))
 
     @property
     def is_known(self) -> bool:
@@ -124,7 +127,9 @@ class IsostructuralMatch(NamedTuple):
     def cell(self, lines: MeasuredLines) -> CellCandidate:
         """Return its cell, scored by its lines as `find_cell` scores by those of a density."""
         lines = lines.up_to(FARTHEST)
-        (calculated,) = _lines([self.crystal], _Observed.of(lines).span[1], lines.wavelength)
+        (calculated,) = lines_of_crystals(
+            [self.crystal], Observed.of(lines).span[1], lines.wavelength
+        )
         reflections = Reflections(calculated[:, :1] ** 2, calculated[:, 1])
         shift = lines.shift or UNSHIFTED
         merit = agreement(np.ones((1, 1)), np.array([shift]), reflections, lines, 0.0, FINE)
@@ -179,23 +184,6 @@ def match_pattern(
     )
 
 
-class _Observed(NamedTuple):
-    """Measured lines: s (1/angstrom), |F|^2 with multiplicity, and the range of s."""
-
-    s: Float[np.ndarray, " k"]
-    squared: Float[np.ndarray, " k"]
-    span: tuple[float, float]
-    wavelength: float
-
-    @classmethod
-    def of(cls, lines: MeasuredLines) -> "_Observed":
-        angle = (lines.shift or UNSHIFTED).correct(lines.angle)
-        start, stop = s_of_two_theta(np.array([lines.start, lines.stop]), lines.wavelength)
-        squared = lines.area / lorentz_polarization(angle, lines.monochromator)
-        s = s_of_two_theta(angle, lines.wavelength)
-        return cls(s, squared, (float(start), float(stop)), lines.wavelength)
-
-
 def find_isostructural(
     lines: MeasuredLines,
     composition: Float[np.ndarray, "119"],
@@ -214,7 +202,7 @@ def find_isostructural(
     lines = lines.up_to(FARTHEST)
     if not len(lines.angle):
         return []
-    observed, known = _Observed.of(lines), list(known)
+    observed, known = Observed.of(lines), list(known)
     own = known_volumes(known, composition)
     trials = [
         IsostructuralMatch(
@@ -229,14 +217,18 @@ def find_isostructural(
     fixed, main, free = (
         [trial for trial in trials if _free_axes(trial.crystal) == count] for count in (1, 2, 3)
     )
-    likely = _first(_fitted(free, NO_AXIS, observed), STRETCHED)
-    fitted = [
-        *_fitted(fixed, NO_AXIS, observed),
-        *_fitted(main, MAIN_AXIS, observed),
-        *_fitted(likely, ALL_AXES, observed),
+    likely = _first(_scaled(free, NO_AXIS, observed), STRETCHED)
+    scaled = [
+        *_scaled(fixed, NO_AXIS, observed),
+        *_scaled(main, MAIN_AXIS, observed),
+        *_scaled(likely, ALL_AXES, observed),
     ]
-    refined = [_refined(analogue, observed) for analogue in _first(_best_first(fitted), REFINED)]
-    judged = _best_first(_judged(refined, observed))
+    refined = [
+        each._replace(crystal=refined_cell(each.crystal, observed))
+        for each in _first(_best_first(scaled), REFINED)
+    ]
+    judged = _judged(refined, observed)
+    judged = _best_first(_with_coordinates(_first(judged, FITTED), lines, observed))
     # Of crystals that became the same one, that of the composition itself is kept.
     found = _best_first(_canonical(sorted(judged, key=lambda each: not each.is_known)))
     listed, beyond = found[:most], _first(found[most:], 0)
@@ -255,6 +247,7 @@ def _best_first(analogues: Iterable[IsostructuralMatch]) -> list[IsostructuralMa
         analogues,
         key=lambda each: (
             ranking_penalty(lattice_type_of(each.crystal.space_group), each.relative_volume)
+            + MISFIT * each.misfit
             - each.merit
         ),
     )
@@ -268,108 +261,44 @@ def _free_axes(crystal: Material) -> int:
 
 def _with_usual_volume(crystal: Material) -> Material:
     """Return a crystal in a cell of usual volume, the start of its scaling."""
-    spare = relative_volume(
-        crystal.volume, composition_vector(crystal.numbers), len(crystal.numbers)
-    )
+    spare = relative_volume(crystal.volume, crystal.composition, len(crystal.numbers))
     return replace(crystal, lattice=crystal.lattice / np.cbrt(spare))
 
 
-def _fitted(
-    trials: Sequence[IsostructuralMatch], changes: Float[np.ndarray, "c 3"], observed: _Observed
+def _scaled(
+    trials: Sequence[IsostructuralMatch], changes: Float[np.ndarray, "c 3"], observed: Observed
 ) -> list[IsostructuralMatch]:
-    """Return crystals in the shape and size that agree best with the lines, the best first.
-
-    Args:
-        trials: crystals in the orientation of canonical lattices: a main axis lies along z.
-        changes: the trial changes of ln x, ln y and ln z, which keep the symmetry.
-        observed: the measured lines.
-    """
-    if not trials:
-        return []
-    variants = [
-        replace(trial.crystal, lattice=trial.crystal.lattice * factors)
-        for trial in trials
-        for factors in np.exp(changes)
-    ]
-    target = profile_of_lines(observed.s, observed.squared)
-    measured = np.zeros_like(target)
-    measured[slice(*profile_steps(np.array(observed.span)))] = 1
-    lines = _lines(variants, observed.span[1] * np.exp(REACH), observed.wavelength)
-    profiles = np.stack([profile_of_lines(*each.T) for each in lines])
-    scales, agreement = fit_scales(profiles, target, measured)
-    first = np.arange(0, len(variants), len(changes))
-    best = first + agreement.reshape(-1, len(changes)).argmax(axis=1)
+    """Return crystals in the shape and size that agree best with the lines, the best first."""
+    found = fitted([trial.crystal for trial in trials], changes, observed)
     return _best_first(
-        trial._replace(
-            crystal=replace(variants[i], lattice=variants[i].lattice * scales[i]),
-            merit=float(agreement[i]),
-        )
-        for i, trial in zip(best, trials, strict=True)
+        trial._replace(crystal=each.crystal, merit=each.merit)
+        for trial, each in zip(trials, found, strict=True)
     )
 
 
-def _refined(analogue: IsostructuralMatch, observed: _Observed) -> IsostructuralMatch:
-    """Return a crystal in the cell of its space group that fits the measured lines best."""
-    crystal = analogue.crystal
-    group = space_group(crystal.space_group)
-    reach = observed.span[1] * np.exp(NEAR[0])
-    hkl = _strong_reflections(crystal, reach, observed.wavelength).astype(float)
-    free = free_metrics(group)
-    forms = np.einsum("mi,pij,mj->mp", hkl, free, hkl)
-    metric = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
-    for near in NEAR:
-        squared = np.einsum("mi,ij,mj->m", hkl, metric, hkl)
-        gap = np.abs(np.log(squared) / 2 - np.log(observed.s)[:, None])
-        matched = gap.min(axis=1, initial=np.inf) < near
-        if not matched.any():
-            break
-        s, form = observed.s[matched], forms[gap[matched].argmin(axis=1)]
-        # The weight 1 / s^2 makes equal errors of ln s count equally.
-        free_numbers, _, rank, _ = np.linalg.lstsq(form / s[:, None] ** 2, np.ones_like(s))
-        found = np.tensordot(free_numbers, free, 1)
-        if rank < len(free) or np.linalg.eigvalsh(found).min() <= 0:
-            break
-        metric = found
-    to_primitive = np.linalg.inv(group.cell)
-    edges = np.linalg.cholesky(to_primitive.T @ np.linalg.inv(metric) @ to_primitive)
-    return analogue._replace(crystal=replace(crystal, lattice=group.cell.T @ edges))
+def _judged(matches: Sequence[IsostructuralMatch], observed: Observed) -> list[IsostructuralMatch]:
+    """Return crystals with their merit, the best first."""
+    found = merits([each.crystal for each in matches], observed)
+    return _best_first(
+        each._replace(merit=merit) for each, merit in zip(matches, found, strict=True)
+    )
 
 
-def _strong_reflections(
-    crystal: Material, s_max: float, wavelength: float
-) -> Integer[np.ndarray, "m 3"]:
-    """Return one of each set of equivalent reflections, without absent and weak ones."""
-    (lines,) = _lines([crystal], s_max, wavelength)
-    s = lines[lines[:, 1] > WEAK * lines[:, 1].max(initial=0), 0]
-    orbits = unique_reflections(crystal.lattice, s_max, space_group(crystal.space_group).laue)
-    return orbits.hkl[np.abs(orbits.s[:, None] - s).min(axis=1, initial=np.inf) < 1e-6]
-
-
-def _judged(
-    analogues: Sequence[IsostructuralMatch], observed: _Observed
+def _with_coordinates(
+    matches: Sequence[IsostructuralMatch], lines: MeasuredLines, observed: Observed
 ) -> list[IsostructuralMatch]:
-    """Return isostructural crystals with their merit."""
-    target = _over_two_theta(observed.s, observed.squared, observed)
-    lines = _lines([each.crystal for each in analogues], observed.span[1], observed.wavelength)
-    return [
-        each._replace(merit=float(_over_two_theta(s, squared, observed) @ target))
-        for each, (s, squared) in zip(analogues, (columns.T for columns in lines), strict=True)
-    ]
-
-
-def _over_two_theta(
-    s: Float[np.ndarray, " k"], squared: Float[np.ndarray, " k"], observed: _Observed
-) -> Profile:
-    """Return amplitudes over two-theta in the measured range, normalised to unit length."""
-    first, last = two_theta(np.array(observed.span), observed.wavelength)
-    inside = (s >= observed.span[0]) & (s <= observed.span[1])
-    steps = np.rint((two_theta(s[inside], observed.wavelength) - first) / STEP).astype(int)
-    # |F| / s, as in profiles over ln s, balances few strong lines against many weak ones.
-    height = np.sqrt(squared[inside]) / s[inside]
-    smooth = scipy.ndimage.gaussian_filter1d(
-        np.bincount(steps, height, round((last - first) / STEP) + 2), WIDTH, mode="constant"
+    """Return crystals with coordinates that are fitted to the lines, where that gains something."""
+    angle = (lines.shift or UNSHIFTED).correct(lines.angle)
+    span = (lines.start, lines.stop)
+    seen = ObservedLines.of_angles(
+        angle, lines.area, span, lines.width, lines.wavelength, lines.monochromator
     )
-    return smooth / max(np.linalg.norm(smooth), 1e-30)
+    found = []
+    for each in matches:
+        with suppress(ValueError):  # no line is where the cell allows one
+            each = each._replace(crystal=fitted_coordinates(each.crystal, seen))
+        found.append(each._replace(misfit=distance_misfit(each.crystal)))
+    return _judged(found, observed)
 
 
 def _canonical(analogues: Iterable[IsostructuralMatch]) -> Iterator[IsostructuralMatch]:
@@ -381,20 +310,3 @@ def _canonical(analogues: Iterable[IsostructuralMatch]) -> Iterator[Isostructura
             if (identity := crystal_identity(crystal)) not in seen:
                 seen.add(identity)
                 yield each._replace(crystal=crystal)
-
-
-def _lines(
-    crystals: Sequence[Material], s_max: float, wavelength: float
-) -> list[Float[np.ndarray, "_ 2"]]:
-    """Return the lines of crystals with the anomalous dispersion of their elements."""
-    return reflections_of(
-        [_atoms(crystal) for crystal in crystals],
-        s_max=s_max,
-        wavelength=wavelength,
-        anomalous=True,
-        laue=[space_group(crystal.space_group).laue for crystal in crystals],
-    )
-
-
-def _atoms(crystal: Material) -> Crystal:
-    return Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)

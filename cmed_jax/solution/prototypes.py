@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Integer, Shaped
 
 from cmed_jax.crystal.canonical import canonical_cell
-from cmed_jax.crystal.composition import Knowledge, anonymous_formula, composition_vector
+from cmed_jax.crystal.composition import Knowledge, anonymous_formula
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.data.examples import Examples
 from cmed_jax.data.records import MAX_EDGES, Recipe
@@ -97,10 +97,10 @@ class Prototypes:
     def _of(
         cls, crystals: Sequence[Material], profiles: Sequence[Profile], recipe: Recipe
     ) -> "Prototypes":
-        compositions = [composition_vector(crystal.numbers) for crystal in crystals]
+        compositions = [crystal.composition for crystal in crystals]
         return cls(
             crystals,
-            np.array([anonymous_formula(composition) for composition in compositions]),
+            np.array([crystal.anonymous_formula for crystal in crystals]),
             np.count_nonzero(compositions, axis=1),
             np.stack(profiles),
             [crystal_kind(crystal) for crystal in crystals],
@@ -181,8 +181,7 @@ def distinct_prototypes(
     alike = [
         material
         for material in known
-        if not isinstance(material, Refusal)
-        and anonymous_formula(composition_vector(material.numbers)) == formula
+        if not isinstance(material, Refusal) and material.anonymous_formula == formula
     ]
     alike.sort(key=lambda each: own_volume(each, composition) is None)
     seen = set()
@@ -202,8 +201,8 @@ def known_volumes(
 
 def own_volume(crystal: Material, composition: Float[np.ndarray, "119"]) -> float | None:
     """Return the mean volume of an atom in a crystal of the composition itself; None of others."""
-    own = composition_vector(crystal.numbers)
-    if not np.allclose(own, composition / composition.sum(), atol=SAME_COMPOSITION):
+    difference = np.abs(crystal.composition - composition / composition.sum())
+    if difference.max() > SAME_COMPOSITION:
         return None
     return crystal.volume / len(crystal.numbers)
 
@@ -254,10 +253,6 @@ def prototypes_of(
         recipe: the recipe for the density of a crystal.
     """
     usable = (material for material in known if isinstance(material, Material))
-    alike = (
-        material
-        for material in usable
-        if formula in (None, anonymous_formula(composition_vector(material.numbers)))
-    )
+    alike = (material for material in usable if formula in (None, material.anonymous_formula))
     crystals = list(canonical_crystals(alike))
     return Prototypes.of_crystals(crystals, recipe) if crystals else None

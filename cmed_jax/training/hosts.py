@@ -123,8 +123,8 @@ def allgather_text(sentence: str) -> list[str]:
     words = np.zeros(SENTENCE, np.uint8)
     spoken = sentence.encode()[:SENTENCE]
     words[: len(spoken)] = np.frombuffer(spoken, np.uint8)
-    heard = multihost_utils.process_allgather(words)
-    return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in heard]
+    gathered = multihost_utils.process_allgather(words)
+    return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in gathered]
 
 
 def broadcast_from_primary(values: dict[str, Any]) -> dict[str, Any]:

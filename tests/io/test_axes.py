@@ -121,7 +121,7 @@ def test_an_unknown_column_is_taken_for_two_theta_and_said(read, heading):
         *("salt\nAzimuthal Angle (Degrees)\nIntensity\n   4", "# scan axis = Omega"),
     ],
 )
-def test_a_label_of_the_axis_alone_is_heard(read, heading):
+def test_a_label_of_the_axis_alone_is_understood(read, heading):
     rows = "\n".join(f"{x:.5f} {i}" for i, x in enumerate(TWO_THETA, 1))
     with pytest.raises(ValueError, match="it has a column"):
         read(f"{heading}\n{rows}\n", "a.chi")
@@ -189,7 +189,7 @@ def test_a_row_of_other_units_is_refused(read, names, units):
         read(f"{names}\n{units}\n{rows}")
 
 
-def test_the_names_of_a_scan_of_spec_are_heard(read):
+def test_the_names_of_a_scan_of_spec_are_understood(read):
     rows = "".join(f"{x:.5f} {i}\n" for i, x in enumerate(TWO_THETA, 1))
     with pytest.raises(ValueError, match="give two-theta, not theta"):
         read(f"#S 1 ascan th 10 90 4 1\n#N 2\n#L th  Detector\n{rows}")

@@ -108,17 +108,17 @@ def test_crystals_are_told_apart_by_their_distances(own, found):
         assert value == pytest.approx(nearest / edge, rel=1e-3)
 
 
-def test_no_more_crystals_are_heard_than_there_are_places(own, found):
+def test_no_more_crystals_are_considered_than_there_are_places(own, found):
     considered = gathered(own, [*found, *found])
     assert considered.crystals == tuple(found)
     assert considered.present.all()
 
 
-def test_another_takes_the_place_of_a_crystal_that_is_not_heard(own, found):
+def test_another_takes_the_place_of_a_crystal_that_is_not_considered(own, found):
     assert gathered(own, [coinciding(found[0]), *found, *found]).crystals == tuple(found)
 
 
-def test_a_crystal_whose_atoms_coincide_is_not_heard(own, found):
+def test_a_crystal_whose_atoms_coincide_is_not_considered(own, found):
     considered = gathered(own, [coinciding(found[0]), found[1], coinciding(found[1]), found[2]])
     assert considered.crystals == (found[1], found[2])
     for one, other in zip(considered, gathered(own, found[1:3]), strict=True):

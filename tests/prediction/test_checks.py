@@ -74,6 +74,14 @@ def test_elements_that_were_never_seen_are_named():
     assert checks.check_elements(fractions, None) == []
 
 
+def test_elements_that_scatter_alike_are_named():
+    """Iron and cobalt differ by one electron of 27, sodium and chlorine by six of 17."""
+    ((code, severity, sentence),) = checks.check_alike_elements(parse_composition("FeCo2O4")[0])
+    assert (code, severity) == ("alike_elements", "note")
+    assert "Fe and Co apart" in sentence
+    assert checks.check_alike_elements(parse_composition("NaCl")[0]) == []
+
+
 @pytest.mark.parametrize(
     ("formula", "cell", "centring", "units", "electrons"),
     [

@@ -28,7 +28,7 @@ def ask(finished, known):
     lines = XRDCalculator(wavelength=1.54187).get_pattern(RUTILE, two_theta_range=(15, 110))
 
     def ask(composition="TiO2", **options):
-        options = {"cell": CELL, "search": 20, "grid": GRID, "structures": known} | options
+        options = {"cell": CELL, "grid": GRID, "structures": known} | options
         pattern = (lines.x, lines.y)
         return restore_and_predict(restored, pattern, composition, wavelength="CuKa", **options)
 
@@ -37,6 +37,7 @@ def ask(finished, known):
 
 @pytest.fixture(scope="module")
 def solved(ask):
+    """The answer where no known crystal explains the pattern, and no search was asked for."""
     return ask()
 
 
@@ -79,7 +80,7 @@ def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
 
 
 def test_what_the_search_needs_is_said_where_it_is_missing(ask):
-    found = ask(composition=["Ti", "O"])
+    found = ask(composition=["Ti", "O"], search=20)
     assert found.structures == ()
     assert any("no structure was sought" in note for note in found.notes)
 
@@ -93,7 +94,7 @@ def test_without_a_cell_the_lines_are_indexed_and_the_structure_is_found(ask):
     assert cells[0]["indexed"] == cells[0]["lines"]
 
 
-def test_nothing_is_sought_unless_it_is_asked_for(ask):
+def test_nothing_is_sought_where_that_is_asked_for(ask):
     assert ask(search=0).searched is None
     with pytest.raises(ValueError, match="search is -1"):
         ask(search=-1)

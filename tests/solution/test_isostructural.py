@@ -12,6 +12,7 @@ from pymatgen.core import Lattice, Structure
 from cmed_jax.crystal.atomic_volumes import usual_relative_volume
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.material import Material, Refusal
+from cmed_jax.crystal.structure_types import structure_types
 from cmed_jax.powder.indexing import Shift
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.solution.cell_search import find_cell
@@ -292,3 +293,17 @@ def test_a_cif_holds_the_structure_with_its_symmetry(tmp_path):
 def test_without_a_crystal_of_the_formula_there_is_no_analogue():
     composition, _ = parse_composition("KMgF3")
     assert find_isostructural(measured(rock_salt("Mg", "O", 4.21)), composition, KNOWN) == []
+
+
+def test_a_type_that_no_embedded_crystal_has_is_found_with_its_own_coordinates():
+    """The oxygen of MgCO3 lies elsewhere than that of the calcite among the structure types."""
+    sites = [[0, 0, 0], [0, 0, 0.25], [0.2778, 0, 0.25]]
+    lattice = Lattice.hexagonal(4.6328, 15.0129)
+    magnesite = Structure.from_spacegroup("R-3c", lattice, ["Mg", "C", "O"], sites)
+    composition, _ = parse_composition("MgCO3")
+    first = find_isostructural(measured(magnesite), composition, structure_types())[0]
+    found = structure_of(first.crystal)
+    assert StructureMatcher(ltol=0.01, stol=0.03, scale=False).fit(found, magnesite)
+    carbon = found[int(found.indices_from_symbol("C")[0])]
+    bonds = [each.nn_distance for each in found.get_neighbors(carbon, 1.5)]
+    assert bonds == pytest.approx([4.6328 * 0.2778] * 3, abs=0.01)

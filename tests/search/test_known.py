@@ -1,0 +1,90 @@
+"""Known structures, fitted to the lines that pymatgen calculates."""
+
+import numpy as np
+import pytest
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice, Structure
+
+from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.material import Material
+from cmed_jax.search.known import distance_misfit, fitted_coordinates
+from cmed_jax.search.observed import ObservedLines
+
+CU_K_ALPHA_1 = 1.54056
+SPAN = (10.0, 110.0)
+
+
+def rutile(x):
+    sites = [[0, 0, 0], [x, x, 0]]
+    return Structure.from_spacegroup(
+        "P4_2/mnm", Lattice.tetragonal(4.594, 2.959), ["Ti", "O"], sites
+    )
+
+
+def calcite(x, c=17.06):
+    sites = [[0, 0, 0], [0, 0, 0.25], [x, 0, 0.25]]
+    return Structure.from_spacegroup("R-3c", Lattice.hexagonal(4.99, c), ["Ca", "C", "O"], sites)
+
+
+def brucite(oxygen, hydrogen, exchanged=False):
+    names = ["Mg", "H", "O"] if exchanged else ["Mg", "O", "H"]
+    sites = [[0, 0, 0], [1 / 3, 2 / 3, oxygen], [1 / 3, 2 / 3, hydrogen]]
+    return Structure.from_spacegroup("P-3m1", Lattice.hexagonal(3.148, 4.779), names, sites)
+
+
+def canonical(structure):
+    numbers = np.array([site.specie.Z for site in structure])
+    return canonical_cell(
+        Material("known", structure.lattice.matrix, numbers, structure.frac_coords)
+    )
+
+
+def lines(structure, span=SPAN):
+    found = XRDCalculator(CU_K_ALPHA_1).get_pattern(structure, two_theta_range=span)
+    return ObservedLines.of_angles(found.x, found.y, span, 0.05, CU_K_ALPHA_1)
+
+
+def shortest(crystal, one, other):
+    """The shortest distance of two elements in a crystal, by pymatgen."""
+    structure = Structure(crystal.lattice, crystal.numbers.tolist(), crystal.frac_coords)
+    sites = {name: structure.indices_from_symbol(name) for name in (one, other)}
+    distances = structure.distance_matrix[np.ix_(sites[one], sites[other])]
+    return distances[distances > 1e-3].min()
+
+
+@pytest.mark.parametrize(
+    ("begun", "truth", "bond"),
+    [(rutile(0.28), rutile(0.305), ("Ti", "O")), (calcite(0.29), calcite(0.257), ("C", "O"))],
+)
+def test_coordinates_become_those_of_the_measured_crystal(begun, truth, bond):
+    found = fitted_coordinates(canonical(begun), lines(truth))
+    assert found.space_group == canonical(truth).space_group
+    assert shortest(found, *bond) == pytest.approx(shortest(canonical(truth), *bond), abs=0.01)
+
+
+def test_hydrogen_is_put_where_it_binds_and_not_where_the_prototype_has_it():
+    """In brucite's own type the elements may be exchanged: the pattern shows the oxygen alone."""
+    truth = brucite(0.222, 0.43)
+    found = fitted_coordinates(canonical(brucite(0.30, 0.55)), lines(truth))
+    assert shortest(found, "Mg", "O") == pytest.approx(
+        shortest(canonical(truth), "Mg", "O"), abs=0.02
+    )
+    assert shortest(found, "O", "H") == pytest.approx(0.97, abs=0.08)
+
+
+def test_right_coordinates_stay():
+    begun = canonical(rutile(0.305))
+    found = fitted_coordinates(begun, lines(rutile(0.305)))
+    assert shortest(found, "Ti", "O") == pytest.approx(shortest(begun, "Ti", "O"), abs=3e-3)
+
+
+def test_a_crystal_stays_as_it_is_where_there_are_too_few_lines_for_its_coordinates():
+    begun = canonical(rutile(0.28))
+    assert fitted_coordinates(begun, lines(rutile(0.305), (26.0, 30.0))) is begun
+
+
+def test_exchanged_elements_have_unusual_distances():
+    assert distance_misfit(canonical(calcite(0.257))) < 0.15
+    exchanged = calcite(0.257)
+    exchanged.replace_species({"Ca": "C", "C": "Ca"})
+    assert distance_misfit(canonical(exchanged)) > 0.5
