@@ -3,8 +3,8 @@
 A density gives every reflection an amplitude and a phase. A pattern gives the sum of |F|^2 over the
 reflections of each line. Each cycle removes what is negative, scales the amplitudes of each line to
 what was observed, and keeps the phases. Reflections of one line keep their ratios. A density with
-nearly the right phases is repaired within some cycles. One with wrong phases still disagrees with
-the lines after the first.
+nearly the right phases is repaired within some cycles, and changes little. One with wrong phases
+becomes another density.
 """
 
 from functools import partial
@@ -36,13 +36,12 @@ class Modified(NamedTuple):
 
     Attributes:
         density: e/angstrom^3.
-        disagreement: R of the amplitudes after the first cycle, before the second imposes them: the
-            sum of the differences between the roots of calculated and observed line intensities, as
-            a share of the sum of the latter; infinite where no line is observed.
+        correlation: the correlation of the voxels with the density that it began from; -1 where no
+            line is observed.
     """
 
     density: Float[Array, "a b c"]
-    disagreement: Float[Array, ""]
+    correlation: Float[Array, ""]
 
 
 @partial(jax.jit, static_argnames="cycles")
@@ -69,7 +68,7 @@ def impose_lines(
             zeros at the end pad them.
         electrons: the electrons of the cell.
         b_factor: the isotropic B of the density's atoms, angstrom^2, which damps the lines.
-        cycles: the number of cycles, at least 2.
+        cycles: the number of cycles.
     """
     s, intensity = lines.T
     total = intensity * jnp.exp(-b_factor * s**2 / 2)
@@ -77,24 +76,22 @@ def impose_lines(
     # The last two sums are those of reflections without a line, and of those out of range.
     sums = partial(jax.ops.segment_sum, segment_ids=member, num_segments=len(s) + 2)
     total = jnp.where(sums(weight)[:-2] > 0, total, 0.0)
-    roots, volume = jnp.sqrt(total), jnp.abs(jnp.linalg.det(lattice))
+    volume = jnp.abs(jnp.linalg.det(lattice))
     voxel = volume / density.size
 
-    def cycle(values: Float[Array, "a b c"], _: None) -> tuple[Array, Array]:
+    def cycle(values: Float[Array, "a b c"], _: None) -> tuple[Array, None]:
         factors = jnp.fft.rfftn(jnp.maximum(values, 0.0)) * voxel
         flat = factors.ravel()
         own = sums(weight * (flat.real**2 + flat.imag**2))[:-2]
-        differences = jnp.sum(jnp.abs(jnp.sqrt(own) - roots))
         scale = jnp.sqrt(total / jnp.where(own > 0, own, 1.0))
         scaled = flat * jnp.concatenate([scale, jnp.array([0.0, 1.0])])[member]
         scaled = scaled.at[0].set(jnp.asarray(electrons, scaled.dtype))
-        return jnp.fft.irfftn(scaled.reshape(factors.shape), density.shape) / voxel, differences
+        return jnp.fft.irfftn(scaled.reshape(factors.shape), density.shape) / voxel, None
 
     start = density * (electrons / volume / density.mean())
-    values, differences = jax.lax.scan(cycle, start, length=cycles)
-    observed = jnp.sum(roots)
-    disagreement = differences[1] / jnp.where(observed > 0, observed, 1.0)
-    return Modified(values, jnp.where(observed > 0, disagreement, jnp.inf))
+    values, _ = jax.lax.scan(cycle, start, length=cycles)
+    correlation = jnp.corrcoef(values.ravel(), density.ravel())[0, 1]
+    return Modified(values, jnp.where(total.any(), correlation, -1.0))
 
 
 def _members(
