@@ -3,7 +3,7 @@
     python docs/first_picture.py
 
 The pattern is `examples/halite.xy`, which is simulated; the prediction is that of the released
-network `cubic` with the formula NaCl, known crystals included, as README.md asks for it.
+network `all` with the formula NaCl, known crystals included, as README.md asks for it.
 """
 
 from io import BytesIO
@@ -115,4 +115,4 @@ def draw(prediction: cmed_jax.Prediction, path: Path = PICTURE) -> None:
 
 
 if __name__ == "__main__":
-    draw(cmed_jax.restore_and_predict("cubic", PATTERN, "NaCl", wavelength="CuKa", cell="auto"))
+    draw(cmed_jax.restore_and_predict("all", PATTERN, "NaCl", wavelength="CuKa", cell="auto"))

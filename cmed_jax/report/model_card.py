@@ -63,7 +63,7 @@ def card(
     text = (resources.files("cmed_jax.released") / "card.md").read_text(encoding="utf-8")
     return Template(text).substitute(
         name=manifest["names"][0],
-        alias=manifest["names"][-1],
+        alias=manifest["names"][0],
         company=GATED if GATE in manifest["files"] else "",
         facts=_table(_facts(manifest, config, domain)),
         figures="\n\n".join(_figures(each, manifest["weights"]) for each in results)

@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cmed_jax", "tfds_builders")
 NEEDED = {
-    "weights": "cmed_jax/released/cubic_trigonal/weights-1-of-3.npz",
-    "gate": "cmed_jax/released/cubic_trigonal/gate.npz",
+    "weights": "cmed_jax/released/all/weights-1-of-3.npz",
+    "gate": "cmed_jax/released/all/gate.npz",
     "embedded crystals": "cmed_jax/crystal/embedded/oc20_bulks.jsonl.gz",
     "page of a prediction": "cmed_jax/report/templates/prediction.html",
     "local page": "cmed_jax/app/page.html",
