@@ -1,7 +1,7 @@
 """The fit of a known structure: its free coordinates, refined against the intensities of lines.
 
 A known crystal with other elements has coordinates that are nearly right. They are refined as those
-of the search are, from one start, in its own space group.
+of the search are, in its own space group and on its own positions.
 """
 
 import itertools
