@@ -26,7 +26,8 @@ It has no usual volume, or its elements only mark the sites.
 def structure_types() -> Iterator[Material]:
     """Yield one crystal of each structure type of the AFLOW library.
 
-    The id is the label of AFLOW with the formula, such as "ABC3_hR10_167_a_b_e CaCO3".
+    A version of pymatgen without the library yields none. The id is the label of AFLOW with the
+    formula, such as "ABC3_hR10_167_a_b_e CaCO3".
 
     Example:
         >>> calcite = next(each for each in structure_types() if each.formula == "CaCO3")
@@ -35,6 +36,8 @@ def structure_types() -> Iterator[Material]:
     """
     # The file alone: importing pymatgen's own reader takes seconds.
     packed = files("pymatgen.analysis") / "prototypes" / "aflow_prototypes.json.gz"
+    if not packed.is_file():
+        return
     for entry in json.loads(gzip.decompress(packed.read_bytes())):
         label, description = entry["tags"]["aflow"], entry["tags"]["mineral"].lower()
         if any(word in description for word in UNUSUAL):
