@@ -21,7 +21,7 @@ import cmed_jax
 from cmed_jax.evaluation.scoring import Scores
 from cmed_jax.io.atomic import atomic_write
 
-DECIDING = ("crystal", "physics", "data", "solution", "evaluation")
+DECIDING = ("crystal", "physics", "data", "model", "solution", "evaluation")
 """The subpackages with code that affects the scores of a baseline."""
 
 

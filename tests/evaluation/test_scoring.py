@@ -215,7 +215,7 @@ def test_every_batch_has_the_same_size(test_split):
         return np.ones((len(query.pattern), 1, 50, 50, 50), np.float32)
 
     evaluate(generate, test_split, batch_size=4)
-    assert sizes == {(4,) * 7}
+    assert sizes == {(4,) * 8}
 
 
 def test_an_empty_split_is_refused(test_split):

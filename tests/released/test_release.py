@@ -114,7 +114,7 @@ def test_the_card_holds_no_other_figures(said, results):
 
 
 def test_the_card_says_data_licence_and_use(said):
-    for words in (ORIGIN, "Apache-2.0", "must not be used", "independent atoms", '"small"'):
+    for words in (ORIGIN, "Apache-2.0", "must not be used", "independent atoms", '"tiny"'):
         assert words in said
     assert "$" not in said
 
