@@ -119,6 +119,12 @@ class Assessment(NamedTuple):
     sentence: str
     accepted: Explanation | None = None
 
+    @property
+    def known(self) -> Explanation | None:
+        """The accepted explanation where it is a known crystal, else None."""
+        accepted = self.accepted
+        return None if accepted is None or accepted.crystal is None else accepted
+
 
 def unexplained(peaks: PeakList, calculated: CalculatedPattern) -> Unexplained:
     """Return the measured lines that have hardly any calculated intensity within their width.

@@ -29,7 +29,7 @@ class PredictionOptions:
         elements: the elements alone, where their ratios are unknown; "?" stands for one further
             element that is not known.
         cell: a b c (angstrom) alpha beta gamma (degrees) of the conventional cell; or auto, which
-            searches among cubic, hexagonal and rhombohedral cells and the cells of known crystals.
+            searches among the cells that the lines are indexed with and those of known crystals.
             The command searches wherever a composition is given.
         centring: the centring of the given cell; the density is that of its primitive cell. R means
             hexagonal axes, and P means that the cell is primitive already.

@@ -335,9 +335,8 @@ def _assessment(
 
 def _accepted_crystal(assessment: Assessment | None) -> IsostructuralMatch | None:
     """Return the known crystal that the assessment accepts; None where there is none."""
-    if assessment is None or assessment.accepted is None:
-        return None
-    return assessment.accepted.crystal
+    known = None if assessment is None else assessment.known
+    return None if known is None else known.crystal
 
 
 def _electrons(

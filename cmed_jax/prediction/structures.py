@@ -15,7 +15,7 @@ from cmed_jax.physics.patterns import two_theta
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.lines import LINE_WIDTH
 from cmed_jax.powder.preparation import Prepared
-from cmed_jax.prediction.assessment import BESIDE, Assessment, Explanation
+from cmed_jax.prediction.assessment import BESIDE, Assessment
 from cmed_jax.prediction.cells import indexed_cells
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
@@ -60,7 +60,7 @@ def search_for_structures(
         return None
     seconds = options.search
     if seconds is None:
-        known = _known(assessment)
+        known = None if assessment is None else assessment.known
         cell = query.lattice is not None or query.cell_is_sought
         open_question = options.analogues and cell and (known is None or known.misfit > WELL)
         seconds = UNASKED if open_question else 0
@@ -119,7 +119,7 @@ def structure_answer(
     except ValueError:  # its atoms are too close
         return None
     pattern = calculate_crystal_pattern(crystal, query.prepared)
-    known = _known(assessment)
+    known = None if assessment is None else assessment.known
     if known is not None and pattern.rwp > known.rwp - BESIDE:
         return None
     centring = lattice_type_of(best.space_group)[-1]
@@ -130,12 +130,6 @@ def structure_answer(
         ConventionalCell(best.cell, centring, best.space_group),
         pattern,
     )
-
-
-def _known(assessment: Assessment | None) -> Explanation | None:
-    """Return the known crystal that is accepted; None where there is none."""
-    accepted = None if assessment is None else assessment.accepted
-    return None if accepted is None or accepted.crystal is None else accepted
 
 
 def _distinct(lattices: Sequence[Float[np.ndarray, "3 3"]]) -> list[Float[np.ndarray, "3 3"]]:

@@ -8,9 +8,9 @@ each axis changes separately.
 
 The best crystals get coordinates that are fitted to the intensities, since those of the prototype
 are only nearly right. They are ranked by the agreement of the amplitudes of their lines with the
-measured ones, and by their relative volume. The volume is needed because ions with equally many
-electrons, as in KCl, look like one kind of atom. Another type of crystal then explains their lines
-as well, in a volume that is too small for them.
+measured ones, by their relative volume, and by the distances of their atoms. The volume is needed
+because ions with equally many electrons, as in KCl, look like one kind of atom. Another type of
+crystal then explains their lines as well, in a volume that is too small for them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -228,7 +228,7 @@ def find_isostructural(
         for each in _first(_best_first(scaled), REFINED)
     ]
     judged = _judged(refined, observed)
-    judged = _best_first(_with_coordinates(_first(judged, FITTED), lines, observed))
+    judged = _with_coordinates(_first(judged, FITTED), lines, observed)
     # Of crystals that became the same one, that of the composition itself is kept.
     found = _best_first(_canonical(sorted(judged, key=lambda each: not each.is_known)))
     listed, beyond = found[:most], _first(found[most:], 0)
@@ -287,7 +287,7 @@ def _judged(matches: Sequence[IsostructuralMatch], observed: Observed) -> list[I
 def _with_coordinates(
     matches: Sequence[IsostructuralMatch], lines: MeasuredLines, observed: Observed
 ) -> list[IsostructuralMatch]:
-    """Return crystals with coordinates that are fitted to the lines, where that gains something."""
+    """Return crystals with coordinates fitted where that gains much, the best first."""
     angle = (lines.shift or UNSHIFTED).correct(lines.angle)
     span = (lines.start, lines.stop)
     seen = ObservedLines.of_angles(
