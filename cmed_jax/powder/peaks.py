@@ -3,56 +3,57 @@
 Each line belongs to one d. It has one pseudo-Voigt for each component of the radiation, at the
 angle and with the share of the area of that component. Neighbouring lines with profiles that touch
 are fitted together, by least squares weighted with the counting noise.
+
+Lines that overlap have one maximum in the smoothed copy. They show afterwards: as a line that is
+broader than those around it, which is fitted as several, and as peaks in what the fit leaves over.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import scipy  # its parts are imported on first use
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float
 
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.patterns import s_of_two_theta, two_theta
+from cmed_jax.powder.line_fit import ALIKE, WINDOW, fit_cluster, fit_together
+from cmed_jax.powder.line_profiles import Column, FittedLines, profile
 
 SIGNIFICANT = 6.0
 """The least prominence of a peak in the smoothed pattern, in standard deviations of its noise."""
 LEAST = 0.003
 """The least prominence and area of a line, as a share of the largest."""
-TOUCHING = 3.0
-"""Two profiles touch if their centres are closer than this many times their mean width."""
-TOGETHER = 6
-"""The largest number of lines that are fitted at once."""
-WINDOW = 4.0
-"""The range of a fit on either side of its lines, in line widths."""
 SHAPES = (0.4, 2.5)
 """The limits of line widths, as shares of the median width.
 
 Narrower lines are spikes; wider ones are humps of the background or crowds of lines.
 """
-SWEEPS = 2
-"""The number of times that each line is fitted to what the other lines leave of the profile."""
+ROUNDS = 4
+"""The largest number of times that overlapping lines are sought."""
+STRONG = 0.02
+"""The least area of a line that counts for the usual width, as a share of the largest."""
+BROAD = 1.5
+"""The ratio of the width of a line to the usual one there above which it is fitted as several."""
+AROUND = 9
+"""The number of these lines around a line whose median width is the usual one there."""
+DIVIDED = 4
+"""The largest number of lines that a broad one is fitted as at once."""
+APART = 0.5
+"""The least distance between them, in usual widths."""
+CLEARER = 0.8
+"""The share of its sum of squares that a line must come below when it is fitted as more lines."""
+LEFT_OVER = ((1, 0.15), (3, 0.05))
+"""The least height of a line in what is left over, as a share of the lines around it.
+
+Each share goes with a distance in widths. The pseudo-Voigt is not exactly the shape of a line, and
+so some of each line is left over.
+"""
+ONE = 0.6
+"""The distance below which two lines are given as one, in widths."""
 QUIET = 0.6
 """The share of the points, those with the smallest differences, that tell the size of a count."""
 MEAN_OF_QUIET = 0.2146
 """The mean of the smallest 60 % of the squares of a standard normal variable."""
-
-Column = Float[np.ndarray, " n"]
-
-
-class FittedLines(NamedTuple):
-    """Fitted lines: two-theta and FWHM in degrees, and areas in intensity times degrees.
-
-    `lorentzian` is the Lorentzian share of the area of each line.
-    """
-
-    angle: Float[np.ndarray, " k"]
-    area: Float[np.ndarray, " k"]
-    width: Float[np.ndarray, " k"]
-    lorentzian: Float[np.ndarray, " k"]
-
-    def at(self, lines: Integer[np.ndarray, " m"]) -> "FittedLines":
-        """Return the lines at some indices."""
-        return FittedLines(*(column[lines] for column in self))
 
 
 def counting_noise(intensity: Column) -> Column:
@@ -72,10 +73,10 @@ def counting_noise(intensity: Column) -> Column:
     return np.sqrt(unit * np.maximum(mean, np.median(mean) / 10) + (1e-4 * intensity.max()) ** 2)
 
 
-def fit_lines(
+def fit_peaks(
     angle: Column, net: Column, noise: Column, radiation: Radiation, *, smoothing: bool = True
 ) -> FittedLines:
-    """Return the lines of an evenly spaced profile, in order of angle for the mean wavelength.
+    """Return one line for each peak of an evenly spaced profile, in order of angle.
 
     Args:
         angle: two-theta, degrees.
@@ -88,16 +89,51 @@ def fit_lines(
         ValueError: if no peak stands out of the noise.
     """
     lines = search(angle, net, noise, radiation, smoothing=smoothing)
-    for _ in range(SWEEPS):
-        model = profile(angle, lines, radiation)
-        for cluster in _clusters(lines):
-            mine = lines.at(cluster)
-            others = model - profile(angle, mine, radiation)
-            fitted = _fit_cluster(angle, net - others, noise, mine, radiation)
-            model = others + profile(angle, fitted, radiation)
-            for column, values in zip(lines, fitted, strict=True):
-                column[cluster] = values
-    return _sensible(lines)
+    lines = fit_together(angle, net, noise, lines, radiation)
+    return lines.at(np.argsort(lines.angle))
+
+
+def with_overlapping(
+    angle: Column, net: Column, noise: Column, peaks: FittedLines, radiation: Radiation
+) -> FittedLines:
+    """Return lines with those that overlap in one peak, in order of angle.
+
+    Lines of negligible area or unusual width are left out.
+
+    Args:
+        angle: two-theta, degrees.
+        net: the intensity without background.
+        noise: the standard deviation of the intensity.
+        peaks: the lines of `fit_peaks`.
+        radiation: the radiation.
+    """
+    lines = peaks
+    for _ in range(ROUNDS):
+        lines, new = _with_hidden(angle, net, noise, lines, radiation)
+        if not new.any():
+            break
+        lines = fit_together(angle, net, noise, lines, radiation, new)
+    return _as_one(sensible(lines))
+
+
+def sensible(lines: FittedLines) -> FittedLines:
+    """Return lines in order of angle, without those of negligible area or unusual width."""
+    strong = lines.area > LEAST * lines.area.max()
+    typical = np.median(lines.width[strong])
+    low, high = SHAPES
+    kept = strong & (lines.width > low * typical) & (lines.width < high * typical)
+    order = np.flatnonzero(kept)
+    return lines.at(order[np.argsort(lines.angle[order])])
+
+
+def usual_widths(lines: FittedLines) -> Float[np.ndarray, " k"]:
+    """Return the usual width at each line, in order of angle: the median around it, degrees.
+
+    Weak lines, which may be noise, do not count.
+    """
+    strong = lines.area > STRONG * lines.area.max()
+    median = scipy.ndimage.median_filter(lines.width[strong], AROUND, mode="nearest")
+    return np.interp(lines.angle, lines.angle[strong], median)
 
 
 def search(
@@ -108,16 +144,40 @@ def search(
     Raises:
         ValueError: if no peak stands out of the noise.
     """
-    step = _step(angle)
     sigma = max(_rough_width(net) / 5, 0.5) if smoothing else 0.0
-    smooth = scipy.ndimage.gaussian_filter1d(net, sigma) if smoothing else net
-    left = noise * np.sqrt(min(1.0, 1 / (2 * np.sqrt(np.pi) * sigma))) if smoothing else noise
+    found = _peaks(angle, net, noise, radiation, sigma)
+    if not len(found.angle):
+        raise ValueError("no peak stands out of the pattern: check the file, or give peaks")
+    return found
+
+
+def _peaks(
+    angle: Column,
+    net: Column,
+    noise: Column,
+    radiation: Radiation,
+    sigma: float,
+    least: float | None = None,
+) -> FittedLines:
+    """Return the peaks of a profile, with approximate areas and widths.
+
+    Args:
+        angle: two-theta, degrees.
+        net: the intensity without background.
+        noise: the standard deviation of the intensity.
+        radiation: the radiation.
+        sigma: the standard deviation of the Gaussian that smooths the profile, in points; 0 leaves
+            it as it is.
+        least: the least prominence; None takes a share of the largest intensity.
+    """
+    step = _step(angle)
+    smooth = scipy.ndimage.gaussian_filter1d(net, sigma) if sigma else net
+    left = noise * np.sqrt(min(1.0, 1 / (2 * np.sqrt(np.pi) * sigma))) if sigma else noise
     single = without_companions(angle, smooth, radiation)
-    tops, found = scipy.signal.find_peaks(single, prominence=LEAST * single.max(), width=1)
+    least = LEAST * single.max() if least is None else least
+    tops, found = scipy.signal.find_peaks(single, prominence=least, width=1)
     real = np.minimum(found["prominences"], single[tops]) > SIGNIFICANT * left[tops]
     tops, widths = tops[real], np.maximum(found["widths"][real] * step, 2 * step)
-    if not len(tops):
-        raise ValueError("no peak stands out of the pattern: check the file, or give peaks")
     half = np.full(len(tops), 0.5)
     shown = s_of_two_theta(angle[tops], radiation.wavelengths[0])
     mean = two_theta(shown, radiation.mean)
@@ -141,28 +201,91 @@ def without_companions(angle: Column, intensity: Column, radiation: Radiation) -
     return left
 
 
-def profile(angle: Column, lines: FittedLines, radiation: Radiation) -> Column:
-    """Return the sum of the profiles of lines, in the unit of their areas per degree."""
-    return lines.area @ shapes(angle, lines, radiation)
+def _with_hidden(
+    angle: Column, net: Column, noise: Column, lines: FittedLines, radiation: Radiation
+) -> tuple[FittedLines, Bool[np.ndarray, " k"]]:
+    """Return lines with those that they hid, in order of angle, and which are new.
+
+    Broad lines are fitted as several. Others stand in what is left over.
+    """
+    lines = lines.at(np.argsort(lines.angle))
+    left = net - profile(angle, lines, radiation)
+    parts = []
+    for at, usual in enumerate(usual_widths(lines)):
+        line = lines.at(np.array([at]))
+        if line.width[0] > BROAD * usual:
+            own = left + profile(angle, line, radiation)
+            line = _divided(angle, own, noise, line, float(usual), radiation)
+        parts.append(line)
+    divided = np.concatenate([np.full(len(each.angle), len(each.angle) > 1) for each in parts])
+    found = _joined(parts)
+    hidden = _left_over(angle, net, noise, found.at(np.argsort(found.angle)), radiation)
+    found = _joined([found, hidden])
+    order = np.argsort(found.angle)
+    return found.at(order), np.append(divided, np.ones(len(hidden.angle), bool))[order]
 
 
-def shapes(angle: Column, lines: FittedLines, radiation: Radiation) -> Float[np.ndarray, "k n"]:
-    """Return the profile of each line, with area 1, summed over the components of the radiation."""
-    s = s_of_two_theta(lines.angle, radiation.mean)
-    total = np.zeros((len(s), len(angle)))
-    for wavelength, weight in zip(radiation.wavelengths, radiation.weights, strict=True):
-        x = (angle - two_theta(s, wavelength)[:, None]) / lines.width[:, None]
-        total += weight * pseudo_voigt(x, lines.lorentzian) / lines.width[:, None]
-    return total
+def _joined(parts: Sequence[FittedLines]) -> FittedLines:
+    return FittedLines(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def pseudo_voigt(
-    x: Float[np.ndarray, "k n"], lorentzian: Float[np.ndarray, " k"]
-) -> Float[np.ndarray, "k n"]:
-    """Return pseudo-Voigt functions of area 1 at x, where x is in units of the FWHM."""
-    gaussian = 2 * np.sqrt(np.log(2) / np.pi) * np.exp(-4 * np.log(2) * x**2)
-    share = lorentzian[:, None]
-    return gaussian + share * (2 / np.pi / (1 + 4 * x**2) - gaussian)
+def _as_one(lines: FittedLines) -> FittedLines:
+    """Return lines in which those that are too near to be told apart are one."""
+    near = np.diff(lines.angle) < ONE * (lines.width[1:] + lines.width[:-1]) / 2
+    first = np.flatnonzero(~np.append(False, near))
+    area = np.add.reduceat(lines.area, first)
+    others = (np.add.reduceat(lines.area * column, first) / area for column in lines)
+    return FittedLines(*others)._replace(area=area)
+
+
+def _divided(
+    angle: Column, own: Column, noise: Column, line: FittedLines, width: float, radiation: Radiation
+) -> FittedLines:
+    """Return a broad line as some lines of a usual width, or as it is where that is no better."""
+    near = np.abs(angle - line.angle[0]) < WINDOW * line.width[0]
+    reach = np.sqrt(line.width[0] ** 2 - width**2) / 2
+    best, least = line, _squares(angle, own, noise, line, radiation)[near].sum()
+    for number in range(2, DIVIDED + 1):
+        parts = FittedLines(
+            line.angle + reach * np.linspace(-1, 1, number),
+            np.full(number, line.area[0] / number),
+            np.full(number, width),
+            line.lorentzian.repeat(number),
+        )
+        parts = fit_cluster(angle, own, noise, parts, radiation, ALIKE)
+        left = _squares(angle, own, noise, parts, radiation)[near].sum()
+        if left < CLEARER * least and np.diff(np.sort(parts.angle)).min() > APART * width:
+            best, least = parts, left
+    return best
+
+
+def _squares(
+    angle: Column, own: Column, noise: Column, lines: FittedLines, radiation: Radiation
+) -> Column:
+    """Return the squares of what lines leave of a profile, in variances."""
+    return ((own - profile(angle, lines, radiation)) / noise) ** 2
+
+
+def _left_over(
+    angle: Column, net: Column, noise: Column, lines: FittedLines, radiation: Radiation
+) -> FittedLines:
+    """Return the peaks in what fitted lines leave of the profile, with usual widths."""
+    model = profile(angle, lines, radiation)
+    width = float(np.median(lines.width))
+    sigma = max(width / _step(angle) / 5, 0.5)
+    found = _peaks(angle, net - model, noise, radiation, sigma, LEAST * net.max())
+    points = width / _step(angle)
+    least = np.max(
+        [
+            share * scipy.ndimage.maximum_filter1d(model, 2 * round(far * points) + 1)
+            for far, share in LEFT_OVER
+        ],
+        axis=0,
+    )
+    height = found.area / (1.2 * found.width)
+    usual = np.interp(found.angle, lines.angle, usual_widths(lines))
+    found = found._replace(area=found.area * usual / found.width, width=usual)
+    return found.at(np.flatnonzero(height > np.interp(found.angle, angle, least)))
 
 
 def _step(angle: Column) -> float:
@@ -176,58 +299,3 @@ def _rough_width(net: Column) -> float:
     below = np.flatnonzero(smooth < smooth[top] / 2)
     left, right = below[below < top].max(initial=-1), below[below > top].min(initial=len(smooth))
     return float(right - left - 1)
-
-
-def _clusters(lines: FittedLines) -> list[Integer[np.ndarray, " m"]]:
-    """Return the indices of lines in groups that are fitted together."""
-    apart = np.diff(lines.angle) > TOUCHING * (lines.width[1:] + lines.width[:-1]) / 2
-    groups = np.split(np.arange(len(lines.angle)), np.flatnonzero(apart) + 1)
-    return [
-        part for group in groups for part in np.split(group, range(TOGETHER, len(group), TOGETHER))
-    ]
-
-
-def _fit_cluster(
-    angle: Column, left: Column, noise: Column, lines: FittedLines, radiation: Radiation
-) -> FittedLines:
-    """Return lines fitted, with one common shape, to what the other lines leave of the profile."""
-    reach = WINDOW * lines.width
-    s = s_of_two_theta(lines.angle, radiation.mean)
-    low, high = (
-        two_theta(s, end) for end in (radiation.wavelengths.min(), radiation.wavelengths.max())
-    )
-    near = (angle > (low - reach)[:, None]) & (angle < (high + reach)[:, None])
-    inside = near.any(axis=0)
-    x, y, sigma, k = angle[inside], left[inside], noise[inside], len(lines.angle)
-    if inside.sum() < 3 * k + 1:
-        return lines
-
-    def fitted(parameters: Column) -> FittedLines:
-        move, area, width = parameters[:-1].reshape(3, k)
-        return FittedLines(
-            lines.angle + move * lines.width,
-            lines.area * area,
-            lines.width * np.exp(width),
-            np.full(k, parameters[-1]),
-        )
-
-    start = np.concatenate([np.zeros(k), np.ones(k), np.zeros(k), lines.lorentzian[:1]])
-    least = np.concatenate([np.full(k, -0.7), np.zeros(k), np.full(k, -1.5), [0.0]])
-    most = np.concatenate([np.full(k, 0.7), np.full(k, 50.0), np.full(k, 1.5), [1.0]])
-    result = scipy.optimize.least_squares(
-        lambda p: (profile(x, fitted(p), radiation) - y) / sigma,
-        np.clip(start, least + 1e-6, most - 1e-6),
-        bounds=(least, most),
-        max_nfev=30,
-    )
-    return fitted(result.x)
-
-
-def _sensible(lines: FittedLines) -> FittedLines:
-    """Return the lines in order of angle, without those of negligible area or unusual width."""
-    strong = lines.area > LEAST * lines.area.max()
-    typical = np.median(lines.width[strong])
-    low, high = SHAPES
-    kept = strong & (lines.width > low * typical) & (lines.width < high * typical)
-    order = np.flatnonzero(kept)
-    return lines.at(order[np.argsort(lines.angle[order])])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.io.pattern import MeasuredPattern, check_intensities
@@ -18,12 +18,21 @@ from cmed_jax.physics.instrument import radiation
 from cmed_jax.physics.patterns import RADIATIONS, s_of_two_theta
 from cmed_jax.powder.background import Method, background
 from cmed_jax.powder.indexing import UNSHIFTED, Shift
+from cmed_jax.powder.line_fit import WINDOW
+from cmed_jax.powder.line_profiles import FittedLines, profile
 from cmed_jax.powder.network_grid import (
     coverage_of,
     profile_on_network_grid,
     sticks_on_network_grid,
 )
-from cmed_jax.powder.peaks import FittedLines, counting_noise, fit_lines, profile
+from cmed_jax.powder.peaks import (
+    BROAD,
+    counting_noise,
+    fit_peaks,
+    sensible,
+    usual_widths,
+    with_overlapping,
+)
 from cmed_jax.powder.scatter import without_scatter
 from cmed_jax.powder.zero_shift import PRECISION, estimate_shift
 
@@ -206,15 +215,55 @@ def _lines(
     angle, given = measured.two_theta, measured.radiation
     noise = counting_noise(measured.intensity) if measured.sigma is None else measured.sigma
     noise = np.maximum(noise, 1e-4 * measured.intensity.max())
-    best, sentence = np.inf, ""
+    best: _Trial | None = None
     for used, note, least in _radiations(given, options):
-        if least < 1 and best < EXPLAINED * len(net):
+        if best is not None and least < 1 and best.squares.mean() < EXPLAINED:
             break
-        lines = fit_lines(angle, net, noise, used, smoothing=options.smoothing)
-        left = float((((net - profile(angle, lines, used)) / noise) ** 2).sum())
-        if left < min(least, 1 - CHANCE / len(net)) * best:
-            best, found, sentence = left, (used, lines), note
-    return *found, [sentence] if sentence else []
+        peaks = fit_peaks(angle, net, noise, used, smoothing=options.smoothing)
+        left = ((net - profile(angle, sensible(peaks), used)) / noise) ** 2
+        trial = _Trial(used, note, peaks, left, _without_overlaps(angle, peaks))
+        if best is None or trial.ratio(best) < min(least, 1 - CHANCE / len(net)):
+            best = trial
+    assert best is not None  # there is always a radiation
+    lines = with_overlapping(angle, net, noise, best.peaks, best.radiation)
+    return best.radiation, lines, [best.sentence] if best.sentence else []
+
+
+class _Trial(NamedTuple):
+    """The peaks that were fitted with a radiation.
+
+    Attributes:
+        radiation: the radiation.
+        sentence: the sentence for the user where it is chosen.
+        peaks: the lines, one for each peak.
+        squares: the squares of what is left at each point, in variances.
+        clear: the points without peaks that hide several lines.
+    """
+
+    radiation: Radiation
+    sentence: str
+    peaks: FittedLines
+    squares: Float[np.ndarray, " n"]
+    clear: Bool[np.ndarray, " n"]
+
+    def ratio(self, other: "_Trial") -> float:
+        """Return the sum of its squares over that of another trial.
+
+        Of the ratio at all points and at those where both are clear, the smaller one is taken:
+        peaks that hide several lines fit badly with any radiation, and can outweigh the others.
+        """
+        clear = self.clear & other.clear
+        return min(
+            float(self.squares[where].sum() / other.squares[where].sum())
+            for where in (np.ones_like(clear), clear)
+        )
+
+
+def _without_overlaps(angle: Float[np.ndarray, " n"], peaks: FittedLines) -> Bool[np.ndarray, " n"]:
+    """Return which points belong to no peak that hides several lines."""
+    broad = peaks.at(np.flatnonzero(peaks.width > BROAD * usual_widths(peaks)))
+    near = np.abs(angle - broad.angle[:, None]) < WINDOW / 2 * broad.width[:, None]
+    return ~near.any(axis=0)
 
 
 def _radiations(given: Radiation, options: Preparation) -> list[tuple[Radiation, str, float]]:

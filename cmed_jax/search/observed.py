@@ -17,7 +17,7 @@ from cmed_jax.physics.reflections import half_sphere
 
 MOST_GROUPS = 130
 """The number of groups of lines compared, from low angles on; more add time and little evidence."""
-NEAR = 2.5
+NEAR = 1.6
 """The largest distance of a measured line from its group of reflections, in resolutions."""
 
 
@@ -87,7 +87,7 @@ class ObservedLines:
         return lorentz_polarization(two_theta(s, self.wavelength), self.monochromator)
 
 
-RESOLVED = 0.5
+RESOLVED = 0.8
 """The share of the full width at half maximum below which two lines count as one."""
 
 

@@ -17,7 +17,8 @@ from cmed_jax.physics.density_lines import FLOOR, S_COMPARED, calculated_lines
 from cmed_jax.physics.patterns import lorentz_polarization, two_theta
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.powder.indexing import UNSHIFTED, Shift
-from cmed_jax.powder.peaks import FittedLines, counting_noise, shapes
+from cmed_jax.powder.line_profiles import FittedLines, shapes
+from cmed_jax.powder.peaks import counting_noise
 from cmed_jax.powder.preparation import Prepared
 
 THERMAL = np.arange(0.0, 6.1, 0.5)

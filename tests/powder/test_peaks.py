@@ -6,12 +6,11 @@ import scipy.stats
 
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.instrument import radiation
+from cmed_jax.powder.line_profiles import FittedLines, profile, shapes, slopes
 from cmed_jax.powder.peaks import (
-    FittedLines,
     counting_noise,
-    fit_lines,
-    profile,
-    shapes,
+    fit_peaks,
+    with_overlapping,
     without_companions,
 )
 
@@ -38,6 +37,11 @@ def counted(used, step=0.02, seed=0, level=30.0):
     return angle, counts, counts - level
 
 
+def fit_lines(angle, net, noise, used, **options):
+    peaks = fit_peaks(angle, net, noise, used, **options)
+    return with_overlapping(angle, net, noise, peaks, used)
+
+
 @pytest.mark.parametrize("used", [DOUBLET, SINGLE], ids=["doublet", "single"])
 @pytest.mark.parametrize("step", [0.01, 0.0167, 0.03])
 def test_lines_are_found_with_their_areas_and_widths(used, step):
@@ -56,6 +60,44 @@ def test_the_doublet_taken_for_one_line_is_found_twice_where_it_parts():
     both = fit_lines(angle, net, counting_noise(counts), DOUBLET)
     one = fit_lines(angle, net, counting_noise(counts), SINGLE)
     assert len(one.angle) > len(both.angle)
+
+
+@pytest.mark.parametrize("gap", [1.0, 1.4, 2.5])
+@pytest.mark.parametrize("number", [2, 3])
+def test_lines_that_overlap_are_told_apart(number, gap):
+    """Smoothing joins their maxima; the line that remains is broad, or leaves something over."""
+    angle, width = np.arange(15.0, 80, 0.02), 0.1
+    alone = np.linspace(20, 75, 12)
+    centres = np.sort(np.append(alone, 47.0 + gap * width * np.arange(number)))
+    sigma = width / np.sqrt(8 * np.log(2))
+    model = 300 * scipy.stats.norm.pdf(angle[:, None], centres, sigma).sum(axis=1)
+    counts = np.random.default_rng(0).poisson(model + 20).astype(float)
+    found = fit_lines(angle, counts - 20, counting_noise(counts), SINGLE)
+    np.testing.assert_allclose(found.angle, centres, atol=0.02)
+    np.testing.assert_allclose(found.area, 300, rtol=0.2)
+
+
+def test_lines_that_coincide_stay_one():
+    angle, width = np.arange(15.0, 80, 0.02), 0.1
+    centres = np.append(np.linspace(20, 75, 12), 20.02)
+    sigma = width / np.sqrt(8 * np.log(2))
+    model = 300 * scipy.stats.norm.pdf(angle[:, None], centres, sigma).sum(axis=1)
+    counts = np.random.default_rng(0).poisson(model + 20).astype(float)
+    found = fit_lines(angle, counts - 20, counting_noise(counts), SINGLE)
+    assert len(found.angle) == 12
+    assert found.area[0] == pytest.approx(600, rel=0.05)
+
+
+def test_slopes_are_the_derivatives_of_the_profiles():
+    angle, step = np.arange(38.0, 42, 0.01), 1e-5
+    lines = FittedLines(*np.array([[40.0], [1.0], [0.15], [0.3]]))
+    by = slopes(angle, lines, DOUBLET)
+    for name, change in (("angle", step), ("width", 0.15 * step), ("lorentzian", step)):
+        more, less = (
+            lines._replace(**{name: getattr(lines, name) + sign * change}) for sign in (1, -1)
+        )
+        numeric = (shapes(angle, more, DOUBLET) - shapes(angle, less, DOUBLET)) / (2 * step)
+        np.testing.assert_allclose(getattr(by, name), numeric, atol=1e-4 * np.abs(numeric).max())
 
 
 def test_peaks_are_searched_without_smoothing_as_well():
