@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -12,6 +13,9 @@ from cmed_jax.crystal.composition import (
     composition_vector,
     noble_gases_last,
 )
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 CRYSTAL_SYSTEMS = {
     "triclinic": 2,
@@ -76,6 +80,13 @@ class Material:
     def crystal_system(self) -> str:
         """The name of the crystal system, such as "cubic"."""
         return crystal_system(self.space_group)
+
+    @cached_property
+    def structure(self) -> "Structure":
+        """The structure of pymatgen in the same cell."""
+        from pymatgen.core import Structure
+
+        return Structure(self.lattice, self.numbers.tolist(), self.frac_coords)
 
     @property
     def volume(self) -> float:

@@ -110,6 +110,11 @@ class PeakList(NamedTuple):
     width: Float[np.ndarray, " k"]
     lorentzian: Float[np.ndarray, " k"]
 
+    @property
+    def fitted(self) -> FittedLines:
+        """The lines as they were fitted in the profile."""
+        return FittedLines(self.two_theta, self.area, self.width, self.lorentzian)
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:

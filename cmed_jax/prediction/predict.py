@@ -32,7 +32,11 @@ from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
 from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
-from cmed_jax.prediction.structures import search_for_structures, structure_answer
+from cmed_jax.prediction.structures import (
+    ranked_structures,
+    search_for_structures,
+    structure_answer,
+)
 from cmed_jax.solution.calculated import calculate_pattern
 from cmed_jax.solution.cell_search import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
@@ -134,6 +138,7 @@ def restore_and_predict(
         electrons=_electrons(query, answer, known),
         experts=answer.mixture.experts,
         searched=searched,
+        structures=ranked_structures(query, known, searched, answer),
     )
 
 

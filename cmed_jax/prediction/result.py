@@ -71,6 +71,9 @@ class Prediction:
             network's alone.
         searched: the result of the search for a structure; None where none was sought, or no cell
             had room for the formula.
+        structures: the structures that explain the measured pattern, known crystals and those of
+            the search together. That of the density comes first where it is one of them, and then
+            the best.
     """
 
     density: Float[np.ndarray, "a b c"]
@@ -91,11 +94,7 @@ class Prediction:
     electrons: float | None = None
     experts: tuple[Expert, ...] = ()
     searched: SearchResult | None = None
-
-    @property
-    def structures(self) -> tuple[SolvedStructure, ...]:
-        """The structures that were found without a known crystal, the best first."""
-        return () if self.searched is None else self.searched.structures
+    structures: tuple[SolvedStructure, ...] = ()
 
     @property
     def alarms(self) -> tuple[str, ...]:

@@ -31,10 +31,12 @@ analogues
     crystal, number of the space_group, parameters of the conventional cell, volume of the primitive
     one (angstrom^3), merit, room (the relative volume), cosine and rwp.
 structures
-    What the search found without a known crystal, the best first: formula, number of the
-    space_group, parameters of the conventional cell, sites (element, letter, multiplicity, coords),
-    residual R of the amplitudes, free_coordinates, b_factor (angstrom^2), room (the relative
-    volume), and probability.
+    The structures that explain the pattern, that of the density first where it is one of them, and
+    then the best: formula, origin (the search, or a known crystal), structure_type (None where it
+    has no name), number of the space_group, parameters of the conventional cell, sites (element,
+    letter, multiplicity, coords), residual R of the amplitudes, rwp, the free_coordinates that were
+    fitted, b_factor (angstrom^2), room (the relative volume), shortest (the elements of the nearest
+    atoms, and their distance in angstrom), and probability.
 search
     Its verdict ("found", "likely" or "not found"); outside, the share of the intensity outside the
     lines of the cell; the assignments that were tried; its seconds; whether it was complete; and
@@ -175,13 +177,17 @@ def _candidate(cell: CellCandidate) -> dict[str, Any]:
 def _structure(solved: SolvedStructure) -> dict[str, Any]:
     return {
         "formula": solved.material.formula,
+        "origin": solved.origin,
+        "structure_type": solved.structure_type,
         "space_group": solved.space_group,
         "parameters": _rounded(solved.cell),
         "sites": [dataclasses.asdict(site) for site in solved.sites],
         "residual": solved.residual,
+        "rwp": solved.rwp,
         "free_coordinates": solved.free_coordinates,
         "b_factor": solved.b_factor,
         "room": solved.relative_volume,
+        "shortest": list(solved.shortest_distance),
         "probability": solved.probability,
     }
 

@@ -1,7 +1,8 @@
-"""The search for a structure in the cells of a query, and its result as one of the answers."""
+"""The structures that explain a measured pattern: known crystals, and those of the search."""
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -11,23 +12,27 @@ from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.data.records import density_of
 from cmed_jax.mixture.experts import Expert, Mixture
-from cmed_jax.physics.patterns import two_theta
 from cmed_jax.powder.cell_indexing import IndexedCell
-from cmed_jax.powder.lines import LINE_WIDTH
+from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.assessment import BESIDE, Assessment
 from cmed_jax.prediction.cells import indexed_cells
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
+from cmed_jax.search.known import known_structure
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import SearchResult
 from cmed_jax.search.several_cells import search_cells
+from cmed_jax.search.solved import SolvedStructure, different
 from cmed_jax.solution.calculated import calculate_crystal_pattern
+from cmed_jax.solution.isostructural import IsostructuralMatch
 from cmed_jax.solution.refinement import Refined
 
 INDEXED, CELLS = 5, 6
 """The numbers of indexed cells and of all cells that are searched; they divide the time."""
 
+CREDIBLE = 0.5
+"""The least merit of a cell that is searched before a better one, as a share of the best merit."""
 UNASKED = 20
 """The seconds of a search that was not asked for, where no known crystal explains the pattern."""
 
@@ -36,9 +41,6 @@ WELL = 0.4
 
 LEAST_SECONDS = 1.0
 """The least time of the search in cells, however long the indexing took, seconds."""
-
-SOURCE = "the search"
-"""The id of a structure that was found without a known crystal."""
 
 
 def search_for_structures(
@@ -70,7 +72,8 @@ def search_for_structures(
     indexed: tuple[IndexedCell, ...] = ()
     if query.lattice is None:
         indexed = indexed_cells(query)
-        lattices = [*(each.lattice for each in indexed[:INDEXED]), *lattices]
+        likely = _whole_first(indexed[:INDEXED])
+        lattices = [*(each.lattice for each in likely), *lattices]
     found = search_cells(
         _distinct(lattices)[:CELLS],
         formula,
@@ -83,15 +86,7 @@ def search_for_structures(
 
 def observed_lines(prepared: Prepared) -> ObservedLines:
     """Return the lines of a prepared pattern in the form that the search compares."""
-    widths = prepared.peaks.width[np.isfinite(prepared.peaks.width)]
-    return ObservedLines.of_angles(
-        two_theta(prepared.peaks.s, prepared.radiation.mean),
-        prepared.peaks.area,
-        (float(prepared.measured.two_theta[0]), float(prepared.measured.two_theta[-1])),
-        float(np.median(widths)) if len(widths) else LINE_WIDTH,
-        prepared.radiation.mean,
-        prepared.options.monochromator,
-    )
+    return ObservedLines.of_measured(MeasuredLines.of(prepared))
 
 
 def structure_answer(
@@ -113,7 +108,7 @@ def structure_answer(
         return None
     assert query.prepared is not None  # a search needs a measured pattern
     best = result.structures[0]
-    crystal = replace(best.material, material_id=SOURCE)
+    crystal = best.material
     try:
         density = density_of(crystal, shape=query.options.grid)
     except ValueError:  # its atoms are too close
@@ -130,6 +125,66 @@ def structure_answer(
         ConventionalCell(best.cell, centring, best.space_group),
         pattern,
     )
+
+
+def ranked_structures(
+    query: PredictionQuery,
+    known: Sequence[IsostructuralMatch],
+    searched: SearchResult | None,
+    answer: Answer,
+) -> tuple[SolvedStructure, ...]:
+    """Return the structures that explain a measured pattern, whatever they come from.
+
+    That of the answer comes first, the others by their score. Probabilities count them all.
+
+    Args:
+        query: the measured pattern.
+        known: the known crystals that explain it.
+        searched: the result of the search, where there was one.
+        answer: the answer, which may be one of these structures.
+    """
+    if query.prepared is None:
+        return ()
+    lines = observed_lines(query.prepared)
+    found = list(() if searched is None else searched.structures)
+    for each in known:
+        origin = f"{each.prototype} ({each.crystal.material_id})"
+        with suppress(ValueError):  # no line is where the cell allows one
+            found.append(
+                known_structure(
+                    each.crystal, lines, fitted=each.fitted, origin=origin, shares=each.shares
+                )
+            )
+    answers = [each.refined.crystal for each in answer.mixture.experts if each.refined is not None]
+
+    def rank(each: SolvedStructure) -> tuple[bool, float]:
+        return all(each.material is not other for other in answers), each.score
+
+    ranked = different(sorted(found, key=rank), lines, len(found))
+    return tuple(
+        replace(
+            each,
+            rwp=calculate_crystal_pattern(each.material, query.prepared, each.shares).rwp,
+        )
+        for each in ranked
+    )
+
+
+def _whole_first(cells: Sequence[IndexedCell]) -> list[IndexedCell]:
+    """Return cells in the order of their trial: those that explain all lines that any explains.
+
+    A centred cell is better evidence than a primitive one with a few lines more. A structure in it
+    leaves these lines unexplained, though, and the search in the primitive cell tries centred
+    groups as well.
+    """
+    if not cells:
+        return []
+    most = max(each.indexed for each in cells)
+
+    def rank(each: IndexedCell) -> bool:
+        return each.indexed < most or each.merit < CREDIBLE * cells[0].merit
+
+    return sorted(cells, key=rank)
 
 
 def _distinct(lattices: Sequence[Float[np.ndarray, "3 3"]]) -> list[Float[np.ndarray, "3 3"]]:

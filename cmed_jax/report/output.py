@@ -76,10 +76,6 @@ def _write(
             volume = stem.with_name(f"{stem.name}.{form}")
             prediction.save(volume)
             written.append(volume.name)
-    for number, analogue in enumerate(prediction.analogues, 1):
-        structure = stem.with_name(f"{stem.name}.analogue-{number}.cif")
-        write_text(structure, analogue.cif())
-        written.append(structure.name)
     for number, solved in enumerate(prediction.structures, 1):
         structure = stem.with_name(f"{stem.name}.structure-{number}.cif")
         write_text(structure, solved.cif())

@@ -74,7 +74,6 @@ def _absent(found: Results) -> list[str]:
     known = {
         "patterns": found["measured"],
         "cells": found["cells"],
-        "analogues": found["analogues"],
         "structures": found["structures"],
         "peaks": found["measured"] and found["measured"]["peaks"],
     }
@@ -262,12 +261,11 @@ def _agreement(calculated: Results | None) -> str:
 
 
 def _tables(found: Results) -> dict[str, str]:
-    known = found["analogues"]
+    structures = found["structures"]
     return {
         "cells": _cells(found["cells"][:CELLS]),
-        "analogues": _analogues(known),
-        "structures": _structures(found["structures"]),
-        "best": "" if found["experts"] else _against(found["implied"], known),
+        "structures": _structures(structures),
+        "best": "" if found["experts"] else _against(found["implied"], structures),
     } | _peaks(found["measured"]["peaks"] if found["measured"] else [])
 
 
@@ -279,29 +277,25 @@ def _cells(best: Sequence[Results]) -> str:
     return _table(heads, [row["lattice_type"] for row in best], rows)
 
 
-def _analogues(known: Sequence[Results]) -> str:
-    rows = [
-        [space_group_name(row["space_group"]), *_six(row), f"{row['room']:.2f}"]
-        + [f"{row[figure]:.3f}" for figure in ("cosine", "rwp")]
-        for row in known
-    ]
-    heads = ("like", "space group", *PARAMETERS, "relative volume", "cosine", "Rwp")
-    return _table(heads, [row["formula"] for row in known], rows)
-
-
 def _structures(found: Sequence[Results]) -> str:
     rows = [
         [
+            row["structure_type"],
             space_group_name(row["space_group"]),
             *_six(row),
             _sites(row),
             f"{row['residual']:.3f}",
+            f"{row['rwp']:.3f}",
             row["free_coordinates"],
+            f"{row['room']:.2f}",
+            f"{row['shortest'][0]} {row['shortest'][1]:.2f}",
             f"{row['probability']:.0%}",
+            row["origin"],
         ]
         for row in found
     ]
-    heads = ("", "space group", *PARAMETERS, "sites", "R", "free", "probability")
+    heads = ("", "type", "space group", *PARAMETERS, "sites", "R", "Rwp", "fitted")
+    heads += ("relative volume", "shortest / Å", "probability", "from")
     return _table(heads, [row["formula"] for row in found], rows)
 
 
@@ -326,11 +320,11 @@ def _six(row: Results) -> list[str]:
     return [f"{x:g}" for x in row["parameters"]]
 
 
-def _against(calculated: Results | None, known: Sequence[Results]) -> str:
-    """Return a comparison of the prediction with the best of the known crystals, by Rwp."""
-    if calculated is None or not known:
+def _against(calculated: Results | None, structures: Sequence[Results]) -> str:
+    """Return a comparison of the prediction with the best of the structures, by Rwp."""
+    if calculated is None or not structures:
         return ""
-    best = min(row["rwp"] for row in known)
+    best = min(row["rwp"] for row in structures)
     better = "The prediction" if calculated["rwp"] < best else "One of them"
     return (
         f"{better} explains the pattern better: R<sub>wp</sub> {calculated['rwp']:.3f} of the "

@@ -6,8 +6,6 @@ belong to. The free numbers of the reciprocal metric and one shift of two-theta 
 weighted linear least squares: s^2 = h G* h + 2 s (ds / d 2theta) shift.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
@@ -94,8 +92,11 @@ def _refined(
     if np.linalg.eigvalsh(changed).min() <= 0:
         return None
     conventional = np.linalg.cholesky(changed)
-    moved = lines.s - solution[-1] * _slope(lines.s, lines.wavelength)
-    return cell._replace(conventional=conventional), replace(lines, s=np.maximum(moved, 1e-6))
+
+    def corrected(s: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        return np.maximum(s - solution[-1] * _slope(s, lines.wavelength), 1e-6)
+
+    return cell._replace(conventional=conventional), lines.moved(corrected)
 
 
 def _slope(s: Float[np.ndarray, " m"], wavelength: float | None) -> Float[np.ndarray, " m"]:

@@ -1,4 +1,4 @@
-"""The fit of a known structure: its free coordinates, refined against the intensities of lines.
+"""Known structures in the search: their free coordinates are fitted, and they are judged.
 
 A known crystal with other elements has coordinates that are nearly right. They are refined as those
 of the search are, in its own space group and on its own positions.
@@ -7,24 +7,34 @@ of the search are, in its own space group and on its own positions.
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.solid_solutions import UNSHARED, Shares
 from cmed_jax.crystal.symmetry import STEPS, space_group
 from cmed_jax.search.assignments import Assignment
 from cmed_jax.search.chemistry import least_distances, neighbour_misfit
-from cmed_jax.search.descent import USUAL_B, Fits, descend
+from cmed_jax.search.descent import (
+    LARGEST_B,
+    USUAL_B,
+    Fits,
+    descend,
+    residuals,
+    structure_factors,
+)
 from cmed_jax.search.exploration import fits_of
 from cmed_jax.search.formula_units import Contents
-from cmed_jax.search.frame import HYDROGEN, Frame, frame_of, orbits_of
+from cmed_jax.search.frame import HYDROGEN, frame_of, orbits_of
 from cmed_jax.search.hydrogen import Placed, with_hydrogen
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, Field
 from cmed_jax.search.score import scored
 from cmed_jax.search.separations import Separations, atoms_of
 from cmed_jax.search.settings import Setting
+from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.search.starts import Pools
 from cmed_jax.search.wyckoff import Wyckoff, position_of, wyckoff
 
@@ -37,6 +47,8 @@ The residual is raised for the fitted coordinates.
 """
 SOUGHT = 6
 """The largest number of free coordinates that are sought anew as well."""
+B_FACTORS = 26
+"""The number of temperature factors that are tried for a known structure."""
 SAME_PLACE = 1e-3
 """The largest difference of coordinates that are the same, fractional."""
 _SHIFTS = np.array(list(itertools.product(range(-2, 3), repeat=3)))
@@ -57,30 +69,51 @@ def fitted_coordinates(crystal: Material, lines: ObservedLines) -> Material:
     Raises:
         ValueError: no line is where the cell allows one.
     """
-    number = crystal.space_group or 1
-    group = wyckoff(number)
-    numbers = sorted({int(each) for each in crystal.numbers} - {HYDROGEN})
-    orbits = sorted(_orbits(crystal, group, numbers), key=lambda each: each[:2])
-    free = np.concatenate([each[2] for each in orbits]) if orbits else np.zeros(0)
-    if not len(free):
+    described = _described(crystal)
+    assignment, free = described.assignment, described.free
+    if not assignment.free:
         return crystal
-    to_primitive = space_group(number).cell.T
-    groups = group_lines(lines, np.linalg.solve(to_primitive, crystal.lattice))
-    setting = Setting(number, np.eye(3, dtype=int), crystal.lattice)
-    frame = frame_of(setting, numbers, lines, groups)
-    if len(frame.target) < LINES_PER_FREE * len(free):
+    field = _field(crystal, described, lines)
+    if len(field.frame.target) < LINES_PER_FREE * assignment.free:
         return crystal
-    places = tuple(
-        tuple(place for element, place, _ in orbits if element == each)
-        for each in range(len(numbers))
-    )
-    best = _fit(_field(frame, crystal), Assignment(places, len(free), 0.0), free)
+    best = _fit(field, assignment, free)
     if best is None:
         return crystal
-    atoms = atoms_of(group, orbits_of(places))
-    heavy = Placed(np.array(numbers)[atoms.element], atoms.coords(best[None])[0])
-    placed = _with_hydrogen(crystal, group, heavy)
-    return replace(crystal, numbers=placed.numbers, frac_coords=placed.coords + group.origin)
+    atoms = atoms_of(described.group, orbits_of(assignment.places))
+    heavy = Placed(np.array(described.numbers)[atoms.element], atoms.coords(best[None])[0])
+    placed = _with_hydrogen(crystal, described.group, heavy)
+    coords = placed.coords + described.group.origin
+    return replace(crystal, numbers=placed.numbers, frac_coords=coords)
+
+
+def known_structure(
+    crystal: Material, lines: ObservedLines, *, fitted: bool, origin: str, shares: Shares = UNSHARED
+) -> SolvedStructure:
+    """Return a known crystal as a structure that explains lines, judged as those of the search are.
+
+    Args:
+        crystal: a crystal in its canonical cell, with the cell of the measured one.
+        lines: the measured lines.
+        fitted: whether its free coordinates were fitted to these lines.
+        origin: where it comes from.
+        shares: the elements that share its sites in a solid solution.
+
+    Raises:
+        ValueError: no line is where the cell allows one.
+    """
+    described = _described(crystal)
+    field = _field(crystal, described, lines)
+    orbits = orbits_of(described.assignment.places)
+    free = described.free[None].astype(np.float32)
+    factors = structure_factors(field.frame, orbits, free)
+    trials = np.linspace(0, LARGEST_B, B_FACTORS, dtype=np.float32)
+    squared = residuals(field.frame, np.repeat(factors, B_FACTORS, axis=0), trials)
+    best = squared.argmin()
+    fits = Fits(free, trials[[best]], squared[[best]])
+    used = described.assignment._replace(free=described.assignment.free if fitted else 0)
+    judged = scored(field.frame, field.separations, used, fits)
+    assert judged is not None  # there is one structure
+    return SolvedStructure.of(crystal, judged, origin, shares)
 
 
 def distance_misfit(crystal: Material) -> float:
@@ -95,6 +128,35 @@ def distance_misfit(crystal: Material) -> float:
         for number, near, row in zip(crystal.numbers, nearest, lengths, strict=True)
     ]
     return float(np.mean(misfits))
+
+
+class _Described(NamedTuple):
+    """A crystal by the positions of its space group, without hydrogen.
+
+    Attributes:
+        group: the space group with its positions.
+        numbers: the atomic numbers of the elements.
+        assignment: the positions of its atoms.
+        free: their free coordinates.
+    """
+
+    group: Wyckoff
+    numbers: tuple[int, ...]
+    assignment: Assignment
+    free: Float[np.ndarray, " p"]
+
+
+def _described(crystal: Material) -> _Described:
+    """Return a crystal by the positions of its space group."""
+    group = wyckoff(crystal.space_group or 1)
+    numbers = tuple(sorted({int(each) for each in crystal.numbers} - {HYDROGEN}))
+    orbits = sorted(_orbits(crystal, group, numbers), key=lambda each: each[:2])
+    free = np.concatenate([np.zeros(0), *(each[2] for each in orbits)])
+    places = tuple(
+        tuple(place for element, place, _ in orbits if element == each)
+        for each in range(len(numbers))
+    )
+    return _Described(group, numbers, Assignment(places, len(free), 0.0), free)
 
 
 def _orbits(
@@ -123,14 +185,18 @@ def _free(group: Wyckoff, place: int, images: Float[np.ndarray, "m 3"]) -> Float
     return found[np.unravel_index(away.argmin(), away.shape)]
 
 
-def _field(frame: Frame, crystal: Material) -> Field:
+def _field(crystal: Material, described: _Described, lines: ObservedLines) -> Field:
     """Return what a fit of any assignment of a crystal's atoms needs."""
-    numbers = np.array(frame.numbers)
+    number, numbers = described.group.number, described.numbers
+    to_primitive = space_group(number).cell.T
+    groups = group_lines(lines, np.linalg.solve(to_primitive, crystal.lattice))
+    setting = Setting(number, np.eye(3, dtype=int), crystal.lattice)
+    frame = frame_of(setting, numbers, lines, groups)
     counts = tuple(int((crystal.numbers == each).sum()) for each in numbers)
     hydrogen = int((crystal.numbers == HYDROGEN).sum())
-    separations = Separations.of(frame.setting.lattice, least_distances(numbers))
+    separations = Separations.of(crystal.lattice, least_distances(np.array(numbers)))
     pools = Pools(frame, separations, counts)
-    return Field(frame, separations, pools, Contents(frame.numbers, counts, 1, hydrogen, 0.0))
+    return Field(frame, separations, pools, Contents(numbers, counts, 1, hydrogen, 0.0))
 
 
 def _fit(

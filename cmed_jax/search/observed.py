@@ -6,17 +6,22 @@ that the measurement resolves. A group has the area of the lines measured there,
 compares this area with the sum of the reflections in the group.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
 from cmed_jax.physics.reflections import half_sphere
+from cmed_jax.powder.indexing import UNSHIFTED
+from cmed_jax.powder.lines import MeasuredLines
 
 MOST_GROUPS = 130
 """The number of groups of lines compared, from low angles on; more add time and little evidence."""
+WEAK_REACH = 1.25
+"""The distance up to which what is left over belongs to a group of reflections, in resolutions."""
 NEAR = 1.6
 """The largest distance of a measured line from its group of reflections, in resolutions."""
 
@@ -35,6 +40,8 @@ class ObservedLines:
             pattern, without Lorentz-polarization factor and dispersion.
         monochromator: two-theta of the monochromator's reflection, degrees, as in
             `lorentz_polarization`.
+        left: the intensity that the lines leave over, point by point: s and area, which may be
+            negative. Reflections too weak to stand out as lines are sought there.
     """
 
     s: Float[np.ndarray, " k"]
@@ -44,6 +51,7 @@ class ObservedLines:
     resolution: float = 5e-4
     wavelength: float | None = None
     monochromator: float | int = 0.0
+    left: Float[np.ndarray, "2 n"] = field(default_factory=lambda: np.zeros((2, 0)))
 
     def __post_init__(self):
         if not (np.isfinite(self.area).all() and (self.area >= 0).all() and self.area.any()):
@@ -63,6 +71,7 @@ class ObservedLines:
         width: float | int,
         wavelength: float,
         monochromator: float | int = 0.0,
+        left: Float[np.ndarray, "2 n"] | None = None,
     ) -> "ObservedLines":
         """Return lines that were measured over two-theta.
 
@@ -73,12 +82,39 @@ class ObservedLines:
             width: the typical full width at half maximum of the lines, degrees.
             wavelength: the wavelength, angstrom.
             monochromator: two-theta of the monochromator's reflection, degrees.
+            left: the intensity that the lines leave over, point by point: two-theta and area.
         """
         low, high = s_of_two_theta(np.array(span, float), wavelength)
         middle = np.cos(np.radians(np.mean(angle) / 2))
         resolution = RESOLVED * np.radians(width) * middle / wavelength
         s = s_of_two_theta(np.asarray(angle, float), wavelength)
-        return cls(s, area, float(low), float(high), float(resolution), wavelength, monochromator)
+        left = np.zeros((2, 0)) if left is None else left
+        left = np.stack([s_of_two_theta(left[0], wavelength), left[1]])
+        return cls(
+            s, area, float(low), float(high), float(resolution), wavelength, monochromator, left
+        )
+
+    @classmethod
+    def of_measured(cls, lines: MeasuredLines) -> Self:
+        """Return the lines of a measured pattern, corrected for its shift."""
+        shift = lines.shift or UNSHIFTED
+        return cls.of_angles(
+            shift.correct(lines.angle),
+            lines.area,
+            (lines.start, lines.stop),
+            lines.width,
+            lines.wavelength,
+            lines.monochromator,
+            np.stack([shift.correct(lines.left[0]), lines.left[1]]),
+        )
+
+    def moved(self, by: Callable[[Float[np.ndarray, " k"]], Float[np.ndarray, " k"]]) -> Self:
+        """Return the lines with another s.
+
+        Args:
+            by: a function of s, 1/angstrom.
+        """
+        return replace(self, s=by(self.s), left=np.stack([by(self.left[0]), self.left[1]]))
 
     def factor(self, s: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """Return the Lorentz-polarization factor at s; 1 for ideal lines."""
@@ -135,10 +171,32 @@ def group_lines(lines: ObservedLines, lattice: Float[np.ndarray, "3 3"]) -> Grou
     nearest = np.argmin(gaps + 1e-6 * middle, axis=1)
     seen = gaps[np.arange(len(gaps)), nearest] <= NEAR * lines.resolution
     area = lines.area[used]
-    share = np.bincount(nearest[seen], area[seen], len(low))[:MOST_GROUPS]
+    share = np.bincount(nearest[seen], area[seen], len(low))
+    share = np.maximum(share, _weak(lines, low, high, share > 0))[:MOST_GROUPS]
     if not share.any():
         raise ValueError(
             "no measured line is where the cell allows one: check the cell and the wavelength"
         )
     outside = float(area[~seen].sum() / area.sum())
     return Groups(low[:MOST_GROUPS], high[:MOST_GROUPS], share / share.sum(), outside)
+
+
+def _weak(
+    lines: ObservedLines,
+    low: Float[np.ndarray, " g"],
+    high: Float[np.ndarray, " g"],
+    measured: Bool[np.ndarray, " g"],
+) -> Float[np.ndarray, " g"]:
+    """Return the area of groups that no line belongs to, from what the lines leave over.
+
+    Near a measured line its shape is left over, and nothing is taken.
+    """
+    s, area = lines.left
+    order = np.argsort(s)
+    total = np.append(0.0, np.cumsum(area[order]))
+    reach = WEAK_REACH * lines.resolution
+    first, last = (np.searchsorted(s[order], end) for end in (low - reach, high + reach))
+    before = np.append(-np.inf, high[:-1]) > low - 2 * reach
+    after = np.append(low[1:], np.inf) < high + 2 * reach
+    beside = (before & np.append(False, measured[:-1])) | (after & np.append(measured[1:], False))
+    return np.where(measured | beside, 0.0, np.maximum(total[last] - total[first], 0.0))

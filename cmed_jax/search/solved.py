@@ -5,8 +5,9 @@ come first. The symmetry of each structure is therefore determined again. The hi
 taken where it explains the lines as well. Several descriptions of one structure count as one.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,8 @@ from cmed_jax.crystal.canonical import SYMPREC, canonical_cell
 from cmed_jax.crystal.composition import SYMBOLS, alike_elements
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.solid_solutions import UNSHARED, Shares
+from cmed_jax.crystal.structure_types import structure_type_of
 from cmed_jax.search.descent import residuals, structure_factors
 from cmed_jax.search.frame import frame_of, orbits_of
 from cmed_jax.search.hydrogen import Placed, with_hydrogen
@@ -31,6 +34,10 @@ from cmed_jax.search.wyckoff import wyckoff
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+SEARCH = "the search"
+"""The origin, and the id, of a structure that was found without a known crystal."""
+CLOSEST = 1.2
+"""A distance that close packing does not reach, in edges of a cube of the volume of an atom."""
 Verdict = Literal["found", "likely", "not found"]
 """The verdict of the search on its first structure."""
 
@@ -99,6 +106,10 @@ class SolvedStructure:
         score: the score that ranks structures, small ones first.
         probability: the probability that the structure is right, fitted to measured patterns of
             known structures.
+        origin: where it comes from: the search, or the known crystal whose elements were replaced.
+        shares: the elements that share its sites in a solid solution.
+        rwp: the Rwp of the whole pattern that is calculated from it; None where there is none to
+            compare with.
     """
 
     material: Material
@@ -109,6 +120,33 @@ class SolvedStructure:
     misfit: float
     score: float
     probability: float = 0.0
+    origin: str = SEARCH
+    shares: Shares = field(default_factory=lambda: UNSHARED)
+    rwp: float | None = None
+
+    @classmethod
+    def of(
+        cls, material: Material, scored: Scored, origin: str = SEARCH, shares: Shares = UNSHARED
+    ) -> "SolvedStructure":
+        """Return a structure with the figures of its best fit.
+
+        Args:
+            material: the crystal in its canonical primitive cell.
+            scored: its best fit.
+            origin: where it comes from.
+            shares: the elements that share its sites in a solid solution.
+        """
+        return cls(
+            material,
+            scored.residual,
+            scored.raised,
+            scored.assignment.free,
+            scored.b_factor,
+            scored.misfit,
+            scored.score,
+            origin=origin,
+            shares=shares,
+        )
 
     @property
     def space_group(self) -> int:
@@ -127,8 +165,26 @@ class SolvedStructure:
         from pymatgen.core import Lattice, Structure
 
         cell = self._dataset.std_cell
-        species = [SYMBOLS[number] for number in cell.numbers]
+        filled = [self.shares.get(number, {number: 1.0}) for number in cell.numbers]
+        species = [{SYMBOLS[each]: share for each, share in site.items()} for site in filled]
         return Structure(Lattice(cell.basis), species, cell.positions)
+
+    @cached_property
+    def structure_type(self) -> str | None:
+        """The name of its structure type; None where the library has none."""
+        found = structure_type_of(self.material)
+        return None if found is None else found.name
+
+    @cached_property
+    def shortest_distance(self) -> tuple[str, float]:
+        """The elements of the nearest atoms, such as "Cl-Na", and their distance in angstrom."""
+        material = self.material
+        # No packing keeps all atoms farther apart than the closest one of spheres.
+        reach = CLOSEST * np.cbrt(material.volume / len(material.numbers))
+        first, second, _, distance = material.structure.get_neighbor_list(reach)
+        nearest = distance.argmin()
+        pair = sorted(SYMBOLS[material.numbers[each[nearest]]] for each in (first, second))
+        return "-".join(pair), float(distance[nearest])
 
     def cif(self) -> str:
         """Return the structure as a CIF, in the conventional cell of its space group."""
@@ -190,12 +246,21 @@ def solved_structures(
         lines: the measured lines.
         groups: the groups of the measured lines.
     """
-    different: list[SolvedStructure] = []
-    for each in _distinct(_symmetrised(best[:COMPARED], hydrogen[:COMPARED], lines, groups)):
-        different.append(each)
-        if len(different) == GIVEN:
-            break
-    return [_judged(each, different, expected_error(lines)) for each in different]
+    return different(_symmetrised(best[:COMPARED], hydrogen[:COMPARED], lines, groups), lines)
+
+
+def different(
+    structures: Iterable[SolvedStructure], lines: ObservedLines, most: int = GIVEN
+) -> list[SolvedStructure]:
+    """Return the first different ones of some structures, with their probabilities.
+
+    Args:
+        structures: the structures, the best first.
+        lines: the measured lines.
+        most: the largest number that is returned.
+    """
+    found = list(itertools.islice(_distinct(structures), most))
+    return [_judged(each, found, expected_error(lines)) for each in found]
 
 
 def expected_error(lines: ObservedLines) -> float:
@@ -234,7 +299,7 @@ def _lead(each: SolvedStructure, different: Sequence[SolvedStructure]) -> float:
     return min(others, default=np.inf) / max(each.score, 1e-6)
 
 
-def _distinct(structures: Iterator[SolvedStructure]) -> Iterator[SolvedStructure]:
+def _distinct(structures: Iterable[SolvedStructure]) -> Iterator[SolvedStructure]:
     """Yield structures that differ from all previous ones."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
@@ -254,15 +319,7 @@ def _symmetrised(
         if plain is None:
             continue
         material = _higher(plain, each, lines, groups)
-        yield SolvedStructure(
-            material,
-            each.residual,
-            each.raised,
-            each.assignment.free,
-            each.b_factor,
-            each.misfit,
-            each.score,
-        )
+        yield SolvedStructure.of(material, each)
 
 
 def _material(each: Scored, hydrogen: int) -> Material | None:
@@ -276,7 +333,7 @@ def _material(each: Scored, hydrogen: int) -> Material | None:
         if whole is None:
             return None
         placed = whole
-    return Material("solved", frame.setting.lattice, placed.numbers, placed.coords)
+    return Material(SEARCH, frame.setting.lattice, placed.numbers, placed.coords)
 
 
 def _higher(plain: Material, each: Scored, lines: ObservedLines, groups: Groups) -> Material:

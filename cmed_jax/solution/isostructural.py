@@ -23,7 +23,6 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import KnownVolumes, relative_volume
 from cmed_jax.crystal.canonical import canonical_cell
-from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material, Refusal, crystal_system
 from cmed_jax.crystal.solid_solutions import UNSHARED, Shares, shared_crystal
@@ -69,8 +68,6 @@ MISFIT = 0.03
 """The merit that unusual distances between all nearest neighbours outweigh."""
 FITTED = 12
 """The largest number of crystals with fitted coordinates."""
-SYMPREC = 0.01
-"""The tolerance of the symmetry in a CIF, angstrom; the crystals are already symmetrised."""
 FARTHEST = 1.3
 """The s, 1/angstrom, up to which lines are compared; hard radiation shows more than is needed."""
 
@@ -87,6 +84,7 @@ class IsostructuralMatch(NamedTuple):
         volumes: the volumes of known crystals of the composition itself.
         misfit: how unusual the nearest neighbours of its atoms are, 0 to 1; 0 before the fit of the
             coordinates.
+        fitted: whether its coordinates were fitted, and are not those of the known crystal.
     """
 
     crystal: Material
@@ -96,6 +94,7 @@ class IsostructuralMatch(NamedTuple):
     shares: Shares = UNSHARED
     volumes: KnownVolumes = KnownVolumes()
     misfit: float = 0.0
+    fitted: bool = False
 
     @property
     def parameters(self) -> Float[np.ndarray, "6"]:
@@ -146,17 +145,6 @@ class IsostructuralMatch(NamedTuple):
     def density(self, shape: tuple[int, int, int] = GRID) -> Float[np.ndarray, "a b c"]:
         """Return the density of independent atoms (`cmed_jax.physics.electron_density`)."""
         return electron_density(shared_crystal(self.crystal, self.shares), shape=shape)
-
-    def cif(self) -> str:
-        """Return the structure as a CIF, in the conventional cell of its space group."""
-        from pymatgen.core import Structure
-        from pymatgen.io.cif import CifWriter
-
-        lattice, numbers = self.crystal.lattice, self.crystal.numbers.tolist()
-        filled = [self.shares.get(number, {number: 1.0}) for number in numbers]
-        species = [{SYMBOLS[each]: share for each, share in site.items()} for site in filled]
-        structure = Structure(lattice, species, self.crystal.frac_coords)
-        return str(CifWriter(structure, symprec=SYMPREC))
 
 
 def match_pattern(
@@ -288,15 +276,12 @@ def _with_coordinates(
     matches: Sequence[IsostructuralMatch], lines: MeasuredLines, observed: Observed
 ) -> list[IsostructuralMatch]:
     """Return crystals with coordinates fitted where that gains much, the best first."""
-    angle = (lines.shift or UNSHIFTED).correct(lines.angle)
-    span = (lines.start, lines.stop)
-    seen = ObservedLines.of_angles(
-        angle, lines.area, span, lines.width, lines.wavelength, lines.monochromator
-    )
+    seen = ObservedLines.of_measured(lines)
     found = []
     for each in matches:
         with suppress(ValueError):  # no line is where the cell allows one
-            each = each._replace(crystal=fitted_coordinates(each.crystal, seen))
+            crystal = fitted_coordinates(each.crystal, seen)
+            each = each._replace(crystal=crystal, fitted=crystal is not each.crystal)
         found.append(each._replace(misfit=distance_misfit(each.crystal)))
     return _judged(found, observed)
 

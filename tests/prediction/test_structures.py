@@ -1,4 +1,6 @@
-"""The search for a structure in a prediction, without a known crystal."""
+"""The structures of a prediction: those of the search, and known crystals."""
+
+import itertools
 
 import gemmi
 import numpy as np
@@ -66,14 +68,34 @@ def test_its_density_is_given_and_the_question_is_consistent(solved):
     assert solved.conventional.space_group == 136
 
 
+def test_known_crystals_and_those_of_the_search_are_one_list(ask, solved):
+    """The structure of the density comes first, and no structure comes twice."""
+    structures = solved.structures
+    assert {each.origin for each in structures} == {"the search"}  # none is of this formula type
+    assert structures[0].material is solved.experts[0].refined.crystal
+    scores = [each.score for each in structures[1:]]
+    assert scores == sorted(scores)
+    for one, other in itertools.combinations(structures, 2):
+        assert not StructureMatcher().fit(one.structure, other.structure)
+    for each in structures:
+        assert each.structure.composition.reduced_formula == "TiO2"
+        pair, distance = each.shortest_distance
+        matrix = (each.structure * (2, 2, 2)).distance_matrix  # an image of each atom is another
+        assert distance == pytest.approx(matrix[matrix > 0].min(), rel=1e-4)
+        assert set(pair.split("-")) <= {"Ti", "O"}
+    assert structures[0].rwp == pytest.approx(solved.calculated.rwp, rel=1e-6)
+
+
 def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
     found = results(solved)
     assert found["search"]["verdict"] in ("found", "likely")
     assert found["structures"][0]["space_group"] == 136
+    assert found["structures"][0]["structure_type"] == "TiO2 type (rutile, C4)"
     assert "search" in {each["code"] for each in found["diagnostics"]}
     write_report(solved, tmp_path / "rutile.html")
     text = (tmp_path / "rutile.html").read_text()
     assert "P42/mnm (136)" in text
+    assert "TiO2 type (rutile, C4)" in text
     assert "Ti 2a (0.000, 0.000, 0.000)" in text
     block = gemmi.cif.read_string(solved.structures[0].cif()).sole_block()
     assert gemmi.make_small_structure_from_block(block).spacegroup.number == 136

@@ -1,5 +1,6 @@
 """Known structures, fitted to the lines that pymatgen calculates."""
 
+import gemmi
 import numpy as np
 import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
@@ -7,7 +8,7 @@ from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.material import Material
-from cmed_jax.search.known import distance_misfit, fitted_coordinates
+from cmed_jax.search.known import distance_misfit, fitted_coordinates, known_structure
 from cmed_jax.search.observed import ObservedLines
 
 CU_K_ALPHA_1 = 1.54056
@@ -88,3 +89,29 @@ def test_exchanged_elements_have_unusual_distances():
     exchanged = calcite(0.257)
     exchanged.replace_species({"Ca": "C", "C": "Ca"})
     assert distance_misfit(canonical(exchanged)) > 0.5
+
+
+def judged(crystal, truth, fitted=False, **shares):
+    return known_structure(crystal, lines(truth), fitted=fitted, origin="a collection", **shares)
+
+
+def test_a_known_structure_is_judged_by_the_lines_and_by_what_was_fitted():
+    right = judged(canonical(rutile(0.305)), rutile(0.305))
+    wrong = judged(canonical(rutile(0.25)), rutile(0.305))
+    fitted = judged(canonical(rutile(0.305)), rutile(0.305), fitted=True)
+    assert right.residual < 0.05 < 0.2 < wrong.residual
+    assert (right.free_coordinates, fitted.free_coordinates) == (0, 1)
+    assert fitted.raised_residual > fitted.residual == right.residual == right.raised_residual
+    assert right.score < fitted.score < wrong.score
+    assert right.origin == "a collection"
+
+
+def test_the_cif_of_a_solid_solution_has_the_elements_that_share_a_site(tmp_path):
+    crystal = canonical(rutile(0.305))
+    found = judged(crystal, rutile(0.305), shares={22: {22: 0.9, 41: 0.1}})
+    path = tmp_path / "shared.cif"
+    path.write_text(found.cif())
+    read = gemmi.read_small_structure(str(path))
+    assert read.spacegroup.number == 136
+    occupancies = {site.type_symbol: site.occ for site in read.sites}
+    assert occupancies == pytest.approx({"Ti": 0.9, "Nb": 0.1, "O": 1.0})
