@@ -41,7 +41,7 @@ class Options:
             wavelength, cell, centring.
         out: the folder to write to. For halite.xy it receives the densities, such as halite.npz,
             the page halite.html, and structures that also explain the pattern, such as
-            halite.analogue-1.cif. One results.json holds the figures of all patterns.
+            halite.structure-1.cif. One results.json holds the figures of all patterns.
     """
 
     patterns: tyro.conf.Positional[tuple[Path, ...]]

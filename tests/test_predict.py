@@ -268,8 +268,8 @@ def test_known_crystals_are_written_beside_the_prediction(known, predict, tmp_pa
     (analogue,) = outcome["analogues"]
     assert analogue["space_group"] == 225
     assert analogue["parameters"] == pytest.approx([5.64] * 3 + [90] * 3, rel=1e-3)
-    assert "salt.analogue-1.cif" in outcome["files"]
-    structure = Structure.from_file(tmp_path / "out" / "salt.analogue-1.cif")
+    assert "salt.structure-1.cif" in outcome["files"]
+    structure = Structure.from_file(tmp_path / "out" / "salt.structure-1.cif")
     assert structure.composition.reduced_formula == "NaCl"
     page = (tmp_path / "out" / "salt.html").read_text()
     assert "Fm-3m (225)" in page

@@ -42,6 +42,8 @@ APART = 0.5
 """The least distance between them, in usual widths."""
 CLEARER = 0.8
 """The share of its sum of squares that a line must come below when it is fitted as more lines."""
+GAINED = 16.0
+"""The least decrease of that sum for each line more, in variances."""
 LEFT_OVER = ((1, 0.15), (3, 0.05))
 """The least height of a line in what is left over, as a share of the lines around it.
 
@@ -254,7 +256,9 @@ def _divided(
         )
         parts = fit_cluster(angle, own, noise, parts, radiation, ALIKE)
         left = _squares(angle, own, noise, parts, radiation)[near].sum()
-        if left < CLEARER * least and np.diff(np.sort(parts.angle)).min() > APART * width:
+        more = number - len(best.angle)
+        enough = min(CLEARER * least, least - more * GAINED)
+        if left < enough and np.diff(np.sort(parts.angle)).min() > APART * width:
             best, least = parts, left
     return best
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.config import Config
+from cmed_jax.io.atomic import write_text
 from cmed_jax.io.volumes import save_volume
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.cell import cell_volume
@@ -141,18 +142,28 @@ class Prediction:
         )
 
     def save(self, path: str | Path, lattice: Float[np.ndarray, "3 3"] | None = None) -> None:
-        """Write the density, in the format given by the file's name (`cmed_jax.io.volumes`).
+        """Write the density, or the first structure, in the format given by the file's name.
 
         Args:
-            path: a file name that ends with .npy; with .npz, which holds the deviation as well; or
-                with the format of a volume in its cell: .cube, .xsf, .ccp4, .map, .mrc, .chgcar or
-                .vasp. Names that begin with CHGCAR are such volumes too.
+            path: a file name that ends with .npy; with .npz, which holds the deviation as well;
+                with the format of a volume in its cell (`cmed_jax.io.volumes`): .cube, .xsf,
+                .ccp4, .map, .mrc, .chgcar or .vasp; or with .cif, for the first of the structures.
+                Names that begin with CHGCAR are volumes too.
             lattice: rows a, b, c in angstrom of the cell that the density fills, as returned by
-                `primitive_lattice`; by default that of the prediction. All formats but .npy and
-                .npz need it.
+                `primitive_lattice`; by default that of the prediction. All formats but .npy, .npz
+                and .cif need it.
 
         Raises:
             FileNotFoundError: if there is no such folder.
-            ValueError: if the name has no known format, or the lattice is missing or unusable.
+            ValueError: if the name has no known format, the lattice is missing or unusable, or no
+                structure explains the pattern.
         """
+        if Path(path).suffix.lower() == ".cif":
+            if not self.structures:
+                raise ValueError(
+                    f"{path}: no structure is known for this pattern: give a measured pattern and "
+                    "its formula, or save the density in another format"
+                )
+            write_text(path, self.structures[0].cif())
+            return
         save_volume(path, self.density, self.std, self.lattice if lattice is None else lattice)

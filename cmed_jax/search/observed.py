@@ -8,7 +8,7 @@ compares this area with the sum of the reflections in the group.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -95,7 +95,7 @@ class ObservedLines:
         )
 
     @classmethod
-    def of_measured(cls, lines: MeasuredLines) -> Self:
+    def of_measured(cls, lines: MeasuredLines) -> "ObservedLines":
         """Return the lines of a measured pattern, corrected for its shift."""
         shift = lines.shift or UNSHIFTED
         return cls.of_angles(
@@ -108,7 +108,9 @@ class ObservedLines:
             np.stack([shift.correct(lines.left[0]), lines.left[1]]),
         )
 
-    def moved(self, by: Callable[[Float[np.ndarray, " k"]], Float[np.ndarray, " k"]]) -> Self:
+    def moved(
+        self, by: Callable[[Float[np.ndarray, " k"]], Float[np.ndarray, " k"]]
+    ) -> "ObservedLines":
         """Return the lines with another s.
 
         Args:

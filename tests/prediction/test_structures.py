@@ -97,13 +97,16 @@ def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
     assert "P42/mnm (136)" in text
     assert "TiO2 type (rutile, C4)" in text
     assert "Ti 2a (0.000, 0.000, 0.000)" in text
-    block = gemmi.cif.read_string(solved.structures[0].cif()).sole_block()
+    solved.save(tmp_path / "rutile.cif")
+    block = gemmi.cif.read(str(tmp_path / "rutile.cif")).sole_block()
     assert gemmi.make_small_structure_from_block(block).spacegroup.number == 136
 
 
 def test_what_the_search_needs_is_said_where_it_is_missing(ask):
     found = ask(composition=["Ti", "O"], search=20)
     assert found.structures == ()
+    with pytest.raises(ValueError, match="no structure is known for this pattern"):
+        found.save("rutile.cif")
     assert any("no structure was sought" in note for note in found.notes)
 
 
