@@ -33,6 +33,12 @@ CONVERTED = {
     "d*2_nm^-2": 100 / D**2,
     "d*2_A^-2": 1 / D**2,
     "1/d² (1/Å²)": 1 / D**2,
+    "d-star (1/Å)": 1 / D,
+    "2 sinθ/λ (1/nm)": 10 / D,
+    "4π sinθ/λ (1/Å)": 2 * np.pi / D,
+    "2π/d [Å⁻¹]": 2 * np.pi / D,
+    '"d, nm"': D / 10,
+    '"Q, Å⁻¹"': 2 * np.pi / D,
     "q_nm^-1": 20 * np.pi / D,
     "Q (1/Å)": 2 * np.pi / D,
     "q / nm⁻¹": 20 * np.pi / D,
@@ -101,7 +107,9 @@ def test_what_it_does_not_allow_is_refused_by_name(read, heading, separator, int
     ).lower().translate({ord(x): None for x in "θφω°χ"})
 
 
-@pytest.mark.parametrize("heading", ["u (kPa)", "field [T]", "zeta (mrad)", "b (V)"])
+@pytest.mark.parametrize(
+    "heading", ["u (kPa)", "field [T]", "zeta (mrad)", "b (V)", "Å⁻¹", "nm^-2", "mV"]
+)
 def test_an_unknown_column_with_a_unit_that_is_no_degree_is_refused(read, heading):
     with pytest.raises(ValueError, match="give two-theta"):
         read(table(heading, TWO_THETA))
@@ -157,7 +165,15 @@ def test_other_languages_do_not_hide_an_axis(read, heading, intensity):
     "heading",
     [
         *("Position (mm)", "Angle (rad)", "Angle [mrad]", "2theta (arcmin)", "2theta (gon)"),
-        *("Position / mm", "2θ, rad", "Angle (omega)", "angle in rad", "Pos. [px]"),
+        *(
+            "2theta arcmin",
+            "2θ_gon",
+            "Position / mm",
+            "2θ, rad",
+            "Angle (omega)",
+            "angle in rad",
+            "Pos. [px]",
+        ),
     ],
 )
 def test_angles_in_other_units_are_refused(read, heading):

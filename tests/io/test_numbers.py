@@ -125,9 +125,24 @@ def test_a_mark_that_is_decimal_in_angles_may_not_part_thousands(read, decimals,
 
 
 @pytest.mark.parametrize("separator", [",", ", "])
-def test_thousands_that_part_columns_as_well_are_refused(read, separator):
+@pytest.mark.parametrize("counts", [english, lambda n: f"{n:,}.00"])
+@pytest.mark.parametrize("begin", [0, 147])
+def test_thousands_that_part_columns_as_well_are_refused(read, separator, counts, begin):
+    """The first row has thousands or not."""
+    lines = rows(separator, "{:.3f}".format, counts).splitlines()[begin:]
     with pytest.raises(ValueError, match=r"line .* if its commas part thousands"):
-        read("2theta,Intensity\n" + rows(separator, "{:.3f}".format, english))
+        read("\n".join(["2theta,Intensity", *lines]))
+
+
+def test_points_that_part_thousands_beside_commas_are_refused(read):
+    with pytest.raises(ValueError, match=r"line \d+ has '1.\d{3}' beside whole numbers below 1000"):
+        read(rows(",", "{:.2f}".format, german))
+
+
+def test_columns_of_three_digits_are_no_thousands(read):
+    """Intensities at two temperatures, which are larger than 999 in few rows."""
+    text = "\n".join(f"{a:.2f},{n},{n + 300}" for a, n in zip(ANGLE, COUNTS, strict=True))
+    np.testing.assert_array_equal(read(text).intensity, COUNTS)
 
 
 def test_one_mark_is_not_of_thousands_and_decimal(read):

@@ -1,5 +1,6 @@
 """The meaning of columns by their headings: which column is which, and the axis of positions."""
 
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -30,9 +31,15 @@ SIGMA = r"esd|sigma|σ|\berr|uncert|std"
 
 `cmed_jax.io.formats.axes` holds the names of positions.
 """
+TIME = (
+    r"^((count(ing)?|step|exposure|live|acquisition|dwell|mess)[ _-]?)?(time|zeit)"
+    r"|^(temps|tiempo|tempo|время)|^t ?[\[(_/] ?s|^sec(ond)?s?\b"
+)
+RATE = r"cps|rate|/ ?(s|sec)\b|per s|s\^?-1"
+"""`TIME` and `RATE` match names of counting times, and of intensities that are divided by them."""
 BENT = r"^\W*(log|ln|lg|sqrt|root)"
 """The beginning of names of functions of the intensity."""
-NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff|resid|mult)"
+NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff(?!raction)|resid|mult)"
 """The beginning of names of columns that may have the unit of positions and are none."""
 RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
 Q = r"(?<![a-z])q(?![a-z])"
@@ -47,7 +54,10 @@ TWO_THETA = Position("two_theta")
 
 
 class Layout(NamedTuple):
-    """The columns by their meaning, from 0, the axis of the positions, and notes for the user."""
+    """The columns by their meaning, from 0, the axis of the positions, and notes for the user.
+
+    The column of counting times is that of counts; None where there is none, or for rates.
+    """
 
     position: int = 0
     intensity: int = 1
@@ -55,6 +65,7 @@ class Layout(NamedTuple):
     of: Position = TWO_THETA
     named: bool = False
     notes: tuple[str, ...] = ()
+    time: int | None = None
 
 
 def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
@@ -119,8 +130,21 @@ def _with_units(headings: list[str], columns: int) -> list[str]:
 
 def _split(heading: str, columns: int) -> list[str]:
     """Return the names in a heading where there are as many as columns, else nothing."""
-    split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
+    # A name may hold a comma, as in "d, nm", where other signs separate the names.
+    split = (
+        _parted(heading, ";"),
+        _parted(heading, "\t"),
+        re.split(r"\s{2,}", heading),
+        _parted(heading, ","),
+        re.split(r"[,;\t]", heading),
+        heading.split(),
+    )
     return next((names for names in split if len(names) == columns), [])
+
+
+def _parted(heading: str, separator: str) -> list[str]:
+    """Return names between separators; those in quotation marks may hold the separator."""
+    return next(csv.reader([heading], delimiter=separator, skipinitialspace=True), [])
 
 
 def _labelled(headings: Sequence[str]) -> Position | None:
@@ -151,7 +175,8 @@ def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
         position = next(i for i in range(columns) if i not in (intensity, sigma))
         notes = [_taken(names[position])]
     of = position_of(names[position]) or TWO_THETA
-    return Layout(position, intensity, sigma, of, True, tuple(notes))
+    time = None if re.search(RATE, names[intensity]) else _first(TIME, names)
+    return Layout(position, intensity, sigma, of, True, tuple(notes), time)
 
 
 def _beside(
@@ -175,7 +200,7 @@ def _intensity(names: list[str], sigma: int | None) -> int | None:
     if bent:
         raise ValueError(f"it has a column {bent[0][:40]!r}: give the intensities themselves")
     found = (i for i, name in enumerate(names) if i != sigma and re.search(INTENSITY, name))
-    return next(found, None)
+    return next((i for i in found if not re.search(TIME, names[i])), None)
 
 
 def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> int | None:
