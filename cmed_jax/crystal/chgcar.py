@@ -49,7 +49,7 @@ def read_head(text: str) -> Head:
     """
     from pymatgen.core import Lattice, Structure
 
-    lines = text.splitlines()
+    lines = _lines(text)
     if len(lines) < FIRST_POSITION:
         raise ValueError(f"it ends after {len(lines)} lines, and is no CHGCAR")
     rows = np.array([_numbers(lines, i, 3) for i in (2, 3, 4)])
@@ -85,7 +85,7 @@ def read_density(text: str) -> Float[np.ndarray, "na nb nc"]:
             points, the number of electrons is not whole, or the density is far below zero.
     """
     structure, end = read_head(text)
-    lines = text.splitlines()
+    lines = _lines(text)
     place = next((i for i in range(end, len(lines)) if lines[i].strip()), len(lines))
     shape = tuple(int(n) for n in _line(lines, place).split() if n.isdecimal())
     points = int(np.prod(shape, dtype=float)) if len(shape) == 3 else 0
@@ -103,10 +103,15 @@ def read_density(text: str) -> Float[np.ndarray, "na nb nc"]:
     return values.reshape(shape[::-1]).T / structure.volume
 
 
+def _lines(text: str) -> list[str]:
+    """Return the lines; a title may hold other signs that Unicode counts as line ends."""
+    return re.split(r"\r\n?|\n", text)
+
+
 def _factors(lines: Sequence[str], rows: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
     """Return the factors of x, y and z of all vectors."""
     written = [field for field in lines[1].split() if re.match(r"[+-]?[\d.]", field)]
-    scales = np.array([to_number(field) for field in written[:3]])
+    scales = _numbers(lines, 1, min(len(written), 3))
     volume = abs(float(np.linalg.det(rows)))
     if not volume:
         raise ValueError("lines 3 to 5 are vectors that span no cell")
