@@ -103,7 +103,7 @@ FOREIGN = {
     rb"\A(\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*)": "a picture: give its numbers as text",
     rb"\A\x89HDF": "an HDF5 file: write two-theta and intensity as text",
     rb"\A\s*<(!DOCTYPE )?html": "a web page: give the file that it links to",
-    rb"\A\s*[{\[]": "JSON or the like: write two-theta and intensity as columns of text",
+    rb"\A\s*(\{|\[\s*[\[{\"\d.-])": "JSON or the like: write two columns, two-theta and intensity",
 }
 """The beginnings of files that hold no columns of text, and what to give instead."""
 

@@ -126,7 +126,8 @@ def test_an_unknown_column_is_taken_for_two_theta_and_said(read, heading):
     "heading",
     [
         *("# x-axis: Energy (keV)", "salt\nRadial Distance (mm)\nIntensity", "# xlabel: chi"),
-        *("salt\nAzimuthal Angle (Degrees)\nIntensity\n   4", "# scan axis = Omega"),
+        *("salt\nAzimuthal Angle (Degrees)\nIntensity\n   4", "# x-label: chi (deg)\n# y: counts"),
+        *("# Unit: r_mm\n# x I",),
     ],
 )
 def test_a_label_of_the_axis_alone_is_understood(read, heading):
@@ -197,7 +198,9 @@ def test_a_row_of_units_belongs_to_the_names_above_it(read, names, units, positi
     assert found.notes == ()
 
 
-@pytest.mark.parametrize("units", ["keV\tcounts", "mm\tcps", "s\ta.u.", "rad\tcounts", "px\t1"])
+@pytest.mark.parametrize(
+    "units", ["keV\tcounts", "mm\tcps", "s\ta.u.", "rad\tcounts", "px\t1", "[rad]\t[cts]"]
+)
 @pytest.mark.parametrize("names", ["x\ty", "Position\tI", "2theta\tI", "foo\tbar"])
 def test_a_row_of_other_units_is_refused(read, names, units):
     rows = "".join(f"{x:.5f}\t{i}\n" for i, x in enumerate(TWO_THETA, 1))
@@ -223,6 +226,20 @@ def test_a_column_that_numbers_the_points_is_no_angle(read, heading):
 def test_numbered_intensities_are_refused(read):
     with pytest.raises(ValueError, match="its first column numbers the points"):
         read("".join(f"{i} {100 + i % 7}\n" for i in range(1, 60)))
+
+
+@pytest.mark.parametrize("between", ["", 20 * "Sample,salt\n"])
+def test_what_a_header_says_of_the_scan_goes_before_an_angle(read, between):
+    """Exports of PANalytical's name the column "Angle" whatever was scanned."""
+    head = "[Measurement conditions]\nScan axis,{}\n" + between + "[Scan points]\nAngle,Intensity\n"
+    rows = "".join(f"{x:.5f},{i}\n" for i, x in enumerate(np.sort(TWO_THETA), 1))
+    for said in ("Gonio", "2Theta-Omega", "Theta/2Theta", "theta-theta", "Step"):
+        np.testing.assert_allclose(
+            read(head.format(said) + rows).two_theta, np.sort(TWO_THETA), atol=1e-5
+        )
+    for said in ("Omega", "Phi", "Theta", "Rocking curve", "Energy"):
+        with pytest.raises(ValueError, match=f"it says 'Scan axis,{said}': give a scan over"):
+            read(head.format(said) + rows)
 
 
 @pytest.mark.parametrize("heading", ["log(I)", "sqrt(Counts)", "ln(Intensity)", "log10 counts"])

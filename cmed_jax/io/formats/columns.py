@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cmed_jax.io.formats.axes import kind_of
-from cmed_jax.io.formats.headings import Layout, layout_of
+from cmed_jax.io.formats.headings import Layout, check_stated, layout_of
 from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split_line
 from cmed_jax.io.formats.scan import (
     MOST_POINTS,
@@ -187,6 +187,7 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
         if not (comment or blank) and _begins_data(line, headings):
             return place, list(headings), radiation
         text = line[:LONGEST_HEADING]
+        check_stated(text)
         # Names in quotation marks may hold the sign that separates them.
         quoted = re.match(r'"[^"]*" *[,;\t]', text)
         headings.append(text if quoted or not comment else SPEC.sub("", _uncommented(text)))

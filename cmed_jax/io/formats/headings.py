@@ -45,11 +45,15 @@ RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
 Q = r"(?<![a-z])q(?![a-z])"
 """`RADIANS` and `Q` match headings that state radians and Q, in lower case."""
 LABEL = re.compile(
-    r"(?:x|scan|horizontal)[\s_-]*(?:axis|label|unit)\w*\W+(.+)"
+    r"(?:(?:x|scan|horizontal)[\s_-]*(?:axis|label|unit)\w*|units?)\W+(.+)"
     r"|((?:[^\W\d]+[\s_-]+){0,3}[^\W\d]+\s*[\[(].*[\])])",
     re.IGNORECASE,
 )
 """The pattern of a heading of one axis alone, as in a .chi, or with the word axis before it."""
+STATED = re.compile(
+    r"\W*(?:(?:scan(?:ned)?|measurement)[\s_-]*(?:axis|type|mode)|axis)\b\W+(.+)", re.IGNORECASE
+)
+"""The pattern of a line that states what was scanned."""
 TWO_THETA = Position("two_theta")
 
 
@@ -87,11 +91,24 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
         if re.search(RADIANS, heading.lower()):
             raise ValueError(f"its angles are {heading[:40]!r}: give two-theta in degrees")
         if layout := _named(heading, columns, nearest=heading is headings[-1]):
-            return layout
+            of = _labelled(headings) if layout.notes else None  # its name is not known
+            return layout if of is None else layout._replace(of=of, notes=())
     of = _labelled(headings)
     if of is None:
         return usual._replace(notes=_unknown(headings, columns))
     return usual._replace(of=of)
+
+
+def check_stated(line: str) -> None:
+    """Refuse a line of a header that states a scan over another angle, or over the energy.
+
+    A theta-theta goniometer scans two-theta.
+    """
+    if (match := STATED.match(line)) and (kind := kind_of(match.group(1))) is not None:
+        other = kind.name == "energy" or kind.name.startswith("another angle")
+        other = other or (kind.name == "theta" and plain(match.group(1)).count("th") < 2)
+        if other and kind.axis is None:
+            raise ValueError(f"it says {line.strip()[:60]!r}: give a scan over two-theta")
 
 
 def _unknown(headings: Sequence[str], columns: int) -> tuple[str, ...]:
@@ -117,10 +134,11 @@ def _with_units(headings: list[str], columns: int) -> list[str]:
     joined: list[str] = []
     for heading in headings:
         units, names = _split(heading, columns), _split(joined[-1], columns) if joined else []
-        if names and any(unit.strip() for unit in units) and all(map(is_unit, units)):
+        units = [unit.strip("[]() ") for unit in units]
+        if names and any(units) and all(map(is_unit, units)):
             pairs = zip(names, units, strict=True)
             joined[-1] = "\t".join(
-                f"{name} ({unit.strip('[() ]')})" if re.search(r"[^\W_]|[°%]", unit) else name
+                f"{name} ({unit})" if re.search(r"[^\W_]|[°%]", unit) else name
                 for name, unit in pairs
             )
         else:
@@ -163,6 +181,8 @@ def _labelled(headings: Sequence[str]) -> Position | None:
 def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
     """Return the layout by a heading that names as many columns as there are."""
     names = [plain(name) for name in _split(heading, columns)]
+    if any(name.endswith(":") for name in names):  # a name and its value
+        return None
     sigma = _first(SIGMA, names)
     intensity = _intensity(names, sigma)
     kinds = [None if i in (sigma, intensity) else _kind(name) for i, name in enumerate(names)]
