@@ -118,10 +118,11 @@ def test_exponents_without_their_letter_are_read(text, density, small):
         (lambda text: re.sub(r"(\d)E\+01", r"\1E+02", text, count=9), "electrons, no whole number"),
         (lambda text: replaced(text, 2, "0 0 0"), "span no cell"),
         (lambda text: replaced(text, 1, "zero"), "line 2 is no scale: 'zero'"),
-        (lambda text: replaced(text, 1, "1.0@"), "line 2 is not 1 numbers: '1.0@'"),
+        (lambda text: replaced(text, 1, "1.0@"), "line 2 is no scale: '1.0@'"),
         (lambda text: replaced(text, 3, "1 2"), "line 4 is not 3 numbers: '1 2'"),
         (lambda text: replaced(text, 5, "na cl"), "unknown element 'na'"),
         (lambda text: replaced(text, 6, "1"), "line 7 does not say how many atoms of Na, Cl"),
+        (lambda text: replaced(text, 5, "H H"), "28.00 electrons, and its atoms have 2"),
         (lambda text: text[:40], "it ends after"),
     ],
 )
