@@ -130,8 +130,22 @@ def test_a_mark_that_is_decimal_in_angles_may_not_part_thousands(read, decimals,
 def test_thousands_that_part_columns_as_well_are_refused(read, separator, counts, begin):
     """The first row has thousands or not."""
     lines = rows(separator, "{:.3f}".format, counts).splitlines()[begin:]
-    with pytest.raises(ValueError, match=r"line .* if its commas part thousands"):
+    with pytest.raises(ValueError, match=r"line \d+ has .*(its commas part|write) thousands"):
         read("\n".join(["2theta,Intensity", *lines]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2theta  I\n5.00  1 535\n5.12  26 358\n",
+        "5.00 5 750.14\n5.05 291 347.29\n",
+        "2theta,I,esd\n5.00,101,10.05\n5.12,1,951,44.17\n",
+        "2theta  I  esd\n5.00  141  11.87\n5.12  2 019  44.93\n",
+    ],
+)
+def test_thousands_of_a_short_list_that_part_columns_are_refused(read, text):
+    with pytest.raises(ValueError, match="write thousands without blanks or commas"):
+        read(text)
 
 
 def test_points_that_part_thousands_beside_commas_are_refused(read):

@@ -49,8 +49,8 @@ RULE = re.compile(r"[=_~*#+.\s-]{3,}")
 """The pattern of a line that separates the data from what follows."""
 MILLIONS = re.compile(r"(?<![\d.,])\d{1,3}([.,])\d{3}(?:\1\d{3})+(?![\d.,])")
 """The pattern of a number whose marks can only separate thousands."""
-GROUPS = re.compile(r"(?<!\S)[1-9]\d{0,2}( \d{3})+(\.\d*)?$")
-"""The pattern of a number at the end of a row whose thousands became numbers of their own."""
+GROUPS = re.compile(r"(?<!\S)[1-9]\d{0,2}(?: \d{3})+(\.\d*)?(?!\S)")
+"""The pattern of a number whose thousands became numbers of their own."""
 NUMBERED = "the first column numbers the points: the second is taken for two-theta in degrees"
 FEWEST_NUMBERED = 3
 """The number of rows from which on a first column of 0, 1, 2 or 1, 2, 3 numbers the points."""
@@ -123,7 +123,6 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     layout = layout_of(headings, len(split_line(lines[begin][1], marks)), usual)
     if not layout.named and _are_numbered(lines[begin:], marks):
         layout = layout._replace(position=1, intensity=2, sigma=None, notes=(NUMBERED,))
-    _check_names(headings, lines[begin], marks)
     rows: list[list[float]] = []
     times: list[float | None] = []
     numbers: list[int] = []
@@ -146,8 +145,8 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         rows.append(row)
         times.append(None if layout.time is None else number_or_none(fields[layout.time]))
         numbers.append(number)
-    if not layout.named and len(rows) >= PROFILE_POINTS:
-        _check_groups(lines[begin : begin + len(rows)], marks)
+    if not layout.named:
+        _check_groups(headings, lines[begin : begin + len(rows)], marks)
     scan = _scan(np.array(rows), numbers, layout, radiation)
     scan = replace(scan, notes=tuple(notes))
     known = np.array([time for time in times if time is not None])
@@ -309,25 +308,24 @@ def _check_order(position: Column, lines: list[int]) -> None:
         )
 
 
-def _check_groups(lines: Lines, marks: Marks) -> None:
-    """Refuse rows that all end in a number whose thousands seem to be separated like columns."""
-    rows = (split_line(line, marks)[1:] for _, line in lines if line[0].isdigit())
-    if all(GROUPS.search(" ".join(row)) for row in rows):
-        raise ValueError(
-            "the same sign separates its columns, and the thousands of its intensities, it seems: "
-            "write thousands without blanks or commas"
-        )
+def _check_groups(headings: list[str], lines: Lines, marks: Marks) -> None:
+    """Refuse rows that all hold a number whose thousands seem to be separated like columns.
 
-
-def _check_names(headings: list[str], first: tuple[int, str], marks: Marks) -> None:
-    """Refuse a first row that has more numbers than names because commas separate thousands."""
-    number, line = first
-    names, fields = (headings[-1].split(",") if headings else []), split_line(line, marks)
-    more = "," in line and 1 < len(names) < len(fields) and kind_of(names[0]) is not None
-    if more and GROUPS.search(" ".join(fields[1:])):
+    In a short list the second of two numbers may be indices, unless it has decimals, or the
+    heading names fewer columns.
+    """
+    rows = [split_line(line, marks) for _, line in lines if line[0].isdigit()]
+    found = [GROUPS.search(" ".join(row[1:])) for row in rows]
+    if not rows or not all(found):
+        return
+    names = re.split(r",|\s{2,}", headings[-1]) if headings else []
+    names = names if len(names) > 1 else headings[-1].split() if headings else []
+    fewer = 1 < len(names) < len(rows[0]) and kind_of(names[0]) is not None
+    if len(rows) >= PROFILE_POINTS or fewer or any(match and match[1] for match in found):
         raise ValueError(
-            f"line {number} has {len(fields)} numbers for {len(names)} names: part its columns by "
-            "semicolons or blanks if its commas part thousands"
+            f"the same sign separates its columns, and the thousands of its intensities, it seems "
+            f"(line {lines[0][0]} has {len(rows[0])} numbers): write thousands without blanks or "
+            "commas"
         )
 
 
