@@ -36,7 +36,7 @@ MOST_UNIT = 1000
 PERCENT = 100.0
 MANY = 5
 """The number of metals from which on equal parts are a high-entropy alloy, as in CoCrFeMnNi."""
-LEAST_ALLOY = 10
+LEAST_ALLOY = 5
 """The atoms of the reduced unit from which on an alloy in atomic percent is not a compound."""
 Shares = Mapping[int, Mapping[int, float]]
 """The elements at the sites of each element, and the share that each fills, by atomic number."""

@@ -23,6 +23,7 @@ def parent_of(formula):
     [
         ("Cu0.7Zn0.3", "Cu"),
         ("Cu70Zn30", "Cu"),
+        ("Ni80Cr20", "Ni"),
         ("Si0.8Ge0.2", "Si"),
         ("Cu0,7Zn0,3", "Cu"),
         ("CoCrFeMnNi", "Co"),
