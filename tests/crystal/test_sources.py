@@ -79,6 +79,7 @@ def test_compression_does_not_change_the_fingerprint(jsonl):
         ({"lattice": [[1, 0], [0]]}, "b", "line 2"),
         ({"lattice": [[1, 0, 0], [0, 1, 0], [1, 1, 0]]}, "b", "span no cell"),
         ({"lattice": [[0, 2.8, 2**32], [2.8, 0, 2.8], [2.8, 2.8, 0]]} | UNKNOWN, "b", "long: give"),
+        ({"frac_coords": [[0, 0, 0], [1e308, 0, 0]]} | UNKNOWN, "b", "give fractions of the axes"),
         ({"lattice": [[10**400, 0, 0], [0, 1, 0], [0, 0, 1]]}, "b", "line 2"),
         ("[" * 100_000, "line 2", "is not a JSON object"),
         ({"frac_coords": [[0, 0, 0], [0, 0, float("nan")]]}, "b", "finite"),
