@@ -139,6 +139,7 @@ def test_thousands_that_part_columns_as_well_are_refused(read, separator, counts
     [
         "2theta  I\n5.00  1 535\n5.12  26 358\n",
         "5.00 5 750.14\n5.05 291 347.29\n",
+        "2Theta (deg),I (counts)\n5.00,1,502\n5.12,26,484\n",
         "2theta,I,esd\n5.00,101,10.05\n5.12,1,951,44.17\n",
         "2theta  I  esd\n5.00  141  11.87\n5.12  2 019  44.93\n",
     ],

@@ -155,7 +155,7 @@ def _split(heading: str, columns: int) -> list[str]:
         re.split(r"\s{2,}", heading),
         _parted(heading, ","),
         re.split(r"[,;\t]", heading),
-        heading.split(),
+        [] if re.search(r"[,;\t]", heading) else heading.split(),
     )
     return next((names for names in split if len(names) == columns), [])
 
