@@ -34,6 +34,10 @@ from cmed_jax.crystal.symmetry import (
 
 SYMPREC = 0.1
 """The tolerance of the symmetry search, angstrom; the space groups of sources use it as well."""
+SHORTEST, LONGEST = 0.5, 1000.0
+"""The lengths of axes, angstrom, beyond which no crystal is; moyo does not come back from some."""
+FARTHEST = 1000.0
+"""The largest fractional coordinate; rounding spoils larger ones, and moyo panics."""
 _TOLERANCES = 0.9 ** np.arange(40)  # shares of SYMPREC, tried where the operations form no group
 
 # Coordinates compare in thousandths; their boundaries avoid the multiples of 1/24 and 1/64.
@@ -114,13 +118,21 @@ def _symmetry(material: Material, symprec: float) -> moyopy.MoyoDataset:
     """Return the symmetry at the largest tolerance, at most `symprec`, that gives a space group.
 
     Raises:
-        ValueError: moyo finds no symmetry, the structure has no atoms, or a number is not finite.
+        ValueError: moyo finds no symmetry, the structure has no atoms, a number is not finite,
+            an axis is shorter or longer than that of any crystal, or an atom is far outside the
+            cell.
     """
     lattice, coords, numbers = material.lattice, material.frac_coords, material.numbers
     if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
         raise ValueError("the structure holds numbers that are not finite")
     if not len(numbers):
         raise ValueError("the structure holds no atom")
+    if np.abs(coords).max() > FARTHEST:
+        raise ValueError(f"a coordinate is {np.abs(coords).max():.4g}: give fractions of the axes")
+    lengths = np.linalg.norm(lattice, axis=1)
+    if lengths.min() < SHORTEST or lengths.max() > LONGEST:
+        axes = ", ".join(f"{length:.4g}" for length in lengths)
+        raise ValueError(f"the axes are {axes} angstrom long: give a cell of a crystal in angstrom")
     cell = moyopy.Cell(lattice.tolist(), coords.tolist(), numbers.tolist())
     try:
         for tolerance in symprec * _TOLERANCES:

@@ -1,7 +1,8 @@
 """Reader of VASP's CHGCAR: a structure and its density, with checks of both.
 
 A file may look whole and still lack or repeat a number. Three checks find this: there are as many
-values as grid points, the number of electrons is whole, and no density is far below zero.
+values as grid points, the number of electrons is whole and not larger than that of the atoms, and
+no density is far below zero.
 """
 
 import re
@@ -49,7 +50,7 @@ def read_head(text: str) -> Head:
     """
     from pymatgen.core import Lattice, Structure
 
-    lines = text.splitlines()
+    lines = _lines(text)
     if len(lines) < FIRST_POSITION:
         raise ValueError(f"it ends after {len(lines)} lines, and is no CHGCAR")
     rows = np.array([_numbers(lines, i, 3) for i in (2, 3, 4)])
@@ -82,10 +83,11 @@ def read_density(text: str) -> Float[np.ndarray, "na nb nc"]:
 
     Raises:
         ValueError: the head or a value cannot be read, the number of values is not that of the
-            points, the number of electrons is not whole, or the density is far below zero.
+            points, the number of electrons is not whole or larger than that of the atoms, or the
+            density is far below zero.
     """
     structure, end = read_head(text)
-    lines = text.splitlines()
+    lines = _lines(text)
     place = next((i for i in range(end, len(lines)) if lines[i].strip()), len(lines))
     shape = tuple(int(n) for n in _line(lines, place).split() if n.isdecimal())
     points = int(np.prod(shape, dtype=float)) if len(shape) == 3 else 0
@@ -98,15 +100,23 @@ def read_density(text: str) -> Float[np.ndarray, "na nb nc"]:
     if len(fields) > points and fields[points : points + 3] != _line(lines, place).split():
         raise ValueError(f"it has more values than the {points} of its grid")
     values = _values(fields[:points])
-    _check(values, structure.volume)
+    _check(values, structure.volume, sum(structure.atomic_numbers))
     # VASP writes the density times the volume of the cell; the first index runs fastest.
     return values.reshape(shape[::-1]).T / structure.volume
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines; a title may hold other signs that Unicode counts as line ends."""
+    return re.split(r"\r\n?|\n", text)
 
 
 def _factors(lines: Sequence[str], rows: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
     """Return the factors of x, y and z of all vectors."""
     written = [field for field in lines[1].split() if re.match(r"[+-]?[\d.]", field)]
-    scales = np.array([to_number(field) for field in written[:3]])
+    try:
+        scales = np.array([to_number(field) for field in written[:3]])
+    except ValueError:
+        scales = np.zeros(0)
     volume = abs(float(np.linalg.det(rows)))
     if not volume:
         raise ValueError("lines 3 to 5 are vectors that span no cell")
@@ -153,13 +163,18 @@ def _value(field: str, number: int) -> float:
         raise ValueError(f"value {number} of the grid is {field[:30]!r}, no number") from None
 
 
-def _check(values: Float[np.ndarray, " n"], volume: float) -> None:
-    """Refuse values that are not the density of a whole number of electrons."""
+def _check(values: Float[np.ndarray, " n"], volume: float, most: int) -> None:
+    """Refuse values that are not the density of a whole number of electrons, up to the most."""
     electrons, least = float(values.mean()), float(values.min())
     if abs(electrons - round(electrons)) > ELECTRONS or electrons < 1 - ELECTRONS:
         raise ValueError(
             f"its values sum to {electrons:.2f} electrons, no whole number: it is damaged, or no "
             "total density"
+        )
+    if electrons > most + 1:  # a cell may be charged
+        raise ValueError(
+            f"its values sum to {electrons:.2f} electrons, and its atoms have {most}: it is "
+            "damaged, or no total density"
         )
     below = -float(np.minimum(values, 0).mean())
     if least < LOWEST * volume or below > NEGATIVE * electrons:

@@ -35,6 +35,8 @@ TOLERANCE = 0.01
 """The share by which amounts may differ from the formula, which is rounded."""
 EMPTY = 2.0
 """The relative volume from which on a cell lacks atoms; open frameworks name their symmetry."""
+SMALLEST, LARGEST = 0.02, 1000.0
+"""The relative volumes of cells in angstrom; those of cells in nanometres or picometres differ."""
 MISSING = (".", "?", "")
 CELL = tuple(f"_cell_{what}" for what in (
     "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma",
@@ -60,9 +62,9 @@ class Contents(NamedTuple):
 def read_cif(text: str) -> "Structure":
     """Return the crystal of a CIF.
 
-    An occupancy of "." or "?" is 1, by the definition of the dictionary. The symmetry comes from
-    the operations, or else from the Hall symbol, the Hermann-Mauguin symbol with its setting, or
-    the number.
+    By the definition of the dictionary, an occupancy of "." or "?" is 1, and an angle that is not
+    given is 90 degrees. The symmetry comes from the operations, or else from the Hall symbol, the
+    Hermann-Mauguin symbol with its setting, or the number.
 
     Args:
         text: the content of the file.
@@ -95,12 +97,19 @@ def read_cif(text: str) -> "Structure":
 
 
 def _check_filled(block: gemmi.cif.Block, contents: Contents, lattice: "Lattice") -> None:
-    """Refuse a cell that is mostly empty where its symmetry is missing or contradicts itself."""
-    if not (doubt := doubt_of(block)):
-        return
+    """Refuse a cell of another unit than angstrom, or one that lacks atoms.
+
+    A cell that is mostly empty lacks atoms where its symmetry is missing or contradicts itself.
+    """
     numbers = np.array([atomic_number(each) for each in contents.elements])
     volume = float(lattice.volume)
-    if usual_relative_volume(volume, composition_vector(numbers), len(numbers)) > EMPTY:
+    relative = usual_relative_volume(volume, composition_vector(numbers), len(numbers))
+    if not SMALLEST < relative < LARGEST:
+        raise ValueError(
+            f"its {len(numbers)} atoms are in a cell of {volume:.4g} angstrom^3: give the lengths "
+            "of the cell in angstrom"
+        )
+    if (doubt := doubt_of(block)) and relative > EMPTY:
         raise ValueError(
             f"its {len(numbers)} atoms leave most of the cell empty, and {doubt}: list all "
             "operations, or name the space group"
@@ -122,9 +131,12 @@ def _block(text: str) -> gemmi.cif.Block:
 
 
 def _cell_number(block: gemmi.cif.Block, name: str) -> float:
-    value = _number(block.find_value(name) or "")
+    field = block.find_value(name)
+    if "angle" in name and field in (None, "."):
+        return 90.0  # by the definition of the dictionary
+    value = _number(field or "")
     if not value > 0:  # also true for NaN
-        raise ValueError(f"{name} is {block.find_value(name)!r}: give a positive number")
+        raise ValueError(f"{name} is {(field or 'not given')[:40]!r}: give a positive number")
     return value
 
 
@@ -151,7 +163,8 @@ def _sites(block: gemmi.cif.Block) -> list[Site]:
         label, *place = (row[i] for i in (0, 2, 3, 4))
         position = np.array([_number(field) for field in place])
         if not np.isfinite(position).all():
-            raise ValueError(f"atom {label!r} has the coordinates {', '.join(place)}: give numbers")
+            written = ", ".join(place)[:60]
+            raise ValueError(f"atom {label[:20]!r} has the coordinates {written}: give numbers")
         occupancy = _occupancy(row.str(5) if row.has(5) else ".", label)
         if occupancy > 0:
             symbol = row.str(1) if row.has(1) else "."
@@ -164,7 +177,7 @@ def _sites(block: gemmi.cif.Block) -> list[Site]:
 def _occupancy(field: str, label: str) -> float:
     value = 1.0 if field in MISSING else _number(field)
     if not 0 <= value <= OVERFULL:  # also true for NaN
-        raise ValueError(f"atom {label!r} has the occupancy {field!r}: give 0 to 1")
+        raise ValueError(f"atom {label[:20]!r} has the occupancy {field[:20]!r}: give 0 to 1")
     return value
 
 
@@ -183,7 +196,8 @@ def _element(label: str, symbol: str, formula: Iterable[str]) -> str:
     known = [each for each in candidates if gemmi.Element(each).atomic_number]
     if not known:
         named = label if symbol in MISSING else symbol
-        raise ValueError(f"atom {label!r} is {named!r}, which is no element: name its element")
+        named = named[:20]
+        raise ValueError(f"atom {label[:20]!r} is {named!r}, which is no element: name its element")
     return next((each for each in known if each in formula), known[0])
 
 

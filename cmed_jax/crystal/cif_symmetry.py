@@ -79,7 +79,8 @@ def doubt_of(block: gemmi.cif.Block) -> str:
         held = len(listed[0].rotations)
         if all(len(list(group.operations())) != held for group in groups):
             return f"its {held} operations are not those of its space group {symbol}"
-    elif not listed and not groups and not (_text(block, HALL) or _text(block, NUMBERS)):
+    alone = not listed or len(listed[0].rotations) == 1
+    if alone and not groups and not (_text(block, HALL) or _text(block, NUMBERS)):
         return "it names no symmetry"
     return ""
 
@@ -120,9 +121,9 @@ def _of_symbols(block: gemmi.cif.Block) -> list[Operations]:
         groups = _settings(gemmi.find_spacegroup_by_number(int(number)))
     if groups:
         return [Operations.of(list(group.operations()), group.xhm()) for group in groups]
-    if symbol or hall:
+    if (known := symbol or hall or number) not in ("", "0"):
         raise ValueError(
-            f"space group {symbol or hall!r} is not known, and no operations are listed: list them"
+            f"space group {known[:40]!r} is not known, and no operations are listed: list them"
         )
     return [Operations.of([gemmi.Op("x,y,z")], "P 1")]
 
@@ -136,7 +137,8 @@ def _of_hall(symbol: str) -> Operations | None:
 
 def _groups(symbol: str) -> list[gemmi.SpaceGroup]:
     """Return the settings that a Hermann-Mauguin symbol may mean; none where it is unknown."""
-    plain = re.sub(r"\s+", " ", symbol.replace("_", "")).strip()
+    plain = re.sub(r"\s+", " ", symbol.replace("_", "").replace("\u2212", "-")).strip()
+    plain = re.sub(r"(\d)\((\d)\)", r"\1\2", plain)  # P 2(1)/c
     if match := re.fullmatch(r"(.+?) ?\(?:? ?([HRSZ])\)?", plain):
         base, letter = match.groups()
         setting = gemmi.find_spacegroup_by_name(f"{base}:{LETTERS[letter]}")

@@ -20,6 +20,10 @@ from jaxtyping import Bool, Float, Integer
 SYMBOLS = tuple(gemmi.Element(number).name for number in range(119))
 """The element symbols by atomic number; "X" is a placeholder at 0."""
 
+LONGEST_FORMULA = 150
+"""The largest number of characters of a formula."""
+MOST_ATOMS = 1e9
+"""The largest amount of an element."""
 AS_MANY = 0.05
 """The relative difference of atomic numbers up to which elements scatter X-rays alike."""
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number} | {"D": 1}
@@ -38,13 +42,13 @@ _BLANK = re.compile(r"(?<=[\d)\]])[ \u2009\u00a0]+(?=\d*\.?\d*\(?(?:H2O|H₂O|D2
 _SHARE = re.compile(r"(?<=[A-Za-z)\]}])(\d{1,4})/([1-9]\d{0,3})(?=$|[A-Z(\[{)\]}·])")
 """The pattern of an amount that is a fraction, as in La2/3Sr1/3MnO3."""
 _NUMERAL = re.compile(
-    r"(?<=[A-Za-z])\((?:I{2,3}|IV|VI{1,3}|[IV]+(?:[,/][IV]+)+)\)|(?<=[A-Za-z])I{2,3}(?![a-z])"
+    r"(?<=[A-Za-z\d])\((?:I{2,3}|IV|VI{1,3}|[IV]+(?:[,/][IV]+)+)\)|(?<=[A-Za-z])I{2,3}(?![a-z])"
 )
 """The pattern of oxidation numbers.
 
 Formulas do not repeat iodine, nor hold vanadium and iodine alone in brackets.
 """
-_AMBIGUOUS = re.compile(r"(?<=[A-Za-z])\((?:I|V)\)|(?<=[a-z])(?:IV|VI)(?![a-z])")
+_AMBIGUOUS = re.compile(r"(?<=[A-Za-z\d])\((?:I|V)\)|(?<=[a-z])(?:IV|VI)(?![a-z])")
 """The pattern of what may be an oxidation number or iodine and vanadium."""
 
 
@@ -151,8 +155,10 @@ def parse_composition(
 def _fractions(amounts: Mapping[str, float | int]) -> Float[np.ndarray, "119"]:
     vector = np.zeros(119)
     for symbol, amount in amounts.items():
-        if not (isinstance(amount, numbers.Real) and math.isfinite(amount) and amount >= 0):
-            raise ValueError(f"amount {amount!r} of {symbol} is not a number of atoms >= 0")
+        if not (isinstance(amount, numbers.Real) and 0 <= amount <= MOST_ATOMS):  # false for NaN
+            raise ValueError(
+                f"amount {str(amount)[:40]} of {symbol} is not a number of atoms, 0 to 1e9"
+            )
         vector[atomic_number(symbol)] += amount
     if not vector.any():
         raise ValueError(f"composition {dict(amounts)} is empty: give at least one element")
@@ -161,6 +167,8 @@ def _fractions(amounts: Mapping[str, float | int]) -> Float[np.ndarray, "119"]:
 
 def _parse_formula(formula: str) -> dict[str, float]:
     """Return the amounts of a formula, or the sum over the parts that dots separate."""
+    if len(formula) > LONGEST_FORMULA:
+        raise ValueError(f"the formula has {len(formula)} characters: give a single compound")
     plain = plain_formula(formula)
     if not plain:
         return {}

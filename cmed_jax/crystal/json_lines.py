@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class JsonLines:
         with self.path.open("rb") as file:
             try:
                 yield gzip.GzipFile(fileobj=file) if self.path.name.endswith(".gz") else file
-            except (EOFError, gzip.BadGzipFile) as error:
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise ValueError(f"{self.path.name} is damaged: {error}") from error
 
 
@@ -65,15 +66,15 @@ def _read_line(number: int, line: bytes) -> Material | Refusal:
     place = f"line {number}"
     try:
         row = json.loads(line)
-        name = str(row.get("material_id") or place)
-    except (ValueError, AttributeError):
+        name = str(row.get("material_id") or place)[:100]
+    except (ValueError, AttributeError, RecursionError):
         return Refusal(place, "is not a JSON object")
     try:
         return _read_row(row)
     except KeyError as error:
         return Refusal(name, f"{place} has no {error}")
-    except (ValueError, TypeError) as error:
-        return Refusal(name, f"{place}: {error}")
+    except (ValueError, TypeError, OverflowError) as error:
+        return Refusal(name, f"{place}: {' '.join(str(error).split())[:300]}")
 
 
 def _read_row(row: dict[str, Any]) -> Material:
@@ -86,12 +87,16 @@ def _read_row(row: dict[str, Any]) -> Material:
     if not len(numbers) or frac_coords.shape != (len(numbers), 3):
         shape = frac_coords.shape
         raise ValueError(f"{len(numbers)} species do not match frac_coords of shape {shape}")
+    if not (np.isfinite(lattice).all() and np.isfinite(frac_coords).all()):
+        raise ValueError("lattice and frac_coords hold numbers that are not finite")
+    if not abs(np.linalg.det(lattice)) > 0:
+        raise ValueError("the rows of the lattice span no cell")
     if split is not None and (split == DROPPED or not SPLIT.fullmatch(str(split))):
         raise ValueError(
             f"split {split!r} is no name: give {', '.join(SPLITS)}, or small letters and digits "
             f"other than {DROPPED}"
         )
     if space_group is not None and space_group not in range(1, 231):
-        raise ValueError(f"space_group {space_group!r} is not a number from 1 to 230")
+        raise ValueError(f"space_group {space_group!r:.40} is not a number from 1 to 230")
     material = Material(str(row["material_id"]), lattice, numbers, frac_coords, space_group, split)
     return material if space_group else with_space_group(material)

@@ -36,7 +36,7 @@ MOST_UNIT = 1000
 PERCENT = 100.0
 MANY = 5
 """The number of metals from which on equal parts are a high-entropy alloy, as in CoCrFeMnNi."""
-LEAST_ALLOY = 10
+LEAST_ALLOY = 5
 """The atoms of the reduced unit from which on an alloy in atomic percent is not a compound."""
 Shares = Mapping[int, Mapping[int, float]]
 """The elements at the sites of each element, and the share that each fills, by atomic number."""
@@ -149,8 +149,14 @@ def _of_alloy(amounts: Mapping[str, float]) -> list[tuple[str, ...]] | None:
 
 
 def _is_compound(amounts: Mapping[str, float], pure: bool, *, hydrate: bool) -> bool:
-    """Return whether a multiple of the amounts is whole and small: Cu0.75Au0.25, CaSO4·0.5H2O."""
+    """Return whether a multiple of the amounts is whole and small.
+
+    Cu0.75Au0.25, FeO1.5 and CaSO4·0.5H2O are compounds.
+    """
     most = MOST_UNIT if hydrate else 0
+    fractional = {each: amount for each, amount in amounts.items() if not _is_whole(amount)}
+    if len(fractional) == 1 and fractional.keys() <= ANIONS:
+        most = max(most, SMALL_UNIT if _is_whole(2 * sum(fractional.values())) else 0)
     if pure and _is_whole(sum(amounts.values()), WHOLE):
         most = SMALL_UNIT if {each in ANIONS for each in amounts} == {True, False} else SMALL_ALLOY
     for times in range(2, SMALL_UNIT + 1):

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,7 +98,7 @@ class ChgcarFolder:
         """
         try:
             return read_density(decode(_bytes(self.paths[material_id])))
-        except (ValueError, EOFError, OSError) as error:
+        except (ValueError, EOFError, OSError, zlib.error) as error:
             raise ValueError(f"the CHGCAR file cannot be read: {error}") from error
 
 

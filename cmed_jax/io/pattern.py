@@ -103,7 +103,7 @@ FOREIGN = {
     rb"\A(\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*)": "a picture: give its numbers as text",
     rb"\A\x89HDF": "an HDF5 file: write two-theta and intensity as text",
     rb"\A\s*<(!DOCTYPE )?html": "a web page: give the file that it links to",
-    rb"\A\s*[{\[]": "JSON or the like: write two-theta and intensity as columns of text",
+    rb"\A\s*(\{|\[\s*[\[{\"\d.-])": "JSON or the like: write two columns, two-theta and intensity",
 }
 """The beginnings of files that hold no columns of text, and what to give instead."""
 
@@ -207,6 +207,8 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
         )
     notes = [*scan.notes, *_disagreement(scan.radiation, given)]
     angle, intensity, sigma = _two_theta(scan, used), scan.intensity, scan.sigma
+    if len(angle) >= SCANNED and 0 < angle.max() < np.pi:
+        notes.append(f"two-theta ends at {angle.max():.4g}: check that it is in degrees")
     beyond = angle <= 0  # a scan may begin on the other side of the primary beam
     if beyond.any() and not beyond.all():
         notes.append(f"{np.sum(beyond)} points at or below 0 degrees are left out")
@@ -251,11 +253,14 @@ def _averaged(pattern: MeasuredPattern) -> MeasuredPattern:
     if len(angle) == len(at):
         return pattern
     sigma = pattern.sigma
+    if sigma is not None:
+        largest = np.abs(sigma).max() or 1.0  # squares of large numbers overflow
+        sigma = largest * np.sqrt(np.bincount(at, (sigma / largest) ** 2)) / points
     return replace(
         pattern,
         two_theta=angle,
         intensity=np.bincount(at, pattern.intensity) / points,
-        sigma=None if sigma is None else np.sqrt(np.bincount(at, sigma**2)) / points,
+        sigma=sigma,
         notes=(
             *pattern.notes,
             f"points of the same angle are averaged: of {len(at)}, {len(angle)} are left",

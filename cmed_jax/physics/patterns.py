@@ -52,8 +52,8 @@ def wavelength_in_angstrom(wavelength: str | float) -> float:
         value = float(wavelength)
     if value is None:
         raise ValueError(
-            f"unknown radiation {wavelength!r}: give angstroms or one of {', '.join(RADIATIONS)}, "
-            "or a number with its unit, such as 0.15406 nm or 8.05 keV"
+            f"unknown radiation {wavelength!r:.40}: give angstroms or one of "
+            f"{', '.join(RADIATIONS)}, or a number with its unit, such as 0.15406 nm or 8.05 keV"
         )
     if not 0.05 <= value <= 10:  # also false for NaN
         raise ValueError(f"wavelength {value} is not one of X-rays: give angstroms, 0.05 to 10")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from cmed_jax.crystal.encodings import decode
 from cmed_jax.crystal.lattice import Centring
 from cmed_jax.io.pattern import FORMATS
 from cmed_jax.prediction.batch import Job
@@ -47,9 +48,9 @@ def read_manifest(path: Path, common: PredictionOptions) -> list[Job]:
     if not path.is_file():
         raise FileNotFoundError(f"no manifest at {path}: give a CSV file")
     try:
-        rows = _rows(path.read_text(encoding="utf-8-sig").splitlines())
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"manifest {path} is not a CSV file in UTF-8: {error}") from None
+        rows = _rows(decode(path.read_bytes()).splitlines())
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"manifest {path} is not a CSV file: {error}") from None
     if not rows:
         raise ValueError(f"manifest {path} names no pattern: give one a row")
     _check_columns(path, [name for name in rows[0] if name is not None])

@@ -52,7 +52,9 @@ def test_density_and_structure_are_as_pymatgen_wrote_them(text, density):
     np.testing.assert_allclose(structure.frac_coords, salt().frac_coords, atol=1e-9)
 
 
-@pytest.mark.parametrize("title", ["", "   ", "Prüfung 25 °C", "1 2 3", "Na Cl"])
+@pytest.mark.parametrize(
+    "title", ["", "   ", "Prüfung 25 °C", "1 2 3", "Na Cl", "relaxed\x85 \x0c"]
+)
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-8-sig"])
 def test_any_title_will_do(text, density, tmp_path, title, encoding):
     (tmp_path / "CHGCAR").write_bytes(with_title(text, title).encode(encoding))
@@ -116,9 +118,11 @@ def test_exponents_without_their_letter_are_read(text, density, small):
         (lambda text: re.sub(r"(\d)E\+01", r"\1E+02", text, count=9), "electrons, no whole number"),
         (lambda text: replaced(text, 2, "0 0 0"), "span no cell"),
         (lambda text: replaced(text, 1, "zero"), "line 2 is no scale: 'zero'"),
+        (lambda text: replaced(text, 1, "1.0@"), "line 2 is no scale: '1.0@'"),
         (lambda text: replaced(text, 3, "1 2"), "line 4 is not 3 numbers: '1 2'"),
         (lambda text: replaced(text, 5, "na cl"), "unknown element 'na'"),
         (lambda text: replaced(text, 6, "1"), "line 7 does not say how many atoms of Na, Cl"),
+        (lambda text: replaced(text, 5, "H H"), "28.00 electrons, and its atoms have 2"),
         (lambda text: text[:40], "it ends after"),
     ],
 )

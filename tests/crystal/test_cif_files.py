@@ -54,6 +54,7 @@ def test_an_occupancy_that_is_not_said_is_full(occupancy):
         group("F m -3 m"),
         group("Fm-3m"),
         group("F m 3 m"),
+        group("F m \u22123 m"),
         group("F 4/m -3 2/m"),
         group("F m -3 m", "_space_group_name_H-M_alt"),
         group("F m -3 m", "_space_group.name_H-M_alt"),
@@ -209,12 +210,31 @@ FEW = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,-y,-z"
     ("items", "message"),
     [
         ([], "leave most of the cell empty, and it names no symmetry"),
+        (["_symmetry_equiv_pos_as_xyz x,y,z"], "empty, and it names no symmetry"),
+        (["_symmetry_Int_Tables_number 225.0"], "space group '225.0' is not known"),
         ([group("F m -3 m"), FEW], "its 2 operations are not those of its space group F m -3 m"),
     ],
 )
 def test_a_cell_that_lacks_its_operations_is_refused(items, message):
     with pytest.raises(ValueError, match=message):
         read_cif(cif(CUBIC, SALT, *items))
+
+
+@pytest.mark.parametrize("unit", [0.1, 100])
+def test_a_cell_in_another_unit_is_refused(unit):
+    cell = [unit * length for length in CUBIC[:3]] + [90, 90, 90]
+    with pytest.raises(ValueError, match="give the lengths of the cell in angstrom"):
+        read_cif(cif(cell, SALT, group("F m -3 m")))
+
+
+@pytest.mark.parametrize("field", [None, "."])
+def test_angles_that_are_not_said_are_right(field):
+    text = cif(CUBIC, SALT, group("F m -3 m"))
+    lines = [line for line in text.splitlines() if "_angle_" not in line or field]
+    text = "\n".join(lines).replace(" 90\n", f" {field}\n")
+    assert read_cif(text).volume == pytest.approx(5.64**3)
+    with pytest.raises(ValueError, match="_cell_length_a is 'not given'"):
+        read_cif(text.replace("_cell_length_a", "_cell_a"))
 
 
 def test_all_atoms_may_be_listed_beside_the_symbol():

@@ -77,6 +77,12 @@ def test_compression_does_not_change_the_fingerprint(jsonl):
         ({"lattice": None}, "b", "line 2: the lattice has shape"),
         ({"lattice": [[1, 0, 0], [0, 1, 0]]}, "b", "the lattice has shape"),
         ({"lattice": [[1, 0], [0]]}, "b", "line 2"),
+        ({"lattice": [[1, 0, 0], [0, 1, 0], [1, 1, 0]]}, "b", "span no cell"),
+        ({"lattice": [[0, 2.8, 2**32], [2.8, 0, 2.8], [2.8, 2.8, 0]]} | UNKNOWN, "b", "long: give"),
+        ({"frac_coords": [[0, 0, 0], [1e308, 0, 0]]} | UNKNOWN, "b", "give fractions of the axes"),
+        ({"lattice": [[10**400, 0, 0], [0, 1, 0], [0, 0, 1]]}, "b", "line 2"),
+        ("[" * 100_000, "line 2", "is not a JSON object"),
+        ({"frac_coords": [[0, 0, 0], [0, 0, float("nan")]]}, "b", "finite"),
         ({"species": ["Na", "Xx"]}, "b", "unknown element 'Xx'"),
         ({"species": ["Na"]}, "b", "1 species do not match"),
         ({"species": []}, "b", "0 species do not match"),
@@ -108,9 +114,11 @@ def test_a_missing_field_is_named(jsonl):
 
 def test_a_truncated_archive_is_an_error(jsonl):
     damaged = jsonl([HALITE]).with_name("damaged.jsonl.gz")
-    damaged.write_bytes(gzip.compress(b"x" * 1000)[:-10])
-    with pytest.raises(ValueError, match=r"damaged\.jsonl\.gz is damaged"):
-        list(open_source(str(damaged)))
+    packed = gzip.compress(b"x" * 1000)
+    for data in (packed[:-10], packed[:12] + b"\xff" + packed[13:]):
+        damaged.write_bytes(data)
+        with pytest.raises(ValueError, match=r"damaged\.jsonl\.gz is damaged"):
+            list(open_source(str(damaged)))
 
 
 def test_rows_and_cif_files_hold_no_density(jsonl, tmp_path):

@@ -33,6 +33,12 @@ CONVERTED = {
     "d*2_nm^-2": 100 / D**2,
     "d*2_A^-2": 1 / D**2,
     "1/d² (1/Å²)": 1 / D**2,
+    "d-star (1/Å)": 1 / D,
+    "2 sinθ/λ (1/nm)": 10 / D,
+    "4π sinθ/λ (1/Å)": 2 * np.pi / D,
+    "2π/d [Å⁻¹]": 2 * np.pi / D,
+    '"d, nm"': D / 10,
+    '"Q, Å⁻¹"': 2 * np.pi / D,
     "q_nm^-1": 20 * np.pi / D,
     "Q (1/Å)": 2 * np.pi / D,
     "q / nm⁻¹": 20 * np.pi / D,
@@ -101,7 +107,9 @@ def test_what_it_does_not_allow_is_refused_by_name(read, heading, separator, int
     ).lower().translate({ord(x): None for x in "θφω°χ"})
 
 
-@pytest.mark.parametrize("heading", ["u (kPa)", "field [T]", "zeta (mrad)", "b (V)"])
+@pytest.mark.parametrize(
+    "heading", ["u (kPa)", "field [T]", "zeta (mrad)", "b (V)", "Å⁻¹", "nm^-2", "mV"]
+)
 def test_an_unknown_column_with_a_unit_that_is_no_degree_is_refused(read, heading):
     with pytest.raises(ValueError, match="give two-theta"):
         read(table(heading, TWO_THETA))
@@ -118,7 +126,8 @@ def test_an_unknown_column_is_taken_for_two_theta_and_said(read, heading):
     "heading",
     [
         *("# x-axis: Energy (keV)", "salt\nRadial Distance (mm)\nIntensity", "# xlabel: chi"),
-        *("salt\nAzimuthal Angle (Degrees)\nIntensity\n   4", "# scan axis = Omega"),
+        *("salt\nAzimuthal Angle (Degrees)\nIntensity\n   4", "# x-label: chi (deg)\n# y: counts"),
+        *("# Unit: r_mm\n# x I",),
     ],
 )
 def test_a_label_of_the_axis_alone_is_understood(read, heading):
@@ -157,7 +166,15 @@ def test_other_languages_do_not_hide_an_axis(read, heading, intensity):
     "heading",
     [
         *("Position (mm)", "Angle (rad)", "Angle [mrad]", "2theta (arcmin)", "2theta (gon)"),
-        *("Position / mm", "2θ, rad", "Angle (omega)", "angle in rad", "Pos. [px]"),
+        *(
+            "2theta arcmin",
+            "2θ_gon",
+            "Position / mm",
+            "2θ, rad",
+            "Angle (omega)",
+            "angle in rad",
+            "Pos. [px]",
+        ),
     ],
 )
 def test_angles_in_other_units_are_refused(read, heading):
@@ -181,7 +198,9 @@ def test_a_row_of_units_belongs_to_the_names_above_it(read, names, units, positi
     assert found.notes == ()
 
 
-@pytest.mark.parametrize("units", ["keV\tcounts", "mm\tcps", "s\ta.u.", "rad\tcounts", "px\t1"])
+@pytest.mark.parametrize(
+    "units", ["keV\tcounts", "mm\tcps", "s\ta.u.", "rad\tcounts", "px\t1", "[rad]\t[cts]"]
+)
 @pytest.mark.parametrize("names", ["x\ty", "Position\tI", "2theta\tI", "foo\tbar"])
 def test_a_row_of_other_units_is_refused(read, names, units):
     rows = "".join(f"{x:.5f}\t{i}\n" for i, x in enumerate(TWO_THETA, 1))
@@ -207,6 +226,20 @@ def test_a_column_that_numbers_the_points_is_no_angle(read, heading):
 def test_numbered_intensities_are_refused(read):
     with pytest.raises(ValueError, match="its first column numbers the points"):
         read("".join(f"{i} {100 + i % 7}\n" for i in range(1, 60)))
+
+
+@pytest.mark.parametrize("between", ["", 20 * "Sample,salt\n"])
+def test_what_a_header_says_of_the_scan_goes_before_an_angle(read, between):
+    """Exports of PANalytical's name the column "Angle" whatever was scanned."""
+    head = "[Measurement conditions]\nScan axis,{}\n" + between + "[Scan points]\nAngle,Intensity\n"
+    rows = "".join(f"{x:.5f},{i}\n" for i, x in enumerate(np.sort(TWO_THETA), 1))
+    for said in ("Gonio", "2Theta-Omega", "Theta/2Theta", "theta-theta", "Step"):
+        np.testing.assert_allclose(
+            read(head.format(said) + rows).two_theta, np.sort(TWO_THETA), atol=1e-5
+        )
+    for said in ("Omega", "Phi", "Theta", "Rocking curve", "Energy"):
+        with pytest.raises(ValueError, match=f"it says 'Scan axis,{said}': give a scan over"):
+            read(head.format(said) + rows)
 
 
 @pytest.mark.parametrize("heading", ["log(I)", "sqrt(Counts)", "ln(Intensity)", "log10 counts"])

@@ -125,9 +125,39 @@ def test_a_mark_that_is_decimal_in_angles_may_not_part_thousands(read, decimals,
 
 
 @pytest.mark.parametrize("separator", [",", ", "])
-def test_thousands_that_part_columns_as_well_are_refused(read, separator):
-    with pytest.raises(ValueError, match=r"line .* if its commas part thousands"):
-        read("2theta,Intensity\n" + rows(separator, "{:.3f}".format, english))
+@pytest.mark.parametrize("counts", [english, lambda n: f"{n:,}.00"])
+@pytest.mark.parametrize("begin", [0, 147])
+def test_thousands_that_part_columns_as_well_are_refused(read, separator, counts, begin):
+    """The first row has thousands or not."""
+    lines = rows(separator, "{:.3f}".format, counts).splitlines()[begin:]
+    with pytest.raises(ValueError, match=r"line \d+ has .*(its commas part|write) thousands"):
+        read("\n".join(["2theta,Intensity", *lines]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2theta  I\n5.00  1 535\n5.12  26 358\n",
+        "5.00 5 750.14\n5.05 291 347.29\n",
+        "2Theta (deg),I (counts)\n5.00,1,502\n5.12,26,484\n",
+        "2theta,I,esd\n5.00,101,10.05\n5.12,1,951,44.17\n",
+        "2theta  I  esd\n5.00  141  11.87\n5.12  2 019  44.93\n",
+    ],
+)
+def test_thousands_of_a_short_list_that_part_columns_are_refused(read, text):
+    with pytest.raises(ValueError, match="write thousands without blanks or commas"):
+        read(text)
+
+
+def test_points_that_part_thousands_beside_commas_are_refused(read):
+    with pytest.raises(ValueError, match=r"line \d+ has '1.\d{3}' beside whole numbers below 1000"):
+        read(rows(",", "{:.2f}".format, german))
+
+
+def test_columns_of_three_digits_are_no_thousands(read):
+    """Intensities at two temperatures, which are larger than 999 in few rows."""
+    text = "\n".join(f"{a:.2f},{n},{n + 300}" for a, n in zip(ANGLE, COUNTS, strict=True))
+    np.testing.assert_array_equal(read(text).intensity, COUNTS)
 
 
 def test_one_mark_is_not_of_thousands_and_decimal(read):

@@ -137,6 +137,20 @@ def test_any_counting_times_are_divided_out(tmp_path_factory, times, version, wr
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
 
 
+@pytest.mark.parametrize("heading", ["Time (s)", "count time", "Zeit [s]"])
+@pytest.mark.parametrize(("intensity", "divided"), [("counts", True), ("cps", False)])
+def test_a_column_of_counting_times_is_that_of_the_counts(read, heading, intensity, divided):
+    head = f"# wavelength 1.5406\n2theta,{heading},{intensity}\n"
+    counts = COUNTS * TIMES if divided else COUNTS
+    rows = [f"{a:.2f},{t:.0f},{n:.0f}" for a, t, n in zip(ANGLE, TIMES, counts, strict=True)]
+    found = read((head + "\n".join(rows)).encode(), "a.csv")
+    np.testing.assert_allclose(found.intensity / found.intensity.max(), COUNTS / COUNTS.max())
+    assert bool(found.notes) == divided
+    rows = [f"{a:.2f},{i},{n:.0f}" for i, (a, n) in enumerate(zip(ANGLE, counts, strict=True))]
+    elapsed = read((head + "\n".join(rows)).encode(), "a.csv")
+    np.testing.assert_array_equal(elapsed.intensity, counts)
+
+
 def test_equal_times_change_nothing():
     counts, seconds, notes = per_equal_time(COUNTS, np.full(POINTS, 3.0))
     assert counts is COUNTS

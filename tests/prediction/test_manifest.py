@@ -78,8 +78,8 @@ def test_a_mistake_names_its_row(write, rows, message):
 def test_what_is_no_manifest_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no manifest at"):
         read_manifest(tmp_path / "none.csv", PredictionOptions())
-    (tmp_path / "a.csv").write_bytes(b"file\n\xff\xfe\n")
-    with pytest.raises(ValueError, match="not a CSV file in UTF-8"):
+    (tmp_path / "a.csv").write_bytes(b"file\n\0\n")
+    with pytest.raises(ValueError, match="not a CSV file"):
         read_manifest(tmp_path / "a.csv", PredictionOptions())
 
 

@@ -41,12 +41,18 @@ SQUARED = {
 """Patterns of the spellings of units of 1/d^2, by the size of the unit in 1/angstrom^2."""
 DEGREES = r"deg\w*|grad|2th\w*|\W*"
 """The pattern of units of angles that may stand beside a name."""
+OTHER_ANGULAR = r"m?rad(ian)?s?|arc ?(sec|min)\w*|gon|gradians?"
+"""The pattern of units of angles other than degrees."""
 OTHER_UNITS = (
-    r"m?rad(ian)?s?|arc ?(sec|min)\w*|gon|gradians?|[munkc]?m|px|pixels?|[km]?ev|кэв|эв"
-    r"|[mun]?s|sec\w*|min\w*|k|channels?|(nm|å|a|pm)(\^?-1|-2)?|1 ?/ ?(nm|å|a)"
+    OTHER_ANGULAR + r"|[munkc]?m|px|pixels?|[km]?ev|кэв|эв"
+    r"|[mun]?s|sec\w*|min\w*|k|m?v|channels?|(nm|å|a|pm)(\^?-[12])?|1 ?/ ?(nm|å|a)(\^?2)?"
 )
 """The pattern of units that angles in degrees do not have."""
 OTHER_ANGLES = r"theta|th|omega|phi|chi|psi|gamma|delta"
+LETTERS_ALONE = "akmsv"
+"""Units of one letter, which as a whole name of a column are only a letter."""
+SINE = r"sin\W*th(eta)?\W*(/|over|_by_|_per_)\W*(lambda|l\b|wave)"
+"""The pattern of sin(theta)/lambda, to which factors may be put."""
 INTENSITIES = r"a\. ?u\.?|au|arb\w*\.?( ?u\w*\.?)?|c(oun)?ts?( ?/ ?s)?|cps|imp( ?/ ?s)?|%|c/s|1"
 """The pattern of units of intensities."""
 UNKNOWN = "an axis that is not known"
@@ -83,7 +89,7 @@ def _times(factor: float, units: Mapping[float, str]) -> Mapping[float, str]:
 AXES = (
     AxisKind(
         "sin(theta)/lambda",
-        r"^sin\W*theta\W*(/|over|_by_|_per_)\W*(lambda|l\b|wave)",
+        rf"^{SINE}",
         "converted",
         "q",
         _times(4 * np.pi, INVERSE),
@@ -106,7 +112,7 @@ AXES = (
         "two-theta",
         r"(2|two|zwei|deux|dos|due)[\W_]*(th|theta|teta)|tth|^2t\b"
         r"|^(angle|pos|position|angulo|angolo|winkel|угол|角度)(?![a-z_])(?!\W*(bragg )?theta)"
-        r"|(beugungs|streu)winkel|(diffraction|scattering|bragg)[ _]angle|衍射角|回折角",
+        r"|((beugungs|streu)winkel|(diffraction|scattering)[ _]angle|衍射角|回折角)(?!\W*theta)",
         "taken",
         "two_theta",
         examples=(
@@ -121,7 +127,7 @@ AXES = (
     ),
     AxisKind(
         "1/d^2",
-        r"^(d ?\*|1 ?/ ?d|d_?star)[\W_]{0,2}2|^1 ?/ ?\(?d\^?2",
+        r"^(d ?\*|1 ?/ ?d|d[-_ ]?star)[\W_]{0,2}2|^1 ?/ ?\(?d\^?2",
         "converted",
         "q",
         _times(4 * np.pi**2, SQUARED),
@@ -130,11 +136,11 @@ AXES = (
     ),
     AxisKind(
         "1/d",
-        r"^(d ?\*|1 ?/ ?d|d_?star)(?![a-z])",
+        rf"^(d ?\*|1 ?/ ?d|d[-_ ]?star)(?![a-z])|^2\W*{SINE}",
         "converted",
         "q",
         _times(2 * np.pi, INVERSE),
-        examples=("d* (1/A)", "1/d [nm^-1]"),
+        examples=("d* (1/A)", "1/d [nm^-1]", "2 sinθ/λ (1/Å)"),
     ),
     AxisKind(
         "d",
@@ -154,19 +160,20 @@ AXES = (
     ),
     AxisKind(
         "Q",
-        r"(?<![a-z])q(?![a-z])|^(scattering vector|momentum transfer|streuvektor)",
+        r"(?<![a-z])q(?![a-z])|^(scattering vector|momentum transfer|streuvektor)"
+        rf"|^2\W*(pi|π)\W*/\W*d\b|^4\W*(pi|π)\W*{SINE}",
         "converted",
         "q",
         INVERSE,
-        examples=("q_A^-1", "Q (Inverse Nanometres)", "q [1/Å]"),
+        examples=("q_A^-1", "Q (Inverse Nanometres)", "4π sinθ/λ (1/Å)"),
     ),
     AxisKind("s", r"^s(\b|_)", "refused", examples=("s (1/A)",)),
     AxisKind(
         "theta",
-        r"^(bragg )?(theta|th)(\b|_)|(?<!\w)theta(?!\w)|half[ _-]?angle",
+        r"^(bragg )?(theta|th)(\b|_)|(?<!\w)theta(?!\w)|(half|bragg)[ _-]?angle",
         "refused",
         why="give two-theta, not theta",
-        examples=("theta", "Th (deg)", "Winkel θ"),
+        examples=("theta", "Th (deg)", "Winkel θ", "Bragg angle"),
     ),
     AxisKind(
         "energy",
@@ -190,9 +197,9 @@ AXES = (
     AxisKind(
         "a channel, a pixel, or a number of the point",
         r"chan|kanal|^canale?\b|канал|通道|チャンネル|^ch\b|^mca|pixel|(?<![a-z])px(?![a-z])|^bin\b"
-        r"|^(no|nr|index|idx|point|step)\b\W*(no|nr|number|index)?\W*$",
+        r"|^(no|nr|index|idx|point|pt|step|row|frame|image)\b\W*(no|nr|number|index)?\W*$",
         "refused",
-        examples=("Channel", "canal", "MCA channel", "Pixel", "Index", "Point"),
+        examples=("Channel", "canal", "MCA channel", "Pixel", "Index", "Frame number"),
     ),
     AxisKind(
         "another angle of the goniometer or of the detector",
@@ -242,9 +249,13 @@ def is_unit(name: str) -> bool:
 
 
 def check_unit(name: str) -> None:
-    """Refuse a name with a unit in brackets that is no unit of positions, such as "u (kPa)"."""
-    unit = _in_brackets(name)
-    if unit and not re.fullmatch(DEGREES, unit):
+    """Refuse a name with a unit in brackets that is no unit of positions, such as "u (kPa)".
+
+    A name that is such a unit alone is refused as well.
+    """
+    unit, alone = _in_brackets(name), plain(name)
+    other = re.fullmatch(OTHER_UNITS, alone) and alone not in LETTERS_ALONE
+    if other or (unit and not re.fullmatch(DEGREES, unit)):
         raise ValueError(refusal(name, None))
 
 
@@ -321,7 +332,7 @@ def _first_unit(name: str, units: Mapping[float, str]) -> float | None:
 def _check_degrees(name: str) -> None:
     """Refuse the name of an angle that states another unit, or another angle, than two-theta."""
     bracketed = _in_brackets(name) or ""
-    unit = re.search(rf"(?:/|,|\bin\b) *({OTHER_UNITS})$", plain(name))
+    unit = re.search(rf"(/|,|\bin\b) *({OTHER_UNITS})$|[ _]({OTHER_ANGULAR})$", plain(name))
     if unit or re.fullmatch(f"{OTHER_UNITS}|{OTHER_ANGLES}", bracketed):
         raise ValueError(f"it has a column {plain(name)[:40]!r}: give two-theta in degrees")
 

@@ -7,9 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from cmed_jax.io.formats.headings import Layout, layout_of
+from cmed_jax.io.formats.axes import kind_of
+from cmed_jax.io.formats.headings import Layout, check_stated, layout_of
 from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split_line
-from cmed_jax.io.formats.scan import MOST_POINTS, Column, Radiation, Scan, doublet, even_steps
+from cmed_jax.io.formats.scan import (
+    MOST_POINTS,
+    Column,
+    Radiation,
+    Scan,
+    doublet,
+    even_steps,
+    per_equal_time,
+)
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_number, to_numbers
 
 COMMENT = "#!;%'\"/*"
@@ -40,8 +49,8 @@ RULE = re.compile(r"[=_~*#+.\s-]{3,}")
 """The pattern of a line that separates the data from what follows."""
 MILLIONS = re.compile(r"(?<![\d.,])\d{1,3}([.,])\d{3}(?:\1\d{3})+(?![\d.,])")
 """The pattern of a number whose marks can only separate thousands."""
-GROUPS = re.compile(r"(?<!\S)[1-9]\d{0,2}( \d{3})+$")
-"""The pattern of a number at the end of a row with its thousands separated by blanks."""
+GROUPS = re.compile(r"(?<!\S)[1-9]\d{0,2}(?: \d{3})+(\.\d*)?(?!\S)")
+"""The pattern of a number whose thousands became numbers of their own."""
 NUMBERED = "the first column numbers the points: the second is taken for two-theta in degrees"
 FEWEST_NUMBERED = 3
 """The number of rows from which on a first column of 0, 1, 2 or 1, 2, 3 numbers the points."""
@@ -115,6 +124,7 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     if not layout.named and _are_numbered(lines[begin:], marks):
         layout = layout._replace(position=1, intensity=2, sigma=None, notes=(NUMBERED,))
     rows: list[list[float]] = []
+    times: list[float | None] = []
     numbers: list[int] = []
     notes = list(layout.notes)
     first: list[str] = []
@@ -133,14 +143,28 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         first = first or fields
         _check_row(fields, layout, line, number, first)
         rows.append(row)
+        times.append(None if layout.time is None else number_or_none(fields[layout.time]))
         numbers.append(number)
-    if not layout.named and len(rows) >= PROFILE_POINTS and _are_grouped(lines[begin:], marks):
-        raise ValueError(
-            "blanks separate its columns, and the thousands of its intensities, it seems: write "
-            "thousands without blanks"
-        )
+    if not layout.named:
+        _check_groups(headings, lines[begin : begin + len(rows)], marks)
     scan = _scan(np.array(rows), numbers, layout, radiation)
-    return replace(scan, notes=tuple(notes))
+    scan = replace(scan, notes=tuple(notes))
+    known = np.array([time for time in times if time is not None])
+    return _per_time(scan, known) if len(known) == len(times) else scan
+
+
+def _per_time(scan: Scan, times: Column) -> Scan:
+    """Return a scan with counts scaled to equal times; times that ascend are those of the day."""
+    factor, seconds, notes = per_equal_time(np.ones(len(times)), times)
+    if not notes or (np.diff(times) > 0).all():
+        return scan
+    return replace(
+        scan,
+        intensity=scan.intensity * factor,
+        sigma=None if scan.sigma is None else scan.sigma * factor,
+        seconds=seconds,
+        notes=(*scan.notes, *notes),
+    )
 
 
 def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
@@ -162,7 +186,10 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
         if not (comment or blank) and _begins_data(line, headings):
             return place, list(headings), radiation
         text = line[:LONGEST_HEADING]
-        headings.append(SPEC.sub("", text.lstrip(COMMENT).strip()) if comment else text)
+        check_stated(text)
+        # Names in quotation marks may hold the sign that separates them.
+        quoted = re.match(r'"[^"]*" *[,;\t]', text)
+        headings.append(text if quoted or not comment else SPEC.sub("", _uncommented(text)))
     raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
 
 
@@ -206,6 +233,10 @@ def _are_numbered(lines: Lines, marks: Marks) -> bool:
     return len(rows[0]) == 3 and bool(within and ((steps > 0).all() or (steps < 0).all()))
 
 
+def _uncommented(line: str) -> str:
+    return line.lstrip(COMMENT).strip()
+
+
 def _is_comment(line: str) -> bool:
     return line[0] in COMMENT and not begins_with_number(line)
 
@@ -232,7 +263,7 @@ def _is_row(line: str, layout: Layout, marks: Marks) -> bool:
 
 def _check_row(fields: list[str], layout: Layout, line: str, number: int, first: list[str]) -> None:
     """Refuse rows in which the first numbers may not be two-theta and an intensity."""
-    if "," in line and len(fields) > len(first) and re.fullmatch(r"\d{3}", fields[-1]):
+    if "," in line and len(fields) > len(first) and re.fullmatch(r"\d{3}(\.\d*)?", fields[-1]):
         raise ValueError(
             f"line {number} has more numbers than those before: part its columns by semicolons or "
             "blanks if its commas part thousands"
@@ -241,7 +272,7 @@ def _check_row(fields: list[str], layout: Layout, line: str, number: int, first:
     if len(fields) != len(first) and GROUPS.search(" ".join(longer[1:])):
         raise ValueError(
             f"line {number} has {len(fields)} numbers, and the first line of the data "
-            f"{len(first)}: write thousands without blanks"
+            f"{len(first)}: write thousands without blanks or commas"
         )
     if not layout.named and sum(number_or_none(x) is not None for x in fields) > MOST_UNNAMED:
         raise ValueError(
@@ -277,10 +308,25 @@ def _check_order(position: Column, lines: list[int]) -> None:
         )
 
 
-def _are_grouped(lines: Lines, marks: Marks) -> bool:
-    """Return whether each row ends in a whole number with its thousands separated by blanks."""
-    rows = (split_line(line, marks)[1:] for _, line in lines[:PROFILE_POINTS] if line[0].isdigit())
-    return all(GROUPS.search(" ".join(row)) for row in rows)
+def _check_groups(headings: list[str], lines: Lines, marks: Marks) -> None:
+    """Refuse rows that all hold a number whose thousands seem to be separated like columns.
+
+    In a short list the second of two numbers may be indices, unless it has decimals, or the
+    heading names fewer columns.
+    """
+    rows = [split_line(line, marks) for _, line in lines if line[0].isdigit()]
+    found = [GROUPS.search(" ".join(row[1:])) for row in rows]
+    if not rows or not all(found):
+        return
+    names = re.split(r",|\s{2,}", headings[-1]) if headings else []
+    names = names if len(names) > 1 else headings[-1].split() if headings else []
+    fewer = 1 < len(names) < len(rows[0]) and kind_of(names[0]) is not None
+    if len(rows) >= PROFILE_POINTS or fewer or any(match and match[1] for match in found):
+        raise ValueError(
+            f"the same sign separates its columns, and the thousands of its intensities, it seems "
+            f"(line {lines[0][0]} has {len(rows[0])} numbers): write thousands without blanks or "
+            "commas"
+        )
 
 
 def _wanted(layout: Layout) -> str:

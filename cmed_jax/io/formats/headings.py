@@ -1,5 +1,6 @@
 """The meaning of columns by their headings: which column is which, and the axis of positions."""
 
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -30,24 +31,37 @@ SIGMA = r"esd|sigma|σ|\berr|uncert|std"
 
 `cmed_jax.io.formats.axes` holds the names of positions.
 """
+TIME = (
+    r"^((count(ing)?|step|exposure|live|acquisition|dwell|mess)[ _-]?)?(time|zeit)"
+    r"|^(temps|tiempo|tempo|время)|^t ?[\[(_/] ?s|^sec(ond)?s?\b"
+)
+RATE = r"cps|rate|/ ?(s|sec)\b|per s|s\^?-1"
+"""`TIME` and `RATE` match names of counting times, and of intensities that are divided by them."""
 BENT = r"^\W*(log|ln|lg|sqrt|root)"
 """The beginning of names of functions of the intensity."""
-NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff|resid|mult)"
+NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff(?!raction)|resid|mult)"
 """The beginning of names of columns that may have the unit of positions and are none."""
 RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
 Q = r"(?<![a-z])q(?![a-z])"
 """`RADIANS` and `Q` match headings that state radians and Q, in lower case."""
 LABEL = re.compile(
-    r"(?:x|scan|horizontal)[\s_-]*(?:axis|label|unit)\w*\W+(.+)"
+    r"(?:(?:x|scan|horizontal)[\s_-]*(?:axis|label|unit)\w*|units?)\W+(.+)"
     r"|((?:[^\W\d]+[\s_-]+){0,3}[^\W\d]+\s*[\[(].*[\])])",
     re.IGNORECASE,
 )
 """The pattern of a heading of one axis alone, as in a .chi, or with the word axis before it."""
+STATED = re.compile(
+    r"\W*(?:(?:scan(?:ned)?|measurement)[\s_-]*(?:axis|type|mode)|axis)\b\W+(.+)", re.IGNORECASE
+)
+"""The pattern of a line that states what was scanned."""
 TWO_THETA = Position("two_theta")
 
 
 class Layout(NamedTuple):
-    """The columns by their meaning, from 0, the axis of the positions, and notes for the user."""
+    """The columns by their meaning, from 0, the axis of the positions, and notes for the user.
+
+    The column of counting times is that of counts; None where there is none, or for rates.
+    """
 
     position: int = 0
     intensity: int = 1
@@ -55,6 +69,7 @@ class Layout(NamedTuple):
     of: Position = TWO_THETA
     named: bool = False
     notes: tuple[str, ...] = ()
+    time: int | None = None
 
 
 def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
@@ -76,11 +91,24 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
         if re.search(RADIANS, heading.lower()):
             raise ValueError(f"its angles are {heading[:40]!r}: give two-theta in degrees")
         if layout := _named(heading, columns, nearest=heading is headings[-1]):
-            return layout
+            of = _labelled(headings) if layout.notes else None  # its name is not known
+            return layout if of is None else layout._replace(of=of, notes=())
     of = _labelled(headings)
     if of is None:
         return usual._replace(notes=_unknown(headings, columns))
     return usual._replace(of=of)
+
+
+def check_stated(line: str) -> None:
+    """Refuse a line of a header that states a scan over another angle, or over the energy.
+
+    A theta-theta goniometer scans two-theta.
+    """
+    if (match := STATED.match(line)) and (kind := kind_of(match.group(1))) is not None:
+        other = kind.name == "energy" or kind.name.startswith("another angle")
+        other = other or (kind.name == "theta" and plain(match.group(1)).count("th") < 2)
+        if other and kind.axis is None:
+            raise ValueError(f"it says {line.strip()[:60]!r}: give a scan over two-theta")
 
 
 def _unknown(headings: Sequence[str], columns: int) -> tuple[str, ...]:
@@ -106,10 +134,11 @@ def _with_units(headings: list[str], columns: int) -> list[str]:
     joined: list[str] = []
     for heading in headings:
         units, names = _split(heading, columns), _split(joined[-1], columns) if joined else []
-        if names and any(unit.strip() for unit in units) and all(map(is_unit, units)):
+        units = [unit.strip("[]() ") for unit in units]
+        if names and any(units) and all(map(is_unit, units)):
             pairs = zip(names, units, strict=True)
             joined[-1] = "\t".join(
-                f"{name} ({unit.strip('[() ]')})" if re.search(r"[^\W_]|[°%]", unit) else name
+                f"{name} ({unit})" if re.search(r"[^\W_]|[°%]", unit) else name
                 for name, unit in pairs
             )
         else:
@@ -119,8 +148,21 @@ def _with_units(headings: list[str], columns: int) -> list[str]:
 
 def _split(heading: str, columns: int) -> list[str]:
     """Return the names in a heading where there are as many as columns, else nothing."""
-    split = (re.split(r"[,;\t]", heading), re.split(r"\s{2,}", heading), heading.split())
+    # A name may hold a comma, as in "d, nm", where other signs separate the names.
+    split = (
+        _parted(heading, ";"),
+        _parted(heading, "\t"),
+        re.split(r"\s{2,}", heading),
+        _parted(heading, ","),
+        re.split(r"[,;\t]", heading),
+        [] if re.search(r"[,;\t]", heading) else heading.split(),
+    )
     return next((names for names in split if len(names) == columns), [])
+
+
+def _parted(heading: str, separator: str) -> list[str]:
+    """Return names between separators; those in quotation marks may hold the separator."""
+    return next(csv.reader([heading], delimiter=separator, skipinitialspace=True), [])
 
 
 def _labelled(headings: Sequence[str]) -> Position | None:
@@ -139,6 +181,8 @@ def _labelled(headings: Sequence[str]) -> Position | None:
 def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
     """Return the layout by a heading that names as many columns as there are."""
     names = [plain(name) for name in _split(heading, columns)]
+    if any(name.endswith(":") for name in names):  # a name and its value
+        return None
     sigma = _first(SIGMA, names)
     intensity = _intensity(names, sigma)
     kinds = [None if i in (sigma, intensity) else _kind(name) for i, name in enumerate(names)]
@@ -151,7 +195,8 @@ def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
         position = next(i for i in range(columns) if i not in (intensity, sigma))
         notes = [_taken(names[position])]
     of = position_of(names[position]) or TWO_THETA
-    return Layout(position, intensity, sigma, of, True, tuple(notes))
+    time = None if re.search(RATE, names[intensity]) else _first(TIME, names)
+    return Layout(position, intensity, sigma, of, True, tuple(notes), time)
 
 
 def _beside(
@@ -175,7 +220,7 @@ def _intensity(names: list[str], sigma: int | None) -> int | None:
     if bent:
         raise ValueError(f"it has a column {bent[0][:40]!r}: give the intensities themselves")
     found = (i for i, name in enumerate(names) if i != sigma and re.search(INTENSITY, name))
-    return next(found, None)
+    return next((i for i in found if not re.search(TIME, names[i])), None)
 
 
 def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> int | None:

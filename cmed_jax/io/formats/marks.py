@@ -57,7 +57,7 @@ def marks_of(lines: Iterable[tuple[int, str]]) -> Marks:
             if _parts_thousands(rows, mark, other):
                 return Marks(mark, columns)
     for mark in ",.":
-        _check_decimals(rows, mark)
+        _check_decimals(rows or _parted_by_commas(lines), mark)
     return Marks("", columns)
 
 
@@ -127,6 +127,16 @@ def _row(line: str, columns: str) -> list[str]:
     fields = [field for field in fields if field]
     few = len(fields) > 1 and all(NUMBER.fullmatch(field) for field in fields[:2])
     return fields if few else []
+
+
+def _parted_by_commas(lines: Iterable[tuple[int, str]]) -> list[tuple[int, list[str]]]:
+    """Return the numbers of the lines in which commas separate them."""
+    rows = [(number, [field.strip() for field in line.split(",")]) for number, line in lines]
+    return [
+        (number, row)
+        for number, row in rows
+        if len(row) > 1 and all(NUMBER.fullmatch(field) for field in row[:2])
+    ]
 
 
 def _parts_thousands(rows: Sequence[tuple[int, list[str]]], mark: str, other: str) -> bool:
