@@ -12,6 +12,7 @@ from cmed_jax.crystal.lattice import Centring, primitive_lattice
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.physics.instrument import radiation
 from cmed_jax.powder.preparation import EVERY_STEP, Preparation
+from cmed_jax.solution.rietveld import check_rietveld
 
 Cell = tuple[float, float, float, float, float, float] | Literal["auto"]
 
@@ -45,6 +46,8 @@ class PredictionOptions:
         search: the seconds in which a structure is sought without a known crystal, in the cell that
             is given or found, with a formula that is known in full; 0 seeks none. None seeks for
             20 seconds where known crystals are asked for, and none explains the pattern well.
+        rietveld: whether the first structure is refined on the whole profile by the library rietx,
+            an extra; it takes some seconds.
         preparation: the steps that prepare the pattern.
 
     Example:
@@ -65,6 +68,7 @@ class PredictionOptions:
     analogues: int = 3
     structures: str | None = None
     search: int | None = None
+    rietveld: bool = False
     preparation: Preparation = EVERY_STEP
 
     @property
@@ -87,6 +91,8 @@ class PredictionOptions:
         self._check_numbers()
         if self.analogues:
             open_source(self.structures)
+        if self.rietveld:
+            check_rietveld()
 
     def _check_cell(self) -> None:
         if isinstance(self.cell, tuple):

@@ -34,6 +34,7 @@ from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
 from cmed_jax.prediction.structures import (
     ranked_structures,
+    refined_structure,
     search_for_structures,
     structure_answer,
 )
@@ -119,6 +120,8 @@ def restore_and_predict(
     if solved is not None:
         answer, name = solved, f"{format_composition(query.composition)} from the search"
         assessment = _assessment(query, answer, known, name)
+    structures = ranked_structures(query, known, searched, answer)
+    refinement, said = refined_structure(query, structures)
     return Prediction(
         density=answer.mixture.densities[0],
         std=answer.mixture.deviation,
@@ -127,7 +130,10 @@ def restore_and_predict(
         coverage=query.coverage,
         composition=query.composition,
         config=restored.config,
-        diagnostics=diagnostics_of(query, restored, answer, assessment, known, searched),
+        diagnostics=(
+            *diagnostics_of(query, restored, answer, assessment, known, searched),
+            *said,
+        ),
         prepared=query.prepared,
         lattice=answer.lattice,
         conventional=answer.conventional,
@@ -138,7 +144,8 @@ def restore_and_predict(
         electrons=_electrons(query, answer, known),
         experts=answer.mixture.experts,
         searched=searched,
-        structures=ranked_structures(query, known, searched, answer),
+        structures=structures,
+        rietveld=refinement,
     )
 
 

@@ -21,6 +21,7 @@ from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.cell_search import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch
+from cmed_jax.solution.rietveld import RietveldFit
 
 
 class Answer(NamedTuple):
@@ -75,6 +76,8 @@ class Prediction:
         structures: the structures that explain the measured pattern, known crystals and those of
             the search together. That of the density comes first where it is one of them, and then
             the best.
+        rietveld: the refinement of the first structure on the whole profile; None where it was not
+            asked for, or failed, which a note tells.
     """
 
     density: Float[np.ndarray, "a b c"]
@@ -96,6 +99,7 @@ class Prediction:
     experts: tuple[Expert, ...] = ()
     searched: SearchResult | None = None
     structures: tuple[SolvedStructure, ...] = ()
+    rietveld: RietveldFit | None = None
 
     @property
     def alarms(self) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ structures
     letter, multiplicity, coords), residual R of the amplitudes, rwp, the free_coordinates that were
     fitted, b_factor (angstrom^2), room (the relative volume), shortest (the elements of the nearest
     atoms, and their distance in angstrom), and probability.
+rietveld
+    The refinement of the first structure on the whole profile: rwp, expected (the least that
+    counting noise allows), goodness (their ratio), and parameters of the conventional cell. None
+    where there was none.
 search
     Its verdict ("found", "likely" or "not found"); outside, the share of the intensity outside the
     lines of the cell; the assignments that were tried; its seconds; whether it was complete; and
@@ -85,6 +89,7 @@ from cmed_jax.search.search import SearchResult
 from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.cell_search import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch
+from cmed_jax.solution.rietveld import RietveldFit
 
 
 def results(prediction: Prediction) -> dict[str, Any]:
@@ -101,6 +106,7 @@ def results(prediction: Prediction) -> dict[str, Any]:
         else {"cosine": calculated.cosine, "rwp": calculated.rwp},
         "analogues": [_match(analogue) for analogue in prediction.analogues],
         "structures": [_structure(each) for each in prediction.structures],
+        "rietveld": _rietveld(prediction.rietveld),
         "search": _search(prediction.searched),
         "verdict": _assessment(prediction.assessment),
         "experts": [_expert(expert) for expert in prediction.experts],
@@ -189,6 +195,17 @@ def _structure(solved: SolvedStructure) -> dict[str, Any]:
         "room": solved.relative_volume,
         "shortest": list(solved.shortest_distance),
         "probability": solved.probability,
+    }
+
+
+def _rietveld(fit: RietveldFit | None) -> dict[str, Any] | None:
+    if fit is None:
+        return None
+    return {
+        "rwp": fit.rwp,
+        "expected": fit.expected,
+        "goodness": fit.goodness,
+        "parameters": _rounded(fit.cell),
     }
 
 

@@ -17,6 +17,7 @@ from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.assessment import BESIDE, Assessment
 from cmed_jax.prediction.cells import indexed_cells
+from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
 from cmed_jax.search.known import known_structure
@@ -27,6 +28,7 @@ from cmed_jax.search.solved import SolvedStructure, different
 from cmed_jax.solution.calculated import calculate_crystal_pattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 from cmed_jax.solution.refinement import Refined
+from cmed_jax.solution.rietveld import RietveldFit, refine_profile
 
 INDEXED, CELLS = 5, 6
 """The numbers of indexed cells and of all cells that are searched; they divide the time."""
@@ -168,6 +170,31 @@ def ranked_structures(
         )
         for each in ranked
     )
+
+
+def refined_structure(
+    query: PredictionQuery, structures: Sequence[SolvedStructure]
+) -> tuple[RietveldFit | None, list[Diagnostic]]:
+    """Return the Rietveld refinement of the first structure, and what is to be said about it.
+
+    Args:
+        query: the pattern and its options, which may ask for a refinement.
+        structures: the structures that explain the pattern.
+    """
+    if not query.options.rietveld:
+        return None, []
+    try:
+        if query.prepared is None or not structures:
+            raise ValueError("no structure is known for this pattern")
+        found = refine_profile(structures[0], query.prepared)
+    except ValueError as error:
+        message = f"there is no Rietveld refinement: {error}"
+        return None, [Diagnostic("no_rietveld", "note", message)]
+    message = (
+        f"the Rietveld refinement of {structures[0].material.formula} ends with Rwp "
+        f"{found.rwp:.3f}, {found.goodness:.2f} times what counting noise alone leaves"
+    )
+    return found, [Diagnostic("rietveld", "note", message)]
 
 
 def _whole_first(cells: Sequence[IndexedCell]) -> list[IndexedCell]:

@@ -76,6 +76,10 @@ def _write(
             volume = stem.with_name(f"{stem.name}.{form}")
             prediction.save(volume)
             written.append(volume.name)
+    if prediction.rietveld is not None:
+        refined = stem.with_name(f"{stem.name}.rietveld.cif")
+        write_text(refined, prediction.rietveld.cif)
+        written.append(refined.name)
     for number, solved in enumerate(prediction.structures, 1):
         structure = stem.with_name(f"{stem.name}.structure-{number}.cif")
         write_text(structure, solved.cif())

@@ -246,7 +246,7 @@ def _patterns(prediction: Prediction, found: Results) -> dict[str, str]:
     parts = {"shown": shown_pattern(prediction), "agreement": "", "patterns": ""}
     if prediction.prepared is not None:
         parts["patterns"] = measured_patterns(prediction.prepared, prediction.calculated)
-        parts["agreement"] = _agreement(found["implied"])
+        parts["agreement"] = _agreement(found["implied"]) + _refinement(found["rietveld"])
     return parts
 
 
@@ -257,6 +257,15 @@ def _agreement(calculated: Results | None) -> str:
         "Below the measured pattern, the one that is calculated from the density in its cell; its "
         f"scale and one isotropic B are fitted. R<sub>wp</sub> {calculated['rwp']:.3f}, cosine "
         f"{calculated['cosine']:.3f}, of the intensities without background."
+    )
+
+
+def _refinement(fit: Results | None) -> str:
+    if fit is None:
+        return ""
+    return (
+        " The Rietveld refinement of the first structure fits background, profile and structure as "
+        f"well: R<sub>wp</sub> {fit['rwp']:.3f}, goodness of fit {fit['goodness']:.2f}."
     )
 
 
@@ -294,8 +303,8 @@ def _structures(found: Sequence[Results]) -> str:
         ]
         for row in found
     ]
-    heads = ("", "type", "space group", *PARAMETERS, "sites", "R", "Rwp", "fitted")
-    heads += ("relative volume", "shortest / Å", "probability", "from")
+    figures = ("R", "Rwp", "fitted", "relative volume", "shortest / Å", "probability", "from")
+    heads = ("", "type", "space group", *PARAMETERS, "sites", *figures)
     return _table(heads, [row["formula"] for row in found], rows)
 
 

@@ -23,7 +23,7 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import UNSHARED, Shares
 from cmed_jax.crystal.structure_types import structure_type_of
 from cmed_jax.search.descent import residuals, structure_factors
-from cmed_jax.search.frame import frame_of, orbits_of
+from cmed_jax.search.frame import HYDROGEN, frame_of, orbits_of
 from cmed_jax.search.hydrogen import Placed, with_hydrogen
 from cmed_jax.search.observed import Groups, ObservedLines
 from cmed_jax.search.score import Scored
@@ -58,6 +58,11 @@ shuffled intensities.
 """
 IDEAL = 0.2
 """The factor of these residuals for ideal lines, since the areas of ideal lines have no error."""
+FEW_LINES, ENOUGH_LINES = 4, 8
+"""The numbers of lines below which a structure is not likely, and not found.
+
+Many structures explain a few lines.
+"""
 APART = 1.3
 """The least ratio of the score of the next different structure to that of a found one."""
 HALF, WIDTH = 0.27, 0.045
@@ -260,7 +265,7 @@ def different(
         most: the largest number that is returned.
     """
     found = list(itertools.islice(_distinct(structures), most))
-    return [_judged(each, found, expected_error(lines)) for each in found]
+    return [_judged(each, found, lines) for each in found]
 
 
 def expected_error(lines: ObservedLines) -> float:
@@ -274,18 +279,24 @@ def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verd
         return "not found"
     residual = structures[0].raised_residual / expected_error(lines)
     alone = _lead(structures[0], structures) >= APART
-    # The lines hardly tell whether elements that scatter alike are in each other's places.
-    told = not alike_elements(structures[0].material.composition)
-    if residual < FOUND and alone and told:
+    material = structures[0].material
+    # The lines hardly tell whether elements that scatter alike are in each other's places, nor
+    # where hydrogen is.
+    told = not alike_elements(material.composition) and HYDROGEN not in material.numbers
+    if len(lines.s) < FEW_LINES:
+        return "not found"
+    if residual < FOUND and alone and told and len(lines.s) >= ENOUGH_LINES:
         return "found"
     return "likely" if residual < (LIKELY_ALONE if alone else LIKELY) else "not found"
 
 
 def _judged(
-    each: SolvedStructure, different: Sequence[SolvedStructure], error: float
+    each: SolvedStructure, different: Sequence[SolvedStructure], lines: ObservedLines
 ) -> SolvedStructure:
     """Return a structure with its probability."""
-    agreement = 1 / (1 + np.exp(np.clip((each.raised_residual / error - HALF) / WIDTH, -50, 50)))
+    residual = each.raised_residual / expected_error(lines)
+    agreement = 1 / (1 + np.exp(np.clip((residual - HALF) / WIDTH, -50, 50)))
+    agreement *= min(1.0, len(lines.s) / ENOUGH_LINES)
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))
     first = each is different[0]
     share = ALONE + (1 - ALONE) * lead if first else 1 - ALONE
