@@ -57,8 +57,8 @@ def test_weak_reflections_are_measured_where_no_line_stands_out():
 
 
 def test_what_is_left_over_moves_with_the_lines():
-    _, found = measured(noise=20)
-    observed = ObservedLines.of_measured(found)
+    left = np.array([[0.2, 0.4], [1.0, 2.0]])
+    observed = ObservedLines(np.array([0.3]), np.ones(1), 0.1, 0.9, left=left)
     moved = observed.moved(lambda s: s + 0.01)
-    assert moved.left[0] == pytest.approx(observed.left[0] + 0.01)
-    assert moved.s == pytest.approx(observed.s + 0.01)
+    assert moved.s == pytest.approx([0.31])
+    np.testing.assert_allclose(moved.left, [[0.21, 0.41], [1.0, 2.0]])
