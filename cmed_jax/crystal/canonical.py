@@ -36,7 +36,7 @@ SYMPREC = 0.1
 """The tolerance of the symmetry search, angstrom; the space groups of sources use it as well."""
 SHORTEST, LONGEST = 0.5, 1000.0
 """The lengths of axes, angstrom, beyond which no crystal is; moyo does not come back from some."""
-FARTHEST = 1000.0
+LARGEST_COORDINATE = 1000.0
 """The largest fractional coordinate; rounding spoils larger ones, and moyo panics."""
 _TOLERANCES = 0.9 ** np.arange(40)  # shares of SYMPREC, tried where the operations form no group
 
@@ -127,7 +127,7 @@ def _symmetry(material: Material, symprec: float) -> moyopy.MoyoDataset:
         raise ValueError("the structure holds numbers that are not finite")
     if not len(numbers):
         raise ValueError("the structure holds no atom")
-    if np.abs(coords).max() > FARTHEST:
+    if np.abs(coords).max() > LARGEST_COORDINATE:
         raise ValueError(f"a coordinate is {np.abs(coords).max():.4g}: give fractions of the axes")
     lengths = np.linalg.norm(lattice, axis=1)
     if lengths.min() < SHORTEST or lengths.max() > LONGEST:

@@ -36,8 +36,11 @@ MOST_UNIT = 1000
 PERCENT = 100.0
 MANY = 5
 """The number of metals from which on equal parts are a high-entropy alloy, as in CoCrFeMnNi."""
-LEAST_ALLOY = 5
-"""The atoms of the reduced unit from which on an alloy in atomic percent is not a compound."""
+LEAST_ALLOY, LEAST_MIXED = 10, 5
+"""The atoms of the reduced unit from which on an alloy in atomic percent is not a compound.
+
+The second number is that of transition metals alone, which mix; Ni40Al60 is a compound.
+"""
 Shares = Mapping[int, Mapping[int, float]]
 """The elements at the sites of each element, and the share that each fills, by atomic number."""
 UNSHARED: Shares = MappingProxyType({})
@@ -139,13 +142,16 @@ def _groups(amounts: Mapping[str, float], *, hydrate: bool) -> list[tuple[str, .
 
 def _of_alloy(amounts: Mapping[str, float]) -> list[tuple[str, ...]] | None:
     """Return the one site of an alloy: in atomic percent (Cu70Zn30), or of many equal parts."""
+    from pymatgen.core import Element
+
     if len(amounts) >= MANY and set(amounts.values()) == {1.0} and not set(amounts) & ANIONS:
         return [tuple(amounts)]
     if len(amounts) < 2 or sum(amounts.values()) != PERCENT or set(amounts) & ANIONS:
         return None
     numbers = [round(amount) for amount in amounts.values()]
     atoms = PERCENT / np.gcd.reduce(numbers)
-    return [tuple(amounts)] if atoms >= LEAST_ALLOY else None
+    mixed = all(Element(each).is_transition_metal for each in amounts)
+    return [tuple(amounts)] if atoms >= (LEAST_MIXED if mixed else LEAST_ALLOY) else None
 
 
 def _is_compound(amounts: Mapping[str, float], pure: bool, *, hydrate: bool) -> bool:

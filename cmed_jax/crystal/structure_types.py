@@ -8,6 +8,7 @@ that chemists use.
 
 import gzip
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -24,6 +25,11 @@ UNUSUAL = ("pressure", "gpa", "theoretical", "different elements")
 
 It has no usual volume, or its elements only mark the sites.
 """
+HANDS = (
+    (76, 78), (91, 95), (92, 96), (144, 145), (151, 153), (152, 154), (169, 170), (171, 172),
+    (178, 179), (180, 181), (212, 213),
+)  # fmt: skip
+"""The space groups that are mirror images of each other; the library has one of each pair."""
 
 
 class StructureType(NamedTuple):
@@ -43,8 +49,10 @@ class StructureType(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the type, such as "NaCl type (halite, rock salt, B1)"."""
-        known = ", ".join(each for each in (self.description, self.strukturbericht) if each)
+        """The name of the type, such as "NaCl type (Halite, Rock Salt, B1)"."""
+        # Descriptions with marks are formulas or TeX.
+        mineral = self.description if re.fullmatch(r"[\w ,-]*", self.description) else ""
+        known = ", ".join(each for each in (mineral, self.strukturbericht) if each)
         return f"{self.crystal.formula} type" + (f" ({known})" if known else "")
 
 
@@ -60,7 +68,7 @@ def structure_types() -> Iterator[Material]:
         'ABC3_hR10_167_a_b_e CaCO3'
     """
     for each in _library():
-        if not any(word in each.description for word in UNUSUAL):
+        if not any(word in each.description.lower() for word in UNUSUAL):
             yield each.crystal
 
 
@@ -77,19 +85,21 @@ def structure_type_of(crystal: Material) -> StructureType | None:
     """
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
-    matcher = StructureMatcher()
-    alike = [
-        each
-        for each in _library()
-        if each.space_group == crystal.space_group
-        and each.crystal.anonymous_formula == crystal.anonymous_formula
-        and matcher.fit_anonymous(crystal.structure, each.crystal.structure)
-    ]
+    matcher, group = StructureMatcher(), _either_hand(crystal.space_group or 1)
+    alike = []
+    for each in _library():
+        if _either_hand(each.space_group) != group:
+            continue
+        if each.crystal.anonymous_formula == crystal.anonymous_formula:
+            distance, _ = matcher.get_rms_anonymous(crystal.structure, each.crystal.structure)
+            if distance is not None:
+                alike.append((distance, each))
+    return min(alike, key=lambda pair: pair[0], default=(0.0, None))[1]
 
-    def distance(each: StructureType) -> float:
-        return matcher.get_rms_anonymous(crystal.structure, each.crystal.structure)[0]
 
-    return min(alike, key=distance, default=None)
+def _either_hand(group: int) -> int:
+    """Return the number of a space group, or of its mirror image if that is smaller."""
+    return next((first for first, second in HANDS if group == second), group)
 
 
 @cache
@@ -115,6 +125,6 @@ def _structure_type(tags: Mapping[str, str], stored: Mapping[str, Any]) -> Struc
     return StructureType(
         replace(crystal, material_id=f"{label} {crystal.formula}"),
         int(label.split("_")[2]),
-        "" if "\\" in tags["mineral"] else tags["mineral"].lower(),  # TeX
+        tags["mineral"],
         tags["strukturbericht"].replace("None", ""),
     )

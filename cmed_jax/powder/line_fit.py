@@ -21,7 +21,7 @@ WINDOW = 4.0
 SWEEPS = 2
 """The number of times that each line is fitted to what the other lines leave of the profile."""
 FREE, ALIKE = 1.5, 0.3
-"""The largest change of the logarithm of a width, for the line of a peak and for overlapping lines.
+"""The largest change of the logarithm of a width in one fit, of a peak and of overlapping lines.
 
 Overlapping lines hardly tell their widths, which are like those of other lines.
 """
@@ -39,7 +39,7 @@ def fit_together(
 ) -> FittedLines:
     """Return lines after each was fitted to what the others leave of the profile.
 
-    Where some are new, lines that touch none of them stay as they are.
+    Where some are new, lines that are fitted together with none of them stay as they are.
     """
     lines = FittedLines(*(column.copy() for column in lines))
     clusters = [each for each in _clusters(lines) if new is None or new[each].any()]

@@ -7,8 +7,7 @@ from jaxtyping import Float
 
 from cmed_jax.physics.patterns import two_theta
 from cmed_jax.powder.indexing import Shift
-from cmed_jax.powder.line_profiles import profile
-from cmed_jax.powder.preparation import Prepared
+from cmed_jax.powder.preparation import NOTHING_LEFT, Prepared
 
 LINE_WIDTH = 0.1
 """The width of lines in a list of peaks, which does not state widths, degrees."""
@@ -28,8 +27,8 @@ class MeasuredLines(NamedTuple):
         shift: the zero shift and displacement; None where they are not known.
         monochromator: two-theta of its reflection, degrees, as in `lorentz_polarization`.
         width: the typical full width at half maximum of the lines, degrees.
-        left: the intensity that the lines leave over, point by point: two-theta in degrees and
-            area, which may be negative. A list of peaks leaves nothing.
+        left: the intensity that the lines leave over, point by point: two-theta in degrees,
+            area, which may be negative, and its variance. A list of peaks leaves nothing.
     """
 
     angle: Column
@@ -40,7 +39,7 @@ class MeasuredLines(NamedTuple):
     shift: Shift | None = None
     monochromator: float = 0.0
     width: float = LINE_WIDTH
-    left: Float[np.ndarray, "2 n"] = np.zeros((2, 0))
+    left: Float[np.ndarray, "3 n"] = NOTHING_LEFT
 
     @classmethod
     def of(cls, prepared: Prepared) -> "MeasuredLines":
@@ -49,10 +48,6 @@ class MeasuredLines(NamedTuple):
         start = angle[0] if prepared.measured.is_profile else min(angle[0] - 1, 10.0)
         stop = angle[-1] + (not prepared.measured.is_profile)
         widths = peaks.width[np.isfinite(peaks.width)]
-        left = np.zeros((2, 0))
-        if prepared.measured.is_profile:
-            over = prepared.net - profile(angle, peaks.fitted, prepared.radiation)
-            left = np.stack([angle, over * np.gradient(angle)])
         return cls(
             peaks.two_theta,
             peaks.area,
@@ -62,7 +57,7 @@ class MeasuredLines(NamedTuple):
             prepared.shift,
             prepared.options.monochromator,
             float(np.median(widths)) if len(widths) else LINE_WIDTH,
-            left,
+            prepared.left,
         )
 
     def up_to(self, s: float) -> "MeasuredLines":

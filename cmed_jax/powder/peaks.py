@@ -39,7 +39,7 @@ AROUND = 9
 DIVIDED = 4
 """The largest number of lines that a broad one is fitted as at once."""
 APART = 0.5
-"""The least distance between them, in usual widths."""
+"""The least distance between the lines that a broad one is fitted as, in usual widths."""
 CLEARER = 0.8
 """The share of its sum of squares that a line must come below when it is fitted as more lines."""
 GAINED = 16.0

@@ -7,6 +7,7 @@ the radiation (`cmed_jax.powder.peaks`); zero shift and displacement of the samp
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -61,6 +62,7 @@ class Preparation:
         alpha2: the presence of K-alpha 2 beside K-alpha 1: sought in the lines, certainly present,
             or certainly absent (stripped, or calculated for one wavelength).
         smoothing: whether to smooth the pattern for the search of peaks; fits use the raw pattern.
+            What the fits leave over is smoothed in any case.
         shift: whether to correct zero shift and displacement where the pattern determines them.
         monochromator: two-theta of its reflection, degrees: 26.6 for graphite and Cu K-alpha; 0 is
             an unpolarised beam without one, 90 the polarised one of a synchrotron. It corrects the
@@ -90,6 +92,8 @@ class Preparation:
 
 
 EVERY_STEP = Preparation()
+NOTHING_LEFT = np.zeros((3, 0))
+"""What the lines of a list of peaks leave over: nothing."""
 
 
 class PeakList(NamedTuple):
@@ -146,6 +150,19 @@ class Prepared:
     pattern: Float[np.ndarray, "1024"]
     coverage: Float[np.ndarray, "1024"]
     warnings: tuple[str, ...]
+
+    @cached_property
+    def left(self) -> Float[np.ndarray, "3 n"]:
+        """The intensity that the lines leave over, point by point.
+
+        Two-theta in degrees; the area in the unit of the peaks, which may be negative; and its
+        variance. A list of peaks leaves nothing.
+        """
+        if not self.measured.is_profile:
+            return NOTHING_LEFT
+        angle, step = self.measured.two_theta, np.gradient(self.measured.two_theta)
+        over = self.net - profile(angle, self.peaks.fitted, self.radiation)
+        return np.stack([angle, over * step, (_noise(self.measured) * step) ** 2])
 
 
 def prepare(
@@ -217,9 +234,7 @@ def _lines(
     measured: MeasuredPattern, net: Float[np.ndarray, " n"], options: Preparation
 ) -> tuple[Radiation, FittedLines, list[str]]:
     """Return the radiation that explains the lines best, the lines, and sentences about it."""
-    angle, given = measured.two_theta, measured.radiation
-    noise = counting_noise(measured.intensity) if measured.sigma is None else measured.sigma
-    noise = np.maximum(noise, 1e-4 * measured.intensity.max())
+    angle, given, noise = measured.two_theta, measured.radiation, _noise(measured)
     best: _Trial | None = None
     for used, note, least in _radiations(given, options):
         if best is not None and least < 1 and best.squares.mean() < EXPLAINED:
@@ -269,6 +284,12 @@ def _without_overlaps(angle: Float[np.ndarray, " n"], peaks: FittedLines) -> Boo
     broad = peaks.at(np.flatnonzero(peaks.width > BROAD * usual_widths(peaks)))
     near = np.abs(angle - broad.angle[:, None]) < WINDOW / 2 * broad.width[:, None]
     return ~near.any(axis=0)
+
+
+def _noise(measured: MeasuredPattern) -> Float[np.ndarray, " n"]:
+    """Return the standard deviation of each intensity, as given or as of counts."""
+    noise = counting_noise(measured.intensity) if measured.sigma is None else measured.sigma
+    return np.maximum(noise, 1e-4 * measured.intensity.max())
 
 
 def _radiations(given: Radiation, options: Preparation) -> list[tuple[Radiation, str, float]]:

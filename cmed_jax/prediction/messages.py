@@ -53,8 +53,7 @@ def _search_notes(query: PredictionQuery, searched: SearchResult | None) -> list
     best = searched.structures[0]
     message = (
         f"the search for a structure in space group {space_group_name(best.space_group)}: "
-        f"{searched.verdict} (R {best.residual:.3f}, {best.free_coordinates} free coordinates, "
-        f"probability {best.probability:.0%})"
+        f"{searched.verdict} (R {best.residual:.3f}, {best.free_coordinates} free coordinates)"
     )
     return [Diagnostic("search", "note", message)]
 

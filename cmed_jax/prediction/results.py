@@ -182,7 +182,7 @@ def _candidate(cell: CellCandidate) -> dict[str, Any]:
 
 def _structure(solved: SolvedStructure) -> dict[str, Any]:
     return {
-        "formula": solved.material.formula,
+        "formula": solved.formula,
         "origin": solved.origin,
         "structure_type": solved.structure_type,
         "space_group": solved.space_group,

@@ -191,7 +191,7 @@ def refined_structure(
         message = f"there is no Rietveld refinement: {error}"
         return None, [Diagnostic("no_rietveld", "note", message)]
     message = (
-        f"the Rietveld refinement of {structures[0].material.formula} ends with Rwp "
+        f"the Rietveld refinement of {structures[0].formula} ends with Rwp "
         f"{found.rwp:.3f}, {found.goodness:.2f} times what counting noise alone leaves"
     )
     return found, [Diagnostic("rietveld", "note", message)]

@@ -31,7 +31,7 @@ LAST = 6
 """The least number of structures kept after a round."""
 KEPT = 60
 """The number of structures of different assignments that are kept."""
-ENOUGH = ((0.02, 0.3, 0.5), (0.12, 2.0, 1.0), (0.25, 5.0, 4.0))
+ENOUGH = ((0.02, 0.3, 0.5), (0.12, 2.0, 1.0), (0.25, 5.0, 8.0))
 """The residuals R below which the search soon ends, and its remaining time.
 
 The time is given as a share of the time until then, and by its least value in seconds.

@@ -58,11 +58,13 @@ def allowed_settings(
     place = np.searchsorted(groups.low, sphere.s * (1 + 1e-9)) - 1
     inside = (place >= 0) & (sphere.s <= groups.high[np.maximum(place, 0)] * (1 + 1e-9))
     hkl, place = sphere.hkl[inside].astype(int), place[inside]
-    empty = groups.share < EMPTY * groups.share.max()
+    # Only lines forbid: noise is left over at absent reflections as well.
+    share = np.where(groups.has_line, groups.share, 0.0)
+    empty = share < EMPTY * share.max()
     assessed = []
     for setting in candidates:
         seen = np.bincount(place, present(hkl @ setting.axes.T, setting.number), len(empty)) > 0
-        assessed.append((float(groups.share[~seen].sum()), int((seen & empty).sum())))
+        assessed.append((float(share[~seen].sum()), int((seen & empty).sum())))
     least = min(forbidden for forbidden, _ in assessed)
     kept = [forbidden <= max(FORBIDDEN, WORSE * least) for forbidden, _ in assessed]
     fewest = min(vacant for (_, vacant), keep in zip(assessed, kept, strict=True) if keep)

@@ -5,7 +5,7 @@ exp(2 pi i h.x) over the atoms of an orbit. Where the origin is a centre of symm
 half of the atoms suffice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Complex64, Float, Float32, Integer
 
+from cmed_jax.crystal.solid_solutions import UNSHARED, Shares
 from cmed_jax.crystal.symmetry import space_group
 from cmed_jax.physics.form_factors import dispersion, form_factors
 from cmed_jax.physics.reflections import unique_reflections
@@ -137,7 +138,11 @@ class Frame:
 
 
 def frame_of(
-    setting: Setting, numbers: Sequence[int], lines: ObservedLines, groups: Groups
+    setting: Setting,
+    numbers: Sequence[int],
+    lines: ObservedLines,
+    groups: Groups,
+    shares: Shares = UNSHARED,
 ) -> Frame:
     """Return the reflections of a space group with the measured groups of lines.
 
@@ -146,6 +151,7 @@ def frame_of(
         numbers: the atomic numbers of the elements.
         lines: the measured lines.
         groups: the groups of the measured lines, for the same cell.
+        shares: the elements that share the sites of an element in a solid solution.
     """
     laue = space_group(setting.number).laue
     orbits = unique_reflections(setting.lattice, float(groups.high[-1]) * (1 + 1e-9), laue)
@@ -164,7 +170,7 @@ def frame_of(
         hkl,
         s,
         (orbits.multiplicity[order] * lines.factor(s)).astype(np.float32),
-        _factors(np.array(numbers), s, lines.wavelength),
+        np.stack([_factor(shares.get(int(each), {int(each): 1.0}), s, lines) for each in numbers]),
         first,
         middle[present].astype(np.float32),
         amplitude[present].astype(np.float32),
@@ -175,6 +181,14 @@ def frame_of(
 def orbits_of(places: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
     """Return the element and the position of each orbit of an assignment."""
     return [(element, place) for element, each in enumerate(places) for place in each]
+
+
+def _factor(
+    filled: Mapping[int, float], s: Float[np.ndarray, " m"], lines: ObservedLines
+) -> Complex64[np.ndarray, " m"]:
+    """Return the mean form factor of the elements that share a site."""
+    factors = _factors(np.array(list(filled)), s, lines.wavelength)
+    return (np.array(list(filled.values()), np.float32) @ factors).astype(np.complex64)
 
 
 def _factors(

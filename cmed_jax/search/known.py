@@ -102,7 +102,7 @@ def known_structure(
         ValueError: no line is where the cell allows one.
     """
     described = _described(crystal)
-    field = _field(crystal, described, lines)
+    field = _field(crystal, described, lines, shares)
     orbits = orbits_of(described.assignment.places)
     free = described.free[None].astype(np.float32)
     factors = structure_factors(field.frame, orbits, free)
@@ -185,13 +185,15 @@ def _free(group: Wyckoff, place: int, images: Float[np.ndarray, "m 3"]) -> Float
     return found[np.unravel_index(away.argmin(), away.shape)]
 
 
-def _field(crystal: Material, described: _Described, lines: ObservedLines) -> Field:
+def _field(
+    crystal: Material, described: _Described, lines: ObservedLines, shares: Shares = UNSHARED
+) -> Field:
     """Return what a fit of any assignment of a crystal's atoms needs."""
     number, numbers = described.group.number, described.numbers
     to_primitive = space_group(number).cell.T
     groups = group_lines(lines, np.linalg.solve(to_primitive, crystal.lattice))
     setting = Setting(number, np.eye(3, dtype=int), crystal.lattice)
-    frame = frame_of(setting, numbers, lines, groups)
+    frame = frame_of(setting, numbers, lines, groups, shares)
     counts = tuple(int((crystal.numbers == each).sum()) for each in numbers)
     hydrogen = int((crystal.numbers == HYDROGEN).sum())
     separations = Separations.of(crystal.lattice, least_distances(np.array(numbers)))

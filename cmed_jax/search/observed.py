@@ -17,11 +17,16 @@ from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_
 from cmed_jax.physics.reflections import half_sphere
 from cmed_jax.powder.indexing import UNSHIFTED
 from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.powder.preparation import NOTHING_LEFT
 
 MOST_GROUPS = 130
 """The number of groups of lines compared, from low angles on; more add time and little evidence."""
+RESOLVED = 0.8
+"""The share of the full width at half maximum below which two lines count as one."""
 WEAK_REACH = 1.25
 """The distance up to which what is left over belongs to a group of reflections, in resolutions."""
+WEAK_SIGNIFICANT = 2.0
+"""The least area of a weak group, in standard deviations of the noise."""
 NEAR = 1.6
 """The largest distance of a measured line from its group of reflections, in resolutions."""
 
@@ -40,8 +45,8 @@ class ObservedLines:
             pattern, without Lorentz-polarization factor and dispersion.
         monochromator: two-theta of the monochromator's reflection, degrees, as in
             `lorentz_polarization`.
-        left: the intensity that the lines leave over, point by point: s and area, which may be
-            negative. Reflections too weak to stand out as lines are sought there.
+        left: the intensity that the lines leave over, point by point: s, area, which may be
+            negative, and its variance. Reflections too weak to stand out as lines are sought there.
     """
 
     s: Float[np.ndarray, " k"]
@@ -51,7 +56,7 @@ class ObservedLines:
     resolution: float = 5e-4
     wavelength: float | None = None
     monochromator: float | int = 0.0
-    left: Float[np.ndarray, "2 n"] = field(default_factory=lambda: np.zeros((2, 0)))
+    left: Float[np.ndarray, "3 n"] = field(default_factory=lambda: NOTHING_LEFT)
 
     def __post_init__(self):
         if not (np.isfinite(self.area).all() and (self.area >= 0).all() and self.area.any()):
@@ -71,7 +76,7 @@ class ObservedLines:
         width: float | int,
         wavelength: float,
         monochromator: float | int = 0.0,
-        left: Float[np.ndarray, "2 n"] | None = None,
+        left: Float[np.ndarray, "3 n"] = NOTHING_LEFT,
     ) -> "ObservedLines":
         """Return lines that were measured over two-theta.
 
@@ -82,14 +87,14 @@ class ObservedLines:
             width: the typical full width at half maximum of the lines, degrees.
             wavelength: the wavelength, angstrom.
             monochromator: two-theta of the monochromator's reflection, degrees.
-            left: the intensity that the lines leave over, point by point: two-theta and area.
+            left: the intensity that the lines leave over, point by point: two-theta, area and its
+                variance.
         """
         low, high = s_of_two_theta(np.array(span, float), wavelength)
         middle = np.cos(np.radians(np.mean(angle) / 2))
         resolution = RESOLVED * np.radians(width) * middle / wavelength
         s = s_of_two_theta(np.asarray(angle, float), wavelength)
-        left = np.zeros((2, 0)) if left is None else left
-        left = np.stack([s_of_two_theta(left[0], wavelength), left[1]])
+        left = np.stack([s_of_two_theta(left[0], wavelength), *left[1:]])
         return cls(
             s, area, float(low), float(high), float(resolution), wavelength, monochromator, left
         )
@@ -105,7 +110,7 @@ class ObservedLines:
             lines.width,
             lines.wavelength,
             lines.monochromator,
-            np.stack([shift.correct(lines.left[0]), lines.left[1]]),
+            np.stack([shift.correct(lines.left[0]), *lines.left[1:]]),
         )
 
     def moved(
@@ -116,17 +121,13 @@ class ObservedLines:
         Args:
             by: a function of s, 1/angstrom.
         """
-        return replace(self, s=by(self.s), left=np.stack([by(self.left[0]), self.left[1]]))
+        return replace(self, s=by(self.s), left=np.stack([by(self.left[0]), *self.left[1:]]))
 
     def factor(self, s: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """Return the Lorentz-polarization factor at s; 1 for ideal lines."""
         if self.wavelength is None:
             return np.ones_like(s)
         return lorentz_polarization(two_theta(s, self.wavelength), self.monochromator)
-
-
-RESOLVED = 0.8
-"""The share of the full width at half maximum below which two lines count as one."""
 
 
 class Groups(NamedTuple):
@@ -137,12 +138,14 @@ class Groups(NamedTuple):
         high: s of the last reflection of each group, 1/angstrom.
         share: the share of each group in the measured intensity; the shares sum to 1.
         outside: the share of the intensity of lines in range that no reflection explains.
+        has_line: whether a line belongs to the group; others have what the lines leave over.
     """
 
     low: Float[np.ndarray, " g"]
     high: Float[np.ndarray, " g"]
     share: Float[np.ndarray, " g"]
     outside: float
+    has_line: Bool[np.ndarray, " g"]
 
     @property
     def amplitude(self) -> Float[np.ndarray, " g"]:
@@ -173,32 +176,33 @@ def group_lines(lines: ObservedLines, lattice: Float[np.ndarray, "3 3"]) -> Grou
     nearest = np.argmin(gaps + 1e-6 * middle, axis=1)
     seen = gaps[np.arange(len(gaps)), nearest] <= NEAR * lines.resolution
     area = lines.area[used]
-    share = np.bincount(nearest[seen], area[seen], len(low))
-    share = np.maximum(share, _weak(lines, low, high, share > 0))[:MOST_GROUPS]
+    share = np.bincount(nearest[seen], area[seen], len(low))[:MOST_GROUPS]
     if not share.any():
         raise ValueError(
             "no measured line is where the cell allows one: check the cell and the wavelength"
         )
     outside = float(area[~seen].sum() / area.sum())
-    return Groups(low[:MOST_GROUPS], high[:MOST_GROUPS], share / share.sum(), outside)
+    low, high = low[:MOST_GROUPS], high[:MOST_GROUPS]
+    has_line = share > 0
+    share += np.where(has_line, 0.0, _weak(lines, low, high))
+    return Groups(low, high, share / share.sum(), outside, has_line)
 
 
 def _weak(
-    lines: ObservedLines,
-    low: Float[np.ndarray, " g"],
-    high: Float[np.ndarray, " g"],
-    measured: Bool[np.ndarray, " g"],
+    lines: ObservedLines, low: Float[np.ndarray, " g"], high: Float[np.ndarray, " g"]
 ) -> Float[np.ndarray, " g"]:
-    """Return the area of groups that no line belongs to, from what the lines leave over.
+    """Return the significant area of each group in what the lines leave over.
 
-    Near a measured line its shape is left over, and nothing is taken.
+    Near a line its shape is left over, and nothing is taken.
     """
-    s, area = lines.left
-    order = np.argsort(s)
-    total = np.append(0.0, np.cumsum(area[order]))
-    reach = WEAK_REACH * lines.resolution
-    first, last = (np.searchsorted(s[order], end) for end in (low - reach, high + reach))
-    before = np.append(-np.inf, high[:-1]) > low - 2 * reach
-    after = np.append(low[1:], np.inf) < high + 2 * reach
-    beside = (before & np.append(False, measured[:-1])) | (after & np.append(measured[1:], False))
-    return np.where(measured | beside, 0.0, np.maximum(total[last] - total[first], 0.0))
+    order, reach = np.argsort(lines.left[0]), WEAK_REACH * lines.resolution
+    s, area, variance = lines.left[:, order]
+    between = (high[:-1] + low[1:]) / 2
+    begin = np.maximum(low - reach, np.append(-np.inf, between))
+    end = np.minimum(high + reach, np.append(between, np.inf))
+    first, last = np.searchsorted(s, begin), np.searchsorted(s, end)
+    found, noise = (np.append(0.0, np.cumsum(each)) for each in (area, variance))
+    found, noise = (each[last] - each[first] for each in (found, noise))
+    measured = np.sort(lines.s)
+    near = np.searchsorted(measured, low - 2 * reach) < np.searchsorted(measured, high + 2 * reach)
+    return np.where(near | (found < WEAK_SIGNIFICANT * np.sqrt(noise)), 0.0, found)

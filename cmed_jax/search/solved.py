@@ -154,6 +154,19 @@ class SolvedStructure:
         )
 
     @property
+    def formula(self) -> str:
+        """The reduced formula, with fractions in a solid solution, such as "K0.5Rb0.5Cl"."""
+        from pymatgen.core import Composition
+
+        if not self.shares:
+            return self.material.formula
+        written = []
+        for element, amount in Composition(self.material.formula).items():
+            filled = self.shares.get(element.Z, {element.Z: 1.0})
+            written += [(SYMBOLS[each], share * amount) for each, share in filled.items()]
+        return "".join(each if count == 1 else f"{each}{count:g}" for each, count in written)
+
+    @property
     def space_group(self) -> int:
         """The number of the space group."""
         return int(self.material.space_group or 1)
@@ -265,7 +278,14 @@ def different(
         most: the largest number that is returned.
     """
     found = list(itertools.islice(_distinct(structures), most))
-    return [_judged(each, found, lines) for each in found]
+    judged = [_judged(each, found, lines) for each in found]
+    best = max((each.probability for each in judged), default=0.0)
+    return [
+        each
+        if each.probability == best
+        else replace(each, probability=min(each.probability, 1 - best))
+        for each in judged
+    ]
 
 
 def expected_error(lines: ObservedLines) -> float:
@@ -298,7 +318,7 @@ def _judged(
     agreement = 1 / (1 + np.exp(np.clip((residual - HALF) / WIDTH, -50, 50)))
     agreement *= min(1.0, len(lines.s) / ENOUGH_LINES)
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))
-    first = each is different[0]
+    first = each is min(different, key=lambda other: other.score)
     share = ALONE + (1 - ALONE) * lead if first else 1 - ALONE
     share *= ALONE ** len(alike_elements(each.material.composition))
     return replace(each, probability=float(agreement * share))

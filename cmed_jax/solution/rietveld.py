@@ -20,7 +20,6 @@ from jaxtyping import Float
 
 from cmed_jax.powder.peaks import counting_noise
 from cmed_jax.powder.preparation import Prepared
-from cmed_jax.search.frame import HYDROGEN
 from cmed_jax.search.solved import SolvedStructure
 
 PLAN = "mccusker_structural"
@@ -28,6 +27,8 @@ PLAN = "mccusker_structural"
 
 It is that of the guidelines of the IUCr (McCusker et al., J. Appl. Cryst. 32, 36, 1999).
 """
+HYDROGENS = ("H", "D")
+"""The symbols of the atoms that stay where they are."""
 NEEDED = "a Rietveld refinement needs the library rietx: pip install 'cmed-jax[rietveld]'"
 """The sentence for users who have not installed it."""
 
@@ -78,6 +79,16 @@ def refine_profile(structure: SolvedStructure, prepared: Prepared) -> RietveldFi
         raise ValueError(
             "a list of peaks has no profile to refine against: give the measured profile"
         )
+    try:
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+            warnings.simplefilter("ignore")  # of its search for peaks of other phases
+            return _refined(structure, prepared, Path(folder))
+    except (ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, OSError) as error:
+        raise ValueError(f"the Rietveld refinement failed: {error}") from error
+
+
+def _refined(structure: SolvedStructure, prepared: Prepared, folder: Path) -> RietveldFit:
+    """Return the refinement of rietx, which exchanges structures as files of a folder."""
     import rietx
 
     measured = prepared.measured
@@ -87,38 +98,29 @@ def refine_profile(structure: SolvedStructure, prepared: Prepared) -> RietveldFi
         intensity=measured.intensity.tolist(),
         sigma=np.maximum(noise, 1e-4 * measured.intensity.max()).tolist(),
     )
-    with tempfile.TemporaryDirectory() as folder:
-        begun = Path(folder) / "begun.cif"
-        begun.write_text(structure.cif(), encoding="utf-8")
-        refinement = rietx.Refinement(
-            rietx.Structure.from_cif(begun), _instrument(prepared), history=False
-        )
-        held = [
-            f"phases.0.atoms.{at}.{name}"
-            for at, atom in enumerate(refinement.fitted_structure.phases[0].atoms)
-            if atom.species in ("H", "D")
-            for name in ("x", "y", "z", "biso")
-        ]
-        if HYDROGEN in structure.material.numbers:
-            refinement.hold(held)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of its search for peaks of other phases
-                found = refinement.fit(pattern, plan=PLAN, telemetry=False)
-        except (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError) as error:
-            raise ValueError(f"the Rietveld refinement failed: {error}") from error
-        refined = Path(folder) / "refined.cif"
-        refinement.write_cif(refined)
-        cif = refined.read_text(encoding="utf-8")
-    cell = refinement.fitted_structure.phases[0].cell
+    begun, refined = folder / "begun.cif", folder / "refined.cif"
+    begun.write_text(structure.cif(), encoding="utf-8")
+    refinement = rietx.Refinement(
+        rietx.Structure.from_cif(begun), _instrument(prepared), history=False
+    )
+    held = [
+        f"phases.0.atoms.{at}.{name}"
+        for at, atom in enumerate(refinement.fitted_structure.phases[0].atoms)
+        if atom.species in HYDROGENS
+        for name in ("x", "y", "z", "biso")
+    ]
+    if held:
+        refinement.hold(held)
+    found = refinement.fit(pattern, plan=PLAN, telemetry=False)
+    refinement.write_cif(refined)
+    cell, figures = refinement.fitted_structure.phases[0].cell, found.statistics
     sides = ("a", "b", "c", "alpha", "beta", "gamma")
-    figures = found.statistics
     return RietveldFit(
         float(figures.rwp),
         float(figures.rexp),
         float(figures.gof),
         np.array([getattr(cell, side).value for side in sides]),
-        cif,
+        refined.read_text(encoding="utf-8"),
     )
 
 

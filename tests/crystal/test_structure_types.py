@@ -42,8 +42,8 @@ UNNAMED = Structure(Lattice.orthorhombic(3, 4, 6), ["Zn", "O"], [[0] * 3, [0.3] 
 @pytest.mark.parametrize(
     ("structure", "name"),
     [
-        (MAGNESIA, "NaCl type (halite, rock salt, B1)"),
-        (SMITHSONITE, "CaCO3 type (calcite, G0_1)"),
+        (MAGNESIA, "NaCl type (Halite, Rock Salt, B1)"),
+        (SMITHSONITE, "CaCO3 type (Calcite, G0_1)"),
         (UNNAMED, None),
     ],
     ids=["rock salt", "calcite", "of no type"],

@@ -141,6 +141,7 @@ def test_a_label_of_the_axis_alone_is_understood(read, heading):
     [
         *("# Temperature: 300 K", "# omega = 10", "# Energy 12.4 keV", "# Step size (deg): 0.02"),
         *("# Time per step (s),1.5", "# Probe bei 25 °C", "# chi 0.0", "# 3 Scans, Omega 10"),
+        *("# axis phi fixed at 0", "# Omega axis at 10"),
     ],
 )
 def test_what_a_comment_says_of_the_measurement_is_no_axis(read, heading):

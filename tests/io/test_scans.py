@@ -146,9 +146,20 @@ def test_a_column_of_counting_times_is_that_of_the_counts(read, heading, intensi
     found = read((head + "\n".join(rows)).encode(), "a.csv")
     np.testing.assert_allclose(found.intensity / found.intensity.max(), COUNTS / COUNTS.max())
     assert bool(found.notes) == divided
-    rows = [f"{a:.2f},{i},{n:.0f}" for i, (a, n) in enumerate(zip(ANGLE, counts, strict=True))]
-    elapsed = read((head + "\n".join(rows)).encode(), "a.csv")
-    np.testing.assert_array_equal(elapsed.intensity, counts)
+    for step in (1.0, 0.3):  # a clock, and one that is rounded to seconds
+        rows = [
+            f"{a:.2f},{step * i:.0f},{n:.0f}"
+            for i, (a, n) in enumerate(zip(ANGLE, counts, strict=True))
+        ]
+        elapsed = read((head + "\n".join(rows)).encode(), "a.csv")
+        np.testing.assert_array_equal(elapsed.intensity, counts)
+
+
+def test_counts_are_kept_where_a_row_has_no_counting_time(read):
+    rows = [f"{a:.2f},{n:.0f},{t:.0f}" for a, n, t in zip(ANGLE, COUNTS, TIMES, strict=True)]
+    rows[1] = rows[1].rsplit(",", 1)[0]
+    text = "\n".join(["# wavelength 1.5406", "2theta,counts,time (s)", *rows])
+    np.testing.assert_allclose(read(text.encode(), "a.csv").intensity, COUNTS, atol=0.5)
 
 
 def test_equal_times_change_nothing():

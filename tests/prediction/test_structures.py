@@ -90,12 +90,12 @@ def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
     found = results(solved)
     assert found["search"]["verdict"] in ("found", "likely")
     assert found["structures"][0]["space_group"] == 136
-    assert found["structures"][0]["structure_type"] == "TiO2 type (rutile, C4)"
+    assert found["structures"][0]["structure_type"] == "TiO2 type (Rutile, C4)"
     assert "search" in {each["code"] for each in found["diagnostics"]}
     write_report(solved, tmp_path / "rutile.html")
     text = (tmp_path / "rutile.html").read_text()
     assert "P42/mnm (136)" in text
-    assert "TiO2 type (rutile, C4)" in text
+    assert "TiO2 type (Rutile, C4)" in text
     assert "Ti 2a (0.000, 0.000, 0.000)" in text
     solved.save(tmp_path / "rutile.cif")
     block = gemmi.cif.read(str(tmp_path / "rutile.cif")).sole_block()

@@ -10,6 +10,7 @@ from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.material import Material
 from cmed_jax.search.known import distance_misfit, fitted_coordinates, known_structure
 from cmed_jax.search.observed import ObservedLines
+from cmed_jax.search.solved import different
 
 CU_K_ALPHA_1 = 1.54056
 SPAN = (10.0, 110.0)
@@ -115,3 +116,26 @@ def test_the_cif_of_a_solid_solution_has_the_elements_that_share_a_site(tmp_path
     assert read.spacegroup.number == 136
     occupancies = {site.type_symbol: site.occ for site in read.sites}
     assert occupancies == pytest.approx({"Ti": 0.9, "Nb": 0.1, "O": 1.0})
+
+
+def test_of_a_merged_list_the_best_structure_has_the_largest_probability():
+    """Even where that of the answer, which is worse, stands first."""
+    truth = rutile(0.305)
+    right = judged(canonical(truth), truth)
+    worse = judged(canonical(rutile(0.2)), truth)
+    first, second = different([worse, right], lines(truth))
+    assert first.material is worse.material
+    assert second.probability > first.probability
+    assert first.probability + second.probability <= 1
+
+
+def test_a_solid_solution_is_judged_with_the_elements_of_its_sites():
+    """Rubidium for half of the potassium in KCl changes which lines are strong."""
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(6.44), ["K", "Cl"], [[0] * 3, [0.5] * 3]
+    )
+    mixed = salt.copy()
+    mixed.replace_species({"K": {"K": 0.5, "Rb": 0.5}})
+    shared = judged(canonical(salt), mixed, shares={19: {19: 0.5, 37: 0.5}})
+    assert shared.residual < 0.05 < judged(canonical(salt), mixed).residual
+    assert shared.formula == "K0.5Rb0.5Cl"

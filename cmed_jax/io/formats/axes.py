@@ -49,7 +49,7 @@ OTHER_UNITS = (
 )
 """The pattern of units that angles in degrees do not have."""
 OTHER_ANGLES = r"theta|th|omega|phi|chi|psi|gamma|delta"
-LETTERS_ALONE = "akmsv"
+LETTERS_ALONE = frozenset("akmsv")
 """Units of one letter, which as a whole name of a column are only a letter."""
 SINE = r"sin\W*th(eta)?\W*(/|over|_by_|_per_)\W*(lambda|l\b|wave)"
 """The pattern of sin(theta)/lambda, to which factors may be put."""

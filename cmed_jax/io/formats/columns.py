@@ -56,6 +56,11 @@ FEWEST_NUMBERED = 3
 """The number of rows from which on a first column of 0, 1, 2 or 1, 2, 3 numbers the points."""
 FEWEST_COUNTED = 30
 """The number of rows from which on it does so beside intensities alone."""
+ROUNDED, SLOWEST = 0.75, 0.12
+"""The distance of a clock's times from even ones, seconds, and its least step for each point.
+
+Counting times that grow with the angle stay the same for many points.
+"""
 Lines = Sequence[tuple[int, str]]
 
 
@@ -143,7 +148,7 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         first = first or fields
         _check_row(fields, layout, line, number, first)
         rows.append(row)
-        times.append(None if layout.time is None else number_or_none(fields[layout.time]))
+        times.append(_time(fields, layout))
         numbers.append(number)
     if not layout.named:
         _check_groups(headings, lines[begin : begin + len(rows)], marks)
@@ -153,10 +158,17 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     return _per_time(scan, known) if len(known) == len(times) else scan
 
 
+def _time(fields: Sequence[str], layout: Layout) -> float | None:
+    """Return the counting time in a row; None where there is none."""
+    if layout.time is None or len(fields) <= layout.time:
+        return None
+    return number_or_none(fields[layout.time])
+
+
 def _per_time(scan: Scan, times: Column) -> Scan:
-    """Return a scan with counts scaled to equal times; times that ascend are those of the day."""
+    """Return a scan with counts scaled to equal times, unless these are the time of the day."""
     factor, seconds, notes = per_equal_time(np.ones(len(times)), times)
-    if not notes or (np.diff(times) > 0).all():
+    if not notes or _is_clock(times):
         return scan
     return replace(
         scan,
@@ -165,6 +177,16 @@ def _per_time(scan: Scan, times: Column) -> Scan:
         seconds=seconds,
         notes=(*scan.notes, *notes),
     )
+
+
+def _is_clock(times: Column) -> bool:
+    """Return whether times ascend all the while, or evenly up to their rounding to seconds."""
+    if (np.diff(times) > 0).all():
+        return True
+    points = np.arange(len(times))
+    slope, start = np.polyfit(points, times, 1)
+    even = np.abs(times - start - slope * points).max() < ROUNDED
+    return bool(slope > SLOWEST and even)
 
 
 def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:

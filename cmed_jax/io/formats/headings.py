@@ -51,7 +51,8 @@ LABEL = re.compile(
 )
 """The pattern of a heading of one axis alone, as in a .chi, or with the word axis before it."""
 STATED = re.compile(
-    r"\W*(?:(?:scan(?:ned)?|measurement)[\s_-]*(?:axis|type|mode)|axis)\b\W+(.+)", re.IGNORECASE
+    r"\W*(?:(?:scan(?:ned)?|measurement)[\s_-]*(?:axis|type|mode)\b|axis\s*[:=])\W*(.+)",
+    re.IGNORECASE,
 )
 """The pattern of a line that states what was scanned."""
 TWO_THETA = Position("two_theta")
