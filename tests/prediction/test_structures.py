@@ -110,6 +110,12 @@ def test_what_the_search_needs_is_said_where_it_is_missing(ask):
     assert any("no structure was sought" in note for note in found.notes)
 
 
+def test_why_there_is_no_rietveld_refinement_is_said(ask):
+    found = ask(rietveld=True, search=0)
+    assert found.rietveld is results(found)["rietveld"] is None
+    assert any("no Rietveld refinement: no structure is known" in note for note in found.notes)
+
+
 def test_without_a_cell_the_lines_are_indexed_and_the_structure_is_found(ask):
     found = ask(cell=None, search=40)  # half of it for the first cell
     assert StructureMatcher().fit(found.structures[0].structure, RUTILE)
