@@ -4,9 +4,10 @@ Twenty textbook standards are simulated under `laboratory` conditions. The optio
 `--simulated` add folders with a manifest.csv, of measured files and of patterns from other
 programs. The queries about each pattern are posed correctly, with the wavelength of another anode,
 and with the next other formula of the list. The known crystals are those of a prediction and the
-standards. An alarm is an assessment that the query is not consistent. Only known crystals are
-considered, without a network. A file of answers (`--answers`) keeps what was computed, so that the
-command can be stopped and run again.
+standards, without a network and without a search. An alarm is an assessment that the query is not
+consistent. The second number of each pair counts the other queries that nothing explains, which a
+doubt or a note says. A file of answers (`--answers`) keeps what was computed, so that the command
+can be stopped and run again.
 """
 
 import csv
@@ -114,10 +115,11 @@ class Options:
 
 
 class Answer(NamedTuple):
-    """Whether a query raises an alarm, and the sentence of its assessment."""
+    """Whether a query raises an alarm, the sentence of its assessment, and whether it explains."""
 
     alarm: bool
     sentence: str
+    explained: bool
 
 
 class Asked(NamedTuple):
@@ -198,7 +200,7 @@ def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Mat
         known: the known crystals by anonymous formula.
     """
     if prepared is None:
-        return Answer(True, "the pattern cannot be prepared")
+        return Answer(True, "the pattern cannot be prepared", explained=False)
     composition, _ = parse_composition(formula)
     kind = anonymous_formula(composition)
     found = match_pattern(prepared, composition, known.get(kind, ()), LISTED)
@@ -208,8 +210,9 @@ def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Mat
     lines = len(prepared.peaks.two_theta)
     assessment = assess(explanations, prepared.radiation.mean, kind, lines)
     if assessment is None:
-        return Answer(False, "no known crystal is of its type")
-    return Answer(not assessment.consistent, assessment.sentence)
+        return Answer(False, "no known crystal is of its type", explained=False)
+    explained = assessment.consistent and assessment.accepted is not None
+    return Answer(not assessment.consistent, assessment.sentence, explained)
 
 
 class Answers:
@@ -251,6 +254,13 @@ def other_formulas(questions: Sequence[Asked]) -> list[str]:
     return found
 
 
+def _numbers(answers: Sequence[Answer]) -> str:
+    """Return the number of alarms, and of other answers that explain nothing."""
+    alarms = sum(each.alarm for each in answers)
+    others = sum(not each.alarm and not each.explained for each in answers)
+    return f"{alarms}, {others}"
+
+
 def main() -> None:
     """Run the command."""
     options = tyro.cli(Options, prog="python -m benchmarks.alarms")
@@ -264,15 +274,16 @@ def main() -> None:
     answers = Answers(options.answers, known)
     console, table = Console(), Table("patterns", "number", *KINDS)
     for name, questions in kinds.items():
-        counted, false = dict.fromkeys(KINDS, 0), []
+        counted: dict[str, list[Answer]] = {kind: [] for kind in KINDS}
+        false = []
         pairs = list(zip(questions, other_formulas(questions), strict=True))
         for asked, other in track(pairs, name, transient=True):
             right, formula = answers.of(asked, (asked.formula, other), asked.radiation)
             (wavelength,) = answers.of(asked, (asked.formula,), options.wavelength)
             for kind, given in zip(KINDS, (right, wavelength, formula), strict=True):
-                counted[kind] += given.alarm
+                counted[kind].append(given)
             false += [f"{asked.formula}: {right.sentence}"] if right.alarm else []
-        table.add_row(name, str(len(questions)), *map(str, counted.values()))
+        table.add_row(name, str(len(questions)), *map(_numbers, counted.values()))
         console.print(f"{name}: alarms about the right question: {'; '.join(false) or 'none'}")
     console.print(table)
 
