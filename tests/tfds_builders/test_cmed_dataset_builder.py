@@ -224,7 +224,7 @@ def test_chgcar_densities_become_records(in_process, tmp_path):
     grid = np.arange(24) / 24
     wave = 2 + np.cos(2 * np.pi * grid)
     density = wave[:, None, None] * wave[:, None] * wave
-    density *= 360 / density.mean() / cell.volume  # of whole electrons
+    density *= 8 / density.mean() / cell.volume  # the valence electrons of NaCl
     folder = tmp_path / "chgcar"
     for name in ("a", "b"):
         chgcar = Chgcar(cell, {"total": density * cell.volume})
