@@ -18,6 +18,11 @@ TOGETHER = 6
 """The largest number of lines that are fitted at once."""
 WINDOW = 4.0
 """The range of a fit on either side of its lines, in line widths."""
+FEET = 60.0
+"""The distance beyond which the foot of a line does not count, in line widths.
+
+That of a Lorentzian is there below 1e-4 of its height.
+"""
 SWEEPS = 2
 """The number of times that each line is fitted to what the other lines leave of the profile."""
 FREE, ALIKE = 1.5, 0.3
@@ -48,12 +53,21 @@ def fit_together(
         model = profile(angle, lines, radiation)
         for cluster in clusters:
             mine = lines.at(cluster)
-            others = model - profile(angle, mine, radiation)
-            fitted = fit_cluster(angle, net - others, noise, mine, radiation, limit)
-            model = others + profile(angle, fitted, radiation)
+            near = surroundings(angle, mine)
+            own = profile(angle[near], mine, radiation)
+            left = net[near] - model[near] + own
+            fitted = fit_cluster(angle[near], left, noise[near], mine, radiation, limit)
+            model[near] += profile(angle[near], fitted, radiation) - own
             for column, values in zip(lines, fitted, strict=True):
                 column[cluster] = values
     return lines
+
+
+def surroundings(angle: Column, lines: FittedLines) -> slice:
+    """Return the points that lines reach, with their feet."""
+    reach = FEET * lines.width
+    ends = [(lines.angle - reach).min(), (lines.angle + reach).max()]
+    return slice(*np.searchsorted(angle, ends).tolist())
 
 
 def fit_cluster(

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.patterns import s_of_two_theta, two_theta
-from cmed_jax.powder.line_fit import ALIKE, WINDOW, fit_cluster, fit_together
+from cmed_jax.powder.line_fit import ALIKE, WINDOW, fit_cluster, fit_together, surroundings
 from cmed_jax.powder.line_profiles import Column, FittedLines, profile
 
 SIGNIFICANT = 6.0
@@ -28,12 +28,15 @@ SHAPES = (0.4, 2.5)
 
 Narrower lines are spikes; wider ones are humps of the background or crowds of lines.
 """
-ROUNDS = 4
+ROUNDS = 2
 """The largest number of times that overlapping lines are sought."""
 STRONG = 0.02
 """The least area of a line that counts for the usual width, as a share of the largest."""
-BROAD = 1.5
-"""The ratio of the width of a line to the usual one there above which it is fitted as several."""
+BROAD, HUMP = 1.5, 6.0
+"""The ratio of the width of a line to the usual one there above which it is fitted as several.
+
+Above the second ratio it is a hump of the background, and stays one.
+"""
 AROUND = 9
 """The number of these lines around a line whose median width is the usual one there."""
 DIVIDED = 4
@@ -215,9 +218,10 @@ def _with_hidden(
     parts = []
     for at, usual in enumerate(usual_widths(lines)):
         line = lines.at(np.array([at]))
-        if line.width[0] > BROAD * usual:
-            own = left + profile(angle, line, radiation)
-            line = _divided(angle, own, noise, line, float(usual), radiation)
+        if BROAD * usual < line.width[0] < HUMP * usual:
+            near = surroundings(angle, line)
+            own = left[near] + profile(angle[near], line, radiation)
+            line = _divided(angle[near], own, noise[near], line, float(usual), radiation)
         parts.append(line)
     divided = np.concatenate([np.full(len(each.angle), len(each.angle) > 1) for each in parts])
     found = _joined(parts)
