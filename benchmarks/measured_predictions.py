@@ -58,6 +58,7 @@ class Options:
         wavelengths: the wrong wavelengths.
         alone: use the network alone, without refined crystals.
         structures: known crystals to explain the patterns with; by default the embedded ones.
+        rietveld: refine the first structure on the whole profile; a note tells Rwp and goodness.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -67,6 +68,7 @@ class Options:
     wavelengths: tuple[str, ...] = ("CoKa", "MoKa")
     alone: bool = False
     structures: str | None = None
+    rietveld: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,10 +187,11 @@ def _agreement(calculated: CalculatedPattern | None) -> str:
 
 
 def predict(
-    restored: Restored, structures: str | None, file: Path, formula: str, wavelength: str
+    restored: Restored, common: Options, file: Path, formula: str, wavelength: str
 ) -> Prediction:
     """Predict from a file without its cell."""
-    options: Any = {"wavelength": wavelength, "cell": "auto", "structures": structures}
+    options: Any = {"wavelength": wavelength, "cell": "auto"}
+    options |= {"structures": common.structures, "rietveld": common.rietveld}
     return restore_and_predict(restored, file, formula, **options)
 
 
@@ -214,7 +217,7 @@ def main() -> None:
         f"{'cosine':>6} {'Rwp':>5}"
     )
     right = []
-    ask = partial(predict, restored, options.structures)
+    ask = partial(predict, restored, options)
     for known in files:
         found = ask(known.file, known.formula, known.wavelength)
         right.append(found)
