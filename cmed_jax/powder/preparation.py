@@ -162,7 +162,7 @@ class Prepared:
             return NOTHING_LEFT
         angle, step = self.measured.two_theta, np.gradient(self.measured.two_theta)
         over = self.net - profile(angle, self.peaks.fitted, self.radiation)
-        return np.stack([angle, over * step, (_noise(self.measured) * step) ** 2])
+        return np.stack([angle, over * step, (noise_of(self.measured) * step) ** 2])
 
 
 def prepare(
@@ -234,7 +234,7 @@ def _lines(
     measured: MeasuredPattern, net: Float[np.ndarray, " n"], options: Preparation
 ) -> tuple[Radiation, FittedLines, list[str]]:
     """Return the radiation that explains the lines best, the lines, and sentences about it."""
-    angle, given, noise = measured.two_theta, measured.radiation, _noise(measured)
+    angle, given, noise = measured.two_theta, measured.radiation, noise_of(measured)
     best: _Trial | None = None
     for used, note, least in _radiations(given, options):
         if best is not None and least < 1 and best.squares.mean() < EXPLAINED:
@@ -286,7 +286,7 @@ def _without_overlaps(angle: Float[np.ndarray, " n"], peaks: FittedLines) -> Boo
     return ~near.any(axis=0)
 
 
-def _noise(measured: MeasuredPattern) -> Float[np.ndarray, " n"]:
+def noise_of(measured: MeasuredPattern) -> Float[np.ndarray, " n"]:
     """Return the standard deviation of each intensity, as given or as of counts."""
     noise = counting_noise(measured.intensity) if measured.sigma is None else measured.sigma
     return np.maximum(noise, 1e-4 * measured.intensity.max())

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.powder.peaks import counting_noise
-from cmed_jax.powder.preparation import Prepared
+from cmed_jax.powder.preparation import Prepared, noise_of
 from cmed_jax.search.solved import SolvedStructure
 
 PLAN = "mccusker_structural"
@@ -92,11 +91,10 @@ def _refined(structure: SolvedStructure, prepared: Prepared, folder: Path) -> Ri
     import rietx
 
     measured = prepared.measured
-    noise = counting_noise(measured.intensity) if measured.sigma is None else measured.sigma
     pattern = rietx.PatternData(
         two_theta=measured.two_theta.tolist(),
         intensity=measured.intensity.tolist(),
-        sigma=np.maximum(noise, 1e-4 * measured.intensity.max()).tolist(),
+        sigma=noise_of(measured).tolist(),
     )
     begun, refined = folder / "begun.cif", folder / "refined.cif"
     begun.write_text(structure.cif(), encoding="utf-8")
