@@ -292,7 +292,6 @@ def _structures(found: Sequence[Results]) -> str:
             row["structure_type"],
             space_group_name(row["space_group"]),
             *_six(row),
-            _sites(row),
             f"{row['residual']:.3f}",
             f"{row['rwp']:.3f}",
             row["free_coordinates"],
@@ -300,11 +299,12 @@ def _structures(found: Sequence[Results]) -> str:
             f"{row['shortest'][0]} {row['shortest'][1]:.2f}",
             f"{row['probability']:.0%}",
             row["origin"],
+            _sites(row),
         ]
         for row in found
     ]
     figures = ("R", "Rwp", "fitted", "relative volume", "shortest / Å", "probability", "from")
-    heads = ("", "type", "space group", *PARAMETERS, "sites", *figures)
+    heads = ("", "type", "space group", *PARAMETERS, *figures, "sites")
     return _table(heads, [row["formula"] for row in found], rows)
 
 
