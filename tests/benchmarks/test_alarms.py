@@ -28,14 +28,16 @@ def test_what_was_answered_is_not_asked_again(monkeypatch, tmp_path):
     monkeypatch.setattr(
         alarms,
         "answer",
-        lambda prepared, formula, known: seen.append(formula) or Answer(formula == "W", "said"),
+        lambda prepared, formula, known: (
+            seen.append(formula) or Answer(formula == "W", "said", formula != "W")
+        ),
     )
     path = tmp_path / "answers.jsonl"
     (carbon,) = asked("C")
     first = Answers(path, []).of(carbon, ("C", "W"), "CuKa")
     again = Answers(path, []).of(carbon, ("W", "C", "Ag"), "CuKa")
-    assert first == [Answer(False, "said"), Answer(True, "said")]
-    assert again == [first[1], first[0], Answer(False, "said")]
+    assert first == [Answer(False, "said", True), Answer(True, "said", False)]
+    assert again == [first[1], first[0], Answer(False, "said", True)]
     assert seen == ["C", "W", "Ag"]
 
 
