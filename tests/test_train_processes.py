@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -71,8 +72,17 @@ def agreeing(unused_port):
 
 
 def ended(processes, seconds=150):
-    """The exit code and the errors of each process."""
-    return [(process.communicate(timeout=seconds)[1], process.returncode) for process in processes]
+    """The exit code and the errors of each process; none waits for its full pipe to be read."""
+
+    def read(process):
+        try:
+            return process.communicate(timeout=seconds)[1]
+        finally:
+            process.kill()
+
+    with ThreadPoolExecutor(len(processes)) as pool:
+        errors = list(pool.map(read, processes))
+    return [(err, process.returncode) for err, process in zip(errors, processes, strict=True)]
 
 
 def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
