@@ -23,7 +23,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from benchmarks.patterns import KnownPattern, known_patterns
-from benchmarks.structures import matchers, structure_of
+from benchmarks.structures import matchers
 from cmed_jax.crystal.composition import anonymous_formula, format_composition
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material
 from cmed_jax.prediction.assessment import assess, explanation_of
@@ -92,7 +92,7 @@ def solve(pattern: KnownPattern, known: Sequence[Material]) -> Row:
         by = f"the search, {searched.verdict}"
     taken = time.monotonic() - began
     right = [
-        answer is not None and each.fit(structure_of(pattern.truth), structure_of(answer))
+        answer is not None and each.fit(pattern.truth.structure, answer.structure)
         for each in matchers()
     ]
     return Row(pattern.system, by, *right, taken)

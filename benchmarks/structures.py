@@ -29,7 +29,6 @@ import moyopy
 import numpy as np
 import tyro
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Structure
 
 from benchmarks.patterns import KnownPattern, known_patterns
 from cmed_jax.crystal.canonical import canonical_cell
@@ -188,16 +187,11 @@ def materials_of(path: str | None) -> Iterator[Material]:
 
 def matches(result: SearchResult, truth: Material) -> tuple[list[bool], list[bool]]:
     """Return which structures are right, under loose and under tight tolerances."""
-    right, (loose, tight) = structure_of(truth), matchers()
+    right, (loose, tight) = truth.structure, matchers()
     return (
         [loose.fit(right, each.structure) for each in result.structures],
         [tight.fit(right, each.structure) for each in result.structures],
     )
-
-
-def structure_of(material: Material) -> Structure:
-    """Return a material as a structure of pymatgen."""
-    return Structure(material.lattice, material.numbers.tolist(), material.frac_coords)
 
 
 def matchers() -> tuple[StructureMatcher, StructureMatcher]:
