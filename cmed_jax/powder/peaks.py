@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy  # its parts are imported on first use
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.patterns import s_of_two_theta, two_theta
@@ -58,26 +58,59 @@ ONE = 0.6
 AREA = 1.2
 """The area of a line over its height and width: 1.06 for a Gaussian, 1.57 for a Lorentzian."""
 QUIET = 0.6
-"""The share of the points, those with the smallest differences, that tell the size of a count."""
+"""The share of the points, those with the smallest differences, that tell the variance."""
 MEAN_OF_QUIET = 0.2146
 """The mean of the smallest 60 % of the squares of a standard normal variable."""
+GROUP = 32
+"""The least number of points whose differences tell a variance."""
+UNCERTAIN = 4.0
+"""Two relative standard deviations of such a variance, times the root of the number of points."""
 
 
 def counting_noise(intensity: Column) -> Column:
     """Return the standard deviation at each point of an evenly spaced profile.
 
-    The standard deviation of a count is the square root of its mean. The size of one count in the
-    unit of the file is estimated from the differences between neighbouring points: their squares
-    have twice the variance of a point. The largest ones, on the flanks of lines, are left out. The
-    mean of the others, unlike their median, is right for few counts, which differ by whole numbers.
+    The variance is a constant, that of the detector or of the file's rounding, plus the mean times
+    the size of one count in the unit of the file. Both come from second differences, whose squares
+    have six times the variance of a point, in groups of points of like intensity. The largest
+    squares of a group, on the flanks of lines, are left out. Where lines are steep or narrow the
+    others are too large as well, and so the size of a count is the least ratio of variance to mean
+    in any group. Ratios that are less by chance alone do not count.
     """
     mean = scipy.ndimage.gaussian_filter1d(np.maximum(intensity, 0), 3.0)
-    between = (mean[1:] + mean[:-1]) / 2
-    seen = between > 0
-    squares = np.sort(np.diff(intensity)[seen] ** 2 / (2 * between[seen]))
-    quiet = squares[: max(round(QUIET * len(squares)), 1)]
-    unit = quiet.mean() / MEAN_OF_QUIET if len(quiet) else 0.0
-    return np.sqrt(unit * np.maximum(mean, np.median(mean) / 10) + (1e-4 * intensity.max()) ** 2)
+    squares = np.convolve(intensity, (1, -2, 1), "valid") ** 2 / 6
+    inner, counts = mean[1:-1], intensity[1:-1]
+    groups = [rows for rows in _groups(np.argsort(inner)) if counts[rows].mean() > 0]
+    if not groups:
+        return np.full_like(intensity, 1e-4 * intensity.max())
+    level = [counts[rows].mean() for rows in groups]
+    variance = [_variance(squares[rows]) for rows in groups]
+    unit = variance[0] / level[0]
+    for rows, mine, its in zip(groups[1:], variance[1:], level[1:], strict=True):
+        if mine / its * (1 + UNCERTAIN / np.sqrt(len(rows))) < unit:
+            unit = mine / its
+    constant = max(variance[0] - unit * level[0], 0.0)
+    counted = unit * np.maximum(mean, np.median(mean) / 10)
+    return np.sqrt(constant + counted + (1e-4 * intensity.max()) ** 2)
+
+
+def _groups(order: Integer[np.ndarray, " n"]) -> list[Integer[np.ndarray, " _"]]:
+    """Return points in order of their intensity in groups: the lower half, half of the rest..."""
+    groups = []
+    while len(order) > 2 * GROUP:
+        half = len(order) // 2
+        groups.append(order[:half])
+        order = order[half:]
+    return [*groups, order] if len(order) else groups
+
+
+def _variance(squares: Column) -> float:
+    """Return the variance of normal variables from the smallest of their squares.
+
+    Their mean, unlike their median, is right for few counts, which differ by whole numbers.
+    """
+    quiet = np.sort(squares)[: max(round(QUIET * len(squares)), 1)]
+    return float(quiet.mean() / MEAN_OF_QUIET)
 
 
 def fit_peaks(

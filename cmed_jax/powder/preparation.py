@@ -43,7 +43,7 @@ CLEARLY = 0.85
 For 13 measured doublets the ratio was 0.98 at least. For patterns without K-alpha 2 it was 0.64 at
 most, except for one.
 """
-EXPLAINED = 1.3
+EXPLAINED = 1.8
 """The mean square of residuals, in variances, below which K-alpha 1 is not tried alone."""
 CHANCE = 9.0
 """The decrease of the sum of squares, in variances, that chance hardly causes."""
