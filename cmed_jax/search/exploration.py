@@ -34,7 +34,9 @@ KEPT = 60
 ENOUGH = ((0.02, 0.3, 0.5), (0.12, 2.0, 1.0), (0.25, 5.0, 8.0))
 """The residuals R below which the search soon ends, and its remaining time.
 
-The time is given as a share of the time until then, and by its least value in seconds.
+The residuals are those of measured patterns; ideal lines have smaller ones
+(`ObservedLines.expected_error`). The time is given as a share of the time until then, and by its
+least value in seconds.
 """
 
 
@@ -101,7 +103,7 @@ def explore(
         ValueError: no line is where the lattice allows one, or no number of formula units fits.
     """
     began = time.monotonic()
-    run = _Run(began, seconds, np.random.default_rng(seed))
+    run = _Run(began, seconds, lines.expected_error, np.random.default_rng(seed))
     try:
         for offered in in_order(cell, composition, lines, space_group, atoms):
             if run.is_over():
@@ -120,8 +122,8 @@ def explore(
 class _Run:
     """The state of a search: the number of assignments tried, and the best structures."""
 
-    def __init__(self, began: float, seconds: float, rng: np.random.Generator):
-        self._began, self._seconds, self._rng = began, seconds, rng
+    def __init__(self, began: float, seconds: float, error: float, rng: np.random.Generator):
+        self._began, self._seconds, self._error, self._rng = began, seconds, error, rng
         self._best: list[Scored] = []
         self._tried, self._residual, self._settled = 0, np.inf, np.inf
 
@@ -158,7 +160,8 @@ class _Run:
     def _improved(self, residual: float) -> None:
         """Record a residual that is the smallest so far, and when the search ends because of it."""
         passed = time.monotonic() - self._began
-        longer = (max(share * passed, least) for limit, share, least in ENOUGH if residual < limit)
+        relative = residual / self._error
+        longer = (max(share * passed, least) for limit, share, least in ENOUGH if relative < limit)
         better = residual < 0.7 * self._residual
         self._residual = residual
         if better or self._settled == np.inf:

@@ -29,6 +29,8 @@ WEAK_SIGNIFICANT = 2.0
 """The least area of a weak group, in standard deviations of the noise."""
 NEAR = 1.6
 """The largest distance of a measured line from its group of reflections, in resolutions."""
+IDEAL = 0.2
+"""The residual of a right structure for ideal lines, as a share of that for measured ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,11 @@ class ObservedLines:
         return cls(
             s, area, float(low), float(high), float(resolution), wavelength, monochromator, left
         )
+
+    @property
+    def expected_error(self) -> float:
+        """The expected residual of a right structure relative to those of measured patterns."""
+        return 1.0 if self.wavelength is not None else IDEAL
 
     @classmethod
     def of_measured(cls, lines: MeasuredLines) -> "ObservedLines":

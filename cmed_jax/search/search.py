@@ -8,7 +8,8 @@ No known crystal is needed. `cmed_jax.search.order` describes the order of the s
     print(result.verdict, result.structures[0].space_group, result.structures[0].sites)
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,21 @@ from cmed_jax.search.formula_units import formula_unit
 from cmed_jax.search.frame import HYDROGEN
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.score import Scored
-from cmed_jax.search.solved import SolvedStructure, Verdict, solved_structures, verdict
+from cmed_jax.search.solved import (
+    SolvedStructure,
+    Verdict,
+    different,
+    solved_structures,
+    verdict,
+)
+from cmed_jax.search.variants import variants
+
+VARYING = 0.2
+"""The share of the time that is left for variants of the best structures."""
+VARIED = 2
+"""The number of structures whose variants are tried, the best first."""
+LEAST, MOST = 0.02, 0.35
+"""The residuals R between which variants are tried; those of measured patterns, as `ENOUGH`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +96,8 @@ def search_structures(
         ValueError: the cell spans no lattice, the composition is not known in full, no line is
             where the cell allows one, or no number of formula units fits its volume.
     """
+    began = time.monotonic()
+    end = began + seconds
     lattice = (
         primitive_lattice(np.asarray(cell, float))
         if np.shape(cell) == (6,)
@@ -93,20 +110,21 @@ def search_structures(
         refined,
         fractions,
         lines,
-        seconds=float(seconds),
+        seconds=(1 - VARYING) * seconds,
         space_group=space_group,
         atoms=atoms,
         progress=progress,
         seed=seed,
     )
     hydrogen = [_hydrogen(each, fractions) for each in found.best]
-    structures = tuple(solved_structures(found.best, hydrogen, lines, groups))
+    structures = solved_structures(found.best, hydrogen, lines, groups)
+    structures = _with_variants(structures, lines, end, seed)
     return SearchResult(
-        structures,
+        tuple(structures),
         verdict(structures, lines),
         groups.outside,
         found.tried,
-        found.seconds,
+        time.monotonic() - began,
         found.complete,
     )
 
@@ -126,6 +144,35 @@ def _fractions(
             "formula such as ZnCO3"
         )
     return fractions
+
+
+def _with_variants(
+    structures: Sequence[SolvedStructure], lines: ObservedLines, end: float, seed: int
+) -> list[SolvedStructure]:
+    """Return different structures, with the variants that explain the lines better.
+
+    Args:
+        structures: the structures of a search, the best first.
+        lines: the measured lines.
+        end: the end of the time, as of `time.monotonic`.
+        seed: the seed of the displacements.
+    """
+    rng, found = np.random.default_rng(seed), list(structures)
+    waiting = list(structures[:VARIED])
+    while waiting:
+        parent = waiting.pop(0)
+        if not LEAST < parent.residual / lines.expected_error < MOST:
+            continue
+        better = []
+        for each in variants(parent, lines, rng):
+            better += [] if each is None else [each]
+            if time.monotonic() > end:
+                break
+        found += better
+        if time.monotonic() > end:
+            break
+        waiting[:0] = sorted(better, key=lambda each: each.score)[:1]
+    return different(sorted(found, key=lambda each: each.score), lines)
 
 
 def _hydrogen(each: Scored, composition: Float[np.ndarray, "119"]) -> int:

@@ -56,8 +56,6 @@ For 39 measured patterns, 18 right structures had residuals below 0.12, but no w
 none for shuffled intensities. Below 0.20 there were 28 right structures, one wrong one, and one for
 shuffled intensities.
 """
-IDEAL = 0.2
-"""The factor of these residuals for ideal lines, since the areas of ideal lines have no error."""
 FEW_LINES, ENOUGH_LINES = 4, 8
 """The numbers of lines below which a structure is not likely, and not found.
 
@@ -288,16 +286,11 @@ def different(
     ]
 
 
-def expected_error(lines: ObservedLines) -> float:
-    """Return the expected residuals of right structures relative to those of measured patterns."""
-    return 1.0 if lines.wavelength is not None else IDEAL
-
-
 def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verdict:
     """Return the verdict of the search: how far the first of several structures can be trusted."""
     if not structures:
         return "not found"
-    residual = structures[0].raised_residual / expected_error(lines)
+    residual = structures[0].raised_residual / lines.expected_error
     alone = _lead(structures[0], structures) >= APART
     material = structures[0].material
     # The lines hardly tell whether elements that scatter alike are in each other's places, nor
@@ -314,7 +307,7 @@ def _judged(
     each: SolvedStructure, different: Sequence[SolvedStructure], lines: ObservedLines
 ) -> SolvedStructure:
     """Return a structure with its probability."""
-    residual = each.raised_residual / expected_error(lines)
+    residual = each.raised_residual / lines.expected_error
     agreement = 1 / (1 + np.exp(np.clip((residual - HALF) / WIDTH, -50, 50)))
     agreement *= min(1.0, len(lines.s) / ENOUGH_LINES)
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))

@@ -1,0 +1,170 @@
+"""Variants of a structure that explains the lines nearly: distortions, and exchanged elements.
+
+Many structures differ from one of higher symmetry by small displacements of their atoms. The search
+tries the higher symmetry first, for it has fewer free coordinates, and finds the arrangement. Its
+distortions belong to subgroups of the space group with the same lattice. In each of these the atoms
+are displaced a little and their coordinates are fitted again. Elements that a first fit takes for
+each other, for they scatter nearly alike or the arrangement is not exact yet, are exchanged.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.symmetry import STEPS
+from cmed_jax.search.descent import USUAL_B, Fits, descend
+from cmed_jax.search.description import Described, describe, field_of, with_fitted
+from cmed_jax.search.frame import orbits_of
+from cmed_jax.search.observed import ObservedLines
+from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, MOST_FREE, Field
+from cmed_jax.search.score import Scored, scored
+from cmed_jax.search.separations import atoms_of
+from cmed_jax.search.solved import SolvedStructure
+from cmed_jax.search.subgroups import maximal_subgroups
+from cmed_jax.search.wyckoff import Wyckoff, wyckoff
+
+DISPLACEMENTS = (0.05, 0.15, 0.3)
+"""The root mean squares of the displacements that descents start from, angstrom."""
+STARTS = 6
+"""The number of starts with displacements of each size."""
+ROUNDS = ((2.0, 6), (0.0, 12))
+"""The damping (angstrom^2) and the number of steps of each round of the descents."""
+SHOWN = 0.04
+"""The displacement that shows which symmetry is left, angstrom."""
+EXACT = 0.005
+"""The tolerance of that symmetry, angstrom."""
+GAIN = 0.85
+"""The share of the score of a structure that its variant must come below."""
+
+
+def variants(
+    structure: SolvedStructure, lines: ObservedLines, rng: np.random.Generator
+) -> Iterator[SolvedStructure | None]:
+    """Yield variants of a structure, and None for each that gains too little.
+
+    Args:
+        structure: a structure that explains the lines nearly.
+        lines: the measured lines.
+        rng: the source of the displacements.
+    """
+    group = wyckoff(structure.space_group)
+    for kept in maximal_subgroups(group.number):
+        yield _distorted(structure, group, kept, lines, rng)
+    material = structure.material
+    described = describe(material)
+    field = field_of(material, described, lines)
+    for each in _exchanged(described):
+        yield _fitted(structure, material, each, field, rng)
+
+
+def _distorted(
+    structure: SolvedStructure,
+    group: Wyckoff,
+    kept: Integer[np.ndarray, " k"],
+    lines: ObservedLines,
+    rng: np.random.Generator,
+) -> SolvedStructure | None:
+    """Return the best distortion of a structure in one subgroup; None where it gains too little."""
+    try:
+        lower = canonical_cell(_displaced(structure.material, group, kept, rng), EXACT)
+    except ValueError:
+        return None
+    if lower.space_group == group.number or len(lower.numbers) != len(structure.material.numbers):
+        return None
+    described = describe(lower)
+    if not structure.free_coordinates < described.assignment.free <= MOST_FREE:
+        return None
+    return _fitted(structure, lower, described, field_of(lower, described, lines), rng)
+
+
+def _exchanged(described: Described) -> Iterator[Described]:
+    """Yield descriptions in which two orbits of as many atoms have exchanged their elements."""
+    positions, free, at = described.group.positions, described.free, 0
+    orbits = []
+    for element, place in orbits_of(described.assignment.places):
+        orbits.append((element, place, free[at : at + positions[place].free]))
+        at += positions[place].free
+    for one, other in itertools.combinations(range(len(orbits)), 2):
+        (first, mine, _), (second, its, _) = orbits[one], orbits[other]
+        if first == second or positions[mine].multiplicity != positions[its].multiplicity:
+            continue
+        changed = list(orbits)
+        changed[one] = (second, *orbits[one][1:])
+        changed[other] = (first, *orbits[other][1:])
+        changed.sort(key=lambda each: each[:2])
+        places = tuple(
+            tuple(place for element, place, _ in changed if element == each)
+            for each in range(len(described.numbers))
+        )
+        assignment = described.assignment._replace(places=places)
+        yield described._replace(
+            assignment=assignment, free=np.concatenate([each[2] for each in changed])
+        )
+
+
+def _fitted(
+    structure: SolvedStructure,
+    crystal: Material,
+    described: Described,
+    field: Field,
+    rng: np.random.Generator,
+) -> SolvedStructure | None:
+    """Return a fitted variant of a structure; None where it gains too little.
+
+    Args:
+        structure: the structure.
+        crystal: the variant before the fit.
+        described: its positions.
+        field: what its fit needs.
+        rng: the source of the displacements.
+    """
+    best = _best(crystal, described, field, rng)
+    if best is None or best.score > GAIN * structure.score:
+        return None
+    return SolvedStructure.of(with_fitted(crystal, described, best.free.astype(float)), best)
+
+
+def _best(
+    crystal: Material, described: Described, field: Field, rng: np.random.Generator
+) -> Scored | None:
+    """Return the best fit from several displacements; None where atoms do not fit, or lines."""
+    assignment, orbits = described.assignment, orbits_of(described.assignment.places)
+    if len(field.frame.target) < LINES_PER_FREE * assignment.free:
+        return None
+    size = np.repeat(DISPLACEMENTS, STARTS)[:, None] / np.cbrt(crystal.volume)
+    free = described.free + size * rng.standard_normal((len(size), assignment.free))
+    usual = np.full(len(free), USUAL_B, np.float32)
+    fits = Fits(free.astype(np.float32), usual, usual)
+    for damping, steps in ROUNDS:
+        fits = descend(field.frame, orbits, fits, steps, damping)
+    atoms = atoms_of(field.frame.group, orbits)
+    fits = fits.at(field.separations.worst(atoms, fits.free) >= LEAST_SHARE)
+    return scored(field.frame, field.separations, assignment, fits)
+
+
+def _displaced(
+    material: Material, group: Wyckoff, kept: Integer[np.ndarray, " k"], rng: np.random.Generator
+) -> Material:
+    """Return a crystal with displacements that have the symmetry of a subgroup."""
+    coords = material.frac_coords - group.origin
+    drawn = rng.standard_normal(coords.shape) @ np.linalg.inv(material.lattice)
+    moved = np.zeros_like(coords)
+    for rotation, shift in zip(group.rotations[kept], group.translations[kept], strict=True):
+        image = _nearest(coords @ rotation.T + shift / STEPS, coords)
+        moved[image] += drawn @ rotation.T
+    length = np.sqrt(np.mean(((moved @ material.lattice) ** 2).sum(axis=1)))
+    moved *= SHOWN / max(float(length), SHOWN)
+    return replace(material, frac_coords=material.frac_coords + moved)
+
+
+def _nearest(
+    images: Float[np.ndarray, "n 3"], coords: Float[np.ndarray, "n 3"]
+) -> Integer[np.ndarray, " n"]:
+    """Return the atom that each image coincides with, modulo the lattice."""
+    gaps = images[:, None] - coords
+    return np.abs(gaps - np.rint(gaps)).max(axis=-1).argmin(axis=1)
