@@ -1,131 +1,271 @@
-"""Structures behind the patterns of a folder, as the product finds them: `benchmarks.solving`.
+"""Structures behind patterns, as the product finds them: `python -m benchmarks.solving`.
 
-    python -m benchmarks.solving FOLDER --truth FILE --system cubic
+Questions are the patterns of a folder with `manifest.csv` (`benchmarks.patterns`):
 
-The composition is given and the cell is not. Known crystals of the same formula are withheld, as if
-the compound were new. The first answer is the known crystal that the assessment accepts, or the
-structure that the search puts in its place. It is right if pymatgen's StructureMatcher accepts it
-with loose tolerances (ltol 0.3, stol 0.5, angle 10) or tight ones (0.2, 0.3, 5). No network is
-asked.
-The folder holds `manifest.csv` (`benchmarks.patterns`).
+    python -m benchmarks.solving --patterns FOLDER --truth FILE --systems cubic
+
+or peaks that pymatgen calculates (copper K-alpha 1, 10 to 80 degrees) for materials of a file of
+JSON lines, drawn at random for each crystal system:
+
+    python -m benchmarks.solving --materials FILE --split mp20 --count 300 --withheld compound
+
+The composition is given and the cell is not. Known crystals are withheld, as if the compound were
+new: of the same formula, of the same formula and space group ("compound"), or of the same type of
+formula, such as AB2 ("type"). The first structure is that of a known crystal that the assessment
+accepts, or that of the search. It is right if pymatgen's StructureMatcher accepts it with loose
+tolerances (ltol 0.3, stol 0.5, angle 10) or tight ones (0.2, 0.3, 5). SSIM compares its density
+with that of the true structure. No network is asked.
+
+Two controls show what follows without the pattern. With `--control shuffled` the intensities of
+peaks are permuted. With `--control wrong` each composition meets the pattern of another material of
+the same crystal system: no structure should be accepted.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tyro
+from pymatgen.analysis.diffraction.xrd import WAVELENGTHS, XRDCalculator
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 
-from benchmarks.patterns import KnownPattern, known_patterns
-from benchmarks.structures import matchers
-from cmed_jax.crystal.composition import anonymous_formula, format_composition
+from benchmarks.patterns import known_patterns
+from benchmarks.structures import matchers, materials_of
+from cmed_jax.crystal.composition import anonymous_formula, composition_vector, format_composition
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material
+from cmed_jax.data.records import density_of
+from cmed_jax.evaluation.metrics import ssim
+from cmed_jax.physics.density import GRID
 from cmed_jax.prediction.assessment import assess, explanation_of
 from cmed_jax.prediction.known_crystals import known_crystals
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.query import PredictionQuery
-from cmed_jax.prediction.structures import search_for_structures, structure_answer
+from cmed_jax.prediction.structures import (
+    crystal_answer,
+    ranked_structures,
+    search_for_structures,
+    structure_answer,
+)
 from cmed_jax.solution.isostructural import match_pattern
+
+RADIATION = "CuKa1"
+"""The radiation of calculated peaks."""
+SPAN = (10.0, 80.0)
+"""The range of two-theta of calculated peaks, degrees."""
+
+Withheld = Literal["formula", "compound", "type"]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Solve the patterns of a folder.
+    """Solve patterns whose structures are known.
 
     Attributes:
         patterns: a folder of patterns with a manifest.
-        truth: file of JSON lines with their structures, by mp_id.
-        system: crystal system of the patterns; empty for all.
-        every: take every n-th pattern of each system.
+        truth: file of JSON lines with the structures of its patterns, by mp_id.
+        materials: file of JSON lines with materials whose peaks are calculated.
+        split: split of those materials; empty for all.
+        count: number of patterns or materials of each system; 0 for all.
+        atoms: largest number of atoms in the given cell of a material.
+        systems: crystal systems.
+        withheld: which known crystals are withheld.
+        control: what is put in place of the pattern.
+        seed: seed of the draw and of the permutation.
     """
 
-    patterns: tyro.conf.Positional[Path]
-    truth: str
-    system: str = ""
-    every: int = 1
+    patterns: Path | None = None
+    truth: str | None = None
+    materials: str | None = None
+    split: str = ""
+    count: int = 0
+    atoms: int = 60
+    systems: tuple[str, ...] = tuple(CRYSTAL_SYSTEMS)
+    withheld: Withheld = "formula"
+    control: Literal["none", "shuffled", "wrong"] = "none"
+    seed: int = 0
+
+
+class Question(NamedTuple):
+    """A pattern, and the material behind it."""
+
+    name: str
+    two_theta: np.ndarray
+    intensity: np.ndarray
+    wavelength: float
+    composition: np.ndarray
+    truth: Material
 
 
 class Row(NamedTuple):
-    """The outcome for one pattern: by what, whether it is right, and the seconds."""
+    """The outcome for one pattern: the first structure, and how far it is trusted."""
 
-    system: str
     by: str
     loose: bool
     tight: bool
+    accepted: bool
+    probability: float
+    ssim: float
     seconds: float
 
 
-def solve(pattern: KnownPattern, known: Sequence[Material]) -> Row:
+def of_folder(options: Options, folder: Path) -> dict[str, list[Question]]:
+    """Return the patterns of a folder by crystal system."""
+    found: dict[str, list[Question]] = {system: [] for system in options.systems}
+    for each in known_patterns(folder, options.truth):
+        if each.truth is not None and each.system in found:
+            measured = each.measured
+            columns = measured.two_theta, measured.intensity, measured.radiation.mean
+            question = Question(each.name, *columns, each.composition, each.truth)
+            found[each.system].append(question)
+    return {system: part[: options.count or None] for system, part in found.items()}
+
+
+def of_materials(options: Options) -> dict[str, list[Question]]:
+    """Return the calculated peaks of materials by crystal system."""
+    every = [
+        each
+        for each in materials_of(options.materials)
+        if options.split in ("", each.split) and len(each.numbers) <= options.atoms
+    ]
+    found = {}
+    for system in options.systems:
+        alike = [each for each in every if each.crystal_system == system]
+        drawn = np.random.default_rng(options.seed).permutation(len(alike))
+        questions = (_calculated(alike[row]) for row in drawn)
+        found[system] = list(islice(questions, options.count or None))
+    return found
+
+
+def _calculated(material: Material) -> Question:
+    peaks = XRDCalculator(RADIATION).get_pattern(material.structure, two_theta_range=SPAN)
+    name = f"{material.formula} {material.material_id}"
+    composition = composition_vector(material.numbers)
+    columns = np.array(peaks.x), np.array(peaks.y), WAVELENGTHS[RADIATION]
+    return Question(name, *columns, composition, material)
+
+
+def asked(questions: Sequence[Question], options: Options) -> Iterator[Question]:
+    """Yield the questions, or those of a control."""
+    rng = np.random.default_rng(options.seed)
+    for number, each in enumerate(questions):
+        if options.control == "shuffled":
+            yield each._replace(intensity=rng.permutation(each.intensity))
+        elif options.control == "wrong":
+            later = [*questions[number + 1 :], *questions[:number]]
+            yield next(
+                other._replace(composition=each.composition, truth=each.truth, name=each.name)
+                for other in later
+                if other.truth.formula != each.truth.formula
+            )
+        else:
+            yield each
+
+
+def is_withheld(known: Material, truth: Material, withheld: Withheld) -> bool:
+    """Return whether a known crystal is withheld from a question."""
+    if withheld == "type":
+        return known.anonymous_formula == truth.anonymous_formula
+    same = known.formula == truth.formula
+    return same and (withheld == "formula" or known.space_group == truth.space_group)
+
+
+def solve(question: Question, known: Sequence[Material], withheld: Withheld) -> Row:
     """Return the outcome for one pattern."""
-    assert pattern.truth is not None
     began = time.monotonic()
-    formula = format_composition(pattern.composition)
-    measured = pattern.measured
-    options = PredictionOptions(
-        wavelength=measured.radiation.mean, composition=formula, cell="auto"
-    )
-    columns = (measured.two_theta, measured.intensity)
+    formula = format_composition(question.composition)
+    options = PredictionOptions(wavelength=question.wavelength, composition=formula, cell="auto")
+    columns = (question.two_theta, question.intensity)
     query = PredictionQuery.of(columns, formula, options, as_measured=False)
     assert query.prepared is not None
-    new = [each for each in known if each.formula != pattern.truth.formula]
-    found = match_pattern(query.prepared, pattern.composition, new, options.analogues)
+    new = [each for each in known if not is_withheld(each, question.truth, withheld)]
+    found = match_pattern(query.prepared, question.composition, new, options.analogues)
     peaks = query.prepared.peaks
     explanations = [explanation_of(each, peaks) for each in found]
-    kind = anonymous_formula(pattern.composition)
+    kind = anonymous_formula(question.composition)
     assessment = assess(explanations, query.prepared.radiation.mean, kind, len(peaks.two_theta))
-    accepted = None if assessment is None else assessment.accepted
+    known_answer = None if assessment is None else assessment.known
     answer, by = None, "nothing"
-    if accepted is not None and accepted.crystal is not None:
-        answer, by = accepted.crystal.crystal, "a known crystal"
-    lattices = [each.crystal.lattice for each in found[:1]]
-    searched = search_for_structures(query, lattices, assessment)
+    if known_answer is not None and known_answer.crystal is not None:
+        answer, by = crystal_answer(known_answer.crystal, GRID), "a known crystal"
+    searched = search_for_structures(
+        query, [each.crystal.lattice for each in found[:1]], assessment
+    )
     solved = structure_answer(searched, query, assessment)
     if solved is not None or (answer is None and searched is not None):
-        assert searched is not None
-        answer = searched.structures[0].material
-        by = f"the search, {searched.verdict}"
+        answer, by = solved, f"the search, {searched.verdict if searched else 'nothing'}"
+    structures = ranked_structures(query, found, searched, answer)
     taken = time.monotonic() - began
-    right = [
-        answer is not None and each.fit(pattern.truth.structure, answer.structure)
-        for each in matchers()
+    if not structures:
+        return Row(by, False, False, False, 0.0, 0.0, taken)
+    first = structures[0]
+    loose, tight = (each.fit(question.truth.structure, first.structure) for each in matchers())
+    likeness = _likeness(question.truth, first.material)
+    return Row(by, loose, tight, answer is not None, first.probability, likeness, taken)
+
+
+def _likeness(truth: Material, answer: Material) -> float:
+    """Return the plain SSIM of the densities of two crystals in their canonical cells."""
+    try:
+        densities = [density_of(each)[None] for each in (truth, answer)]
+    except ValueError:  # atoms too close, or a cell too large for the grid
+        return np.nan
+    return float(ssim(*densities)[0])
+
+
+def report(rows: Sequence[Row], system: str) -> list[str]:
+    """Return the numbers of a crystal system, for the table."""
+    tight = sum(row.tight for row in rows)
+    share = binomtest(tight, len(rows)).proportion_ci(method="wilson")
+    return [
+        system,
+        str(len(rows)),
+        str(sum(row.loose for row in rows)),
+        f"{tight} [{share.low:.0%}, {share.high:.0%}]",
+        f"{np.nanmean([row.ssim for row in rows]):.3f}",
+        f"{np.median([row.seconds for row in rows]):.0f}",
+        str(sum(row.accepted for row in rows)),
+        str(sum(row.accepted and not row.loose for row in rows)),
     ]
-    return Row(pattern.system, by, *right, taken)
+
+
+def reliability(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how many first structures are right, by the probability that is given."""
+    yield "probability: right of"
+    for low, high in pairwise((0, 0.2, 0.4, 0.6, 0.8, 0.95, 1.01)):
+        part = [row.loose for row in rows if low <= row.probability < high]
+        if part:
+            yield f"{low:.2f} to {min(high, 1):.2f}: {sum(part)} of {len(part)}"
 
 
 def main() -> None:
     """Solve the patterns, and print the numbers of each system."""
     options = tyro.cli(Options, prog="python -m benchmarks.solving")
     known = [each for each in known_crystals(None) if isinstance(each, Material)]
-    patterns = [each for each in known_patterns(options.patterns, options.truth) if each.truth]
-    table = Table("system", "patterns", "loose", "tight [95 %]", "median seconds", "accepted wrong")
-    for system in CRYSTAL_SYSTEMS:
-        if options.system not in ("", system):
-            continue
+    folder = options.patterns
+    questions = of_materials(options) if folder is None else of_folder(options, folder)
+    counts = ("accepted", "accepted, wrong")
+    figures = ("loose", "tight [95 %]", "SSIM", "median seconds", *counts)
+    table = Table("system", "patterns", *figures)
+    every: list[Row] = []
+    for system, part in questions.items():
         rows = []
-        for pattern in [each for each in patterns if each.system == system][:: options.every]:
-            rows.append(solve(pattern, known))
-            said = "right" if rows[-1].tight else "loose" if rows[-1].loose else "wrong"
-            print(f"{pattern.name:32} {said} {rows[-1].by}, {rows[-1].seconds:.0f} s", flush=True)
-        if not rows:
-            continue
-        tight = sum(row.tight for row in rows)
-        share = binomtest(tight, len(rows)).proportion_ci(method="wilson")
-        wrong = sum(not row.loose and "not found" not in row.by for row in rows)
-        table.add_row(
-            system,
-            str(len(rows)),
-            str(sum(row.loose for row in rows)),
-            f"{tight} [{share.low:.0%}, {share.high:.0%}]",
-            f"{np.median([row.seconds for row in rows]):.0f}",
-            str(wrong),
-        )
-    Console().print(table)
+        for question in asked(part, options):
+            row = solve(question, known, options.withheld)
+            rows.append(row)
+            said = "right" if row.tight else "loose" if row.loose else "wrong"
+            told = f"{row.by}, p {row.probability:.2f}, SSIM {row.ssim:.3f}, {row.seconds:.0f} s"
+            print(f"{question.name:32} {said} {told}", flush=True)
+        if rows:
+            table.add_row(*report(rows, system))
+        every += rows
+    Console(width=120).print(table)
+    print("\n".join(reliability(every)))
 
 
 if __name__ == "__main__":

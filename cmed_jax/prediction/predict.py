@@ -12,10 +12,9 @@ from cmed_jax.crystal import cell_contents
 from cmed_jax.crystal.atomic_volumes import KnownVolumes
 from cmed_jax.crystal.composition import Composition, anonymous_formula, format_composition
 from cmed_jax.crystal.solid_solutions import UNSHARED
-from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.data.records import Recipe
-from cmed_jax.mixture.experts import Expert, Mixture, combine
+from cmed_jax.mixture.experts import Mixture, combine
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.physics.density import GRID
 from cmed_jax.prediction.assessment import (
@@ -33,6 +32,7 @@ from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
 from cmed_jax.prediction.structures import (
+    crystal_answer,
     ranked_structures,
     refined_structure,
     search_for_structures,
@@ -113,7 +113,7 @@ def restore_and_predict(
     assessment = _assessment(query, answer, known)
     accepted = _accepted_crystal(assessment)
     if accepted is not None and restored.gate is not None and query.admits(accepted.crystal):
-        answer = _crystal_answer(accepted, options.grid)
+        answer = crystal_answer(accepted, options.grid)
     progress(STEPS[4])
     searched = search_for_structures(query, _lattices(query, answer, cells), assessment)
     solved = structure_answer(searched, query, assessment)
@@ -303,15 +303,6 @@ def _lattices(
         return [query.lattice]
     known = [] if answer.lattice is None else [answer.lattice]
     return [*known, *(cell.lattice for cell in cells)]
-
-
-def _crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) -> Answer:
-    """Return the density, cell and pattern of an accepted known crystal."""
-    crystal, group = accepted.crystal, accepted.crystal.space_group
-    conventional = ConventionalCell(accepted.parameters, lattice_type_of(group)[-1], group)
-    expert = Expert(1.0, Refined(crystal, accepted.rwp))
-    mixture = Mixture(accepted.density(grid)[None], None, (expert,))
-    return Answer(mixture, crystal.lattice, conventional, accepted.calculated)
 
 
 def _assessment(

@@ -91,6 +91,20 @@ def observed_lines(prepared: Prepared) -> ObservedLines:
     return ObservedLines.of_measured(MeasuredLines.of(prepared))
 
 
+def crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) -> Answer:
+    """Return the answer of a known crystal that is accepted.
+
+    Args:
+        accepted: the known crystal.
+        grid: the numbers of points of the density along a, b, c.
+    """
+    crystal, group = accepted.crystal, accepted.crystal.space_group
+    conventional = ConventionalCell(accepted.parameters, lattice_type_of(group)[-1], group)
+    expert = Expert(1.0, Refined(crystal, accepted.rwp))
+    mixture = Mixture(accepted.density(grid)[None], None, (expert,))
+    return Answer(mixture, crystal.lattice, conventional, accepted.calculated)
+
+
 def structure_answer(
     result: SearchResult | None, query: PredictionQuery, assessment: Assessment | None
 ) -> Answer | None:
@@ -133,7 +147,7 @@ def ranked_structures(
     query: PredictionQuery,
     known: Sequence[IsostructuralMatch],
     searched: SearchResult | None,
-    answer: Answer,
+    answer: Answer | None,
 ) -> tuple[SolvedStructure, ...]:
     """Return the structures that explain a measured pattern, whatever they come from.
 
@@ -143,7 +157,7 @@ def ranked_structures(
         query: the measured pattern.
         known: the known crystals that explain it.
         searched: the result of the search, where there was one.
-        answer: the answer, which may be one of these structures.
+        answer: the answer, which may be one of these structures; None for none.
     """
     if query.prepared is None:
         return ()
@@ -157,7 +171,8 @@ def ranked_structures(
                     each.crystal, lines, fitted=each.fitted, origin=origin, shares=each.shares
                 )
             )
-    answers = [each.refined.crystal for each in answer.mixture.experts if each.refined is not None]
+    experts = () if answer is None else answer.mixture.experts
+    answers = [each.refined.crystal for each in experts if each.refined is not None]
 
     def rank(each: SolvedStructure) -> tuple[bool, float]:
         return all(each.material is not other for other in answers), each.score
