@@ -41,6 +41,17 @@ def maximal_subgroups(number: int) -> tuple[Integer[np.ndarray, " k"], ...]:
     return tuple(chosen)
 
 
+def free_metric(rotations: Integer[np.ndarray, "m 3 3"]) -> int:
+    """Return the number of free parameters of a cell with the rotations of a point group.
+
+    It is the number of independent metric tensors that they keep: 1 for cubic cells, 6 for
+    triclinic ones.
+    """
+    traces = np.trace(rotations, axis1=1, axis2=2) ** 2
+    squares = np.trace(rotations @ rotations, axis1=1, axis2=2)
+    return round(float(np.mean(traces + squares) / 2))
+
+
 def _closed(
     members: set[int] | frozenset[int], table: Integer[np.ndarray, "m m"]
 ) -> frozenset[int]:

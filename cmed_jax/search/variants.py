@@ -3,7 +3,8 @@
 Many structures differ from one of higher symmetry by small displacements of their atoms. The search
 tries the higher symmetry first, for it has fewer free coordinates, and finds the arrangement. Its
 distortions belong to subgroups of the space group with the same lattice. In each of these the atoms
-are displaced a little and their coordinates are fitted again. Elements that a first fit takes for
+are displaced a little and their coordinates are fitted again. Subgroups that would let the angles
+of the cell change are left out, for the lines show none that do. Elements that a first fit takes for
 each other, for they scatter nearly alike or the arrangement is not exact yet, are exchanged.
 """
 
@@ -25,7 +26,7 @@ from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, MOST_FREE, Field
 from cmed_jax.search.score import Scored, scored
 from cmed_jax.search.separations import atoms_of
 from cmed_jax.search.solved import SolvedStructure
-from cmed_jax.search.subgroups import maximal_subgroups
+from cmed_jax.search.subgroups import free_metric, maximal_subgroups
 from cmed_jax.search.wyckoff import Wyckoff, wyckoff
 
 DISPLACEMENTS = (0.05, 0.15, 0.3)
@@ -54,6 +55,8 @@ def variants(
     """
     group = wyckoff(structure.space_group)
     for kept in maximal_subgroups(group.number):
+        if free_metric(group.rotations[kept]) > free_metric(group.rotations):
+            continue
         yield _distorted(structure, group, kept, lines, rng)
     material = structure.material
     described = describe(material)

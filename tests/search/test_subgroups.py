@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmed_jax.search.subgroups import maximal_subgroups
+from cmed_jax.search.subgroups import free_metric, maximal_subgroups
 from cmed_jax.search.wyckoff import wyckoff
 
 
@@ -28,3 +28,10 @@ def test_each_is_closed(number):
         members = {each.tobytes() for each in rotations[kept]}
         products = (a @ b for a in rotations[kept] for b in rotations[kept])
         assert {np.ascontiguousarray(each).tobytes() for each in products} == members
+
+
+@pytest.mark.parametrize(
+    ("number", "free"), [(2, 6), (14, 4), (62, 3), (139, 2), (166, 2), (194, 2), (225, 1)]
+)
+def test_a_cell_has_as_many_free_parameters_as_its_system(number, free):
+    assert free_metric(wyckoff(number).rotations) == free
