@@ -24,7 +24,8 @@ from cmed_jax.search.known import known_structure
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import SearchResult
 from cmed_jax.search.several_cells import search_cells
-from cmed_jax.search.solved import SolvedStructure, different
+from cmed_jax.search.solved import SEARCH, SolvedStructure, different
+from cmed_jax.search.variants import exchanges
 from cmed_jax.solution.calculated import calculate_crystal_pattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 from cmed_jax.solution.refinement import Refined
@@ -151,7 +152,8 @@ def ranked_structures(
 ) -> tuple[SolvedStructure, ...]:
     """Return the structures that explain a measured pattern, whatever they come from.
 
-    That of the answer comes first, the others by their score. Probabilities count them all.
+    That of the answer comes first, the others by their score. Probabilities count them all. Of a
+    known crystal that comes first, elements are exchanged, as in the search.
 
     Args:
         query: the measured pattern.
@@ -174,16 +176,22 @@ def ranked_structures(
     experts = () if answer is None else answer.mixture.experts
     answers = [each.refined.crystal for each in experts if each.refined is not None]
 
+    def ranked() -> list[SolvedStructure]:
+        return different(sorted(found, key=rank), lines, len(found))
+
     def rank(each: SolvedStructure) -> tuple[bool, float]:
         return all(each.material is not other for other in answers), each.score
 
-    ranked = different(sorted(found, key=rank), lines, len(found))
+    for first in ranked()[:1]:
+        if first.origin != SEARCH and not first.shares:
+            tried = exchanges(first, lines, np.random.default_rng(query.options.seed))
+            found += [each for each in tried if each is not None]
     return tuple(
         replace(
             each,
             rwp=calculate_crystal_pattern(each.material, query.prepared, each.shares).rwp,
         )
-        for each in ranked
+        for each in ranked()
     )
 
 

@@ -66,12 +66,14 @@ class Explored(NamedTuple):
         tried: the number of assignments tried.
         seconds: the time that the search took.
         complete: whether all assignments within the limits were tried.
+        interrupted: whether Ctrl-C ended it.
     """
 
     best: list[Scored]
     tried: int
     seconds: float
     complete: bool
+    interrupted: bool = False
 
 
 def explore(
@@ -115,7 +117,7 @@ def explore(
                 progress(run.progress(field, assignment))
             run.try_assignment(field, assignment)
     except KeyboardInterrupt:
-        return run.found(complete=False)
+        return run.found(complete=False)._replace(interrupted=True)
     return run.found(complete=True)
 
 

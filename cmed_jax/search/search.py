@@ -8,8 +8,10 @@ No known crystal is needed. `cmed_jax.search.order` describes the order of the s
     print(result.verdict, result.structures[0].space_group, result.structures[0].sites)
 """
 
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +34,7 @@ from cmed_jax.search.solved import (
     solved_structures,
     verdict,
 )
-from cmed_jax.search.variants import variants
+from cmed_jax.search.variants import GAIN, distortions, exchanges
 
 VARYING = 0.2
 """The share of the time that is left for variants of the best structures."""
@@ -118,7 +120,8 @@ def search_structures(
     )
     hydrogen = [_hydrogen(each, fractions) for each in found.best]
     structures = solved_structures(found.best, hydrogen, lines, groups)
-    structures = _with_variants(structures, lines, end, seed)
+    if not found.interrupted:
+        structures = _with_variants(structures, lines, end, seed)
     return SearchResult(
         tuple(structures),
         verdict(structures, lines),
@@ -149,7 +152,7 @@ def _fractions(
 def _with_variants(
     structures: Sequence[SolvedStructure], lines: ObservedLines, end: float, seed: int
 ) -> list[SolvedStructure]:
-    """Return different structures, with the variants that explain the lines better.
+    """Return different structures, with the variants that explain the lines.
 
     Args:
         structures: the structures of a search, the best first.
@@ -157,22 +160,30 @@ def _with_variants(
         end: the end of the time, as of `time.monotonic`.
         seed: the seed of the displacements.
     """
-    rng, found = np.random.default_rng(seed), list(structures)
-    waiting = list(structures[:VARIED])
+    found = list(structures)
+    with suppress(KeyboardInterrupt):
+        for each in _variants(structures[:VARIED], lines, seed):
+            found += [] if each is None else [each]
+            if time.monotonic() > end:
+                break
+    return different(sorted(found, key=lambda each: each.score), lines)
+
+
+def _variants(
+    structures: Sequence[SolvedStructure], lines: ObservedLines, seed: int
+) -> Iterator[SolvedStructure | None]:
+    """Yield variants of structures and of their best variants; None for those that are none."""
+    rng, waiting = np.random.default_rng(seed), list(structures)
     while waiting:
         parent = waiting.pop(0)
         if not LEAST < parent.residual / lines.expected_error < MOST:
             continue
         better = []
-        for each in variants(parent, lines, rng):
-            better += [] if each is None else [each]
-            if time.monotonic() > end:
-                break
-        found += better
-        if time.monotonic() > end:
-            break
+        for each in itertools.chain(distortions(parent, lines, rng), exchanges(parent, lines, rng)):
+            yield each
+            if each is not None and each.score < GAIN * parent.score:
+                better.append(each)
         waiting[:0] = sorted(better, key=lambda each: each.score)[:1]
-    return different(sorted(found, key=lambda each: each.score), lines)
 
 
 def _hydrogen(each: Scored, composition: Float[np.ndarray, "119"]) -> int:

@@ -4,8 +4,10 @@ Many structures differ from one of higher symmetry by small displacements of the
 tries the higher symmetry first, for it has fewer free coordinates, and finds the arrangement. Its
 distortions belong to subgroups of the space group with the same lattice. In each of these the atoms
 are displaced a little and their coordinates are fitted again. Subgroups that would let the angles
-of the cell change are left out, for the lines show none that do. Elements that a first fit takes for
-each other, for they scatter nearly alike or the arrangement is not exact yet, are exchanged.
+of the cell change are left out, for the lines show none that do.
+
+A first fit may take elements for each other, since they scatter nearly alike, or since the
+arrangement is not exact yet. They are exchanged.
 """
 
 import itertools
@@ -40,13 +42,15 @@ SHOWN = 0.04
 EXACT = 0.005
 """The tolerance of that symmetry, angstrom."""
 GAIN = 0.85
-"""The share of the score of a structure that its variant must come below."""
+"""The share of the score of a structure that a variant of it must come below to be better."""
+MOST_EXCHANGES = 60
+"""The largest number of pairs of orbits whose elements are exchanged."""
 
 
-def variants(
+def distortions(
     structure: SolvedStructure, lines: ObservedLines, rng: np.random.Generator
 ) -> Iterator[SolvedStructure | None]:
-    """Yield variants of a structure, and None for each that gains too little.
+    """Yield the best distortion in each subgroup; None where it gains too little.
 
     Args:
         structure: a structure that explains the lines nearly.
@@ -55,14 +59,29 @@ def variants(
     """
     group = wyckoff(structure.space_group)
     for kept in maximal_subgroups(group.number):
-        if free_metric(group.rotations[kept]) > free_metric(group.rotations):
-            continue
-        yield _distorted(structure, group, kept, lines, rng)
+        if free_metric(group.rotations[kept]) == free_metric(group.rotations):
+            yield _distorted(structure, group, kept, lines, rng)
+
+
+def exchanges(
+    structure: SolvedStructure, lines: ObservedLines, rng: np.random.Generator
+) -> Iterator[SolvedStructure | None]:
+    """Yield a structure with the elements of two orbits exchanged; None where atoms do not fit.
+
+    All pairs of orbits of as many atoms are tried. What explains the lines as well as the structure
+    itself shows what the lines leave open.
+
+    Args:
+        structure: a structure that explains the lines nearly.
+        lines: the measured lines.
+        rng: the source of the displacements.
+    """
     material = structure.material
     described = describe(material)
     field = field_of(material, described, lines)
-    for each in _exchanged(described):
-        yield _fitted(structure, material, each, field, rng)
+    for each in itertools.islice(_exchanged(described), MOST_EXCHANGES):
+        best = _best(material, each, field, rng)
+        yield None if best is None else _solved(material, each, best)
 
 
 def _distorted(
@@ -82,7 +101,10 @@ def _distorted(
     described = describe(lower)
     if not structure.free_coordinates < described.assignment.free <= MOST_FREE:
         return None
-    return _fitted(structure, lower, described, field_of(lower, described, lines), rng)
+    best = _best(lower, described, field_of(lower, described, lines), rng)
+    if best is None or best.score > GAIN * structure.score:
+        return None
+    return _solved(lower, described, best)
 
 
 def _exchanged(described: Described) -> Iterator[Described]:
@@ -110,25 +132,8 @@ def _exchanged(described: Described) -> Iterator[Described]:
         )
 
 
-def _fitted(
-    structure: SolvedStructure,
-    crystal: Material,
-    described: Described,
-    field: Field,
-    rng: np.random.Generator,
-) -> SolvedStructure | None:
-    """Return a fitted variant of a structure; None where it gains too little.
-
-    Args:
-        structure: the structure.
-        crystal: the variant before the fit.
-        described: its positions.
-        field: what its fit needs.
-        rng: the source of the displacements.
-    """
-    best = _best(crystal, described, field, rng)
-    if best is None or best.score > GAIN * structure.score:
-        return None
+def _solved(crystal: Material, described: Described, best: Scored) -> SolvedStructure:
+    """Return a crystal with the positions and the coordinates of a fit."""
     return SolvedStructure.of(with_fitted(crystal, described, best.free.astype(float)), best)
 
 
