@@ -26,6 +26,8 @@ MOST_ATOMS = 1e9
 """The largest amount of an element."""
 AS_MANY = 0.05
 """The relative difference of atomic numbers up to which elements scatter X-rays alike."""
+FAINT = 0.02
+"""The share of the scattering below which the places of an element hardly show."""
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number} | {"D": 1}
 
 
@@ -266,6 +268,20 @@ def alike_elements(composition: Float[np.ndarray, "119"]) -> list[tuple[str, str
         for few, many in itertools.pairwise(numbers)
         if many - few <= AS_MANY * many
     ]
+
+
+def faint_elements(composition: Float[np.ndarray, "119"]) -> list[str]:
+    """Return the elements whose places a pattern hardly shows, since the others scatter far more.
+
+    The scattering of an element is the number of its atoms times the square of its electrons.
+
+    Example:
+        >>> faint_elements(parse_composition("LiVF6")[0])
+        ['Li']
+    """
+    scattering = composition * np.arange(len(composition)) ** 2
+    faint = (composition > 0) & (scattering < FAINT * scattering.sum())
+    return [SYMBOLS[number] for number in np.flatnonzero(faint).tolist()]
 
 
 def format_composition(composition: Float[np.ndarray, "119"]) -> str | None:

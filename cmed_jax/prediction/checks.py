@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.cell_contents import formula_units, relative_cell_volume
-from cmed_jax.crystal.composition import SYMBOLS, alike_elements, anonymous_formula
+from cmed_jax.crystal.composition import SYMBOLS, alike_elements, anonymous_formula, faint_elements
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.symmetry import lattice_type_of
@@ -89,6 +89,16 @@ def check_alike_elements(composition: Float[np.ndarray, "119"]) -> list[Diagnost
     names = ", ".join(f"{one} and {other}" for one, other in pairs)
     message = f"X-rays hardly tell {names} apart: they may be in each other's places"
     return [Diagnostic("alike_elements", "note", message)]
+
+
+def check_faint_elements(composition: Float[np.ndarray, "119"]) -> list[Diagnostic]:
+    """Return the elements of a composition whose places the pattern hardly shows."""
+    faint = faint_elements(composition)
+    if not faint:
+        return []
+    names = " and ".join(faint)
+    message = f"the other elements scatter far more than {names}, whose places may be wrong"
+    return [Diagnostic("faint_elements", "note", message)]
 
 
 def check_prototype(composition: Float[np.ndarray, "119"]) -> Diagnostic:

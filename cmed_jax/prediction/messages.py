@@ -107,6 +107,7 @@ def _notes(
     crystals = [expert.refined for expert in answer.mixture.experts]
     if any(each is not None for each in crystals):
         found += checks.check_alike_elements(query.composition)
+        found += checks.check_faint_elements(query.composition)
     cells = answer.lattice is not None or known or any(each is not None for each in crystals)
     if restored.network.reads_reflections and not cells:
         message = (

@@ -28,8 +28,11 @@ A perfect fit needs no other evidence.
 """
 LEAST_CHEMISTRY = 0.1
 """The least share of the weight of the misfit that remains."""
-CONSTRAINED = 1.5
-"""The number of lines that a free coordinate uses up."""
+CONSTRAINED = 2.5
+"""The number of lines that a free coordinate uses up.
+
+It is more than one, for the coordinates are the best of many starts and arrangements.
+"""
 
 
 class Scored(NamedTuple):

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import relative_volume
 from cmed_jax.crystal.canonical import SYMPREC, canonical_cell
-from cmed_jax.crystal.composition import SYMBOLS, alike_elements
+from cmed_jax.crystal.composition import SYMBOLS, alike_elements, faint_elements
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import UNSHARED, Shares
@@ -71,7 +71,7 @@ Of the structures of those patterns with residuals below 0.30, 34 were right and
 ALONE = 0.75
 """The share of its probability that a structure keeps if another one equals it.
 
-It keeps no more if two of its elements scatter alike.
+It keeps no more if two of its elements scatter alike, or if one hardly scatters.
 """
 
 
@@ -100,7 +100,7 @@ class SolvedStructure:
         material: the crystal in its canonical primitive cell, with its space group.
         residual: R = sqrt(1 - cos^2) between the roots of measured and calculated intensities; 0 is
             perfect.
-        raised_residual: the residual, raised for the fitted free coordinates: R sqrt(N / (N - 1.5
+        raised_residual: the residual, raised for the fitted free coordinates: R sqrt(N / (N - 2.5
             P)) for P of them and N resolved groups of lines. The probability and the verdict of the
             search depend on it.
         free_coordinates: the number of free coordinates that were fitted.
@@ -313,7 +313,8 @@ def _judged(
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))
     first = each is min(different, key=lambda other: other.score)
     share = ALONE + (1 - ALONE) * lead if first else 1 - ALONE
-    share *= ALONE ** len(alike_elements(each.material.composition))
+    composition = each.material.composition
+    share *= ALONE ** (len(alike_elements(composition)) + bool(faint_elements(composition)))
     return replace(each, probability=float(agreement * share))
 
 

@@ -78,6 +78,8 @@ def exchanges(
     """
     material = structure.material
     described = describe(material)
+    if described.assignment.free > MOST_FREE:
+        return
     field = field_of(material, described, lines)
     for each in itertools.islice(_exchanged(described), MOST_EXCHANGES):
         best = _best(material, each, field, rng)

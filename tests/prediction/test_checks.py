@@ -82,6 +82,13 @@ def test_elements_that_scatter_alike_are_named():
     assert checks.check_alike_elements(parse_composition("NaCl")[0]) == []
 
 
+def test_elements_that_hardly_scatter_are_named():
+    ((code, severity, sentence),) = checks.check_faint_elements(parse_composition("LiWH3")[0])
+    assert (code, severity) == ("faint_elements", "note")
+    assert "H and Li" in sentence
+    assert checks.check_faint_elements(parse_composition("NaCl")[0]) == []
+
+
 @pytest.mark.parametrize(
     ("formula", "cell", "centring", "units", "electrons"),
     [
