@@ -17,10 +17,11 @@ tolerances (ltol 0.3, stol 0.5, angle 10) or tight ones (0.2, 0.3, 5). SSIM comp
 with that of the true structure. No network is asked.
 
 Two controls show what follows without the pattern. With `--control shuffled` the intensities of
-peaks are permuted. With `--control wrong` each composition meets the pattern of another material of
-the same crystal system: no structure should be accepted.
+calculated peaks are permuted. With `--control wrong` each composition meets the pattern of another
+material of the same crystal system: no structure should be accepted.
 """
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -158,11 +159,10 @@ def asked(questions: Sequence[Question], options: Options) -> Iterator[Question]
             yield each._replace(intensity=rng.permutation(each.intensity))
         elif options.control == "wrong":
             later = [*questions[number + 1 :], *questions[:number]]
-            yield next(
-                other._replace(composition=each.composition, truth=each.truth, name=each.name)
-                for other in later
-                if other.truth.formula != each.truth.formula
-            )
+            others = (other for other in later if other.truth.formula != each.truth.formula)
+            if (other := next(others, None)) is not None:
+                columns = other.two_theta, other.intensity, other.wavelength
+                yield Question(each.name, *columns, each.composition, each.truth)
         else:
             yield each
 
@@ -198,7 +198,7 @@ def solve(question: Question, known: Sequence[Material], withheld: Withheld) -> 
     )
     solved = structure_answer(searched, query, assessment)
     if solved is not None or (answer is None and searched is not None):
-        answer, by = solved, f"the search, {searched.verdict if searched else 'nothing'}"
+        answer, by = solved, "nothing" if searched is None else f"the search, {searched.verdict}"
     structures = ranked_structures(query, found, searched, answer)
     taken = time.monotonic() - began
     if not structures:
@@ -212,10 +212,9 @@ def solve(question: Question, known: Sequence[Material], withheld: Withheld) -> 
 def _likeness(truth: Material, answer: Material) -> float:
     """Return the plain SSIM of the densities of two crystals in their canonical cells."""
     try:
-        densities = [density_of(each)[None] for each in (truth, answer)]
-    except ValueError:  # atoms too close, or a cell too large for the grid
+        return float(ssim(density_of(truth)[None], density_of(answer)[None])[0])
+    except ValueError:  # atoms too close
         return np.nan
-    return float(ssim(*densities)[0])
 
 
 def report(rows: Sequence[Row], system: str) -> list[str]:
@@ -246,6 +245,8 @@ def reliability(rows: Sequence[Row]) -> Iterator[str]:
 def main() -> None:
     """Solve the patterns, and print the numbers of each system."""
     options = tyro.cli(Options, prog="python -m benchmarks.solving")
+    if options.control == "shuffled" and options.patterns is not None:
+        sys.exit("--control shuffled permutes calculated peaks: give --materials")
     known = [each for each in known_crystals(None) if isinstance(each, Material)]
     folder = options.patterns
     questions = of_materials(options) if folder is None else of_folder(options, folder)

@@ -96,8 +96,7 @@ def check_faint_elements(composition: Float[np.ndarray, "119"]) -> list[Diagnost
     faint = faint_elements(composition)
     if not faint:
         return []
-    names = " and ".join(faint)
-    message = f"the other elements scatter far more than {names}, whose places may be wrong"
+    message = f"places that hardly show beside the other elements: those of {', '.join(faint)}"
     return [Diagnostic("faint_elements", "note", message)]
 
 

@@ -10,8 +10,9 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.symmetry import lattice_type_of
-from cmed_jax.data.records import density_of
 from cmed_jax.mixture.experts import Expert, Mixture
+from cmed_jax.physics.crystal import Crystal
+from cmed_jax.physics.density import electron_density
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
@@ -24,7 +25,7 @@ from cmed_jax.search.known import known_structure
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import SearchResult
 from cmed_jax.search.several_cells import search_cells
-from cmed_jax.search.solved import SEARCH, SolvedStructure, different
+from cmed_jax.search.solved import APART, GIVEN, SEARCH, SolvedStructure, different
 from cmed_jax.search.variants import exchanges
 from cmed_jax.solution.calculated import calculate_crystal_pattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
@@ -41,6 +42,9 @@ UNASKED = 20
 
 WELL = 0.4
 """The misfit above which a known crystal is accepted, but may not be the best explanation."""
+
+EXCHANGING = 2.0
+"""The longest time in which elements of a known crystal are exchanged, seconds."""
 
 LEAST_SECONDS = 1.0
 """The least time of the search in cells, however long the indexing took, seconds."""
@@ -126,10 +130,8 @@ def structure_answer(
     assert query.prepared is not None  # a search needs a measured pattern
     best = result.structures[0]
     crystal = best.material
-    try:
-        density = density_of(crystal, shape=query.options.grid)
-    except ValueError:  # its atoms are too close
-        return None
+    atoms = Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords)
+    density = electron_density(atoms, shape=query.options.grid)
     pattern = calculate_crystal_pattern(crystal, query.prepared)
     known = None if assessment is None else assessment.known
     if known is not None and pattern.rwp > known.rwp - BESIDE:
@@ -176,23 +178,33 @@ def ranked_structures(
     experts = () if answer is None else answer.mixture.experts
     answers = [each.refined.crystal for each in experts if each.refined is not None]
 
-    def ranked() -> list[SolvedStructure]:
-        return different(sorted(found, key=rank), lines, len(found))
-
     def rank(each: SolvedStructure) -> tuple[bool, float]:
         return all(each.material is not other for other in answers), each.score
 
-    for first in ranked()[:1]:
-        if first.origin != SEARCH and not first.shares:
-            tried = exchanges(first, lines, np.random.default_rng(query.options.seed))
-            found += [each for each in tried if each is not None]
+    ranked = different(sorted(found, key=rank), lines, len(found))
+    if ranked and ranked[0].origin != SEARCH and not ranked[0].shares:
+        found += _exchanged(ranked[0], lines, query.options.seed)
+        ranked = different(sorted(found, key=rank), lines, len(found))
     return tuple(
         replace(
             each,
             rwp=calculate_crystal_pattern(each.material, query.prepared, each.shares).rwp,
         )
-        for each in ranked()
+        for each in ranked
     )
+
+
+def _exchanged(
+    structure: SolvedStructure, lines: ObservedLines, seed: int
+) -> list[SolvedStructure]:
+    """Return the best structures with two elements exchanged that explain the lines as well."""
+    end, found = time.monotonic() + EXCHANGING, list[SolvedStructure]()
+    for each in exchanges(structure, lines, np.random.default_rng(seed)):
+        if each is not None and each.score < APART * structure.score:
+            found.append(replace(each, origin=f"{structure.origin}, elements exchanged"))
+        if time.monotonic() > end:
+            break
+    return sorted(found, key=lambda each: each.score)[:GIVEN]
 
 
 def refined_structure(

@@ -28,8 +28,11 @@ from cmed_jax.search.usage import group_cost, position_costs
 
 MOST_FREE = 24
 """The largest number of free coordinates of an assignment."""
-LINES_PER_FREE = 1.2
-"""The least number of groups of lines for each free coordinate."""
+LINES_PER_FREE = 3.0
+"""The least number of groups of lines for each free coordinate.
+
+With fewer, the residual that is raised for the coordinates tells nothing (`score.CONSTRAINED`).
+"""
 COST_OF_DESCENT = 2.5
 """The logarithm of the time of a descent over that of an assignment without free coordinates."""
 COST_PER_FREE = 1.0

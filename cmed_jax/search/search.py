@@ -11,7 +11,6 @@ No known crystal is needed. `cmed_jax.search.order` describes the order of the s
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +40,10 @@ VARYING = 0.2
 VARIED = 2
 """The number of structures whose variants are tried, the best first."""
 LEAST, MOST = 0.02, 0.35
-"""The residuals R between which variants are tried; those of measured patterns, as `ENOUGH`."""
+"""The residuals R between which variants are tried.
+
+They are those of measured patterns; ideal lines have smaller ones (`ObservedLines.expected_error`).
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,7 @@ class SearchResult:
         tried: the number of Wyckoff assignments tried.
         seconds: the time that the search took.
         complete: whether all assignments within the limits were tried.
+        interrupted: whether Ctrl-C ended the search.
         cells: the cells that the lines were indexed with, the best first; none for a given cell.
     """
 
@@ -65,6 +68,7 @@ class SearchResult:
     tried: int
     seconds: float
     complete: bool
+    interrupted: bool = False
     cells: tuple[IndexedCell, ...] = ()
 
 
@@ -120,8 +124,16 @@ def search_structures(
     )
     hydrogen = [_hydrogen(each, fractions) for each in found.best]
     structures = solved_structures(found.best, hydrogen, lines, groups)
-    if not found.interrupted:
-        structures = _with_variants(structures, lines, end, seed)
+    varied, interrupted = list[SolvedStructure](), found.interrupted
+    if not interrupted:
+        try:
+            for each in _variants(structures[:VARIED], lines, seed):
+                varied += [] if each is None else [each]
+                if time.monotonic() > end:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        structures = different(sorted([*structures, *varied], key=lambda each: each.score), lines)
     return SearchResult(
         tuple(structures),
         verdict(structures, lines),
@@ -129,6 +141,7 @@ def search_structures(
         found.tried,
         time.monotonic() - began,
         found.complete,
+        interrupted,
     )
 
 
@@ -147,26 +160,6 @@ def _fractions(
             "formula such as ZnCO3"
         )
     return fractions
-
-
-def _with_variants(
-    structures: Sequence[SolvedStructure], lines: ObservedLines, end: float, seed: int
-) -> list[SolvedStructure]:
-    """Return different structures, with the variants that explain the lines.
-
-    Args:
-        structures: the structures of a search, the best first.
-        lines: the measured lines.
-        end: the end of the time, as of `time.monotonic`.
-        seed: the seed of the displacements.
-    """
-    found = list(structures)
-    with suppress(KeyboardInterrupt):
-        for each in _variants(structures[:VARIED], lines, seed):
-            found += [] if each is None else [each]
-            if time.monotonic() > end:
-                break
-    return different(sorted(found, key=lambda each: each.score), lines)
 
 
 def _variants(

@@ -31,7 +31,7 @@ def search_cells(
 ) -> SearchResult | None:
     """Return the result in the cell whose structure explains the lines best.
 
-    A structure that is found ends the search.
+    A structure that is found ends the search, and so does Ctrl-C.
 
     Args:
         lattices: the rows a, b, c of possible cells, angstrom, the most plausible first.
@@ -65,6 +65,8 @@ def search_cells(
             found.append(result)
             if result.verdict == "found" and result.outside <= FOREIGN:
                 break
+        if result.interrupted:
+            break
     return min(found, key=disagreement, default=None)
 
 

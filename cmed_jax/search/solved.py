@@ -294,7 +294,7 @@ def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verd
     alone = _lead(structures[0], structures) >= APART
     material = structures[0].material
     # The lines hardly tell whether elements that scatter alike are in each other's places, nor
-    # where hydrogen is.
+    # where hydrogen is. Other elements that hardly scatter lower the probability alone.
     told = not alike_elements(material.composition) and HYDROGEN not in material.numbers
     if len(lines.s) < FEW_LINES:
         return "not found"

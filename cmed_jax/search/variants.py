@@ -3,16 +3,17 @@
 Many structures differ from one of higher symmetry by small displacements of their atoms. The search
 tries the higher symmetry first, for it has fewer free coordinates, and finds the arrangement. Its
 distortions belong to subgroups of the space group with the same lattice. In each of these the atoms
-are displaced a little and their coordinates are fitted again. Subgroups that would let the angles
-of the cell change are left out, for the lines show none that do.
+are displaced a little and their coordinates are fitted again. Subgroups that would let the cell
+change its shape are left out, for the lines show no such change.
 
 A first fit may take elements for each other, since they scatter nearly alike, or since the
 arrangement is not exact yet. They are exchanged.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -20,6 +21,7 @@ from jaxtyping import Float, Integer
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import STEPS
+from cmed_jax.search.assignments import Assignment
 from cmed_jax.search.descent import USUAL_B, Fits, descend
 from cmed_jax.search.description import Described, describe, field_of, with_fitted
 from cmed_jax.search.frame import orbits_of
@@ -27,12 +29,12 @@ from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, MOST_FREE, Field
 from cmed_jax.search.score import Scored, scored
 from cmed_jax.search.separations import atoms_of
-from cmed_jax.search.solved import SolvedStructure
+from cmed_jax.search.solved import EXACT_SYMPREC, SolvedStructure
 from cmed_jax.search.subgroups import free_metric, maximal_subgroups
 from cmed_jax.search.wyckoff import Wyckoff, wyckoff
 
 DISPLACEMENTS = (0.05, 0.15, 0.3)
-"""The root mean squares of the displacements that descents start from, angstrom."""
+"""The root mean squares of the displacements along each free coordinate, angstrom."""
 STARTS = 6
 """The number of starts with displacements of each size."""
 ROUNDS = ((2.0, 6), (0.0, 12))
@@ -41,7 +43,7 @@ SHOWN = 0.04
 """The displacement that shows which symmetry is left, angstrom."""
 EXACT = 0.005
 """The tolerance of that symmetry, angstrom."""
-GAIN = 0.85
+GAIN = 0.93
 """The share of the score of a structure that a variant of it must come below to be better."""
 MOST_EXCHANGES = 60
 """The largest number of pairs of orbits whose elements are exchanged."""
@@ -68,8 +70,8 @@ def exchanges(
 ) -> Iterator[SolvedStructure | None]:
     """Yield a structure with the elements of two orbits exchanged; None where atoms do not fit.
 
-    All pairs of orbits of as many atoms are tried. What explains the lines as well as the structure
-    itself shows what the lines leave open.
+    Pairs of orbits of as many atoms are tried, up to `MOST_EXCHANGES`. What explains the lines as
+    well as the structure itself shows what the lines leave open.
 
     Args:
         structure: a structure that explains the lines nearly.
@@ -82,8 +84,8 @@ def exchanges(
         return
     field = field_of(material, described, lines)
     for each in itertools.islice(_exchanged(described), MOST_EXCHANGES):
-        best = _best(material, each, field, rng)
-        yield None if best is None else _solved(material, each, best)
+        best = _best(each, field, _displacements(each, material.lattice, rng))
+        yield None if best is None else _solved(structure, material, each, best)
 
 
 def _distorted(
@@ -100,56 +102,90 @@ def _distorted(
         return None
     if lower.space_group == group.number or len(lower.numbers) != len(structure.material.numbers):
         return None
-    described = describe(lower)
-    if not structure.free_coordinates < described.assignment.free <= MOST_FREE:
+    described, before = describe(lower), describe(structure.material).assignment.free
+    if not before < described.assignment.free <= MOST_FREE:
         return None
-    best = _best(lower, described, field_of(lower, described, lines), rng)
+    starts = _displacements(described, lower.lattice, rng)
+    best = _best(described, field_of(lower, described, lines), starts)
     if best is None or best.score > GAIN * structure.score:
         return None
-    return _solved(lower, described, best)
+    return _solved(structure, lower, described, best)
+
+
+class _Orbit(NamedTuple):
+    """An orbit: the index of its element, its position, and its free coordinates."""
+
+    element: int
+    place: int
+    free: Float[np.ndarray, " f"]
+
+
+def _orbits(described: Described) -> list[_Orbit]:
+    """Return the orbits of a description."""
+    found, at = [], 0
+    for element, place in orbits_of(described.assignment.places):
+        free = described.group.positions[place].free
+        found.append(_Orbit(element, place, described.free[at : at + free]))
+        at += free
+    return found
+
+
+def _with_orbits(described: Described, orbits: Sequence[_Orbit]) -> Described:
+    """Return the description of other orbits in the same space group."""
+    ordered = sorted(orbits, key=lambda orbit: orbit[:2])
+    places = tuple(
+        tuple(orbit.place for orbit in ordered if orbit.element == each)
+        for each in range(len(described.numbers))
+    )
+    free = np.concatenate([orbit.free for orbit in ordered])
+    return described._replace(assignment=Assignment(places, len(free), 0.0), free=free)
 
 
 def _exchanged(described: Described) -> Iterator[Described]:
     """Yield descriptions in which two orbits of as many atoms have exchanged their elements."""
-    positions, free, at = described.group.positions, described.free, 0
-    orbits = []
-    for element, place in orbits_of(described.assignment.places):
-        orbits.append((element, place, free[at : at + positions[place].free]))
-        at += positions[place].free
+    positions, orbits = described.group.positions, _orbits(described)
     for one, other in itertools.combinations(range(len(orbits)), 2):
-        (first, mine, _), (second, its, _) = orbits[one], orbits[other]
-        if first == second or positions[mine].multiplicity != positions[its].multiplicity:
+        first, second = orbits[one], orbits[other]
+        sizes = {positions[each.place].multiplicity for each in (first, second)}
+        if first.element == second.element or len(sizes) > 1:
             continue
         changed = list(orbits)
-        changed[one] = (second, *orbits[one][1:])
-        changed[other] = (first, *orbits[other][1:])
-        changed.sort(key=lambda each: each[:2])
-        places = tuple(
-            tuple(place for element, place, _ in changed if element == each)
-            for each in range(len(described.numbers))
-        )
-        assignment = described.assignment._replace(places=places)
-        yield described._replace(
-            assignment=assignment, free=np.concatenate([each[2] for each in changed])
-        )
+        changed[one] = first._replace(element=second.element)
+        changed[other] = second._replace(element=first.element)
+        yield _with_orbits(described, changed)
 
 
-def _solved(crystal: Material, described: Described, best: Scored) -> SolvedStructure:
-    """Return a crystal with the positions and the coordinates of a fit."""
-    return SolvedStructure.of(with_fitted(crystal, described, best.free.astype(float)), best)
+def _displacements(
+    described: Described, lattice: Float[np.ndarray, "3 3"], rng: np.random.Generator
+) -> Float[np.ndarray, "k p"]:
+    """Return starts without and with displacements of several sizes."""
+    if not len(described.free):
+        return described.free[None]
+    atoms = atoms_of(described.group, orbits_of(described.assignment.places))
+    moves = np.einsum("nip,ij->npj", atoms.linear[atoms.first], lattice)
+    length = np.linalg.norm(moves, axis=-1).max(axis=0)  # angstrom for each free coordinate
+    size = np.append(0.0, np.repeat(DISPLACEMENTS, STARTS))[:, None] / length
+    return described.free + size * rng.standard_normal(size.shape)
 
 
-def _best(
-    crystal: Material, described: Described, field: Field, rng: np.random.Generator
-) -> Scored | None:
-    """Return the best fit from several displacements; None where atoms do not fit, or lines."""
+def _solved(
+    structure: SolvedStructure, crystal: Material, described: Described, best: Scored
+) -> SolvedStructure | None:
+    """Return a fitted variant of a structure in its canonical cell; None if it has none."""
+    try:
+        fitted = with_fitted(crystal, described, best.free.astype(float))
+        return SolvedStructure.of(canonical_cell(fitted, EXACT_SYMPREC), best, structure.origin)
+    except ValueError:
+        return None
+
+
+def _best(described: Described, field: Field, starts: Float[np.ndarray, "k p"]) -> Scored | None:
+    """Return the best fit from some starts; None where atoms are too near, or lines too few."""
     assignment, orbits = described.assignment, orbits_of(described.assignment.places)
     if len(field.frame.target) < LINES_PER_FREE * assignment.free:
         return None
-    size = np.repeat(DISPLACEMENTS, STARTS)[:, None] / np.cbrt(crystal.volume)
-    free = described.free + size * rng.standard_normal((len(size), assignment.free))
-    usual = np.full(len(free), USUAL_B, np.float32)
-    fits = Fits(free.astype(np.float32), usual, usual)
+    usual = np.full(len(starts), USUAL_B, np.float32)
+    fits = Fits(starts.astype(np.float32), usual, usual)
     for damping, steps in ROUNDS:
         fits = descend(field.frame, orbits, fits, steps, damping)
     atoms = atoms_of(field.frame.group, orbits)

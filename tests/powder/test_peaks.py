@@ -145,3 +145,51 @@ def test_noise_holds_no_lines():
     angle = np.linspace(10, 90, 5000)
     with pytest.raises(ValueError, match="no peak stands out of the pattern"):
         fit_lines(angle, noise, np.full(5000, 10.0), SINGLE)
+
+
+def lines_over(background):
+    angle = np.arange(10, 80, 0.02)
+    heights, centres = np.random.default_rng(0).uniform((0.1, 12), (30, 78), (25, 2)).T
+    return background * (1 + 3 * heights @ np.exp(-(((angle - centres[:, None]) / 0.05) ** 2) / 2))
+
+
+def of_lines(mean, noise):
+    """The noise where the profile is among the highest 5 % of its points, over its root mean."""
+    high = mean > np.quantile(mean, 0.95)
+    return np.median(noise[high] / np.sqrt(mean[high]))
+
+
+@pytest.mark.parametrize("background", [0.3, 1, 30, 1000])
+def test_the_noise_of_lines_is_the_root_of_their_counts(background):
+    mean = lines_over(background)
+    counts = np.random.default_rng(1).poisson(mean).astype(float)
+    assert 0.6 < of_lines(mean, counting_noise(counts)) < 1.2
+
+
+def test_a_constant_noise_is_not_taken_for_counts():
+    mean, rng = lines_over(1), np.random.default_rng(1)
+    scaled = 0.1 * (rng.poisson(mean) + 3 * rng.standard_normal(len(mean)))
+    noise = counting_noise(scaled)
+    assert np.median(noise) == pytest.approx(0.1 * np.sqrt(10), rel=0.15)  # 3^2 and 1 of counts
+    assert 0.7 < of_lines(mean, noise / 0.1) < 1.6  # 2.4 where all of it is counts
+
+
+def test_the_noise_of_interpolated_counts_is_not_lost():
+    mean = lines_over(30)
+    counts = np.random.default_rng(1).poisson(mean[::2]).astype(float)
+    every = np.interp(np.arange(len(mean)), np.arange(len(mean))[::2], counts)
+    assert 0.6 < of_lines(mean, counting_noise(every)) < 1.1
+
+
+def test_a_detector_at_its_limit_leaves_noise_to_the_other_points():
+    mean = lines_over(30)
+    counts = np.random.default_rng(1).poisson(mean).astype(float)
+    limited = np.minimum(counts, np.quantile(counts, 0.93))
+    assert np.median(counting_noise(limited)) == pytest.approx(np.sqrt(30), rel=0.1)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -5.0])
+def test_a_profile_without_noise_has_hardly_any(value):
+    noise = counting_noise(np.full(200, value))
+    assert (noise >= 0).all()
+    assert noise.max() <= 1e-3 * max(abs(value), 1)

@@ -85,7 +85,7 @@ def test_elements_that_scatter_alike_are_named():
 def test_elements_that_hardly_scatter_are_named():
     ((code, severity, sentence),) = checks.check_faint_elements(parse_composition("LiWH3")[0])
     assert (code, severity) == ("faint_elements", "note")
-    assert "H and Li" in sentence
+    assert "H, Li" in sentence
     assert checks.check_faint_elements(parse_composition("NaCl")[0]) == []
 
 
