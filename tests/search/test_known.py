@@ -139,3 +139,16 @@ def test_a_solid_solution_is_judged_with_the_elements_of_its_sites():
     shared = judged(canonical(salt), mixed, shares={19: {19: 0.5, 37: 0.5}})
     assert shared.residual < 0.05 < judged(canonical(salt), mixed).residual
     assert shared.formula == "K0.5Rb0.5Cl"
+
+
+def test_an_element_that_hardly_scatters_lowers_the_probability():
+    """Hydrogen in brucite and oxygen in it: only the first is hard to see."""
+    structures = (brucite(0.22, 0.43), rutile(0.305))
+    told = []
+    for structure in structures:
+        found = known_structure(
+            canonical(structure), lines(structure), fitted=False, origin="the test"
+        )
+        (judged,) = different([found], lines(structure))
+        told.append(judged.probability)
+    assert told[0] <= 0.75 < told[1]

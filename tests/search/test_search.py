@@ -10,6 +10,7 @@ from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.search.exploration import Progress
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import search_structures
+from cmed_jax.search.several_cells import search_cells
 
 CU = 1.54184
 CRYSTALS = {
@@ -104,9 +105,27 @@ def test_an_interruption_leaves_the_best_so_far_and_progress_is_told():
 
     cell = np.array(crystal.lattice.parameters)
     found = search_structures(cell, "TiO2", lines, seconds=20, progress=progress)
+    assert found.interrupted
     assert not found.complete
     assert found.structures[0].space_group == 136
     assert seen[-1].tried == len(seen) - 1 == found.tried
+
+
+def test_an_interruption_among_variants_ends_the_search_in_all_cells(monkeypatch):
+    crystal, lines = pattern("TiO2")
+    searched = []
+
+    def interrupted(structures, *others):
+        searched.append(structures)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("cmed_jax.search.search._variants", interrupted)
+    lattice = np.array(crystal.lattice.matrix)
+    found = search_cells([lattice, 1.01 * lattice], "TiO2", lines, seconds=10)
+    assert found.interrupted
+    assert found.structures[0].space_group == 136
+    assert len(searched) == 1
 
 
 @pytest.mark.parametrize(

@@ -60,5 +60,18 @@ def test_the_true_structure_is_a_variant_of_one_that_is_nearly_right(wrong, trut
     assert StructureMatcher(stol=0.02).fit(best.structure, truth)
 
 
+def test_a_variant_is_described_in_its_own_space_group():
+    """Mn2CoAl: the elements of the inverse Heusler phase exchanged give the full one."""
+    inverse, full = (
+        Structure.from_spacegroup(
+            "F-43m", Lattice.cubic(5.8), elements, [[0] * 3, [0.25] * 3, [0.5] * 3, [0.75] * 3]
+        )
+        for elements in (("Mn", "Mn", "Al", "Co"), ("Mn", "Al", "Mn", "Co"))
+    )
+    best = found_from(inverse, full)[1]
+    assert best.space_group == canonical_number(full) == 225
+    assert StructureMatcher(stol=0.02).fit(best.structure, full)
+
+
 def canonical_number(structure):
     return structure.get_space_group_info(0.01)[1]
