@@ -21,9 +21,10 @@ calculated peaks are permuted. With `--control wrong` each composition meets the
 material of the same crystal system: no structure should be accepted.
 """
 
+import itertools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -127,16 +128,22 @@ def of_folder(options: Options, folder: Path) -> dict[str, list[Question]]:
     return {system: part[: options.count or None] for system, part in found.items()}
 
 
-def of_materials(options: Options) -> dict[str, list[Question]]:
-    """Return the calculated peaks of materials by crystal system."""
-    every = [
-        each
-        for each in materials_of(options.materials)
-        if options.split in ("", each.split) and len(each.numbers) <= options.atoms
-    ]
+def materials_by_system(options: Options) -> dict[str, list[Material]]:
+    """Return the materials of a source by crystal system."""
+    found: dict[str, list[Material]] = {system: [] for system in options.systems}
+    for each in materials_of(options.materials):
+        usable = options.split in ("", each.split) and len(each.numbers) <= options.atoms
+        if usable and each.crystal_system in found:
+            found[each.crystal_system].append(each)
+    return found
+
+
+def of_materials(
+    materials: Mapping[str, Sequence[Material]], options: Options
+) -> dict[str, list[Question]]:
+    """Return the calculated peaks of materials that are drawn from each crystal system."""
     found = {}
-    for system in options.systems:
-        alike = [each for each in every if each.crystal_system == system]
+    for system, alike in materials.items():
         drawn = np.random.default_rng(options.seed).permutation(len(alike))
         questions = (_calculated(alike[row]) for row in drawn)
         found[system] = list(islice(questions, options.count or None))
@@ -233,6 +240,14 @@ def report(rows: Sequence[Row], system: str) -> list[str]:
     ]
 
 
+def weighted(rows: Mapping[str, Sequence[Row]], materials: Mapping[str, Sequence[Material]]) -> str:
+    """Return the shares of right structures with the crystal systems as frequent as in a source."""
+    weights = [len(materials[system]) for system in rows]
+    shares = [np.mean([(row.loose, row.tight) for row in part], axis=0) for part in rows.values()]
+    loose, tight = np.average(shares, axis=0, weights=weights)
+    return f"weighted by the systems of the source: loose {loose:.1%}, tight {tight:.1%}"
+
+
 def reliability(rows: Sequence[Row]) -> Iterator[str]:
     """Yield how many first structures are right, by the probability that is given."""
     yield "probability: right of"
@@ -249,13 +264,14 @@ def main() -> None:
         sys.exit("--control shuffled permutes calculated peaks: give --materials")
     known = [each for each in known_crystals(None) if isinstance(each, Material)]
     folder = options.patterns
-    questions = of_materials(options) if folder is None else of_folder(options, folder)
+    materials = materials_by_system(options) if folder is None else {}
+    questions = of_folder(options, folder) if folder else of_materials(materials, options)
     counts = ("accepted", "accepted, wrong")
     figures = ("loose", "tight [95 %]", "SSIM", "median seconds", *counts)
     table = Table("system", "patterns", *figures)
-    every: list[Row] = []
+    every: dict[str, list[Row]] = {}
     for system, part in questions.items():
-        rows = []
+        rows: list[Row] = []
         for question in asked(part, options):
             row = solve(question, known, options.withheld)
             rows.append(row)
@@ -264,9 +280,11 @@ def main() -> None:
             print(f"{question.name:32} {said} {told}", flush=True)
         if rows:
             table.add_row(*report(rows, system))
-        every += rows
+            every[system] = rows
     Console(width=120).print(table)
-    print("\n".join(reliability(every)))
+    if materials and every:
+        print(weighted(every, materials))
+    print("\n".join(reliability(list(itertools.chain(*every.values())))))
 
 
 if __name__ == "__main__":
