@@ -127,7 +127,7 @@ def search_structures(
     varied, interrupted = list[SolvedStructure](), found.interrupted
     if not interrupted:
         try:
-            for each in _variants(structures[:VARIED], lines, seed):
+            for each in _variants(structures[:VARIED], lines, seed, distorted=space_group is None):
                 varied += [] if each is None else [each]
                 if time.monotonic() > end:
                     break
@@ -163,16 +163,24 @@ def _fractions(
 
 
 def _variants(
-    structures: Sequence[SolvedStructure], lines: ObservedLines, seed: int
+    structures: Sequence[SolvedStructure], lines: ObservedLines, seed: int, *, distorted: bool
 ) -> Iterator[SolvedStructure | None]:
-    """Yield variants of structures and of their best variants; None for those that are none."""
+    """Yield variants of structures and of their best variants; None for those that are none.
+
+    Args:
+        structures: the structures.
+        lines: the measured lines.
+        seed: the seed of the displacements.
+        distorted: whether the space group may become a subgroup.
+    """
     rng, waiting = np.random.default_rng(seed), list(structures)
     while waiting:
         parent = waiting.pop(0)
         if not LEAST < parent.residual / lines.expected_error < MOST:
             continue
         better = []
-        for each in itertools.chain(distortions(parent, lines, rng), exchanges(parent, lines, rng)):
+        lower = distortions(parent, lines, rng) if distorted else ()
+        for each in itertools.chain(lower, exchanges(parent, lines, rng)):
             yield each
             if each is not None and each.score < GAIN * parent.score:
                 better.append(each)

@@ -115,7 +115,7 @@ def test_an_interruption_among_variants_ends_the_search_in_all_cells(monkeypatch
     crystal, lines = pattern("TiO2")
     searched = []
 
-    def interrupted(structures, *others):
+    def interrupted(structures, *others, distorted):
         searched.append(structures)
         raise KeyboardInterrupt
         yield
