@@ -96,7 +96,8 @@ def check_faint_elements(composition: Float[np.ndarray, "119"]) -> list[Diagnost
     faint = faint_elements(composition)
     if not faint:
         return []
-    message = f"places that hardly show beside the other elements: those of {', '.join(faint)}"
+    names = ", ".join(faint)
+    message = f"the pattern hardly shows the places of {names}: the other elements scatter far more"
     return [Diagnostic("faint_elements", "note", message)]
 
 

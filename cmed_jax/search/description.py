@@ -1,7 +1,7 @@
 """Crystals by the Wyckoff positions of their space group, as the search describes structures."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -28,6 +28,14 @@ SAME_PLACE = 1e-3
 _SHIFTS = np.array(list(itertools.product(range(-2, 3), repeat=3)))
 
 
+class Orbit(NamedTuple):
+    """An orbit: the index of its element, its position, and its free coordinates."""
+
+    element: int
+    place: int
+    free: Float[np.ndarray, " f"]
+
+
 class Described(NamedTuple):
     """A crystal by the positions of its space group, without hydrogen.
 
@@ -43,18 +51,33 @@ class Described(NamedTuple):
     assignment: Assignment
     free: Float[np.ndarray, " p"]
 
+    @property
+    def orbits(self) -> list[Orbit]:
+        """The orbits of its atoms."""
+        found, at = [], 0
+        for element, place in orbits_of(self.assignment.places):
+            free = self.group.positions[place].free
+            found.append(Orbit(element, place, self.free[at : at + free]))
+            at += free
+        return found
+
+    def with_orbits(self, orbits: Iterable[Orbit]) -> "Described":
+        """Return other orbits of the same elements in the same space group."""
+        ordered = sorted(orbits, key=lambda orbit: orbit[:2])
+        places = tuple(
+            tuple(orbit.place for orbit in ordered if orbit.element == each)
+            for each in range(len(self.numbers))
+        )
+        free = np.concatenate([np.zeros(0), *(orbit.free for orbit in ordered)])
+        return self._replace(assignment=Assignment(places, len(free), 0.0), free=free)
+
 
 def describe(crystal: Material) -> Described:
     """Return a crystal by the positions of its space group."""
     group = wyckoff(crystal.space_group or 1)
     numbers = tuple(sorted({int(each) for each in crystal.numbers} - {HYDROGEN}))
-    orbits = sorted(_orbits(crystal, group, numbers), key=lambda each: each[:2])
-    free = np.concatenate([np.zeros(0), *(each[2] for each in orbits)])
-    places = tuple(
-        tuple(place for element, place, _ in orbits if element == each)
-        for each in range(len(numbers))
-    )
-    return Described(group, numbers, Assignment(places, len(free), 0.0), free)
+    empty = Described(group, numbers, Assignment((), 0, 0.0), np.zeros(0))
+    return empty.with_orbits(_orbits(crystal, group, numbers))
 
 
 def field_of(
@@ -88,10 +111,8 @@ def with_fitted(crystal: Material, described: Described, free: Float[np.ndarray,
     return replace(crystal, numbers=placed.numbers, frac_coords=coords)
 
 
-def _orbits(
-    crystal: Material, group: Wyckoff, numbers: Sequence[int]
-) -> Iterator[tuple[int, int, Float[np.ndarray, " f"]]]:
-    """Yield the element, the position and the free coordinates of each orbit but hydrogen's."""
+def _orbits(crystal: Material, group: Wyckoff, numbers: Sequence[int]) -> Iterator[Orbit]:
+    """Yield each orbit but hydrogen's."""
     coords = crystal.frac_coords - group.origin
     for element, number in enumerate(numbers):
         left = coords[crystal.numbers == number]
@@ -100,7 +121,7 @@ def _orbits(
             gaps = left[:, None] - images
             same = (np.abs(gaps - np.rint(gaps)) < SAME_PLACE).all(axis=-1).any(axis=1)
             place = position_of(group, left[0])
-            yield element, place, _free(group, place, images)
+            yield Orbit(element, place, _free(group, place, images))
             left = left[~same]
 
 

@@ -64,14 +64,12 @@ class Explored(NamedTuple):
     Attributes:
         best: the best structure of each assignment, the lowest score first.
         tried: the number of assignments tried.
-        seconds: the time that the search took.
         complete: whether all assignments within the limits were tried.
         interrupted: whether Ctrl-C ended it.
     """
 
     best: list[Scored]
     tried: int
-    seconds: float
     complete: bool
     interrupted: bool = False
 
@@ -142,7 +140,7 @@ class _Run:
     def found(self, *, complete: bool) -> Explored:
         """Return the outcome so far."""
         best = sorted(self._best, key=lambda each: each.score)
-        return Explored(best, self._tried, time.monotonic() - self._began, complete)
+        return Explored(best, self._tried, complete)
 
     def try_assignment(self, field: Field, assignment: Assignment) -> None:
         """Fit the coordinates of an assignment, and keep its best structure."""

@@ -11,9 +11,8 @@ arrangement is not exact yet. They are exchanged.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -21,7 +20,6 @@ from jaxtyping import Float, Integer
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import STEPS
-from cmed_jax.search.assignments import Assignment
 from cmed_jax.search.descent import USUAL_B, Fits, descend
 from cmed_jax.search.description import Described, describe, field_of, with_fitted
 from cmed_jax.search.frame import orbits_of
@@ -112,38 +110,9 @@ def _distorted(
     return _solved(structure, lower, described, best)
 
 
-class _Orbit(NamedTuple):
-    """An orbit: the index of its element, its position, and its free coordinates."""
-
-    element: int
-    place: int
-    free: Float[np.ndarray, " f"]
-
-
-def _orbits(described: Described) -> list[_Orbit]:
-    """Return the orbits of a description."""
-    found, at = [], 0
-    for element, place in orbits_of(described.assignment.places):
-        free = described.group.positions[place].free
-        found.append(_Orbit(element, place, described.free[at : at + free]))
-        at += free
-    return found
-
-
-def _with_orbits(described: Described, orbits: Sequence[_Orbit]) -> Described:
-    """Return the description of other orbits in the same space group."""
-    ordered = sorted(orbits, key=lambda orbit: orbit[:2])
-    places = tuple(
-        tuple(orbit.place for orbit in ordered if orbit.element == each)
-        for each in range(len(described.numbers))
-    )
-    free = np.concatenate([orbit.free for orbit in ordered])
-    return described._replace(assignment=Assignment(places, len(free), 0.0), free=free)
-
-
 def _exchanged(described: Described) -> Iterator[Described]:
     """Yield descriptions in which two orbits of as many atoms have exchanged their elements."""
-    positions, orbits = described.group.positions, _orbits(described)
+    positions, orbits = described.group.positions, described.orbits
     for one, other in itertools.combinations(range(len(orbits)), 2):
         first, second = orbits[one], orbits[other]
         sizes = {positions[each.place].multiplicity for each in (first, second)}
@@ -152,7 +121,7 @@ def _exchanged(described: Described) -> Iterator[Described]:
         changed = list(orbits)
         changed[one] = first._replace(element=second.element)
         changed[other] = second._replace(element=first.element)
-        yield _with_orbits(described, changed)
+        yield described.with_orbits(changed)
 
 
 def _displacements(

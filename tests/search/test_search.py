@@ -128,6 +128,20 @@ def test_an_interruption_among_variants_ends_the_search_in_all_cells(monkeypatch
     assert len(searched) == 1
 
 
+def test_a_given_space_group_is_not_lowered(monkeypatch):
+    """Elements are exchanged for every varied structure, which shows that there is one."""
+    crystal, lines = pattern("FeS2")
+    lowered, exchanged = [], []
+    for name, seen in (("distortions", lowered), ("exchanges", exchanged)):
+        monkeypatch.setattr(
+            f"cmed_jax.search.search.{name}", lambda *given, seen=seen: seen.append(given) or ()
+        )
+    cell = np.array(crystal.lattice.parameters)
+    search_structures(cell, "FeS2", lines, seconds=10, space_group=58)
+    assert exchanged
+    assert not lowered
+
+
 @pytest.mark.parametrize(
     ("composition", "space_group", "message"),
     [
