@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-import moyopy
 import numpy as np
 from jaxtyping import Float
 
@@ -29,6 +28,7 @@ from cmed_jax.search.observed import Groups, ObservedLines
 from cmed_jax.search.score import Scored
 from cmed_jax.search.separations import atoms_of
 from cmed_jax.search.settings import Setting
+from cmed_jax.search.standard_cell import EXACT_SYMPREC, Site, StandardCell, standard_cell
 from cmed_jax.search.wyckoff import wyckoff
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ GIVEN = 5
 """The largest number of different structures that are returned."""
 AS_WELL, AS_WELL_EXACTLY = 1.25, 0.01
 """The factor by which a higher symmetry may raise the residual, and the value to which it may."""
-EXACT_SYMPREC = 1e-3
-"""The tolerance of the symmetry that a structure has in any case, angstrom."""
 FOUND, LIKELY, LIKELY_ALONE = 0.12, 0.2, 0.25
 """The residuals R below which a structure is found, is likely, and is likely if no other is near.
 
@@ -69,23 +67,6 @@ ALONE = 0.75
 
 It keeps no more if two of its elements scatter alike, or if one hardly scatters.
 """
-
-
-@dataclass(frozen=True)
-class Site:
-    """An orbit of atoms in the standard conventional cell.
-
-    Attributes:
-        element: the symbol of the element.
-        letter: the letter of the Wyckoff position.
-        multiplicity: the number of atoms in the conventional cell.
-        coords: the fractional coordinates of one of the atoms.
-    """
-
-    element: str
-    letter: str
-    multiplicity: int
-    coords: tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +144,7 @@ class SolvedStructure:
     @property
     def space_group(self) -> int:
         """The number of the space group."""
-        return int(self.material.space_group or 1)
+        return self._standard.space_group
 
     @property
     def relative_volume(self) -> float:
@@ -176,10 +157,10 @@ class SolvedStructure:
         """The structure of pymatgen in the standard conventional cell."""
         from pymatgen.core import Lattice, Structure
 
-        cell = self._dataset.std_cell
-        filled = [self.shares.get(number, {number: 1.0}) for number in cell.numbers]
+        cell = self._standard
+        filled = [self.shares.get(number, {number: 1.0}) for number in cell.numbers.tolist()]
         species = [{SYMBOLS[each]: share for each, share in site.items()} for site in filled]
-        return Structure(Lattice(cell.basis), species, cell.positions)
+        return Structure(Lattice(cell.lattice), species, cell.coords)
 
     @cached_property
     def structure_type(self) -> str | None:
@@ -202,49 +183,24 @@ class SolvedStructure:
         """Return the structure as a CIF, in the conventional cell of its space group."""
         from pymatgen.io.cif import CifWriter
 
-        return str(CifWriter(self.structure, symprec=SYMPREC / 10))
+        tolerance = self._standard.tolerance
+        # The cell is the standard one already; refined again, it would get another origin.
+        return str(CifWriter(self.structure, symprec=tolerance, refine_struct=False))
 
     @property
     def cell(self) -> Float[np.ndarray, "6"]:
         """The edges in angstrom and the angles in degrees of the standard conventional cell."""
-        return cell_parameters(np.array(self._dataset.std_cell.basis))
+        return cell_parameters(self._standard.lattice)
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """The orbits of atoms with their Wyckoff letters, in the standard conventional cell."""
-        cell = self._dataset.std_cell
-        # The orbits of a dataset are numbered by the atoms of the cell that it was made from.
-        standard = moyopy.MoyoDataset(cell, symprec=SYMPREC / 10, setting=_STANDARD)
-        orbits = np.array(standard.orbits)
-        return tuple(
-            Site(
-                SYMBOLS[cell.numbers[first]],
-                standard.wyckoffs[first],
-                int((orbits == first).sum()),
-                _within_cell(cell.positions[first]),
-            )
-            for first in np.unique(orbits).tolist()
-        )
+        return self._standard.sites
 
     @cached_property
-    def _dataset(self) -> moyopy.MoyoDataset:
-        """The symmetry of the material."""
-        lattice, coords, numbers = (
-            self.material.lattice,
-            self.material.frac_coords,
-            self.material.numbers,
-        )
-        cell = moyopy.Cell(lattice.tolist(), coords.tolist(), numbers.tolist())
-        return moyopy.MoyoDataset(cell, symprec=SYMPREC / 10, setting=_STANDARD)
-
-
-_STANDARD = moyopy.Setting.standard()
-
-
-def _within_cell(coords: Sequence[float]) -> tuple[float, float, float]:
-    """Return rounded fractional coordinates within the unit cell."""
-    x, y, z = (round(float(each), 6) % 1.0 for each in coords)
-    return x, y, z
+    def _standard(self) -> StandardCell:
+        """The material in its standard conventional cell."""
+        return standard_cell(self.material)
 
 
 def solved_structures(

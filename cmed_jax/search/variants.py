@@ -27,7 +27,8 @@ from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, MOST_FREE, Field
 from cmed_jax.search.score import Scored, scored
 from cmed_jax.search.separations import atoms_of
-from cmed_jax.search.solved import EXACT_SYMPREC, SolvedStructure
+from cmed_jax.search.solved import SolvedStructure
+from cmed_jax.search.standard_cell import EXACT_SYMPREC
 from cmed_jax.search.subgroups import free_metric, maximal_subgroups
 from cmed_jax.search.wyckoff import Wyckoff, wyckoff
 
@@ -57,7 +58,7 @@ def distortions(
         lines: the measured lines.
         rng: the source of the displacements.
     """
-    group = wyckoff(structure.space_group)
+    group = wyckoff(structure.material.space_group or 1)
     for kept in maximal_subgroups(group.number):
         if free_metric(group.rotations[kept]) == free_metric(group.rotations):
             yield _distorted(structure, group, kept, lines, rng)
