@@ -158,6 +158,13 @@ def test_what_cannot_be_searched_is_said(composition, space_group, message):
         search_structures(cell, composition, lines, space_group=space_group)
 
 
+def test_a_cell_without_reflections_in_the_range_is_refused():
+    """Such as a cell in nanometres."""
+    lines = pattern("CaF2")[1]
+    with pytest.raises(ValueError, match="no reflection in the measured range"):
+        search_structures(np.array([0.5463] * 3 + [90.0] * 3), "CaF2", lines)
+
+
 def test_lines_without_intensity_are_refused():
     with pytest.raises(ValueError, match="not all 0"):
         ObservedLines(np.array([0.3]), np.zeros(1), 0.1, 0.9)
