@@ -29,14 +29,12 @@ class Contents(NamedTuple):
     Attributes:
         numbers: the atomic numbers of the elements that scatter, without hydrogen.
         counts: the number of atoms of each of these elements.
-        units: the number of formula units.
         hydrogen: the number of hydrogen atoms.
         cost: minus the logarithm of the probability of the volume.
     """
 
     numbers: tuple[int, ...]
     counts: tuple[int, ...]
-    units: int
     hydrogen: int
     cost: float
 
@@ -71,7 +69,7 @@ def contents(
             fits = abs(off) <= FARTHEST
         if fits:
             hydrogen = int(units * unit[1])
-            found.append(Contents(numbers, counts, units, hydrogen, off**2 / 2))
+            found.append(Contents(numbers, counts, hydrogen, off**2 / 2))
     return sorted(found, key=lambda each: each.cost)
 
 

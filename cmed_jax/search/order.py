@@ -136,7 +136,7 @@ def in_order(
     visible = np.where(np.arange(119) == HYDROGEN, 0, composition).astype(float)
     heap: list[tuple[float, int, Closed | _Stream]] = []
     numbers = tuple(np.flatnonzero(visible).tolist())
-    for setting, _, cost in allowed_settings(candidates, cell, groups):
+    for setting, cost in allowed_settings(candidates, cell, groups):
         base = cost + group_cost(setting.number, [one.number for one in candidates])
         frame = cache(partial(frame_of, setting, numbers, lines, groups))
         for one in contents(setting, composition, visible, atoms):
