@@ -99,8 +99,9 @@ def search_structures(
         seed: the seed of everything that is drawn.
 
     Raises:
-        ValueError: the cell spans no lattice, the composition is not known in full, no line is
-            where the cell allows one, or no number of formula units fits its volume.
+        ValueError: the cell spans no lattice, the composition is not known in full or has too many
+            atoms in a formula unit, no line is where the cell allows one, the space group does not
+            go with the lattice, or no number of formula units fits its volume.
     """
     began = time.monotonic()
     end = began + seconds
