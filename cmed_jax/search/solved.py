@@ -222,6 +222,9 @@ def different(
 ) -> list[SolvedStructure]:
     """Return the first different ones of some structures, with their probabilities.
 
+    The structures exclude each other. What the likeliest one leaves of the probability is shared
+    among the others in proportion to how well they agree.
+
     Args:
         structures: the structures, the best first.
         lines: the measured lines.
@@ -229,11 +232,13 @@ def different(
     """
     found = list(itertools.islice(_distinct(structures), most))
     judged = [_judged(each, found, lines) for each in found]
-    best = max((each.probability for each in judged), default=0.0)
+    if not judged:
+        return []
+    best = max(judged, key=lambda each: each.probability)
+    rivals = sum(each.probability for each in judged if each is not best)
+    share = min(1.0, (1 - best.probability) / max(rivals, 1e-9))
     return [
-        each
-        if each.probability == best
-        else replace(each, probability=min(each.probability, 1 - best))
+        each if each is best else replace(each, probability=share * each.probability)
         for each in judged
     ]
 
