@@ -20,7 +20,7 @@ FARTHEST = 3.5
 UNKNOWN = 16.0
 """The volume of an atom where the usual volume of no element is known, angstrom^3."""
 LARGEST = 1000
-"""The largest number of atoms in a formula unit, and the largest denominator of an atom fraction."""
+"""The largest number of atoms in a formula unit, and the largest denominator of a fraction."""
 
 
 class Contents(NamedTuple):

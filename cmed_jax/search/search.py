@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Real
 
-from cmed_jax.crystal.bravais import bravais
 from cmed_jax.crystal.composition import Knowledge, parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.powder.cell_indexing import IndexedCell
@@ -26,6 +25,7 @@ from cmed_jax.search.formula_units import formula_unit
 from cmed_jax.search.frame import HYDROGEN
 from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.score import Scored
+from cmed_jax.search.settings import lattice_for
 from cmed_jax.search.solved import (
     SolvedStructure,
     Verdict,
@@ -111,7 +111,7 @@ def search_structures(
         else np.asarray(cell, float)
     )
     fractions = _fractions(composition)
-    refined, lines = aligned(bravais(lattice), lines)
+    refined, lines = aligned(lattice_for(lattice, space_group), lines)
     groups = group_lines(lines, refined.conventional)
     found = explore(
         refined,
