@@ -90,6 +90,8 @@ class SolvedStructure:
         shares: the elements that share its sites in a solid solution.
         rwp: the Rwp of the whole pattern that is calculated from it; None where there is none to
             compare with.
+        lacks_hydrogen: whether the structure is without the hydrogen atoms of the formula, for
+            which no places were found.
     """
 
     material: Material
@@ -103,6 +105,7 @@ class SolvedStructure:
     origin: str = SEARCH
     shares: Shares = field(default_factory=lambda: UNSHARED)
     rwp: float | None = None
+    lacks_hydrogen: bool = False
 
     @classmethod
     def of(
@@ -252,7 +255,8 @@ def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verd
     material = structures[0].material
     # The lines hardly tell whether elements that scatter alike are in each other's places, nor
     # where hydrogen is. Other elements that hardly scatter lower the probability alone.
-    told = not alike_elements(material.composition) and HYDROGEN not in material.numbers
+    hidden = structures[0].lacks_hydrogen or HYDROGEN in material.numbers
+    told = not alike_elements(material.composition) and not hidden
     if len(lines.s) < FEW_LINES:
         return "not found"
     if residual < FOUND and alone and told and len(lines.s) >= ENOUGH_LINES:
@@ -271,7 +275,8 @@ def _judged(
     first = each is min(different, key=lambda other: other.score)
     share = ALONE + (1 - ALONE) * lead if first else 1 - ALONE
     composition = each.material.composition
-    share *= ALONE ** (len(alike_elements(composition)) + bool(faint_elements(composition)))
+    faint = bool(faint_elements(composition)) or each.lacks_hydrogen
+    share *= ALONE ** (len(alike_elements(composition)) + faint)
     return replace(each, probability=float(agreement * share))
 
 
@@ -298,23 +303,20 @@ def _symmetrised(
     """Yield structures with their hydrogen atoms, in their highest symmetry."""
     for each, count in zip(best, hydrogen, strict=True):
         plain = _material(each, count)
-        if plain is None:
-            continue
         material = _higher(plain, each, lines, groups)
-        yield SolvedStructure.of(material, each)
+        lacking = count > 0 and HYDROGEN not in material.numbers
+        yield replace(SolvedStructure.of(material, each), lacks_hydrogen=lacking)
 
 
-def _material(each: Scored, hydrogen: int) -> Material | None:
-    """Return a structure with its hydrogen atoms; None where they do not fit."""
+def _material(each: Scored, hydrogen: int) -> Material:
+    """Return a structure with its hydrogen atoms, or without them where they do not fit."""
     frame = each.frame
     atoms = atoms_of(frame.group, orbits_of(each.assignment.places))
     coords = atoms.coords(each.free[None].astype(float))[0]
     placed = Placed(np.array(frame.numbers)[atoms.element], coords)
     if hydrogen:
         whole = with_hydrogen(frame.group, frame.setting.lattice, placed, hydrogen)
-        if whole is None:
-            return None
-        placed = whole
+        placed = placed if whole is None else whole
     return Material(SEARCH, frame.setting.lattice, placed.numbers, placed.coords)
 
 

@@ -144,9 +144,10 @@ def _solved(
     """Return a fitted variant of a structure in its canonical cell; None if it has none."""
     try:
         fitted = with_fitted(crystal, described, best.free.astype(float))
-        return SolvedStructure.of(canonical_cell(fitted, EXACT_SYMPREC), best, structure.origin)
+        found = SolvedStructure.of(canonical_cell(fitted, EXACT_SYMPREC), best, structure.origin)
     except ValueError:
         return None
+    return replace(found, lacks_hydrogen=structure.lacks_hydrogen)
 
 
 def _best(described: Described, field: Field, starts: Float[np.ndarray, "k p"]) -> Scored | None:
