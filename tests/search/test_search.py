@@ -142,6 +142,14 @@ def test_a_given_space_group_is_not_lowered(monkeypatch):
     assert not lowered
 
 
+def test_a_search_that_gives_space_groups_up_is_not_complete(monkeypatch):
+    crystal, lines = pattern("CaF2")
+    cell = np.array(crystal.lattice.parameters)
+    assert search_structures(cell, "CaF2", lines, seconds=20, space_group=225).complete
+    monkeypatch.setattr("cmed_jax.search.assignments.PATIENCE", 0)
+    assert not search_structures(cell, "CaF2", lines, seconds=20, space_group=225).complete
+
+
 @pytest.mark.parametrize(
     ("composition", "space_group", "message"),
     [
