@@ -20,10 +20,10 @@ from cmed_jax.crystal.composition import Knowledge, parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.search.alignment import aligned
-from cmed_jax.search.exploration import Progress, explore
+from cmed_jax.search.exploration import Explored, Progress, explore
 from cmed_jax.search.formula_units import formula_unit
 from cmed_jax.search.frame import HYDROGEN
-from cmed_jax.search.observed import ObservedLines, group_lines
+from cmed_jax.search.observed import Groups, ObservedLines, group_lines
 from cmed_jax.search.score import Scored
 from cmed_jax.search.settings import lattice_for
 from cmed_jax.search.solved import (
@@ -123,18 +123,9 @@ def search_structures(
         progress=progress,
         seed=seed,
     )
-    hydrogen = [_hydrogen(each, fractions) for each in found.best]
-    structures = solved_structures(found.best, hydrogen, lines, groups)
-    varied, interrupted = list[SolvedStructure](), found.interrupted
-    if not interrupted:
-        try:
-            for each in _variants(structures[:VARIED], lines, seed, distorted=space_group is None):
-                varied += [] if each is None else [each]
-                if time.monotonic() > end:
-                    break
-        except KeyboardInterrupt:
-            interrupted = True
-        structures = different(sorted([*structures, *varied], key=lambda each: each.score), lines)
+    structures, interrupted = _finished(
+        found, fractions, lines, groups, end, seed, distorted=space_group is None
+    )
     return SearchResult(
         tuple(structures),
         verdict(structures, lines),
@@ -144,6 +135,44 @@ def search_structures(
         found.complete,
         interrupted,
     )
+
+
+def _finished(
+    found: Explored,
+    composition: Float[np.ndarray, "119"],
+    lines: ObservedLines,
+    groups: Groups,
+    end: float,
+    seed: int,
+    *,
+    distorted: bool,
+) -> tuple[list[SolvedStructure], bool]:
+    """Return the different structures of a search with their variants, and whether Ctrl-C came.
+
+    The best structure is symmetrised in any case, the others until the time is over. Ctrl-C ends
+    this, too, with the structures so far.
+    """
+    first, varied = list[SolvedStructure](), list[SolvedStructure]()
+    structures, interrupted = list[SolvedStructure](), found.interrupted
+    try:
+        hydrogen = [_hydrogen(each, composition) for each in found.best]
+        for each in solved_structures(found.best, hydrogen, lines, groups):
+            first.append(each)
+            if time.monotonic() > end:
+                break
+        structures = different(first, lines)
+        begun = [] if interrupted else structures[:VARIED]
+        for variant in _variants(begun, lines, seed, distorted=distorted):
+            varied += [] if variant is None else [variant]
+            if time.monotonic() > end:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    every = sorted([*(structures or first), *varied], key=lambda each: each.score)
+    try:
+        return different(every, lines), interrupted
+    except KeyboardInterrupt:
+        return structures or different(first[:1], lines), True
 
 
 def _fractions(

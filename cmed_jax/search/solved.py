@@ -208,8 +208,10 @@ class SolvedStructure:
 
 def solved_structures(
     best: Sequence[Scored], hydrogen: Sequence[int], lines: ObservedLines, groups: Groups
-) -> list[SolvedStructure]:
-    """Return different structures of a search, the best first, with their probabilities.
+) -> Iterator[SolvedStructure]:
+    """Yield structures of a search with their hydrogen atoms, in their highest symmetry.
+
+    The best `COMPARED` are yielded, without probabilities. Several may be one structure.
 
     Args:
         best: the structures that the search found, the best first.
@@ -217,7 +219,10 @@ def solved_structures(
         lines: the measured lines.
         groups: the groups of the measured lines.
     """
-    return different(_symmetrised(best[:COMPARED], hydrogen[:COMPARED], lines, groups), lines)
+    for each, count in zip(best[:COMPARED], hydrogen[:COMPARED], strict=True):
+        material = _higher(_material(each, count), each, lines, groups)
+        lacking = count > 0 and HYDROGEN not in material.numbers
+        yield replace(SolvedStructure.of(material, each), lacks_hydrogen=lacking)
 
 
 def different(
@@ -295,17 +300,6 @@ def _distinct(structures: Iterable[SolvedStructure]) -> Iterator[SolvedStructure
         if not any(matcher.fit(each.structure, other) for other in seen):
             seen.append(each.structure)
             yield each
-
-
-def _symmetrised(
-    best: Sequence[Scored], hydrogen: Sequence[int], lines: ObservedLines, groups: Groups
-) -> Iterator[SolvedStructure]:
-    """Yield structures with their hydrogen atoms, in their highest symmetry."""
-    for each, count in zip(best, hydrogen, strict=True):
-        plain = _material(each, count)
-        material = _higher(plain, each, lines, groups)
-        lacking = count > 0 and HYDROGEN not in material.numbers
-        yield replace(SolvedStructure.of(material, each), lacks_hydrogen=lacking)
 
 
 def _material(each: Scored, hydrogen: int) -> Material:

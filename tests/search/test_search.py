@@ -1,5 +1,7 @@
 """The search: structures in patterns calculated by pymatgen, and none in meaningless lines."""
 
+import time
+
 import numpy as np
 import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
@@ -7,6 +9,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.search import solved
 from cmed_jax.search.exploration import Progress
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import search_structures
@@ -126,6 +129,42 @@ def test_an_interruption_among_variants_ends_the_search_in_all_cells(monkeypatch
     assert found.interrupted
     assert found.structures[0].space_group == 136
     assert len(searched) == 1
+
+
+@pytest.mark.parametrize("step", ["_residual", "_distinct"])
+def test_an_interruption_after_the_search_leaves_what_is_finished(step, monkeypatch):
+    """In the symmetrisation of the second structure, or in the first comparison."""
+    crystal, lines = pattern("TiO2")
+    own, calls = getattr(solved, step), []
+
+    def interrupted(*given):
+        calls.append(given)
+        if len(calls) == (2 if step == "_residual" else 1):
+            raise KeyboardInterrupt
+        return own(*given)
+
+    monkeypatch.setattr(solved, step, interrupted)
+    found = search_structures(np.array(crystal.lattice.parameters), "TiO2", lines, seconds=10)
+    assert found.interrupted
+    assert len(calls) >= 2
+    assert found.structures[0].space_group == 136
+    assert found.structures[0].probability > 0.5
+
+
+def test_symmetrisation_keeps_to_the_time(monkeypatch):
+    """Each structure takes as long as the whole search may; the best one comes nevertheless."""
+    crystal, lines = pattern("TiO2")
+    own, calls = solved._higher, []
+
+    def slow(*given):
+        calls.append(given)
+        time.sleep(4)
+        return own(*given)
+
+    monkeypatch.setattr(solved, "_higher", slow)
+    found = search_structures(np.array(crystal.lattice.parameters), "TiO2", lines, seconds=4)
+    assert found.structures[0].space_group == 136
+    assert len(calls) == 1
 
 
 def test_a_given_space_group_is_not_lowered(monkeypatch):
