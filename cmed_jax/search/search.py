@@ -55,11 +55,12 @@ class SearchResult:
         verdict: the verdict of the search: how far the first structure can be trusted.
         outside: the share of the measured intensity where the cell has no line; it belongs to
             another phase, or the cell is wrong.
-        tried: the number of Wyckoff assignments tried.
-        seconds: the time that the search took.
-        complete: whether all assignments within the limits were tried.
+        tried: the number of Wyckoff assignments tried, in all cells.
+        seconds: the time that the search took, in all cells.
+        complete: whether all assignments within the limits were tried, in all cells.
         interrupted: whether Ctrl-C ended the search.
         cells: the cells that the lines were indexed with, the best first; none for a given cell.
+        refused: the reasons for which cells could not be searched, one for each of them.
     """
 
     structures: tuple[SolvedStructure, ...]
@@ -70,6 +71,7 @@ class SearchResult:
     complete: bool
     interrupted: bool = False
     cells: tuple[IndexedCell, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 def search_structures(

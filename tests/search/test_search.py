@@ -1,6 +1,7 @@
 """The search: structures in patterns calculated by pymatgen, and none in meaningless lines."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,56 @@ def test_symmetrisation_keeps_to_the_time(monkeypatch):
     found = search_structures(np.array(crystal.lattice.parameters), "TiO2", lines, seconds=4)
     assert found.structures[0].space_group == 136
     assert len(calls) == 1
+
+
+def test_a_search_in_several_cells_tells_of_all_of_them(monkeypatch):
+    """The first cell is refused, the third one is interrupted, and the last one is not begun."""
+    crystal, lines = pattern("TiO2")
+    right = np.array(crystal.lattice.matrix)
+    own = search_structures(right, "TiO2", lines, seconds=5)
+    outcomes = iter(
+        [
+            ValueError("the cell is too small"),
+            replace(own, verdict="likely", tried=30, complete=True),
+            replace(own, structures=(), verdict="not found", tried=12, interrupted=True),
+        ]
+    )
+
+    def search(*given, **options):
+        outcome = next(outcomes)
+        if isinstance(outcome, ValueError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr("cmed_jax.search.several_cells.search_structures", search)
+    found = search_cells([right] * 4, "TiO2", lines)
+    assert (found.structures, found.verdict) == (own.structures, "likely")
+    assert found.tried == 42
+    assert found.interrupted
+    assert not found.complete
+    assert found.refused == ("the cell is too small",)
+
+
+def test_a_structure_whose_hydrogen_has_no_place_is_kept_without_it(monkeypatch):
+    crystal, lines = pattern("Mg(OH)2")
+    monkeypatch.setattr(solved, "with_hydrogen", lambda *given: None)
+    cell = np.array(crystal.lattice.parameters)
+    found = search_structures(cell, "Mg(OH)2", lines, seconds=10)
+    assert all(each.lacks_hydrogen for each in found.structures)
+    assert found.verdict == "likely"
+    crystal.remove_species(["H"])
+    assert StructureMatcher().fit(found.structures[0].structure, crystal)
+
+
+def test_a_search_without_structures_is_a_result():
+    """Atoms come too near to each other in every arrangement."""
+    crystal, lines = pattern("TiO2")
+    small = np.array(crystal.lattice.matrix) * [[1.0], [1.0], [0.52]]
+    found = search_cells([small], "TiO2", lines, seconds=4)
+    assert (found.structures, found.verdict) == ((), "not found")
+    assert found.complete
+    assert found.refused == ()
+    assert found.seconds > 0
 
 
 def test_a_given_space_group_is_not_lowered(monkeypatch):
