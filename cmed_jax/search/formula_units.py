@@ -1,7 +1,7 @@
 """The number of formula units in a cell, from its volume and the usual volumes of atoms."""
 
 from fractions import Fraction
-from math import lcm
+from math import gcd, lcm
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ FARTHEST = 3.5
 UNKNOWN = 16.0
 """The volume of an atom where the usual volume of no element is known, angstrom^3."""
 LARGEST = 1000
-"""The largest number of atoms in a formula unit."""
+"""The largest number of atoms in a formula unit, and the largest denominator of a fraction."""
 
 
 class Contents(NamedTuple):
@@ -29,14 +29,12 @@ class Contents(NamedTuple):
     Attributes:
         numbers: the atomic numbers of the elements that scatter, without hydrogen.
         counts: the number of atoms of each of these elements.
-        units: the number of formula units.
         hydrogen: the number of hydrogen atoms.
         cost: minus the logarithm of the probability of the volume.
     """
 
     numbers: tuple[int, ...]
     counts: tuple[int, ...]
-    units: int
     hydrogen: int
     cost: float
 
@@ -54,6 +52,9 @@ def contents(
         composition: the atom fractions by atomic number.
         visible: the fractions of the elements that scatter enough to be placed.
         atoms: the number of atoms in the conventional cell, where it is known.
+
+    Raises:
+        ValueError: the formula unit has too many atoms.
     """
     unit = formula_unit(composition)
     volume = abs(float(np.linalg.det(setting.lattice)))
@@ -71,16 +72,28 @@ def contents(
             fits = abs(off) <= FARTHEST
         if fits:
             hydrogen = int(units * unit[1])
-            found.append(Contents(numbers, counts, units, hydrogen, off**2 / 2))
+            found.append(Contents(numbers, counts, hydrogen, off**2 / 2))
     return sorted(found, key=lambda each: each.cost)
 
 
 def formula_unit(composition: Float[np.ndarray, "119"]) -> np.ndarray:
-    """Return the atoms of each element in one reduced formula unit, by atomic number."""
+    """Return the atoms of each element in one reduced formula unit, by atomic number.
+
+    Raises:
+        ValueError: the formula unit has too many atoms.
+    """
     amounts = composition.astype(float)
     present = np.flatnonzero(amounts)
     shares = [Fraction(x).limit_denominator(LARGEST) for x in amounts[present] / amounts.sum()]
     whole = lcm(*(share.denominator for share in shares))
+    # Numbers of Python: with many elements the common denominator exceeds 64 bits.
+    atoms = [int(share * whole) for share in shares]
+    atoms = [each // gcd(*atoms) for each in atoms]
+    if sum(atoms) > LARGEST:
+        raise ValueError(
+            f"the formula unit has more than {LARGEST} atoms, or no whole numbers of them: give a "
+            "formula with smaller whole numbers"
+        )
     unit = np.zeros(119, int)
-    unit[present] = [int(share * whole) for share in shares]
-    return unit // np.gcd.reduce(unit)
+    unit[present] = atoms
+    return unit

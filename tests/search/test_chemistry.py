@@ -49,8 +49,25 @@ def test_the_usual_volume_tells_the_formula_units(formula, cell, number, units):
     composition = parse_composition(formula)[0]
     setting = next(x for x in settings(bravais(primitive_lattice(cell))) if x.number == number)
     found = contents(setting, composition, composition)
-    assert units in [each.units for each in found[:2]]
-    assert all(sum(each.counts) == each.units * formula_unit(composition).sum() for each in found)
+    atoms = [sum(each.counts) for each in found]
+    unit = formula_unit(composition).sum()
+    assert units * unit in atoms[:2]
+    assert not any(count % unit for count in atoms)
+
+
+@pytest.mark.parametrize(
+    ("formula", "amounts"),
+    [("C60H20", {6: 3, 1: 1}), ("Mg0.5Fe0.5O", {12: 1, 26: 1, 8: 2}), ("Al997O3", {13: 997, 8: 3})],
+)
+def test_a_formula_unit_has_the_smallest_whole_numbers(formula, amounts):
+    unit = formula_unit(parse_composition(formula)[0])
+    assert {each: int(unit[each]) for each in np.flatnonzero(unit)} == amounts
+
+
+def test_a_formula_unit_of_too_many_atoms_is_refused():
+    """With eight elements of three digits the common denominator is beyond 64 bits."""
+    with pytest.raises(ValueError, match="give a formula with smaller whole numbers"):
+        formula_unit(parse_composition("H211Li223C227N229O233F239Na241Mg251")[0])
 
 
 def test_the_number_of_atoms_may_be_given():
