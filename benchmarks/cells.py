@@ -32,6 +32,7 @@ from benchmarks.analogues import measured
 from benchmarks.patterns import known_patterns
 from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.cell_contents import formula_unit
 from cmed_jax.crystal.composition import SYMBOLS, composition_vector
 from cmed_jax.crystal.lattice import PRIMITIVE, primitive_lattice
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material
@@ -41,7 +42,6 @@ from cmed_jax.physics.density import electron_density
 from cmed_jax.powder.cell_indexing import index_lines
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import prepare
-from cmed_jax.search.formula_units import formula_unit
 from cmed_jax.solution.cell_search import find_cell
 
 Lattices = list[np.ndarray]
@@ -157,8 +157,8 @@ def with_rietx(case: Case, options: Options) -> tuple[Lattices, str]:
     )
     spec = {"total_budget_seconds": options.seconds}
     search = indexing.SearchSpec(**spec)
-    if options.composition:
-        unit = formula_unit(case.composition)
+    unit = formula_unit(case.composition) if options.composition else None
+    if unit is not None:
         formula = "".join(f"{SYMBOLS[k]}{unit[k]}" for k in np.flatnonzero(unit))
         search = indexing.SearchSpec.from_formula(formula, **spec)
     found = indexing.index_pattern(peaks, spec=search, validate=False).candidates

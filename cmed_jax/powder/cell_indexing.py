@@ -19,9 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.atomic_volumes import nearest_relative_volume
 from cmed_jax.crystal.bravais import alike, bravais, lattice_lengths, reduced_cell
-from cmed_jax.crystal.cell_contents import atoms_of_formula
+from cmed_jax.crystal.cell_contents import relative_cell_volume
 from cmed_jax.crystal.lattice import PRIMITIVE, cell_parameters
 from cmed_jax.physics.patterns import s_of_two_theta
 from cmed_jax.powder.indexing import (
@@ -334,11 +333,7 @@ def _assessed(
     except np.linalg.LinAlgError:
         return None
     lattice = PRIMITIVE[centring].T @ edges
-    relative = 1.0
-    if composition is not None:
-        relative = nearest_relative_volume(
-            abs(float(np.linalg.det(lattice))), composition, atoms_of_formula(composition)
-        )
+    relative = 1.0 if composition is None else relative_cell_volume(lattice, composition)
     used = min(len(angle), JUDGED)
     evidence = float(fit.trials.score[0]) - PARAMETER * FREE[axes]
     hidden = fit.predicted[0] / max(MOST_HIDDEN * fit.seen[0], 1)

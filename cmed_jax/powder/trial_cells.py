@@ -75,10 +75,10 @@ def volume_limits(
     """Return the limits of the volume of conventional cells, from the lines and the composition."""
     sphere = 4 / 3 * np.pi * squared[-1] ** 1.5
     largest = MOST_LINES * (len(squared) + 3) * MULTIPLICITY[axes] / sphere
-    usual = () if composition is None else usual_volumes(composition)
     least = SMALLEST_CELL
-    if usual and composition is not None:
-        least = SMALLEST * atoms_of_formula(composition) * min(usual)
+    if composition is not None:
+        usual, atoms = usual_volumes(composition), atoms_of_formula(composition)
+        least = SMALLEST * atoms * min(usual) if usual and atoms is not None else least
     return Limits(least, max(float(largest), 3 * least))
 
 

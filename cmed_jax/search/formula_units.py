@@ -1,13 +1,12 @@
 """The number of formula units in a cell, from its volume and the usual volumes of atoms."""
 
-from fractions import Fraction
-from math import lcm
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import volume_of_atom
+from cmed_jax.crystal.cell_contents import formula_unit
 from cmed_jax.search.settings import Setting, lattice_points
 
 USUAL, UNUSUAL = 0.13, 0.45
@@ -19,8 +18,6 @@ FARTHEST = 3.5
 """The number of deviations beyond which a number of formula units is not tried."""
 UNKNOWN = 16.0
 """The volume of an atom where the usual volume of no element is known, angstrom^3."""
-LARGEST = 1000
-"""The largest number of atoms in a formula unit."""
 
 
 class Contents(NamedTuple):
@@ -49,6 +46,8 @@ def contents(
 ) -> list[Contents]:
     """Return the possible contents of the primitive cell, the most usual volume first.
 
+    There are none where the composition has no formula unit.
+
     Args:
         setting: the setting with its lattice.
         composition: the atom fractions by atomic number.
@@ -56,6 +55,8 @@ def contents(
         atoms: the number of atoms in the conventional cell, where it is known.
     """
     unit = formula_unit(composition)
+    if unit is None:
+        return []
     volume = abs(float(np.linalg.det(setting.lattice)))
     usual, spread = volume_of_atom(composition), USUAL
     if usual is None:
@@ -73,14 +74,3 @@ def contents(
             hydrogen = int(units * unit[1])
             found.append(Contents(numbers, counts, units, hydrogen, off**2 / 2))
     return sorted(found, key=lambda each: each.cost)
-
-
-def formula_unit(composition: Float[np.ndarray, "119"]) -> np.ndarray:
-    """Return the atoms of each element in one reduced formula unit, by atomic number."""
-    amounts = composition.astype(float)
-    present = np.flatnonzero(amounts)
-    shares = [Fraction(x).limit_denominator(LARGEST) for x in amounts[present] / amounts.sum()]
-    whole = lcm(*(share.denominator for share in shares))
-    unit = np.zeros(119, int)
-    unit[present] = [int(share * whole) for share in shares]
-    return unit // np.gcd.reduce(unit)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from cmed_jax.crystal.bravais import bravais
+from cmed_jax.crystal.cell_contents import formula_unit
 from cmed_jax.crystal.composition import atomic_number, parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.search.chemistry import least_distances, neighbour_misfit
-from cmed_jax.search.formula_units import contents, formula_unit
+from cmed_jax.search.formula_units import contents
 from cmed_jax.search.settings import settings
 from cmed_jax.search.usage import group_cost, position_costs
 from cmed_jax.search.wyckoff import wyckoff
