@@ -33,6 +33,7 @@ from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.search.known import distance_misfit, fitted_coordinates
 from cmed_jax.search.observed import ObservedLines
+from cmed_jax.search.solved import EXACT_SYMPREC
 from cmed_jax.solution.calculated import CalculatedPattern, calculate_crystal_pattern
 from cmed_jax.solution.cell_search import (
     FINE,
@@ -287,11 +288,14 @@ def _with_coordinates(
 
 
 def _canonical(analogues: Iterable[IsostructuralMatch]) -> Iterator[IsostructuralMatch]:
-    """Yield crystals in the canonical cell of their elements, each crystal once."""
+    """Yield crystals in the canonical cell of their elements, each crystal once.
+
+    Two crystals are one where they are alike within the tolerance of known crystals. The crystals
+    themselves were refined, so that small splittings of their cells are kept.
+    """
     seen = set()
     for each in analogues:
         with suppress(ValueError):  # atoms coincide in a cell that became too small
-            crystal = canonical_cell(each.crystal)
-            if (identity := crystal_identity(crystal)) not in seen:
+            if (identity := crystal_identity(canonical_cell(each.crystal))) not in seen:
                 seen.add(identity)
-                yield each._replace(crystal=crystal)
+                yield each._replace(crystal=canonical_cell(each.crystal, EXACT_SYMPREC))
