@@ -5,11 +5,11 @@ mp_id) goes through `restore_and_predict` as a user's file does. The output for 
 known cell, and the cell that was found (one that is wrong by more than 0.5 % counts as not found).
 Cosine and Rwp of the pattern calculated from the prediction in that cell follow. SSIM compares it
 with the independent-atom density of the known structure, which `--materials` holds (JSON lines, by
-mp_id). The same figures are given for that density itself, in the cell that `find_cell` finds for
-it: no prediction can be expected to do better. The lines below give the method that found the cell,
-the number of electrons of the density in it, the expected number, and SSIM of the density scaled to
-that number. They also give the explanation of the pattern by the best known crystal
-(`cmed_jax.solution.isostructural`), and the messages of the prediction.
+mp_id). The same figures are given for that density itself, in the cell of the known structure
+fitted to the lines: no prediction can be expected to do better. The lines below give the method
+that found the cell, the number of electrons of the density in it, the expected number, and SSIM of
+the density scaled to that number. They also give the explanation of the pattern by the best known
+crystal (`cmed_jax.solution.isostructural`), and the messages of the prediction.
 
 `--wrong` repeats the queries with the wavelengths of other anodes and with the formula of the next
 file. It counts the queries that raise an alarm: that pattern, wavelength and formula do not agree.
@@ -28,6 +28,7 @@ import tyro
 from jaxtyping import Float
 
 from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
@@ -35,12 +36,12 @@ from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
-from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Prediction
 from cmed_jax.solution.calculated import CalculatedPattern, calculate_pattern
-from cmed_jax.solution.cell_search import CellCandidate, find_cell, lattice_types_of
+from cmed_jax.solution.cell_ranking import CellCandidate
+from cmed_jax.solution.isostructural import match_pattern
 
 RIGHT = 0.005
 """The largest error of a cell that counts as found."""
@@ -143,9 +144,11 @@ def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
         return row
     exact = independent_atoms(truth)
     score = float(ssim(exact[None], found.density[None])[0])
-    own = find_cell(exact, MeasuredLines.of(found.prepared), lattice_types_of([known.space_group]))
-    best = calculate_pattern(exact, own[0].lattice, found.prepared, own[0].shift) if own else None
-    return f"{row} {score:6.3f}   {_cell(own)} {_agreement(best)}"
+    fits = match_pattern(found.prepared, parse_composition(known.formula)[0], [truth], 1)
+    if not fits:
+        return f"{row} {score:6.3f}   {'-':15} {_agreement(None)}"
+    best = calculate_pattern(exact, fits[0].crystal.lattice, found.prepared)
+    return f"{row} {score:6.3f}   {_edges(fits[0].parameters)} {_agreement(best)}"
 
 
 def electrons_row(found: Prediction, truth: Material | None) -> str:
@@ -213,7 +216,7 @@ def main() -> None:
         restored = restored._replace(gate=None)
     print(
         f"{'':24} {'':9}{'known a':>7} {'c':>7} {'found':12}{'a':>7} {'c':>7} {'':4} "
-        f"{'cosine':>6} {'Rwp':>5} {'SSIM':>6}   {'exact density':12}{'a':>6} {'c':>7} "
+        f"{'cosine':>6} {'Rwp':>5} {'SSIM':>6}   {'exact a':>7} {'c':>7} "
         f"{'cosine':>6} {'Rwp':>5}"
     )
     right = []

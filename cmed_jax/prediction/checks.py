@@ -22,6 +22,7 @@ from cmed_jax.physics.instrument import radiation
 from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, s_of_two_theta, two_theta
 from cmed_jax.physics.profiles import caglioti, microstrain, scherrer, thompson_cox_hastings
 from cmed_jax.powder.preparation import Prepared
+from cmed_jax.prediction.assessment import LARGEST_VOLUME, SMALLEST_VOLUME
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
 from cmed_jax.prediction.query import LEAST_LINES
 from cmed_jax.solution.calculated import CalculatedPattern
@@ -31,8 +32,6 @@ WHOLE = 120.0
 """The least end of a pattern for networks of whole patterns, two-theta of Mo K-alpha, degrees."""
 MERGED = 2.0
 """The width, in bins of the grid of the network, from which on peaks hide their neighbours."""
-SMALLEST_VOLUME, LARGEST_VOLUME = 0.7, 1.4
-"""The range of the relative volume of a cell that holds whole formula units."""
 ALIKE = 0.03
 """The share below which volumes belong to one cell, roughly measured."""
 NAMED = 3

@@ -39,7 +39,7 @@ from cmed_jax.prediction.structures import (
     structure_answer,
 )
 from cmed_jax.solution.calculated import calculate_pattern
-from cmed_jax.solution.cell_search import CellCandidate
+from cmed_jax.solution.cell_ranking import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
 from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.solve import solve
