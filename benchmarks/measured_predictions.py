@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import gemmi
 import numpy as np
 import tyro
 from jaxtyping import Float
@@ -32,6 +31,7 @@ from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
+from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.crystal import Crystal
@@ -86,12 +86,7 @@ class Known:
     @property
     def lattice(self) -> Float[np.ndarray, "3 3"]:
         """The primitive lattice."""
-        return primitive_lattice(self.cell, centring(self.space_group))
-
-
-def centring(space_group: int) -> str:
-    """Return the centring of a space group's standard setting."""
-    return gemmi.find_spacegroup_by_number(space_group).centring_type()
+        return primitive_lattice(self.cell, centring_of(self.space_group))
 
 
 def manifest(folder: Path) -> list[Known]:

@@ -14,7 +14,7 @@ from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import PRIMITIVE, primitive_lattice
 from cmed_jax.crystal.material import Material, crystal_system
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.crystal.symmetry import lattice_type_of
+from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.io.pattern import MeasuredPattern, load_pattern
 
 WAVELENGTH = 1.54184
@@ -63,11 +63,11 @@ def known_patterns(folder: Path, truth: str | None) -> Iterator[KnownPattern]:
         number = int(row.get("spacegroup") or row.get("space_group") or 0)
         if row.get("cell"):
             cell = [float(each) for each in row["cell"].split()]
-            lattice = primitive_lattice(cell, lattice_type_of(number)[-1])
+            lattice = primitive_lattice(cell, centring_of(number))
             conventional = primitive_lattice(cell)
         elif crystal is not None:
             lattice = canonical_cell(crystal).lattice
-            conventional = np.linalg.inv(PRIMITIVE[lattice_type_of(number)[-1]].T) @ lattice
+            conventional = np.linalg.inv(PRIMITIVE[centring_of(number)].T) @ lattice
         else:
             continue
         yield KnownPattern(

@@ -12,9 +12,9 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.cell_contents import formula_units, relative_cell_volume
 from cmed_jax.crystal.composition import SYMBOLS, alike_elements, anonymous_formula, faint_elements
-from cmed_jax.crystal.lattice import PRIMITIVE
+from cmed_jax.crystal.lattice import lattice_points
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.crystal.symmetry import lattice_type_of
+from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.data.domain import SEEN, STEP, TrainingDomain
 from cmed_jax.physics.artefact_ranges import Artefacts
 from cmed_jax.physics.cell import cell_volume
@@ -141,8 +141,8 @@ def check_centring(
         given: rows a, b, c of the given cell, angstrom.
         accepted: the known crystal that explains the pattern.
     """
-    centring = lattice_type_of(accepted.crystal.space_group)[-1]
-    held = round(1 / np.linalg.det(PRIMITIVE[centring]))
+    centring = centring_of(accepted.crystal.space_group)
+    held = lattice_points(centring)
     times = cell_volume(given) / accepted.crystal.volume
     if held == 1 or abs(times / held - 1) > ALIKE:
         return []

@@ -7,7 +7,9 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import volume_of_atom
 from cmed_jax.crystal.cell_contents import formula_unit
-from cmed_jax.search.settings import Setting, lattice_points
+from cmed_jax.crystal.lattice import lattice_points
+from cmed_jax.crystal.symmetry import centring_of
+from cmed_jax.search.settings import Setting
 
 USUAL, UNUSUAL = 0.13, 0.45
 """The deviation of the logarithm of a volume from the usual one.
@@ -67,7 +69,7 @@ def contents(
         off = float(np.log(volume / (units * unit.sum() * usual))) / spread
         counts = tuple((units * unit[list(numbers)]).tolist())
         if atoms is not None:
-            fits = units * unit.sum() * lattice_points(setting.number) == atoms
+            fits = units * unit.sum() * lattice_points(centring_of(setting.number)) == atoms
         else:
             fits = abs(off) <= FARTHEST
         if fits:
