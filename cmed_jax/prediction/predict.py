@@ -268,9 +268,7 @@ def _mixture(
     if mixing is None:
         return Mixture(own, np.sqrt(variance(own)) if len(own) > 1 else None, ())
     seeds = [query.options.seed, int(query_seeds(query.batch)[0])]
-    return combine(
-        mixing.gate, own, refined, mixing.recipe, query.knowledge, query.coverage, seeds
-    )
+    return combine(mixing.gate, own, refined, mixing.recipe, query.knowledge, query.coverage, seeds)
 
 
 def _matches(query: PredictionQuery) -> tuple[IsostructuralMatch, ...]:
