@@ -15,7 +15,6 @@ crystal (`cmed_jax.solution.isostructural`), and the messages of the prediction.
 file. It counts the queries that raise an alarm: that pattern, wavelength and formula do not agree.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,12 +25,12 @@ import numpy as np
 import tyro
 from jaxtyping import Float
 
+from benchmarks.patterns import ListedPattern, listed_patterns
+from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.composition import parse_composition
-from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.crystal import Crystal
@@ -44,7 +43,7 @@ from cmed_jax.solution.cell_ranking import CellCandidate
 from cmed_jax.solution.isostructural import match_pattern
 
 RIGHT = 0.005
-"""The largest error of a cell that counts as found."""
+"""The largest relative difference of lengths at which a cell counts as found."""
 
 
 @dataclass(frozen=True)
@@ -72,39 +71,6 @@ class Options:
     rietveld: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """The known facts about a file."""
-
-    file: Path
-    formula: str
-    space_group: int
-    wavelength: str
-    cell: Float[np.ndarray, "6"]
-    mp_id: str
-
-    @property
-    def lattice(self) -> Float[np.ndarray, "3 3"]:
-        """The primitive lattice."""
-        return primitive_lattice(self.cell, centring_of(self.space_group))
-
-
-def manifest(folder: Path) -> list[Known]:
-    """Read the known facts about the files of a folder."""
-    with (folder / "manifest.csv").open() as file:
-        return [
-            Known(
-                folder / row["file"],
-                row["formula"],
-                int(row["spacegroup"]),
-                row["wavelength_A"],
-                np.array(row["cell"].split(), float),
-                row["mp_id"],
-            )
-            for row in csv.DictReader(file)
-        ]
-
-
 def structures(paths: tuple[Path, ...], wanted: set[str]) -> dict[str, Material]:
     """Return the wanted materials of files of JSON lines, in their canonical cells."""
     found: dict[str, Material] = {}
@@ -120,21 +86,17 @@ def independent_atoms(crystal: Material) -> Float[np.ndarray, "a b c"]:
     return electron_density(Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords))
 
 
-def error_of_cell(lattice: Float[np.ndarray, "3 3"] | None, known: Known) -> float:
-    """Return the largest error of the primitive cell's edges and cosines; infinite for no cell."""
-    if lattice is None:
-        return np.inf
-    ours, theirs = (cell_parameters(each) for each in (lattice, known.lattice))
-    edges = np.abs(np.sort(ours[:3]) / np.sort(theirs[:3]) - 1)
-    angles = np.abs(np.cos(np.radians(np.sort(ours[3:]))) - np.cos(np.radians(np.sort(theirs[3:]))))
-    return float(max(edges.max(), angles.max()))
+def verdict_of(lattice: Float[np.ndarray, "3 3"] | None, known: ListedPattern) -> str:
+    """Return whether a primitive cell is the known one."""
+    right = lattice is not None and same_lattice(lattice, known.lattice, RIGHT)
+    return "yes" if right else "no"
 
 
-def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
+def row_of(found: Prediction, known: ListedPattern, truth: Material | None) -> str:
     """Return the row of the table."""
-    verdict = "yes" if error_of_cell(found.lattice, known) <= RIGHT else "no"
-    cells = f"{_edges(known.cell)} {_cell(found.cells)} {verdict:4}"
-    row = f"{known.file.stem:24} {known.formula:9}{cells} {_agreement(found.calculated)}"
+    verdict = verdict_of(found.lattice, known)
+    cells = f"{_edges(known.known_cell)} {_cell(found.cells)} {verdict:4}"
+    row = f"{known.path.stem:24} {known.formula:9}{cells} {_agreement(found.calculated)}"
     if truth is None or found.prepared is None:
         return row
     exact = independent_atoms(truth)
@@ -158,12 +120,12 @@ def electrons_row(found: Prediction, truth: Material | None) -> str:
     return f"{row} of {found.electrons:g}, SSIM {float(score):.3f} if scaled to them"
 
 
-def analogue_row(found: Prediction, known: Known) -> str:
+def analogue_row(found: Prediction, known: ListedPattern) -> str:
     """Return the explanation of the pattern by the best of the known crystals."""
     if not found.analogues:
         return "    no known crystal of the formula's type"
     best = found.analogues[0]
-    verdict = "yes" if error_of_cell(best.crystal.lattice, known) <= RIGHT else "no"
+    verdict = verdict_of(best.crystal.lattice, known)
     same = "same" if best.crystal.space_group == known.space_group else "another"
     name = f"{best.crystal.material_id}, {best.prototype}"
     return (
@@ -193,7 +155,7 @@ def predict(
     return restore_and_predict(restored, file, formula, **options)
 
 
-def told(answers: Sequence[Prediction]) -> str:
+def messages_of(answers: Sequence[Prediction]) -> str:
     """Return the number of queries with alarms, and of predictions with doubts."""
     alarms, doubts = (
         sum(bool(getattr(found, kind)) for found in answers) for kind in ("alarms", "doubts")
@@ -204,7 +166,7 @@ def told(answers: Sequence[Prediction]) -> str:
 def main() -> None:
     """Run the command."""
     options = tyro.cli(Options)
-    files = manifest(options.patterns)
+    files = listed_patterns(options.patterns)
     truths = structures(options.materials, {known.mp_id for known in files})
     restored = restore(options.run)
     if options.alone:
@@ -217,7 +179,7 @@ def main() -> None:
     right = []
     ask = partial(predict, restored, options)
     for known in files:
-        found = ask(known.file, known.formula, known.wavelength)
+        found = ask(known.path, known.formula, str(known.wavelength))
         right.append(found)
         print(row_of(found, known, truths.get(known.mp_id)))
         print(electrons_row(found, truths.get(known.mp_id)))
@@ -225,21 +187,21 @@ def main() -> None:
         for kind in ("alarms", "doubts", "notes"):
             for sentence in getattr(found, kind):
                 print(f"    {kind.removesuffix('s')}: {sentence}")
-    print(f"with the right questions: {told(right)}")
+    print(f"with the right questions: {messages_of(right)}")
     if not options.wrong:
         return
     others = [*files[1:], files[0]]
     wrong = {
-        f"the wavelength of {name}": [ask(known.file, known.formula, name) for known in files]
+        f"the wavelength of {name}": [ask(known.path, known.formula, name) for known in files]
         for name in options.wavelengths
     } | {
         "the formula of the next file": [
-            ask(known.file, other.formula, known.wavelength)
+            ask(known.path, other.formula, str(known.wavelength))
             for known, other in zip(files, others, strict=True)
         ],
     }
     for what, answers in wrong.items():
-        print(f"with {what}: {told(answers)}")
+        print(f"with {what}: {messages_of(answers)}")
 
 
 if __name__ == "__main__":
