@@ -10,10 +10,7 @@ doubt or a note says. A file of answers (`--answers`) keeps what was computed, s
 can be stopped and run again.
 """
 
-import csv
-import gzip
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,13 +26,14 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.analogues import measured as simulated_measurement
+from benchmarks.patterns import listed_patterns
 from cmed_jax.crystal.composition import (
     anonymous_formula,
     composition_vector,
     parse_composition,
 )
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.io.pattern import MeasuredPattern, load_pattern, pattern_of_columns
+from cmed_jax.io.pattern import MeasuredPattern, pattern_of_columns
 from cmed_jax.physics import Crystal
 from cmed_jax.powder.preparation import Prepared, prepare
 from cmed_jax.prediction.assessment import assess, explanation_of
@@ -164,22 +162,8 @@ def of_files(folder: Path | None, every: int = 1) -> Iterator[Asked]:
     """Yield the patterns of a folder."""
     if folder is None:
         return
-    with (folder / "manifest.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))[::every]
-    for row in rows:
-        path = folder / (row.get("file") or row["pattern"])
-        yield Asked(
-            path.name, _pattern(path), row["formula"], float(row.get("wavelength_A") or 1.54184)
-        )
-
-
-def _pattern(path: Path) -> MeasuredPattern:
-    if path.suffix != ".gz":
-        return load_pattern(path, "CuKa")
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / path.stem
-        plain.write_bytes(gzip.decompress(path.read_bytes()))
-        return load_pattern(plain, "CuKa")
+    for each in listed_patterns(folder)[::every]:
+        yield Asked(each.path.name, each.load("CuKa"), each.formula, each.wavelength)
 
 
 def prepared_with(pattern: MeasuredPattern, radiation: str | float) -> Prepared | None:

@@ -8,7 +8,6 @@ intensity more than a degree away from all lines of the known cell, where there 
 standard deviations of the counting.
 """
 
-import csv
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,11 +19,11 @@ import numpy as np
 import tyro
 from jaxtyping import Float
 
+from benchmarks.patterns import ListedPattern, listed_patterns
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.lines import padded_lines
-from cmed_jax.io.pattern import load_pattern
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.physics.artefacts import expected, sample_conditions
 from cmed_jax.physics.crystal import Crystal
@@ -92,10 +91,10 @@ def errors(one: Simulated, method: Method, stiffness: float) -> tuple[float, flo
     return np.abs(off).sum() / one.peaks.sum(), off.sum() / one.peaks.sum()
 
 
-def left_between_lines(folder: Path, row: dict[str, str], method: Method) -> float:
+def left_between_lines(listed: ListedPattern, method: Method) -> float:
     """Return the mean net intensity far from the lines of a measured file, over its noise."""
-    measured = load_pattern(folder / row["file"], row["wavelength_A"])
-    lattice = primitive_lattice(np.array(row["cell"].split(), float))
+    measured = listed.load()
+    lattice = primitive_lattice(listed.known_cell)
     s = half_sphere(lattice, 2 / measured.radiation.mean).s
     lines = np.unique(two_theta(s, measured.radiation.mean).round(2))
     away = np.abs(measured.two_theta[:, None] - lines).min(axis=1) > FAR
@@ -118,12 +117,10 @@ def main() -> None:
             print(f"{method:10} {stiffness:5.0f} degrees {figures}")
     if options.patterns is None:
         return
-    with (options.patterns / "manifest.csv").open() as file:
-        rows = list(csv.DictReader(file))
     print("measured, net between lines  " + " ".join(f"{method:>8}" for method in methods))
-    for row in rows:
-        found = [left_between_lines(options.patterns, row, method) for method in methods]
-        print(f"{row['file']:28} " + " ".join(f"{value:8.2f}" for value in found))
+    for listed in listed_patterns(options.patterns):
+        found = [left_between_lines(listed, method) for method in methods]
+        print(f"{listed.path.name:28} " + " ".join(f"{value:8.2f}" for value in found))
 
 
 if __name__ == "__main__":

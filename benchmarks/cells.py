@@ -13,8 +13,6 @@ The product indexes the lines of a pattern with the composition given and the ce
 
 A cell is right if its lattice is that of the truth within 1 % in the shortest lengths between
 lattice points. With `--indexer rietx`, the library rietx indexes the same lines instead.
-`--indexer density` searches for the cells of exact densities (`cmed_jax.solution.find_cell`), which
-is possible for cubic, hexagonal and rhombohedral lattices.
 """
 
 import time
@@ -32,17 +30,15 @@ from benchmarks.analogues import measured
 from benchmarks.patterns import known_patterns
 from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.canonical import canonical_cell
+from cmed_jax.crystal.cell_contents import formula_unit
 from cmed_jax.crystal.composition import SYMBOLS, composition_vector
 from cmed_jax.crystal.lattice import PRIMITIVE, primitive_lattice
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.physics.crystal import Crystal
-from cmed_jax.physics.density import electron_density
 from cmed_jax.powder.cell_indexing import index_lines
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import prepare
-from cmed_jax.search.formula_units import formula_unit
-from cmed_jax.solution.cell_search import find_cell
 
 Lattices = list[np.ndarray]
 RIGHT = 0.01
@@ -77,7 +73,7 @@ class Options:
     systems: tuple[str, ...] = tuple(CRYSTAL_SYSTEMS)
     count: int = 20
     largest: float = 600.0
-    indexer: Literal["own", "rietx", "density"] = "own"
+    indexer: Literal["own", "rietx"] = "own"
     composition: bool = True
     seconds: float = 60.0
     every: int = 1
@@ -85,14 +81,13 @@ class Options:
 
 
 class Case(NamedTuple):
-    """The lines of a pattern, its composition and its crystal."""
+    """The lines of a pattern, its composition and its primitive cell."""
 
     name: str
     system: str
     lines: MeasuredLines
     composition: np.ndarray
     lattice: np.ndarray
-    crystal: Crystal | None = None
 
 
 def from_folder(options: Options, folder: Path) -> Iterator[Case]:
@@ -131,7 +126,6 @@ def simulated(options: Options) -> Iterator[Case]:
                 lines,
                 composition_vector(material.numbers),
                 material.lattice,
-                crystal,
             )
 
 
@@ -157,8 +151,8 @@ def with_rietx(case: Case, options: Options) -> tuple[Lattices, str]:
     )
     spec = {"total_budget_seconds": options.seconds}
     search = indexing.SearchSpec(**spec)
-    if options.composition:
-        unit = formula_unit(case.composition)
+    unit = formula_unit(case.composition) if options.composition else None
+    if unit is not None:
         formula = "".join(f"{SYMBOLS[k]}{unit[k]}" for k in np.flatnonzero(unit))
         search = indexing.SearchSpec.from_formula(formula, **spec)
     found = indexing.index_pattern(peaks, spec=search, validate=False).candidates
@@ -169,16 +163,7 @@ def with_rietx(case: Case, options: Options) -> tuple[Lattices, str]:
     return lattices, str(found[0].cell) if found else "none"
 
 
-def of_density(case: Case, options: Options) -> tuple[Lattices, str]:
-    """Return the cells in which the exact density has the lines."""
-    if case.crystal is None:
-        raise SystemExit("the density is known for simulated materials alone: leave out --patterns")
-    cells = find_cell(electron_density(case.crystal), case.lines)
-    said = f"{cells[0].lattice_type} {cells[0].parameters.round(3).tolist()}" if cells else "none"
-    return [each.lattice for each in cells], said
-
-
-INDEXERS = {"own": own, "rietx": with_rietx, "density": of_density}
+INDEXERS = {"own": own, "rietx": with_rietx}
 
 
 def report(cases: Iterator[Case], options: Options) -> list[tuple[str, int, float]]:

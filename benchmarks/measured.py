@@ -1,4 +1,4 @@
-"""Measured patterns beside the `laboratory` preset: `python benchmarks/measured.py FILE.csv ...`.
+"""Measured patterns beside the `laboratory` preset: `python -m benchmarks.measured FILE.csv ...`.
 
 Each pattern is rendered from a structure of the literature in the measured cell, under the
 conditions in the middle of every range of the preset, for Cu K-alpha 1 and 2, on the file's own
@@ -10,7 +10,6 @@ The files have two columns, two-theta in degrees and intensity. A `manifest.csv`
 formula, space group and cell (columns file, formula, spacegroup, cell).
 """
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +22,7 @@ import tyro
 from jaxtyping import Float
 from pymatgen.core import Composition, Lattice, Structure
 
+from benchmarks.patterns import listed_patterns
 from cmed_jax.data.lines import padded_lines
 from cmed_jax.io.pattern import load_pattern
 from cmed_jax.physics.artefact_ranges import LABORATORY, Artefacts
@@ -101,15 +101,14 @@ def compare(path: Path) -> Comparison:
 
 def crystal_lines(path: Path) -> Lines:
     """Return the lines of the material that the manifest gives for a file."""
-    with (path.parent / "manifest.csv").open() as file:
-        rows = {row["file"]: row for row in csv.DictReader(file)}
-    if path.name not in rows:
+    listed = {each.path.name: each for each in listed_patterns(path.parent)}
+    if path.name not in listed:
         raise ValueError(f"{path.name} is not in the manifest beside it: add its row")
-    formula = rows[path.name]["formula"]
+    formula = listed[path.name].formula
     if formula not in STRUCTURES:
         raise ValueError(f"no structure for {formula}: there are {', '.join(STRUCTURES)}")
     group, sites = STRUCTURES[formula]
-    cell = Lattice.from_parameters(*map(float, rows[path.name]["cell"].split()))
+    cell = Lattice.from_parameters(*listed[path.name].known_cell)
     elements = list(Composition(formula).get_el_amt_dict())
     structure = Structure.from_spacegroup(group, cell, elements, sites)
     numbers = np.array([site.specie.Z for site in structure])

@@ -5,45 +5,45 @@ mp_id) goes through `restore_and_predict` as a user's file does. The output for 
 known cell, and the cell that was found (one that is wrong by more than 0.5 % counts as not found).
 Cosine and Rwp of the pattern calculated from the prediction in that cell follow. SSIM compares it
 with the independent-atom density of the known structure, which `--materials` holds (JSON lines, by
-mp_id). The same figures are given for that density itself, in the cell that `find_cell` finds for
-it: no prediction can be expected to do better. The lines below give the method that found the cell,
-the number of electrons of the density in it, the expected number, and SSIM of the density scaled to
-that number. They also give the explanation of the pattern by the best known crystal
-(`cmed_jax.solution.isostructural`), and the messages of the prediction.
+mp_id). The same figures are given for that density itself, in the cell of the known structure
+fitted to the lines: no prediction can be expected to do better. The lines below give the method
+that found the cell, the number of electrons of the density in it, the expected number, and SSIM of
+the density scaled to that number. They also give the explanation of the pattern by the best known
+crystal (`cmed_jax.solution.isostructural`), and the messages of the prediction.
 
 `--wrong` repeats the queries with the wavelengths of other anodes and with the formula of the next
 file. It counts the queries that raise an alarm: that pattern, wavelength and formula do not agree.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import gemmi
 import numpy as np
 import tyro
 from jaxtyping import Float
 
+from benchmarks.patterns import ListedPattern, listed_patterns
+from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.canonical import canonical_cell
-from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
+from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
-from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Prediction
 from cmed_jax.solution.calculated import CalculatedPattern, calculate_pattern
-from cmed_jax.solution.cell_search import CellCandidate, find_cell, lattice_types_of
+from cmed_jax.solution.cell_ranking import CellCandidate
+from cmed_jax.solution.isostructural import match_pattern
 
 RIGHT = 0.005
-"""The largest error of a cell that counts as found."""
+"""The largest relative difference of lengths at which a cell counts as found."""
 
 
 @dataclass(frozen=True)
@@ -71,44 +71,6 @@ class Options:
     rietveld: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """The known facts about a file."""
-
-    file: Path
-    formula: str
-    space_group: int
-    wavelength: str
-    cell: Float[np.ndarray, "6"]
-    mp_id: str
-
-    @property
-    def lattice(self) -> Float[np.ndarray, "3 3"]:
-        """The primitive lattice."""
-        return primitive_lattice(self.cell, centring(self.space_group))
-
-
-def centring(space_group: int) -> str:
-    """Return the centring of a space group's standard setting."""
-    return gemmi.find_spacegroup_by_number(space_group).centring_type()
-
-
-def manifest(folder: Path) -> list[Known]:
-    """Read the known facts about the files of a folder."""
-    with (folder / "manifest.csv").open() as file:
-        return [
-            Known(
-                folder / row["file"],
-                row["formula"],
-                int(row["spacegroup"]),
-                row["wavelength_A"],
-                np.array(row["cell"].split(), float),
-                row["mp_id"],
-            )
-            for row in csv.DictReader(file)
-        ]
-
-
 def structures(paths: tuple[Path, ...], wanted: set[str]) -> dict[str, Material]:
     """Return the wanted materials of files of JSON lines, in their canonical cells."""
     found: dict[str, Material] = {}
@@ -124,28 +86,26 @@ def independent_atoms(crystal: Material) -> Float[np.ndarray, "a b c"]:
     return electron_density(Crystal.of(crystal.lattice, crystal.numbers, crystal.frac_coords))
 
 
-def error_of_cell(lattice: Float[np.ndarray, "3 3"] | None, known: Known) -> float:
-    """Return the largest error of the primitive cell's edges and cosines; infinite for no cell."""
-    if lattice is None:
-        return np.inf
-    ours, theirs = (cell_parameters(each) for each in (lattice, known.lattice))
-    edges = np.abs(np.sort(ours[:3]) / np.sort(theirs[:3]) - 1)
-    angles = np.abs(np.cos(np.radians(np.sort(ours[3:]))) - np.cos(np.radians(np.sort(theirs[3:]))))
-    return float(max(edges.max(), angles.max()))
+def verdict_of(lattice: Float[np.ndarray, "3 3"] | None, known: ListedPattern) -> str:
+    """Return whether a primitive cell is the known one."""
+    right = lattice is not None and same_lattice(lattice, known.lattice, RIGHT)
+    return "yes" if right else "no"
 
 
-def row_of(found: Prediction, known: Known, truth: Material | None) -> str:
+def row_of(found: Prediction, known: ListedPattern, truth: Material | None) -> str:
     """Return the row of the table."""
-    verdict = "yes" if error_of_cell(found.lattice, known) <= RIGHT else "no"
-    cells = f"{_edges(known.cell)} {_cell(found.cells)} {verdict:4}"
-    row = f"{known.file.stem:24} {known.formula:9}{cells} {_agreement(found.calculated)}"
+    verdict = verdict_of(found.lattice, known)
+    cells = f"{_edges(known.known_cell)} {_cell(found.cells)} {verdict:4}"
+    row = f"{known.path.stem:24} {known.formula:9}{cells} {_agreement(found.calculated)}"
     if truth is None or found.prepared is None:
         return row
     exact = independent_atoms(truth)
     score = float(ssim(exact[None], found.density[None])[0])
-    own = find_cell(exact, MeasuredLines.of(found.prepared), lattice_types_of([known.space_group]))
-    best = calculate_pattern(exact, own[0].lattice, found.prepared, own[0].shift) if own else None
-    return f"{row} {score:6.3f}   {_cell(own)} {_agreement(best)}"
+    fits = match_pattern(found.prepared, parse_composition(known.formula)[0], [truth], 1)
+    if not fits:
+        return f"{row} {score:6.3f}   {'-':15} {_agreement(None)}"
+    best = calculate_pattern(exact, fits[0].crystal.lattice, found.prepared)
+    return f"{row} {score:6.3f}   {_edges(fits[0].parameters)} {_agreement(best)}"
 
 
 def electrons_row(found: Prediction, truth: Material | None) -> str:
@@ -160,12 +120,12 @@ def electrons_row(found: Prediction, truth: Material | None) -> str:
     return f"{row} of {found.electrons:g}, SSIM {float(score):.3f} if scaled to them"
 
 
-def analogue_row(found: Prediction, known: Known) -> str:
+def analogue_row(found: Prediction, known: ListedPattern) -> str:
     """Return the explanation of the pattern by the best of the known crystals."""
     if not found.analogues:
         return "    no known crystal of the formula's type"
     best = found.analogues[0]
-    verdict = "yes" if error_of_cell(best.crystal.lattice, known) <= RIGHT else "no"
+    verdict = verdict_of(best.crystal.lattice, known)
     same = "same" if best.crystal.space_group == known.space_group else "another"
     name = f"{best.crystal.material_id}, {best.prototype}"
     return (
@@ -195,7 +155,7 @@ def predict(
     return restore_and_predict(restored, file, formula, **options)
 
 
-def told(answers: Sequence[Prediction]) -> str:
+def messages_of(answers: Sequence[Prediction]) -> str:
     """Return the number of queries with alarms, and of predictions with doubts."""
     alarms, doubts = (
         sum(bool(getattr(found, kind)) for found in answers) for kind in ("alarms", "doubts")
@@ -206,20 +166,20 @@ def told(answers: Sequence[Prediction]) -> str:
 def main() -> None:
     """Run the command."""
     options = tyro.cli(Options)
-    files = manifest(options.patterns)
+    files = listed_patterns(options.patterns)
     truths = structures(options.materials, {known.mp_id for known in files})
     restored = restore(options.run)
     if options.alone:
         restored = restored._replace(gate=None)
     print(
         f"{'':24} {'':9}{'known a':>7} {'c':>7} {'found':12}{'a':>7} {'c':>7} {'':4} "
-        f"{'cosine':>6} {'Rwp':>5} {'SSIM':>6}   {'exact density':12}{'a':>6} {'c':>7} "
+        f"{'cosine':>6} {'Rwp':>5} {'SSIM':>6}   {'exact a':>7} {'c':>7} "
         f"{'cosine':>6} {'Rwp':>5}"
     )
     right = []
     ask = partial(predict, restored, options)
     for known in files:
-        found = ask(known.file, known.formula, known.wavelength)
+        found = ask(known.path, known.formula, str(known.wavelength))
         right.append(found)
         print(row_of(found, known, truths.get(known.mp_id)))
         print(electrons_row(found, truths.get(known.mp_id)))
@@ -227,21 +187,21 @@ def main() -> None:
         for kind in ("alarms", "doubts", "notes"):
             for sentence in getattr(found, kind):
                 print(f"    {kind.removesuffix('s')}: {sentence}")
-    print(f"with the right questions: {told(right)}")
+    print(f"with the right questions: {messages_of(right)}")
     if not options.wrong:
         return
     others = [*files[1:], files[0]]
     wrong = {
-        f"the wavelength of {name}": [ask(known.file, known.formula, name) for known in files]
+        f"the wavelength of {name}": [ask(known.path, known.formula, name) for known in files]
         for name in options.wavelengths
     } | {
         "the formula of the next file": [
-            ask(known.file, other.formula, known.wavelength)
+            ask(known.path, other.formula, str(known.wavelength))
             for known, other in zip(files, others, strict=True)
         ],
     }
     for what, answers in wrong.items():
-        print(f"with {what}: {told(answers)}")
+        print(f"with {what}: {messages_of(answers)}")
 
 
 if __name__ == "__main__":

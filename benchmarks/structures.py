@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import moyopy
 import numpy as np
 import tyro
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -36,6 +35,7 @@ from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, crystal_system
 from cmed_jax.crystal.sources import open_source
+from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.powder.cell_indexing import index_lines
@@ -151,8 +151,7 @@ def ideal(options: Options) -> Iterator[Case]:
             continue
         crystal = Crystal.of(material.lattice, material.numbers, material.frac_coords)
         found = reflections(crystal, s_max=S_MAX)
-        centring = moyopy.SpaceGroupType(int(material.space_group or 1)).hm_short[0]
-        lattice = np.linalg.inv(PRIMITIVE[centring].T) @ material.lattice
+        lattice = np.linalg.inv(PRIMITIVE[centring_of(material.space_group)].T) @ material.lattice
         lines = ObservedLines(found[:, 0], found[:, 1], 0.02, S_MAX)
         name = f"{material.formula} {material.material_id}"
         composition = composition_vector(material.numbers)

@@ -3,13 +3,13 @@
 from itertools import product
 from typing import NamedTuple
 
-import moyopy
 import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import Material, crystal_system
+from cmed_jax.crystal.symmetry import centring_of
 
 TOLERANCE = 0.02
 """The tolerance for equal lattice vectors and angles, angstrom: an error of indexing."""
@@ -49,11 +49,6 @@ def bravais(lattice: Float[np.ndarray, "3 3"], tolerance: float = TOLERANCE) -> 
     centring = centring_of(number)
     conventional = np.linalg.inv(PRIMITIVE[centring].T) @ ideal.lattice
     return Bravais(crystal_system(number), centring, conventional)
-
-
-def centring_of(space_group: int) -> str:
-    """Return the centring of the standard conventional cell of a space group."""
-    return moyopy.SpaceGroupType(space_group).hm_short[0]
 
 
 def same_lattice(

@@ -30,6 +30,11 @@ _ANGLES = {
 _THIN = 1e-3  # the least share of the volume of a box with the same edges
 
 
+def lattice_points(centring: str) -> int:
+    """Return the number of lattice points in the conventional cell of a centring."""
+    return round(1 / np.linalg.det(PRIMITIVE[centring]))
+
+
 def primitive_lattice(cell: CellParameters, centring: str = "P") -> Float[np.ndarray, "3 3"]:
     """Return the lattice of the canonical primitive cell of a conventional cell.
 

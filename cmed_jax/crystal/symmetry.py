@@ -53,7 +53,7 @@ class Normalizer(NamedTuple):
 def space_group(number: int) -> SpaceGroup:
     """Return the space group of a number, in the setting of the canonical cell."""
     operations = moyopy.operations_from_number(number, setting=SETTING)
-    cell = PRIMITIVE[moyopy.SpaceGroupType(number).hm_short[0]]
+    cell = PRIMITIVE[centring_of(number)]
     inverse = np.linalg.inv(cell)
     rotations = np.rint(inverse @ operations.rotations @ cell).astype(int)
     translations = np.rint(STEPS * np.array(operations.translations) @ inverse.T).astype(int)
@@ -143,8 +143,17 @@ def lattice_type_of(space_group: int | None) -> str:
     """
     system = crystal_system(space_group)
     assert space_group is not None  # crystal_system has raised otherwise
-    centring = gemmi.find_spacegroup_by_number(space_group).centring_type()
+    centring = moyopy.SpaceGroupType(space_group).hm_short[0]
     return f"{'hexagonal' if system == 'trigonal' else system} {centring}"
+
+
+def centring_of(space_group: int | None) -> str:
+    """Return the centring of the standard conventional cell of a space group, such as "R".
+
+    Raises:
+        ValueError: the number is unknown or not 1-230.
+    """
+    return lattice_type_of(space_group)[-1]
 
 
 def space_group_name(number: int) -> str:

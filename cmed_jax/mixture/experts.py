@@ -34,6 +34,7 @@ from cmed_jax.mixture.crystals import refined_crystals
 from cmed_jax.mixture.gate import Gate, weighted_density
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.model.network import Network
+from cmed_jax.search.separations import Separations
 from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.refinement import Refined
 
@@ -48,12 +49,6 @@ FEATURES = 1 + CRYSTAL_FEATURES + SHARED_FEATURES + QUERY_FEATURES
 
 LEAST = 1e-4
 """The residual below which all are equally good, since the patterns of records are rounded."""
-
-NEIGHBOURS = np.indices((3, 3, 3)).reshape(3, -1).T - 1
-"""The offsets of the cell and its neighbours.
-
-In a primitive cell the nearest image may lie in any of them.
-"""
 
 
 class Expert(NamedTuple):
@@ -278,11 +273,11 @@ def _of_crystal(refined: Refined, best: float) -> list[float]:
 
 def _closest(crystal: Material) -> float:
     """Return the smallest distance between two atoms of the cell and its neighbours, angstrom."""
-    gaps = crystal.frac_coords[:, None] - crystal.frac_coords
-    images = (gaps - np.rint(gaps))[:, :, None] + NEIGHBOURS
-    distances = np.linalg.norm(images @ crystal.lattice, axis=-1)
-    itself = np.eye(len(gaps), dtype=bool)[:, :, None] & ~NEIGHBOURS.any(axis=1)
-    return distances[~itself].min()
+    atoms = len(crystal.numbers)
+    # In the densest packing of spheres the distance is 1.12 of this one.
+    usual = np.cbrt(crystal.volume / atoms)
+    separations = Separations.of(crystal.lattice, np.array([[usual]]))
+    return float(separations.lengths(crystal.frac_coords[None], np.arange(atoms)).min())
 
 
 def _resemblance(

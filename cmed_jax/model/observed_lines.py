@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cmed_jax.crystal.atomic_volumes import volume_of_atom
-from cmed_jax.crystal.cell_contents import atoms_of_formula
+from cmed_jax.crystal.cell_contents import formula_unit
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.query import Densities, Query
 from cmed_jax.physics.cell import cell_volume
@@ -58,17 +58,17 @@ def with_observed_lines(query: Query, densities: Densities, b_factor: float) -> 
 def _contents(
     composition: Float[np.ndarray, "119"], volume: float, electrons: float
 ) -> Float[np.ndarray, "119"]:
-    """Return the atoms of each element in a cell; zeros where the usual volume is unknown.
+    """Return the atoms of each element in a cell; zeros where they are unknown.
 
     Args:
         composition: atom fractions by atomic number.
         volume: volume of the cell, angstrom^3.
         electrons: the electrons of the network's density.
     """
-    usual = volume_of_atom(composition)
-    if usual is None or electrons <= 0:
+    usual, atoms = volume_of_atom(composition), formula_unit(composition)
+    if usual is None or atoms is None or electrons <= 0:
         return np.zeros_like(composition)
-    unit = atoms_of_formula(composition) * composition / composition.sum()
+    unit = atoms.astype(composition.dtype)
     of_volume, of_network = volume / (usual * unit.sum()), electrons / (unit @ np.arange(len(unit)))
     units = np.arange(1, int(2 * max(of_volume, of_network)) + 2)
     off = np.abs(np.log(units / of_volume)) + OF_NETWORK * np.abs(np.log(units / of_network))

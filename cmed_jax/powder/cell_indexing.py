@@ -19,12 +19,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal.atomic_volumes import nearest_relative_volume
 from cmed_jax.crystal.bravais import alike, bravais, lattice_lengths, reduced_cell
-from cmed_jax.crystal.cell_contents import atoms_of_formula
+from cmed_jax.crystal.cell_contents import relative_cell_volume
 from cmed_jax.crystal.lattice import PRIMITIVE, cell_parameters
 from cmed_jax.physics.patterns import s_of_two_theta
 from cmed_jax.powder.indexing import (
+    FREE,
     UNSHIFTED,
     Axes,
     edges_and_volumes,
@@ -39,7 +39,7 @@ from cmed_jax.powder.line_matching import (
     refined,
 )
 from cmed_jax.powder.lines import MeasuredLines
-from cmed_jax.powder.trial_cells import FREE, trial_metrics, volume_limits
+from cmed_jax.powder.trial_cells import trial_metrics, volume_limits
 
 SYSTEMS: tuple[Axes, ...] = (
     "cubic", "hexagonal", "tetragonal", "orthorhombic", "monoclinic", "triclinic",
@@ -156,12 +156,12 @@ def index_lines(
     start = 0.0 if lines.shift is None else lines.shift.zero
     found: list[IndexedCell] = []
     for axes in systems:
-        trials, tried = _trials(axes, angle, weight, lines.wavelength, start, composition)
+        trials = _trials(axes, angle, weight, lines.wavelength, start, composition)
         if not len(trials.score):
             continue
         best = _distinct(axes, trials, DESCRIBED)
         found += _described(
-            axes, trials.at(best), tried, angle, area, lines.wavelength, composition
+            axes, trials.at(best), angle, area, weight, lines.wavelength, composition
         )
         if axes not in EARLIEST and any(_is_decisive(cell) for cell in found):
             break
@@ -186,14 +186,14 @@ def _trials(
     wavelength: float,
     zero: float,
     composition: Float[np.ndarray, "119"] | None,
-) -> tuple[Trials, int]:
-    """Return refined trial lattices of one system, and the number that was tried."""
+) -> Trials:
+    """Return refined trial lattices of one system."""
     first = angle[:FIRST] - zero
     squared = s_of_two_theta(first, wavelength) ** 2
     guessed = trial_metrics(axes, squared, volume_limits(axes, squared, composition))
     if not len(guessed):
         nothing = np.zeros(0)
-        return Trials(guessed, nothing.astype(int), nothing, nothing), 0
+        return Trials(guessed, nothing.astype(int), nothing, nothing)
     table = NearTable.of(first, wavelength, NEAR)
     trials = counted(axes, guessed, table, zero)
     fitted = refined(
@@ -205,7 +205,7 @@ def _trials(
         ERRORS,
         weight[:FIRST],
     )
-    return fitted.trials, len(guessed)
+    return fitted.trials
 
 
 def _different(axes: Axes, trials: Trials) -> np.ndarray:
@@ -249,14 +249,13 @@ def _primitive(tensor: Float[np.ndarray, "3 3"], centring: str) -> Float[np.ndar
 def _described(
     axes: Axes,
     trials: Trials,
-    tried: int,
     angle: Float[np.ndarray, " k"],
     area: Float[np.ndarray, " k"],
+    weight: Float[np.ndarray, " k"],
     wavelength: float,
     composition: Float[np.ndarray, "119"] | None,
 ) -> Iterator[IndexedCell]:
     """Yield the conventional cells of trial lattices, refined with more lines."""
-    weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
     for number, (metric, centring, zero) in enumerate(
         zip(trials.metrics, trials.centring, trials.zero, strict=True)
     ):
@@ -334,11 +333,7 @@ def _assessed(
     except np.linalg.LinAlgError:
         return None
     lattice = PRIMITIVE[centring].T @ edges
-    relative = 1.0
-    if composition is not None:
-        relative = nearest_relative_volume(
-            abs(float(np.linalg.det(lattice))), composition, atoms_of_formula(composition)
-        )
+    relative = 1.0 if composition is None else relative_cell_volume(lattice, composition)
     used = min(len(angle), JUDGED)
     evidence = float(fit.trials.score[0]) - PARAMETER * FREE[axes]
     hidden = fit.predicted[0] / max(MOST_HIDDEN * fit.seen[0], 1)

@@ -15,6 +15,10 @@ from jaxtyping import Bool, Float, Integer, Num
 from cmed_jax.physics.patterns import two_theta
 
 Axes = Literal["cubic", "tetragonal", "hexagonal", "orthorhombic", "monoclinic", "triclinic"]
+FREE: dict[str, int] = {
+    "cubic": 1, "tetragonal": 2, "hexagonal": 2, "orthorhombic": 3, "monoclinic": 4, "triclinic": 6,
+}  # fmt: skip
+"""The free numbers of the metric of each kind of axes."""
 SHORTEST = 2.0
 """The shortest cell edge that is tried, angstrom."""
 NEAR = 0.15

@@ -8,6 +8,9 @@ from jaxtyping import Float, Integer
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.patterns import s_of_two_theta, two_theta
 
+CHUNK = 2_000_000
+"""The number of points of profiles that are computed at once, which limits the memory."""
+
 Column = Float[np.ndarray, " n"]
 
 
@@ -29,7 +32,26 @@ class FittedLines(NamedTuple):
 
 def profile(angle: Column, lines: FittedLines, radiation: Radiation) -> Column:
     """Return the sum of the profiles of lines, in the unit of their areas per degree."""
-    return lines.area @ shapes(angle, lines, radiation)
+    return profiles(angle, lines, radiation, lines.area[None])[0]
+
+
+def profiles(
+    angle: Column, lines: FittedLines, radiation: Radiation, areas: Float[np.ndarray, "b k"]
+) -> Float[np.ndarray, "b n"]:
+    """Return the sums of the profiles of lines for rows of areas, each in their unit per degree.
+
+    Args:
+        angle: the two-theta of the points, degrees.
+        lines: the lines; their own areas are not used.
+        radiation: the radiation.
+        areas: the areas of the lines, one row for each sum.
+    """
+    total = np.zeros((len(areas), len(angle)))
+    step = max(CHUNK // max(len(angle), 1), 1)
+    for start in range(0, areas.shape[1], step):
+        some = np.arange(start, min(start + step, areas.shape[1]))
+        total += areas[:, some] @ shapes(angle, lines.at(some), radiation)
+    return total
 
 
 def shapes(angle: Column, lines: FittedLines, radiation: Radiation) -> Float[np.ndarray, "k n"]:

@@ -45,7 +45,8 @@ class MeasuredLines(NamedTuple):
     def of(cls, prepared: Prepared) -> "MeasuredLines":
         """Return the lines of a prepared pattern."""
         angle, peaks = prepared.measured.two_theta, prepared.peaks
-        start = angle[0] if prepared.measured.is_profile else min(angle[0] - 1, 10.0)
+        # A list of peaks does not say where it was begun.
+        start = angle[0] if prepared.measured.is_profile else max(min(angle[0] - 1, 10.0), 0.0)
         stop = angle[-1] + (not prepared.measured.is_profile)
         widths = peaks.width[np.isfinite(peaks.width)]
         return cls(

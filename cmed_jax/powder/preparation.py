@@ -47,6 +47,8 @@ EXPLAINED = 1.8
 """The mean square of residuals, in variances, below which K-alpha 1 is not tried alone."""
 CHANCE = 9.0
 """The decrease of the sum of squares, in variances, that chance hardly causes."""
+LEAST_NOISE = 1e-4
+"""The least standard deviation of a point, as a share of the largest intensity."""
 SAME_LINE = 5e-4
 """The difference, angstrom, below which wavelengths belong to one line of an anode."""
 
@@ -287,9 +289,15 @@ def _without_overlaps(angle: Float[np.ndarray, " n"], peaks: FittedLines) -> Boo
 
 
 def noise_of(measured: MeasuredPattern) -> Float[np.ndarray, " n"]:
-    """Return the standard deviation of each intensity, as given or as of counts."""
-    noise = counting_noise(measured.intensity) if measured.sigma is None else measured.sigma
-    return np.maximum(noise, 1e-4 * measured.intensity.max())
+    """Return the standard deviation of each intensity, as given or as of counts.
+
+    A file that gives none for its strongest point does not know them. The counts themselves are no
+    measure: those that are low by chance would weigh most.
+    """
+    intensity, noise = measured.intensity, measured.sigma
+    if noise is None or not noise[np.argmax(intensity)] > 0:
+        noise = counting_noise(intensity)
+    return np.maximum(noise, LEAST_NOISE * intensity.max())
 
 
 def _radiations(given: Radiation, options: Preparation) -> list[tuple[Radiation, str, float]]:

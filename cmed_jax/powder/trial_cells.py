@@ -16,14 +16,10 @@ from jaxtyping import Bool, Float
 
 from cmed_jax.crystal.atomic_volumes import usual_volumes
 from cmed_jax.crystal.cell_contents import atoms_of_formula
-from cmed_jax.powder.indexing import Axes, edges_and_volumes, quadratic_forms
+from cmed_jax.powder.indexing import FREE, SHORTEST, Axes, edges_and_volumes, quadratic_forms
 
-SHORTEST, LONGEST = 2.0, 40.0
-"""The shortest and the longest edge that is tried, angstrom."""
-FREE: dict[Axes, int] = {
-    "cubic": 1, "tetragonal": 2, "hexagonal": 2, "orthorhombic": 3, "monoclinic": 4, "triclinic": 6,
-}  # fmt: skip
-"""The free numbers of the metric of each kind of axes."""
+LONGEST = 40.0
+"""The longest edge that is tried, angstrom."""
 GUESSED: dict[Axes, int] = {
     "cubic": 8, "tetragonal": 9, "hexagonal": 9, "orthorhombic": 9, "monoclinic": 8,
     "triclinic": 11,
@@ -75,10 +71,10 @@ def volume_limits(
     """Return the limits of the volume of conventional cells, from the lines and the composition."""
     sphere = 4 / 3 * np.pi * squared[-1] ** 1.5
     largest = MOST_LINES * (len(squared) + 3) * MULTIPLICITY[axes] / sphere
-    usual = () if composition is None else usual_volumes(composition)
     least = SMALLEST_CELL
-    if usual and composition is not None:
-        least = SMALLEST * atoms_of_formula(composition) * min(usual)
+    if composition is not None:
+        usual, atoms = usual_volumes(composition), atoms_of_formula(composition)
+        least = SMALLEST * atoms * min(usual) if usual and atoms is not None else least
     return Limits(least, max(float(largest), 3 * least))
 
 

@@ -2,9 +2,9 @@
 
 A wrong wavelength scales every cell. The volume of the best explanation is then too large or too
 small for its atoms. With a wrong formula, no explanation has a usual volume. The best explanation,
-a known crystal or the predicted density, therefore decides by its Rwp (the unexplained part) and
-its volume. The limits were set on simulated measurements (`benchmarks/verdicts.py`), and
-`benchmarks/alarms.py` counts false and missed alarms. Counting noise is taken off the Rwp first.
+a known crystal or the predicted density, therefore decides by its Rwp and its volume. The limits
+were set on simulated measurements (`benchmarks/verdicts.py`), and `benchmarks/alarms.py` counts
+false and missed alarms. Counting noise is taken off the Rwp first.
 
 Such an Rwp can also belong to another type of crystal in which the strongest lines coincide: the
 type of CsCl explains rock salt except for its line 111. An accepted explanation must therefore have

@@ -17,7 +17,7 @@ from cmed_jax.powder.indexing import Axes, Shift
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.solution.calculated import calculate_pattern
-from cmed_jax.solution.cell_search import CellCandidate, best_cells_first
+from cmed_jax.solution.cell_ranking import CellCandidate, best_cells_first
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
 INDEXED = 8

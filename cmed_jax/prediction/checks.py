@@ -12,9 +12,9 @@ from jaxtyping import Float
 
 from cmed_jax.crystal.cell_contents import formula_units, relative_cell_volume
 from cmed_jax.crystal.composition import SYMBOLS, alike_elements, anonymous_formula, faint_elements
-from cmed_jax.crystal.lattice import PRIMITIVE
+from cmed_jax.crystal.lattice import lattice_points
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.crystal.symmetry import lattice_type_of
+from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.data.domain import SEEN, STEP, TrainingDomain
 from cmed_jax.physics.artefact_ranges import Artefacts
 from cmed_jax.physics.cell import cell_volume
@@ -22,6 +22,7 @@ from cmed_jax.physics.instrument import radiation
 from cmed_jax.physics.patterns import BINS, MO_K_ALPHA, s_of_two_theta, two_theta
 from cmed_jax.physics.profiles import caglioti, microstrain, scherrer, thompson_cox_hastings
 from cmed_jax.powder.preparation import Prepared
+from cmed_jax.prediction.assessment import LARGEST_VOLUME, SMALLEST_VOLUME
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
 from cmed_jax.prediction.query import LEAST_LINES, SAME_CELL
 from cmed_jax.solution.calculated import CalculatedPattern
@@ -31,8 +32,6 @@ WHOLE = 120.0
 """The least end of a pattern for networks of whole patterns, two-theta of Mo K-alpha, degrees."""
 MERGED = 2.0
 """The width, in bins of the grid of the network, from which on peaks hide their neighbours."""
-SMALLEST_VOLUME, LARGEST_VOLUME = 0.7, 1.4
-"""The range of the relative volume of a cell that holds whole formula units."""
 ALIKE = 0.03
 """The share below which volumes belong to one cell, roughly measured."""
 NAMED = 3
@@ -142,8 +141,8 @@ def check_centring(
         given: rows a, b, c of the given cell, angstrom.
         accepted: the known crystal that explains the pattern.
     """
-    centring = lattice_type_of(accepted.crystal.space_group)[-1]
-    held = round(1 / np.linalg.det(PRIMITIVE[centring]))
+    centring = centring_of(accepted.crystal.space_group)
+    held = lattice_points(centring)
     times = cell_volume(given) / accepted.crystal.volume
     if held == 1 or abs(times / held - 1) > ALIKE:
         return []

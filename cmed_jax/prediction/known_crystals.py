@@ -1,7 +1,13 @@
-"""The known crystals of a source, read and prepared once for many patterns."""
+"""The known crystals of a source, read and prepared once for many patterns.
 
+They are read again after a file of the source has changed.
+"""
+
+from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
@@ -12,8 +18,38 @@ from cmed_jax.data.memory import Memory, Recall
 from cmed_jax.data.records import Recipe
 from cmed_jax.solution.prototypes import Prototypes, prototypes_of
 
+HELD = 4
+"""The largest number of results that are held for each question."""
 
-@lru_cache(maxsize=4)
+Rest = ParamSpec("Rest")
+Found = TypeVar("Found")
+OfSource = Callable[Concatenate[str | None, Rest], Found]
+
+
+def _until_files_change(function: OfSource[Rest, Found]) -> OfSource[Rest, Found]:
+    """Return a function of a source that holds its results while the files stay as they are."""
+    held: Callable[..., Found] = lru_cache(maxsize=HELD)(
+        lambda files, *args, **kwargs: function(*args, **kwargs)
+    )
+
+    @wraps(function)
+    def found(structures: str | None, *args: Rest.args, **kwargs: Rest.kwargs) -> Found:
+        return held(_files_of(structures), structures, *args, **kwargs)
+
+    return found
+
+
+def _files_of(structures: str | None) -> tuple[tuple[str, int, int], ...]:
+    """Return the name, modification time and size of each file of a source on this machine."""
+    path = None if structures is None else Path(structures).expanduser()
+    if path is None or not path.exists():
+        return ()
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    states = [(str(each), each.stat()) for each in sorted(files)]
+    return tuple((name, state.st_mtime_ns, state.st_size) for name, state in states)
+
+
+@_until_files_change
 def known_prototypes(
     structures: str | None, formula: str | None, recipe: Recipe
 ) -> Prototypes | None:
@@ -27,7 +63,7 @@ def known_prototypes(
     return prototypes_of(known_crystals(structures), formula, recipe)
 
 
-@lru_cache(maxsize=4)
+@_until_files_change
 def known_memory(structures: str | None, formula: str | None) -> Recall | None:
     """Return how a network recalls the crystals of a source; None where there is none.
 
@@ -47,7 +83,7 @@ def known_memory(structures: str | None, formula: str | None) -> Recall | None:
     return None
 
 
-@cache
+@_until_files_change
 def known_crystals(structures: str | None) -> list[Material | Refusal]:
     """Return the crystals of a source (`cmed_jax.crystal.sources.open_source`).
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,8 @@ from cmed_jax.crystal.composition import Composition, anonymous_formula, format_
 from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.data.records import Recipe
-from cmed_jax.mixture.experts import Mixture, combine
+from cmed_jax.mixture.experts import Mixture, combine, variance
+from cmed_jax.mixture.gate import Gate
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.physics.density import GRID
 from cmed_jax.prediction.assessment import (
@@ -39,7 +40,7 @@ from cmed_jax.prediction.structures import (
     structure_answer,
 )
 from cmed_jax.solution.calculated import calculate_pattern
-from cmed_jax.solution.cell_search import CellCandidate
+from cmed_jax.solution.cell_ranking import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
 from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.solve import solve
@@ -102,13 +103,14 @@ def restore_and_predict(
     )
     progress(STEPS[1])
     known = _matches(query)
-    refined = _refined_crystals(query, restored)
+    mixing = _mixing_of(query, restored)
+    refined = _refined_crystals(query, mixing)
     progress(STEPS[2])
     network = _AskedNetwork(restored, query)
     cells = find_cells(query, known, network.plain_densities)
     progress(STEPS[3])
     own = network.densities(_lattice(query, cells, refined, known))
-    mixture = _mixture(query, restored, own, refined)
+    mixture = _mixture(query, mixing, own, refined)
     answer = _in_cell(query, restored.domain, mixture, cells)
     assessment = _assessment(query, answer, known)
     accepted = _accepted_crystal(assessment)
@@ -225,41 +227,48 @@ def _lattice(
     return found[0] if found else None
 
 
-def _refined_crystals(query: PredictionQuery, restored: Restored) -> list[Refined]:
-    """Return refined crystals that explain a pattern on the network's grid, where there is a gate.
+class _Mixing(NamedTuple):
+    """The gate that mixes a network with crystals, and the recipe of their densities."""
 
-    The best comes first.
+    gate: Gate
+    recipe: Recipe
+
+
+def _mixing_of(query: PredictionQuery, restored: Restored) -> _Mixing | None:
+    """Return how the network is mixed with refined crystals; None where it answers alone.
+
+    Densities of measured patterns are not mixed; there a crystal is accepted or not.
     """
-    domain, options = restored.domain, query.options
-    if not options.analogues or query.prepared is not None:
-        return []
-    if restored.gate is None or domain is None or domain.b_factor is None:
+    gate, domain = restored.gate, restored.domain
+    if not query.options.analogues or query.prepared is not None:
+        return None
+    if gate is None or domain is None or domain.b_factor is None:
+        return None
+    return _Mixing(gate, Recipe(b_factor=domain.b_factor))
+
+
+def _refined_crystals(query: PredictionQuery, mixing: _Mixing | None) -> list[Refined]:
+    """Return refined crystals that explain a pattern and are mixed, the best first."""
+    if mixing is None:
         return []
     formula = query.formula
     kind = None if formula is None else anonymous_formula(formula)
-    prototypes = known_prototypes(options.structures, kind, Recipe(b_factor=domain.b_factor))
+    prototypes = known_prototypes(query.options.structures, kind, mixing.recipe)
     asked = (query.pattern, query.composition, query.knowledge, query.coverage)
     return [] if prototypes is None else solve(prototypes, *asked)
 
 
 def _mixture(
     query: PredictionQuery,
-    restored: Restored,
+    mixing: _Mixing | None,
     own: Float[np.ndarray, "k na nb nc"],
     refined: Sequence[Refined],
 ) -> Mixture:
-    """Return the network's densities, mixed with refined crystals by the gate where there is one.
-
-    Densities of measured patterns are not mixed; there a crystal is accepted or not.
-    """
-    gate, domain, options = restored.gate, restored.domain, query.options
-    if gate is None or not options.analogues or query.prepared is not None:
-        return Mixture(own, own[1:].std(axis=0) if options.samples else None, ())
-    if domain is None or domain.b_factor is None:
-        return Mixture(own, own[1:].std(axis=0) if options.samples else None, ())
-    recipe, seeds = Recipe(b_factor=domain.b_factor), [options.seed]
-    seeds.append(int(query_seeds(query.batch)[0]))
-    return combine(gate, own, refined, recipe, query.knowledge, query.coverage, seeds)
+    """Return the network's densities, mixed with refined crystals where they are."""
+    if mixing is None:
+        return Mixture(own, np.sqrt(variance(own)) if len(own) > 1 else None, ())
+    seeds = [query.options.seed, int(query_seeds(query.batch)[0])]
+    return combine(mixing.gate, own, refined, mixing.recipe, query.knowledge, query.coverage, seeds)
 
 
 def _matches(query: PredictionQuery) -> tuple[IsostructuralMatch, ...]:

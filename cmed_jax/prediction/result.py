@@ -19,7 +19,7 @@ from cmed_jax.prediction.query import ConventionalCell
 from cmed_jax.search.search import SearchResult
 from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.calculated import CalculatedPattern
-from cmed_jax.solution.cell_search import CellCandidate
+from cmed_jax.solution.cell_ranking import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch
 from cmed_jax.solution.rietveld import RietveldFit
 

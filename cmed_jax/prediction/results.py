@@ -54,8 +54,8 @@ verdict
     the accepted explanation (None where none is accepted, which an alarm or a doubt reports). None
     without known crystals to compare with.
 experts
-    The parts of the mixture: weight; name ("the network", or such as "NaCl after mp-22862"); and
-    residual, the part of the pattern that the crystal leaves unexplained (None for the network).
+    The parts of the mixture: weight; name ("the network", or such as "NaCl after mp-22862" and
+    "NaCl from the search"); and residual, the Rwp of the crystal's pattern (None for the network).
     Empty where the density is the network's alone.
 alarms, doubts, notes
     The messages of the diagnostics: errors in the input, certain and likely errors of the
@@ -87,8 +87,8 @@ from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.query import ConventionalCell
 from cmed_jax.prediction.result import Prediction
 from cmed_jax.search.search import SearchResult
-from cmed_jax.search.solved import SolvedStructure
-from cmed_jax.solution.cell_search import CellCandidate
+from cmed_jax.search.solved import SEARCH, SolvedStructure
+from cmed_jax.solution.cell_ranking import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch
 from cmed_jax.solution.rietveld import RietveldFit
 
@@ -270,7 +270,8 @@ def _expert(expert: Expert) -> dict[str, Any]:
     refined = expert.refined
     if refined is None:
         return {"weight": expert.weight, "name": "the network", "residual": None}
-    name = f"{refined.crystal.formula} after {refined.crystal.material_id}"
+    formula, source = refined.crystal.formula, refined.crystal.material_id
+    name = f"{formula} from the search" if source == SEARCH else f"{formula} after {source}"
     return {"weight": expert.weight, "name": name, "residual": refined.residual}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.bravais import same_lattice
-from cmed_jax.crystal.symmetry import lattice_type_of
+from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
@@ -106,7 +106,7 @@ def crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) -> 
         grid: the numbers of points of the density along a, b, c.
     """
     crystal, group = accepted.crystal, accepted.crystal.space_group
-    conventional = ConventionalCell(accepted.parameters, lattice_type_of(group)[-1], group)
+    conventional = ConventionalCell(accepted.parameters, centring_of(group), group)
     expert = Expert(1.0, Refined(crystal, accepted.rwp))
     mixture = Mixture(accepted.density(grid)[None], None, (expert,))
     return Answer(mixture, crystal.lattice, conventional, accepted.calculated)
@@ -138,7 +138,7 @@ def structure_answer(
     known = None if assessment is None else assessment.known
     if known is not None and pattern.rwp > known.rwp - BESIDE:
         return None
-    centring = lattice_type_of(best.space_group)[-1]
+    centring = centring_of(best.space_group)
     expert = Expert(1.0, Refined(crystal, pattern.rwp))
     return Answer(
         Mixture(density[None], None, (expert,)),

@@ -1,7 +1,6 @@
 """The charts of an evaluation's page, each drawn from the results alone."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from cmed_jax.crystal.symmetry import space_group_name
 from cmed_jax.evaluation.results import OVERLAP, best_baseline
 from cmed_jax.report.charts import BOTTOM, TOP, Axis, Chart
+from cmed_jax.report.html import key
 
 Results = Mapping[str, Any]
 
@@ -184,12 +184,6 @@ def curve(found: Mapping[str, Any], name: str) -> str:
         chart.band(values, np.maximum(low, chart.y.low), high, "model")
     titles = [f"{value:g}: {x:.3f}" for value, x in zip(values, ssim, strict=True)]
     return chart.line(values, ssim, "model").dots(values, ssim, "model", 4, titles).svg(name)
-
-
-def key(names: Mapping[str, str]) -> str:
-    """Return a legend: names, each in the style class of its lines."""
-    spans = (f'<span class="{kind}">{escape(name)}</span>' for name, kind in names.items())
-    return f'<div class="key">{"".join(spans)}</div>'
 
 
 def column(results: Results, name: str, metric: str) -> Float[np.ndarray, " n"]:

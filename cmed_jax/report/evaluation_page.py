@@ -6,10 +6,8 @@ The folder `templates` holds its text, style and script. Sections without figure
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib import resources
 from string import Template
 from typing import Any
 
@@ -19,6 +17,14 @@ from cmed_jax.evaluation.results import best_baseline
 from cmed_jax.evaluation.statistics import format_interval, standing
 from cmed_jax.report import evaluation_charts
 from cmed_jax.report.evaluation_charts import Results
+from cmed_jax.report.html import (
+    definitions,
+    formula,
+    key,
+    slice_figure,
+    template,
+    without_section,
+)
 
 Gallery = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -56,19 +62,18 @@ def page(results: Results, gallery: Gallery) -> str:
         results: the results of an evaluation with a model.
         gallery: the entries by the name of their group, such as "best".
     """
-    folder = resources.files("cmed_jax.report") / "templates"
     absent = [key for key in SECTIONS if key in results and not results[key]]
-    text = (folder / "page.html").read_text(encoding="utf-8")
-    for key in absent:
-        text = re.sub(f'<section id="{key}">.*?</section>\n', "", text, flags=re.DOTALL)
+    text = template("page.html")
+    for section in absent:
+        text = without_section(text, section)
     parts = _summary(results) | _charts(results, absent) | _method(results)
     return Template(text).substitute(
         parts,
         links=_links(absent),
         gallery=_gallery(results, gallery),
         entries=json.dumps([e for group in gallery.values() for e in group]).replace("</", "<\\/"),
-        style=(folder / "page.css").read_text(encoding="utf-8"),
-        script=(folder / "viewer.js").read_text(encoding="utf-8"),
+        style=template("page.css"),
+        script=template("viewer.js"),
     )
 
 
@@ -108,33 +113,6 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
         sentence = f"Intervals of nominally 90 % hold {100 * covered:.0f} % of the voxels."
         said.append((covered > 0.8, sentence))
     return said
-
-
-def slice_figure(cut: Mapping[str, Any], name: str, caption: str) -> str:
-    """Return a picture of a slice, sheared into the true shape of its plane, with `up` upwards."""
-    (ax, _), (bx, by) = cut["across"], cut["up"]
-    left, width = min(0, bx), ax + abs(bx)
-    matrix = f"matrix({ax:.4f} 0 {bx:.4f} {-by:.4f} {-left:.4f} {by:.4f})"
-    picture = f'<image href="{cut[name]}" width="1" height="1" preserveAspectRatio="none"'
-    caption = escape(caption)
-    return (
-        f'<figure><svg viewBox="0 0 {width:.4f} {by:.4f}" role="img" aria-label="{caption}">'
-        f'{picture} transform="{matrix}"/></svg><figcaption>{caption}</figcaption></figure>'
-    )
-
-
-def definitions(values: Mapping[str, Any]) -> str:
-    """Return the entries of a list of definitions, without those that are None."""
-    return "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(_words(value))}</dd>"
-        for name, value in values.items()
-        if value is not None
-    )
-
-
-def formula(text: str) -> str:
-    """Return a formula with its numbers as subscripts."""
-    return re.sub(r"([0-9.]+)", r"<sub>\1</sub>", escape(text))
 
 
 def _summary(results: Results) -> dict[str, str]:
@@ -309,7 +287,7 @@ def _patterns(sticks: Mapping[str, Any]) -> str:
     return (
         '<svg class="pattern" viewBox="0 0 1000 200" preserveAspectRatio="none" role="img" '
         f'aria-label="patterns"><path class="grid" d="M0 100H1000"/>{paths}</svg>'
-        f'<div class="angles">{ticks}</div>{evaluation_charts.key(names)}'
+        f'<div class="angles">{ticks}</div>{key(names)}'
     )
 
 
@@ -328,12 +306,6 @@ def _track(ssim: Mapping[str, Any], low: float) -> str:
         f'<div class="track"><i class="rule"></i><i class="span" style="left:{left:.2f}%;'
         f'width:{right - left:.2f}%"></i><i class="mean" style="left:{mean:.2f}%"></i></div>'
     )
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {words}" for name, words in value.items())
-    return str(value)
 
 
 def _interval(found: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from cmed_jax.physics.patterns import BINS
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.result import Prediction
 from cmed_jax.report.prediction_density import marked_values, volumes
-from cmed_jax.report.slices import Colours, Plane, planes
+from cmed_jax.report.slices import draw_plane, planes
 from cmed_jax.report.strips import round_values
 from cmed_jax.solution.calculated import CalculatedPattern
 
@@ -30,26 +30,13 @@ def plot(prediction: Prediction) -> Figure:
         above.subplots(len(drawn), 2, squeeze=False), drawn.items(), strict=True
     ):
         for ax, plane in zip(row, planes(volume, np.array(densest)), strict=True):
-            _draw_plane(ax, plane, colours, name)
+            draw_plane(ax, plane, colours)
+            ax.set_title(f"{name}, {plane.equation}")
         mappable = ScalarMappable(colours.norm, colours.map)
         ticks = marked_values(colours)
         above.colorbar(mappable, ax=row.tolist(), label="e/Å³", format="%g", ticks=ticks)
     _draw_patterns(below.subplots(), prediction)
     return figure
-
-
-def _draw_plane(ax: Axes, plane: Plane, colours: Colours, name: str) -> None:
-    """Draw the voxels of a plane without smoothing; index n repeats index 0 and closes the cell."""
-    across, up = (0.5 / n for n in plane.values.shape)
-    ax.imshow(
-        np.pad(plane.values, (0, 1), mode="wrap").T,
-        origin="lower",
-        extent=(-across, 1 + across, -up, 1 + up),
-        cmap=colours.map,
-        norm=colours.norm,
-    )
-    ax.set(title=f"{name}, {plane.equation}", xlabel=plane.across, ylabel=plane.up)
-    ax.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
 
 
 def _draw_patterns(ax: Axes, prediction: Prediction) -> None:

@@ -7,17 +7,21 @@ are left out.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib import resources
 from string import Template
 from typing import Any
 
 from cmed_jax.crystal.symmetry import space_group_name
 from cmed_jax.prediction.result import Prediction
 from cmed_jax.prediction.results import results
-from cmed_jax.report.evaluation_page import definitions, formula, slice_figure
+from cmed_jax.report.html import (
+    definitions,
+    formula,
+    slice_figure,
+    template,
+    without_section,
+)
 from cmed_jax.report.prediction_density import (
     colour_bar,
     levels,
@@ -51,23 +55,18 @@ def page(prediction: Prediction, command: str | None = None) -> str:
         command: the command that repeats it, where there is one.
     """
     found = results(prediction)
-    text = _template("prediction.html")
+    text = template("prediction.html")
     for key in _absent(found):
-        text = re.sub(f'<section id="{key}">.*?</section>\n\n?', "", text, flags=re.DOTALL)
+        text = without_section(text, key)
     return Template(text).substitute(
         _head(found) | _density(prediction) | _patterns(prediction, found) | _tables(found),
         command=f'<pre class="command">{escape(command)}</pre>' if command else "",
         method=definitions(_method(found)),
         results=escape(json.dumps(found, indent=1)),
         scene=json.dumps(scene(prediction)),
-        style=_template("page.css") + _template("prediction.css"),
-        script=_template("viewer.js") + _template("strips.js"),
+        style=template("page.css") + template("prediction.css"),
+        script=template("viewer.js") + template("strips.js"),
     )
-
-
-def _template(name: str) -> str:
-    folder = resources.files("cmed_jax.report") / "templates"
-    return (folder / name).read_text(encoding="utf-8")
 
 
 def _absent(found: Results) -> list[str]:
@@ -125,7 +124,7 @@ def _origin(found: Results) -> str:
 def _who(expert: Results) -> str:
     if expert["residual"] is None:
         return expert["name"]
-    return f"{expert['name']}, which leaves {expert['residual']:.0%} of the pattern unexplained"
+    return f"{expert['name']} (Rwp {expert['residual']:.2f})"
 
 
 def _measurement(measured: Results | None) -> str:

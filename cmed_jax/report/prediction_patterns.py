@@ -9,7 +9,7 @@ from cmed_jax.physics.patterns import BINS
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.result import Prediction
 from cmed_jax.report.charts import Axis
-from cmed_jax.report.evaluation_charts import key
+from cmed_jax.report.html import key
 from cmed_jax.report.strips import Strip, angle_axis, round_values, stack
 from cmed_jax.solution.calculated import CalculatedPattern
 

@@ -159,7 +159,7 @@ def _draw_slices(
     for column, (name, (volume, colours)) in zip(axes.T, columns.items(), strict=True):
         for ax, plane in zip(column, planes(volume, densest), strict=True):
             ax.set_title(f"{name},  {plane.equation}")
-            _draw_plane(ax, plane, colours)
+            draw_plane(ax, plane, colours)
     decades = 10.0 ** np.arange(np.ceil(np.log10(linear)), np.log10(top))
     label = f"e/Å³, linear up to {linear:.1g} and logarithmic beyond"
     _add_bar(figure, axes[:, :2], density, np.array([0, *decades]), label)
@@ -167,13 +167,13 @@ def _draw_slices(
     _add_bar(figure, axes[:, 2:], signed, both_signs, "e/Å³, likewise")
 
 
-def _draw_plane(ax: Axes, plane: Plane, colours: Colours) -> None:
+def draw_plane(ax: Axes, plane: Plane, colours: Colours) -> None:
     """Draw the voxels of a plane without smoothing; index n repeats index 0 and closes the cell."""
-    half = 0.5 / len(plane.values)
+    across, up = (0.5 / n for n in plane.values.shape)
     ax.imshow(
         np.pad(plane.values, (0, 1), mode="wrap").T,
         origin="lower",
-        extent=(-half, 1 + half, -half, 1 + half),
+        extent=(-across, 1 + across, -up, 1 + up),
         cmap=colours.map,
         norm=colours.norm,
     )

@@ -7,12 +7,10 @@ allows none, and the number of groups of lines that it allows and that are empty
 
 from typing import NamedTuple
 
-import moyopy
 import numpy as np
 from jaxtyping import Bool, Integer
 
 from cmed_jax.crystal.bravais import Bravais
-from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.symmetry import STEPS, space_group
 from cmed_jax.physics.reflections import half_sphere
 from cmed_jax.search.observed import Groups
@@ -81,7 +79,7 @@ def present(hkl: Integer[np.ndarray, "m 3"], number: int) -> Bool[np.ndarray, " 
         hkl: the reflections by the standard conventional axes.
         number: the number of the space group.
     """
-    cell = PRIMITIVE[moyopy.SpaceGroupType(number).hm_short[0]]
+    cell = space_group(number).cell
     primitive = hkl @ cell
     whole = np.abs(primitive - np.rint(primitive)).max(axis=1) < 1e-6
     return whole & primitive_present(np.rint(primitive).astype(int), number)

@@ -1,14 +1,15 @@
 """The number of formula units in a cell, from its volume and the usual volumes of atoms."""
 
-from fractions import Fraction
-from math import gcd, lcm
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import volume_of_atom
-from cmed_jax.search.settings import Setting, lattice_points
+from cmed_jax.crystal.cell_contents import LARGEST_UNIT, formula_unit
+from cmed_jax.crystal.lattice import lattice_points
+from cmed_jax.crystal.symmetry import centring_of
+from cmed_jax.search.settings import Setting
 
 USUAL, UNUSUAL = 0.13, 0.45
 """The deviation of the logarithm of a volume from the usual one.
@@ -19,8 +20,6 @@ FARTHEST = 3.5
 """The number of deviations beyond which a number of formula units is not tried."""
 UNKNOWN = 16.0
 """The volume of an atom where the usual volume of no element is known, angstrom^3."""
-LARGEST = 1000
-"""The largest number of atoms in a formula unit, and the largest denominator of a fraction."""
 
 
 class Contents(NamedTuple):
@@ -57,6 +56,11 @@ def contents(
         ValueError: the formula unit has too many atoms.
     """
     unit = formula_unit(composition)
+    if unit is None:
+        raise ValueError(
+            f"the formula unit has more than {LARGEST_UNIT} atoms, or no whole numbers of them: "
+            "give a formula with smaller whole numbers"
+        )
     volume = abs(float(np.linalg.det(setting.lattice)))
     usual, spread = volume_of_atom(composition), USUAL
     if usual is None:
@@ -67,33 +71,10 @@ def contents(
         off = float(np.log(volume / (units * unit.sum() * usual))) / spread
         counts = tuple((units * unit[list(numbers)]).tolist())
         if atoms is not None:
-            fits = units * unit.sum() * lattice_points(setting.number) == atoms
+            fits = units * unit.sum() * lattice_points(centring_of(setting.number)) == atoms
         else:
             fits = abs(off) <= FARTHEST
         if fits:
             hydrogen = int(units * unit[1])
             found.append(Contents(numbers, counts, hydrogen, off**2 / 2))
     return sorted(found, key=lambda each: each.cost)
-
-
-def formula_unit(composition: Float[np.ndarray, "119"]) -> np.ndarray:
-    """Return the atoms of each element in one reduced formula unit, by atomic number.
-
-    Raises:
-        ValueError: the formula unit has too many atoms.
-    """
-    amounts = composition.astype(float)
-    present = np.flatnonzero(amounts)
-    shares = [Fraction(x).limit_denominator(LARGEST) for x in amounts[present] / amounts.sum()]
-    whole = lcm(*(share.denominator for share in shares))
-    # Numbers of Python: with many elements the common denominator exceeds 64 bits.
-    atoms = [int(share * whole) for share in shares]
-    atoms = [each // gcd(*atoms) for each in atoms]
-    if sum(atoms) > LARGEST:
-        raise ValueError(
-            f"the formula unit has more than {LARGEST} atoms, or no whole numbers of them: give a "
-            "formula with smaller whole numbers"
-        )
-    unit = np.zeros(119, int)
-    unit[present] = atoms
-    return unit

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Real
 
+from cmed_jax.crystal.cell_contents import formula_unit
 from cmed_jax.crystal.composition import Knowledge, parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.search.alignment import aligned
 from cmed_jax.search.exploration import Explored, Progress, explore
-from cmed_jax.search.formula_units import formula_unit
 from cmed_jax.search.frame import HYDROGEN
 from cmed_jax.search.observed import Groups, ObservedLines, group_lines
 from cmed_jax.search.score import Scored
@@ -222,6 +222,8 @@ def _variants(
 def _hydrogen(each: Scored, composition: Float[np.ndarray, "119"]) -> int:
     """Return the number of hydrogen atoms in the primitive cell of a structure."""
     unit = formula_unit(composition)
+    if unit is None:
+        return 0
     element = each.frame.numbers[0]
     atoms = sum(each.frame.group.positions[k].multiplicity for k in each.assignment.places[0])
     return int(atoms * unit[HYDROGEN] // unit[element])

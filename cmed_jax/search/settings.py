@@ -14,9 +14,10 @@ import moyopy
 import numpy as np
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.bravais import Bravais, bravais, centring_of
+from cmed_jax.crystal.bravais import Bravais, bravais
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import crystal_system
+from cmed_jax.crystal.symmetry import centring_of
 
 _FAMILIES = {
     "triclinic": range(1, 3),
@@ -95,11 +96,6 @@ def settings(cell: Bravais) -> tuple[Setting, ...]:
             if cell.centring == "P" or _same_lattice(lattice, primitive):
                 found.append(Setting(number, axes, lattice))
     return tuple(found)
-
-
-def lattice_points(number: int) -> int:
-    """Return the number of lattice points in the conventional cell of a space group."""
-    return round(1 / np.linalg.det(PRIMITIVE[centring_of(number)]))
 
 
 def _same_lattice(a: Float[np.ndarray, "3 3"], b: Float[np.ndarray, "3 3"]) -> bool:

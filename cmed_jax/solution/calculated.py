@@ -17,9 +17,8 @@ from cmed_jax.physics.density_lines import FLOOR, S_COMPARED, calculated_lines
 from cmed_jax.physics.patterns import lorentz_polarization, two_theta
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.powder.indexing import UNSHIFTED, Shift
-from cmed_jax.powder.line_profiles import FittedLines, shapes
-from cmed_jax.powder.peaks import counting_noise
-from cmed_jax.powder.preparation import Prepared
+from cmed_jax.powder.line_profiles import FittedLines, profile, profiles
+from cmed_jax.powder.preparation import Prepared, noise_of
 
 THERMAL = np.arange(0.0, 6.1, 0.5)
 """The isotropic B that are tried, angstrom^2."""
@@ -104,9 +103,9 @@ def _drawn(
 
     Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that minimises
     it and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The variance
-    sigma^2 is that of the file, or else that of counting (`cmed_jax.powder.peaks.counting_noise`).
-    Points below 1 % of the largest variance have equal weights. The Rwp of noise alone has sigma in
-    place of y - k y'.
+    sigma^2 is that of the noise (`cmed_jax.powder.preparation.noise_of`), or for a list of peaks
+    the intensity. Points below 1 % of the largest variance have equal weights. The Rwp of noise
+    alone has sigma in place of y - k y'.
     """
     used = prepared.radiation.mean
     angle = np.nan_to_num(two_theta(s, used), nan=180.0)
@@ -117,15 +116,15 @@ def _drawn(
     # Lines are drawn at their measured angles.
     moved = angle + (shift or prepared.shift or UNSHIFTED).at(angle)
     strength = squared[near] * lorentz_polarization(angle, prepared.options.monochromator)
-    drawn = shapes(points, _like_measured(moved, prepared), _radiation(prepared))
-    variance = _variance(prepared, net)
+    variance = noise_of(prepared.measured) ** 2 if prepared.measured.is_profile else net
     weight = 1 / np.maximum(variance, FLOOR * variance.max())
-    fits = []
-    for b in THERMAL:
-        area = strength * np.exp(-b * s**2 / 2)
-        fits.append((*_scaled(area @ drawn, net, weight), area))
-    rwp, scale, area = min(fits, key=lambda fit: fit[0])
-    areas, fitted = scale * area, scale * area @ drawn
+    trials = strength * np.exp(-THERMAL[:, None] * s**2 / 2)
+    like_measured = _like_measured(moved, prepared)
+    drawn = profiles(points, like_measured, _radiation(prepared), trials)
+    fits = [_scaled(each, net, weight) for each in drawn]
+    best = min(range(len(fits)), key=lambda trial: fits[trial][0])
+    rwp, scale = fits[best]
+    areas, fitted = scale * trials[best], scale * drawn[best]
     lengths = np.linalg.norm(fitted) * np.linalg.norm(net)
     cosine = float(np.clip(fitted @ net / lengths, 0, 1)) if lengths else 0.0
     shown = prepared.measured.two_theta
@@ -147,18 +146,7 @@ def _compared(prepared: Prepared) -> tuple[Column, Column]:
         return measured, prepared.net
     angle = np.arange(measured[0] - 1, measured[-1] + 1, WIDTH / 8)
     lines = _like_measured(measured, prepared)
-    return angle, prepared.peaks.area @ shapes(angle, lines, _radiation(prepared))
-
-
-def _variance(prepared: Prepared, net: Column) -> Column:
-    """Return the variance of the intensities that are compared; for a list, the intensities."""
-    measured = prepared.measured
-    if not measured.is_profile:
-        return net
-    if measured.sigma is not None and measured.sigma[np.argmax(measured.intensity)] > 0:
-        return measured.sigma**2
-    # The counts themselves are no weights: those that are low by chance would weigh most.
-    return counting_noise(measured.intensity) ** 2
+    return angle, profile(angle, lines._replace(area=prepared.peaks.area), _radiation(prepared))
 
 
 def _radiation(prepared: Prepared) -> Radiation:

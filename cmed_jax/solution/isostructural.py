@@ -33,14 +33,9 @@ from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.search.known import distance_misfit, fitted_coordinates
 from cmed_jax.search.observed import ObservedLines
+from cmed_jax.search.solved import EXACT_SYMPREC
 from cmed_jax.solution.calculated import CalculatedPattern, calculate_crystal_pattern
-from cmed_jax.solution.cell_search import (
-    FINE,
-    CellCandidate,
-    Reflections,
-    agreement,
-    ranking_penalty,
-)
+from cmed_jax.solution.cell_ranking import CellCandidate, agreement, ranking_penalty
 from cmed_jax.solution.prototype_fit import (
     Observed,
     fitted,
@@ -124,20 +119,17 @@ class IsostructuralMatch(NamedTuple):
         return np.inf if self.calculated is None else self.calculated.rwp
 
     def cell(self, lines: MeasuredLines) -> CellCandidate:
-        """Return its cell, scored by its lines as `find_cell` scores by those of a density."""
+        """Return its cell, scored by the agreement of its lines with the measured ones."""
         lines = lines.up_to(FARTHEST)
         (calculated,) = lines_of_crystals(
             [self.crystal], Observed.of(lines).span[1], lines.wavelength
         )
-        reflections = Reflections(calculated[:, :1] ** 2, calculated[:, 1])
-        shift = lines.shift or UNSHIFTED
-        merit = agreement(np.ones((1, 1)), np.array([shift]), reflections, lines, 0.0, FINE)
         return CellCandidate(
             lattice_type_of(self.crystal.space_group),
             self.parameters,
             self.crystal.lattice,
-            merit.item(),
-            shift,
+            agreement(calculated, lines),
+            lines.shift or UNSHIFTED,
             self.name,
             self.relative_volume,
         )
@@ -287,11 +279,14 @@ def _with_coordinates(
 
 
 def _canonical(analogues: Iterable[IsostructuralMatch]) -> Iterator[IsostructuralMatch]:
-    """Yield crystals in the canonical cell of their elements, each crystal once."""
+    """Yield crystals in the canonical cell of their elements, each crystal once.
+
+    Two crystals are one where they are alike within the tolerance of known crystals. The crystals
+    themselves were refined, so that small splittings of their cells are kept.
+    """
     seen = set()
     for each in analogues:
         with suppress(ValueError):  # atoms coincide in a cell that became too small
-            crystal = canonical_cell(each.crystal)
-            if (identity := crystal_identity(crystal)) not in seen:
+            if (identity := crystal_identity(canonical_cell(each.crystal))) not in seen:
                 seen.add(identity)
-                yield each._replace(crystal=crystal)
+                yield each._replace(crystal=canonical_cell(each.crystal, EXACT_SYMPREC))

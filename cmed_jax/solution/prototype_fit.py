@@ -24,7 +24,14 @@ from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_
 from cmed_jax.physics.reflections import reflections_of, unique_reflections
 from cmed_jax.powder.indexing import UNSHIFTED
 from cmed_jax.powder.lines import MeasuredLines
-from cmed_jax.solution.profiles import REACH, Profile, fit_scales, profile_of_lines, profile_steps
+from cmed_jax.solution.profiles import (
+    REACH,
+    S_MIN,
+    Profile,
+    fit_scales,
+    profile_of_lines,
+    profile_steps,
+)
 
 NEAR = (0.01, 0.006, 0.004)
 """The distance in ln s within which lines match, for each round of the refinement."""
@@ -82,7 +89,7 @@ def fitted(
         return []
     target = profile_of_lines(observed.s, observed.squared)
     measured = np.zeros_like(target)
-    measured[slice(*profile_steps(np.array(observed.span)))] = 1
+    measured[slice(*profile_steps(np.maximum(observed.span, S_MIN)))] = 1
     factors = np.exp(changes)
     farthest = observed.span[1] * np.exp(REACH)
     profiles = [

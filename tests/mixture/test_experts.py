@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.crystal.material import Material
 from cmed_jax.data.encoding import decode_density
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import full_query
@@ -66,6 +67,19 @@ def gate():
 
 def gathered(own, found, knowledge=Knowledge.FULL, coverage=WHOLE):
     return experts(own, found, Recipe(), knowledge, coverage)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_nearest_atoms_are_found_in_any_cell(seed):
+    """In cells with sharp angles the nearest image lies farther away; pymatgen is the reference."""
+    rng = np.random.default_rng(seed)
+    skew = np.array([[1, 0, 0], [3, 1, 0], [-4, 2, 1]])
+    lattice = skew @ (np.diag([3.0, 4.0, 5.0]) + rng.normal(0, 0.3, (3, 3)))
+    crystal = Material("skew", lattice, np.array([12, 8, 8]), rng.random((3, 3)), 1)
+    row = gathered(np.ones(GRID, np.float32), [Refined(crystal, 0.01)]).features[1]
+    usual = np.cbrt(crystal.volume / 3)
+    known = crystal.structure.get_neighbor_list(2 * usual)[3].min()
+    assert row[4] == pytest.approx(known / usual, rel=1e-4)
 
 
 def coinciding(refined):

@@ -1,12 +1,14 @@
 """Lines fitted in a profile, compared with those that it was made of."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.stats
 
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.instrument import radiation
-from cmed_jax.powder.line_profiles import FittedLines, profile, shapes, slopes
+from cmed_jax.powder.line_profiles import FittedLines, profile, profiles, shapes, slopes
 from cmed_jax.powder.peaks import (
     counting_noise,
     fit_peaks,
@@ -125,6 +127,24 @@ def test_shapes_have_the_area_one():
     )
     areas = shapes(angle, lines, DOUBLET).sum(axis=1) * 0.005
     np.testing.assert_allclose(areas, 1, rtol=2e-3)
+
+
+def test_the_sum_of_many_profiles_takes_little_memory():
+    """scipy's normal and Cauchy distributions are the reference."""
+    angle, rng = np.linspace(5, 150, 8000), np.random.default_rng(0)
+    centre, width, share = rng.uniform(5, 150, 2000), np.full(2000, 0.1), np.full(2000, 0.3)
+    areas = rng.random((2, 2000))
+    lines = FittedLines(centre, np.ones(2000), width, share)
+    tracemalloc.start()
+    found = profiles(angle, lines, SINGLE, areas)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6  # one array of all lines at all points takes 128 MB, and several are needed
+    for at in rng.choice(len(angle), 20):
+        gaussian = scipy.stats.norm.pdf(angle[at], centre, width / np.sqrt(8 * np.log(2)))
+        lorentzian = scipy.stats.cauchy.pdf(angle[at], centre, width / 2)
+        expected = areas @ (0.7 * gaussian + 0.3 * lorentzian)
+        np.testing.assert_allclose(found[:, at], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("unit", [1.0, 0.01, 250.0])

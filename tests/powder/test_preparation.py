@@ -16,7 +16,7 @@ from cmed_jax.physics.instrument import Lines
 from cmed_jax.physics.patterns import powder_lines, published_pattern
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.physics.simulation import crystal_of
-from cmed_jax.powder.preparation import Preparation, prepare
+from cmed_jax.powder.preparation import Preparation, noise_of, prepare
 
 CU = 1.541837
 ZERO = 0.06
@@ -167,3 +167,17 @@ def test_a_profile_without_peaks_is_an_error():
     angle = np.arange(10, 60, 0.02)
     with pytest.raises(ValueError, match="no peak stands out"):
         prepare(pattern_of_columns(angle, np.full_like(angle, 7.0), "CuKa"))
+
+
+def test_a_file_without_deviations_has_the_noise_of_its_counts(measured):
+    """A file may state zeros, which are no deviations; single zeros are raised to the least."""
+    zeros = np.zeros_like(measured.intensity)
+    np.testing.assert_array_equal(
+        noise_of(dataclasses.replace(measured, sigma=zeros)), noise_of(measured)
+    )
+    sigma = np.sqrt(measured.intensity)
+    sigma[::7] = 0
+    sigma[measured.intensity.argmax()] = 100.0
+    found = noise_of(dataclasses.replace(measured, sigma=sigma))
+    np.testing.assert_array_equal(found[sigma > 0], sigma[sigma > 0])
+    assert found[sigma == 0] == pytest.approx(1e-4 * measured.intensity.max())

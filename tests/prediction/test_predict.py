@@ -107,7 +107,8 @@ def test_a_composition_is_told_as_it_is_known(ask, composition, sodium):
 def test_samples_are_candidates_and_their_deviation(ask):
     found = ask(samples=3, seed=1)
     assert found.candidates.shape == (3, *GRID)
-    np.testing.assert_allclose(found.std, found.candidates.std(axis=0), rtol=1e-5)
+    squares = [np.square(each - found.density) for each in found.candidates]
+    np.testing.assert_allclose(found.std, np.sqrt(np.mean(squares, axis=0)), rtol=1e-5)
     np.testing.assert_allclose(found.density, ask().density, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(found.candidates, ask(samples=3, seed=1).candidates)
     assert (found.candidates != ask(samples=3, seed=2).candidates).any()
@@ -423,6 +424,12 @@ def test_samples_are_of_the_network_and_of_the_crystals(of_grid, in_its_cell):
     assert (
         found.std**2 >= 0.99 * np.mean(gaps, axis=0) - 1e-3
     ).all()  # plus the deviation within each expert
+
+
+def test_one_sample_deviates_by_its_distance(of_grid):
+    found = of_grid(samples=1, analogues=0)
+    assert found.std.max() > 0
+    np.testing.assert_allclose(found.std, np.abs(found.candidates[0] - found.density), rtol=1e-5)
 
 
 def test_a_measured_pattern_is_answered_by_the_crystal_that_is_believed(ask, opened, known):

@@ -17,7 +17,7 @@ from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.query import ConventionalCell
 from cmed_jax.prediction.result import Prediction
 from cmed_jax.solution.calculated import CalculatedPattern
-from cmed_jax.solution.cell_search import CellCandidate
+from cmed_jax.solution.cell_ranking import CellCandidate
 
 ANGLES = np.array([27.37, 31.70, 45.44, 56.47])
 """The angles of the lines, degrees, copper K-alpha."""

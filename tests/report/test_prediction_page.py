@@ -8,10 +8,14 @@ import re
 import numpy as np
 import pytest
 
+from cmed_jax.crystal.material import Material
+from cmed_jax.mixture.experts import Expert
 from cmed_jax.prediction.assessment import Assessment, Explanation
 from cmed_jax.prediction.results import results
 from cmed_jax.report.prediction_density import MOST_DOUBT, levels, scene
 from cmed_jax.report.prediction_page import page
+from cmed_jax.search.solved import SEARCH
+from cmed_jax.solution.refinement import Refined
 from tests.outline import Outline
 
 SECTIONS = {
@@ -157,3 +161,16 @@ def test_a_long_profile_is_thinned_without_losing_its_peaks(profile):
     assert len(numbers) < 7000
     heights = np.sort(numbers[:, 1].max() - numbers[:, 1])
     assert heights[-2] / heights[-1] == pytest.approx(49 / 99, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [("mp-22862", "NaCl after mp-22862"), (SEARCH, "NaCl from the search")]
+)
+def test_the_source_of_a_density_is_named_with_its_rwp(profile, source, name):
+    coords = np.array([[0.0] * 3, [0.5] * 3])
+    crystal = Material(source, profile.lattice, np.array([11, 17]), coords, 225)
+    alone = dataclasses.replace(profile, experts=(Expert(1.0, Refined(crystal, 0.3)),))
+    assert f"The density of {name} (Rwp 0.30)." in page(alone)
+    network = (Expert(0.4, None), Expert(0.6, Refined(crystal, 0.3)))
+    mixed = page(dataclasses.replace(profile, experts=network))
+    assert f"A density mixed from 60% {name} (Rwp 0.30), 40% the network." in mixed

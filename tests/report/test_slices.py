@@ -1,10 +1,12 @@
-"""The picture of a material holds its labels for any prediction."""
+"""Pictures of slices."""
 
 import matplotlib.image
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from cmed_jax.report.slices import plot_material
+from cmed_jax.report.slices import draw_plane, planes, plot_material, shared_colours
 
 
 @pytest.mark.parametrize("blur", [1, 10])
@@ -14,3 +16,22 @@ def test_a_material_is_drawn(tmp_path, test_split, blur):
     picture = matplotlib.image.imread(tmp_path / "material.png")
     assert min(picture.shape[:2]) > 800
     assert picture[..., :3].std() > 0.1
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 8), (8, 6, 4)])
+def test_every_voxel_is_drawn_at_its_coordinates(shape):
+    volume = np.random.default_rng(0).random(shape)
+    colours, _ = shared_colours(volume, volume)
+    for plane in planes(volume, np.array([1, 2, 3])):
+        ax = Figure().subplots()
+        draw_plane(ax, plane, colours)
+        (image,) = ax.images
+        left, right, bottom, top = image.get_extent()
+        drawn = np.asarray(image.get_array())
+        rows, columns = drawn.shape
+        x = left + (np.arange(columns) + 0.5) * (right - left) / columns
+        y = bottom + (np.arange(rows) + 0.5) * (top - bottom) / rows
+        m, n = plane.values.shape
+        np.testing.assert_allclose(x, np.arange(m + 1) / m, atol=1e-12)
+        np.testing.assert_allclose(y, np.arange(n + 1) / n, atol=1e-12)
+        np.testing.assert_array_equal(drawn[:n, :m], plane.values.T)
