@@ -3,11 +3,12 @@
 Twenty textbook standards are simulated under `laboratory` conditions. The options `--measured` and
 `--simulated` add folders with a manifest.csv, of measured files and of patterns from other
 programs. The queries about each pattern are posed correctly, with the wavelength of another anode,
-and with the next other formula of the list. The known crystals are those of a prediction and the
-standards, without a network and without a search. An alarm is an assessment that the query is not
-consistent. The second number of each pair counts the other queries that nothing explains, which a
-doubt or a note says. A file of answers (`--answers`) keeps what was computed, so that the command
-can be stopped and run again.
+and with the next other formula of the list. They are answered as in a prediction, with a search
+where no known crystal explains the pattern, but without a network. The known crystals are those of
+a prediction and the standards. An alarm is an assessment that the query is not consistent. The
+second number of each pair counts the other queries that nothing explains, which a doubt or a note
+says. A file of answers (`--answers`) keeps what was computed, so that the command can be stopped
+and run again.
 """
 
 import json
@@ -30,18 +31,16 @@ from benchmarks.patterns import listed_patterns
 from cmed_jax.crystal.composition import (
     anonymous_formula,
     composition_vector,
-    parse_composition,
 )
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.io.pattern import MeasuredPattern, pattern_of_columns
+from cmed_jax.io.pattern import MeasuredPattern
 from cmed_jax.physics import Crystal
-from cmed_jax.powder.preparation import Prepared, prepare
-from cmed_jax.prediction.assessment import assess, explanation_of
+from cmed_jax.prediction.answers import answered
 from cmed_jax.prediction.known_crystals import known_crystals
+from cmed_jax.prediction.options import PredictionOptions
+from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.solution.isostructural import match_pattern
 
-LISTED = 3
-"""The number of isostructural crystals, the default of a prediction."""
 KINDS = ("right", "wavelength", "formula")
 
 STANDARDS = {
@@ -99,6 +98,7 @@ class Options:
         wavelength: the wrong wavelength.
         standards: number of standards, of the twenty.
         every: step between the simulated patterns that are used.
+        search: search for structures as a prediction does.
         answers: a file of the answers, one a line as JSON; what it holds is not sought again.
         seed: seed of the conditions of measurement.
     """
@@ -108,6 +108,7 @@ class Options:
     wavelength: str = "CoKa"
     standards: int = 20
     every: int = 1
+    search: bool = True
     answers: Path | None = None
     seed: int = 0
 
@@ -166,36 +167,39 @@ def of_files(folder: Path | None, every: int = 1) -> Iterator[Asked]:
         yield Asked(each.path.name, each.load("CuKa"), each.formula, each.wavelength)
 
 
-def prepared_with(pattern: MeasuredPattern, radiation: str | float) -> Prepared | None:
-    """Return a pattern prepared with a radiation; None where that is an error."""
-    queried = pattern_of_columns(pattern.two_theta, pattern.intensity, radiation)
-    try:
-        return prepare(queried)
-    except ValueError:  # no line, or lines out of reach
-        return None
-
-
-def answer(prepared: Prepared | None, formula: str, known: Mapping[str, list[Material]]) -> Answer:
-    """Return the answer to a query; an error of the preparation counts as an alarm.
+def answer(
+    pattern: MeasuredPattern,
+    formula: str,
+    radiation: str | float,
+    known: Mapping[str, list[Material]],
+    *,
+    search: bool,
+) -> Answer:
+    """Return the answer to a query; a pattern that cannot be prepared counts as an alarm.
 
     Args:
-        prepared: the prepared pattern.
+        pattern: the pattern; its radiation does not count.
         formula: the formula that is asked about.
+        radiation: the radiation that is asked about.
         known: the known crystals by anonymous formula.
+        search: whether structures are sought where no known crystal explains the pattern.
     """
-    if prepared is None:
-        return Answer(True, "the pattern cannot be prepared", explained=False)
-    composition, _ = parse_composition(formula)
-    kind = anonymous_formula(composition)
-    found = match_pattern(prepared, composition, known.get(kind, ()), LISTED)
-    explanations = [
-        explanation_of(each, prepared.peaks) for each in found if each.calculated is not None
-    ]
-    lines = len(prepared.peaks.two_theta)
-    assessment = assess(explanations, prepared.radiation.mean, kind, lines)
+    options = PredictionOptions(
+        wavelength=radiation, composition=formula, cell="auto", search=None if search else 0
+    )
+    try:
+        columns = pattern.two_theta, pattern.intensity
+        query = PredictionQuery.of(columns, formula, options, as_measured=False)
+    except ValueError as error:  # no line, or lines out of reach
+        return Answer(True, str(error), explained=False)
+    assert query.prepared is not None
+    assert query.formula is not None
+    crystals = known.get(anonymous_formula(query.formula), ())
+    matches = match_pattern(query.prepared, query.formula, crystals, options.analogues)
+    found = answered(query, matches, [each.crystal.lattice for each in matches[:1]])
+    assessment, explained = found.assessment, found.answer is not None
     if assessment is None:
-        return Answer(False, "no known crystal is of its type", explained=False)
-    explained = assessment.consistent and assessment.accepted is not None
+        return Answer(False, "nothing explains the pattern", explained)
     return Answer(not assessment.consistent, assessment.sentence, explained)
 
 
@@ -205,10 +209,11 @@ class Answers:
     Args:
         path: the file; None for none.
         known: the known crystals.
+        search: whether structures are sought.
     """
 
-    def __init__(self, path: Path | None, known: Iterable[Material]):
-        self.path = path
+    def __init__(self, path: Path | None, known: Iterable[Material], *, search: bool):
+        self.path, self.search = path, search
         lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
         self.given = {tuple(key): Answer(*found) for key, found in map(json.loads, lines)}
         self.known: dict[str, list[Material]] = defaultdict(list)
@@ -219,9 +224,10 @@ class Answers:
         """Return the answers to queries with several formulas; what is known is not computed."""
         keys = [(asked.name, formula, str(radiation)) for formula in formulas]
         missing = [key for key in keys if key not in self.given]
-        prepared = prepared_with(asked.pattern, radiation) if missing else None
         for key in missing:
-            self.given[key] = answer(prepared, key[1], self.known)
+            self.given[key] = answer(
+                asked.pattern, key[1], radiation, self.known, search=self.search
+            )
             if self.path is not None:
                 with self.path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps([key, self.given[key]]) + "\n")
@@ -255,7 +261,7 @@ def main() -> None:
         "measured": list(of_files(options.measured)),
         "simulated": list(of_files(options.simulated, options.every)),
     }
-    answers = Answers(options.answers, known)
+    answers = Answers(options.answers, known, search=options.search)
     console, table = Console(), Table("patterns", "number", *KINDS)
     for name, questions in kinds.items():
         counted: dict[str, list[Answer]] = {kind: [] for kind in KINDS}

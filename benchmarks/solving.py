@@ -14,7 +14,8 @@ new: of the same formula, of the same formula and space group ("compound"), or o
 formula, such as AB2 ("type"). The first structure is that of a known crystal that the assessment
 accepts, or that of the search. It is right if pymatgen's StructureMatcher accepts it with loose
 tolerances (ltol 0.3, stol 0.5, angle 10) or tight ones (0.2, 0.3, 5). SSIM compares its density
-with that of the true structure. No network is asked.
+with that of the true structure. A structure is accepted if it answers without an alarm. No network
+is asked.
 
 Two controls show what follows without the pattern. With `--control shuffled` the intensities of
 calculated peaks are permuted. With `--control wrong` each composition meets the pattern of another
@@ -39,21 +40,15 @@ from scipy.stats import binomtest
 
 from benchmarks.patterns import known_patterns
 from benchmarks.structures import matchers, materials_of
-from cmed_jax.crystal.composition import anonymous_formula, composition_vector, format_composition
+from cmed_jax.crystal.composition import composition_vector, format_composition
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material
 from cmed_jax.data.records import density_of
 from cmed_jax.evaluation.metrics import ssim
-from cmed_jax.physics.density import GRID
-from cmed_jax.prediction.assessment import assess, explanation_of
+from cmed_jax.prediction.answers import Answered, answered
 from cmed_jax.prediction.known_crystals import known_crystals
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.query import PredictionQuery
-from cmed_jax.prediction.structures import (
-    crystal_answer,
-    ranked_structures,
-    search_for_structures,
-    structure_answer,
-)
+from cmed_jax.search.solved import SEARCH
 from cmed_jax.solution.isostructural import match_pattern
 
 RADIATION = "CuKa1"
@@ -191,29 +186,25 @@ def solve(question: Question, known: Sequence[Material], withheld: Withheld) -> 
     query = PredictionQuery.of(columns, formula, options, as_measured=False)
     assert query.prepared is not None
     new = [each for each in known if not is_withheld(each, question.truth, withheld)]
-    found = match_pattern(query.prepared, question.composition, new, options.analogues)
-    peaks = query.prepared.peaks
-    explanations = [explanation_of(each, peaks) for each in found]
-    kind = anonymous_formula(question.composition)
-    assessment = assess(explanations, query.prepared.radiation.mean, kind, len(peaks.two_theta))
-    known_answer = None if assessment is None else assessment.known
-    answer, by = None, "nothing"
-    if known_answer is not None and known_answer.crystal is not None:
-        answer, by = crystal_answer(known_answer.crystal, GRID), "a known crystal"
-    searched = search_for_structures(
-        query, [each.crystal.lattice for each in found[:1]], assessment
-    )
-    solved = structure_answer(searched, query, assessment)
-    if solved is not None or (answer is None and searched is not None):
-        answer, by = solved, "nothing" if searched is None else f"the search, {searched.verdict}"
-    structures = ranked_structures(query, found, searched, answer)
-    taken = time.monotonic() - began
-    if not structures:
+    matches = match_pattern(query.prepared, question.composition, new, options.analogues)
+    found = answered(query, matches, [each.crystal.lattice for each in matches[:1]])
+    by, taken = _origin(found), time.monotonic() - began
+    if not found.structures:
         return Row(by, False, False, False, 0.0, 0.0, taken)
-    first = structures[0]
+    first = found.structures[0]
     loose, tight = (each.fit(question.truth.structure, first.structure) for each in matchers())
     likeness = _likeness(question.truth, first.material)
-    return Row(by, loose, tight, answer is not None, first.probability, likeness, taken)
+    alarm = found.assessment is not None and not found.assessment.consistent
+    accepted = found.answer is not None and not alarm
+    return Row(by, loose, tight, accepted, first.probability, likeness, taken)
+
+
+def _origin(found: Answered) -> str:
+    """Return what the answer comes from."""
+    if found.answer is None:
+        return "nothing"
+    searched = found.searched is not None and found.structures[0].origin == SEARCH
+    return "the search" if searched else "a known crystal"
 
 
 def _likeness(truth: Material, answer: Material) -> float:

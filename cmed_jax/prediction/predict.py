@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal import cell_contents
-from cmed_jax.crystal.atomic_volumes import KnownVolumes
-from cmed_jax.crystal.composition import Composition, anonymous_formula, format_composition
+from cmed_jax.crystal.composition import Composition, anonymous_formula
 from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.data.records import Recipe
@@ -18,13 +17,7 @@ from cmed_jax.mixture.experts import Mixture, combine, variance
 from cmed_jax.mixture.gate import Gate
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.physics.density import GRID
-from cmed_jax.prediction.assessment import (
-    Assessment,
-    Explanation,
-    assess,
-    explanation_of,
-    unexplained,
-)
+from cmed_jax.prediction.answers import answered
 from cmed_jax.prediction.cells import INDEXED, find_cells
 from cmed_jax.prediction.known_crystals import known_crystals, known_memory, known_prototypes
 from cmed_jax.prediction.messages import diagnostics_of
@@ -32,13 +25,7 @@ from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
 from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
-from cmed_jax.prediction.structures import (
-    crystal_answer,
-    ranked_structures,
-    refined_structure,
-    search_for_structures,
-    structure_answer,
-)
+from cmed_jax.prediction.structures import refined_structure
 from cmed_jax.solution.calculated import calculate_pattern
 from cmed_jax.solution.cell_ranking import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
@@ -53,9 +40,6 @@ STEPS = (
     "searching for structures",
 )
 """The steps of a prediction, in order."""
-
-PREDICTED = "the prediction"
-"""The name of the predicted density among the explanations of a pattern."""
 
 
 def restore_and_predict(
@@ -111,18 +95,12 @@ def restore_and_predict(
     progress(STEPS[3])
     own = network.densities(_lattice(query, cells, refined, known))
     mixture = _mixture(query, mixing, own, refined)
-    answer = _in_cell(query, restored.domain, mixture, cells)
-    assessment = _assessment(query, answer, known)
-    accepted = _accepted_crystal(assessment)
-    if accepted is not None and restored.gate is not None and query.admits(accepted.crystal):
-        answer = crystal_answer(accepted, options.grid)
+    predicted = _in_cell(query, restored.domain, mixture, cells)
     progress(STEPS[4])
-    searched = search_for_structures(query, _lattices(query, answer, cells), assessment)
-    solved = structure_answer(searched, query, assessment)
-    if solved is not None:
-        answer, name = solved, f"{format_composition(query.composition)} from the search"
-        assessment = _assessment(query, answer, known, name)
-    structures = ranked_structures(query, known, searched, answer)
+    lattices = [each.lattice for each in cells]
+    found = answered(query, known, lattices, predicted, accepting=restored.gate is not None)
+    answer, assessment, searched, structures = found
+    assert answer is not None  # one was predicted
     refinement, said = refined_structure(query, structures)
     return Prediction(
         density=answer.mixture.densities[0],
@@ -302,53 +280,6 @@ def _in_cell(
         return Answer(mixture, lattice, conventional, None)
     calculated = calculate_pattern(mixture.densities[0], lattice, query.prepared, shift)
     return Answer(mixture, lattice, conventional, calculated)
-
-
-def _lattices(
-    query: PredictionQuery, answer: Answer, cells: tuple[CellCandidate, ...]
-) -> list[Float[np.ndarray, "3 3"]]:
-    """Return the primitive cells in which structures are sought, the most plausible first."""
-    if query.lattice is not None:
-        return [query.lattice]
-    known = [] if answer.lattice is None else [answer.lattice]
-    return [*known, *(cell.lattice for cell in cells)]
-
-
-def _assessment(
-    query: PredictionQuery,
-    answer: Answer,
-    known: tuple[IsostructuralMatch, ...],
-    name: str = PREDICTED,
-) -> Assessment | None:
-    """Return the assessment of the input; None without a crystal to compare it with."""
-    prepared, formula = query.prepared, query.formula
-    if prepared is None or formula is None or (not known and name == PREDICTED):
-        return None
-    considered = [
-        explanation_of(each, prepared.peaks) for each in known if each.calculated is not None
-    ]
-    if answer.lattice is not None and (its := answer.calculated) is not None:
-        volumes = considered[0].volumes._replace(of_type=None) if considered else KnownVolumes()
-        considered.append(
-            Explanation(
-                name,
-                its.rwp,
-                cell_contents.relative_cell_volume(answer.lattice, formula, volumes.of_compound),
-                unexplained(prepared.peaks, its),
-                None,
-                its.noise,
-                volumes,
-                volumes.are_usual(formula),
-            )
-        )
-    lines = len(prepared.peaks.two_theta)
-    return assess(considered, prepared.radiation.mean, anonymous_formula(formula), lines)
-
-
-def _accepted_crystal(assessment: Assessment | None) -> IsostructuralMatch | None:
-    """Return the known crystal that the assessment accepts; None where there is none."""
-    known = None if assessment is None else assessment.known
-    return None if known is None else known.crystal
 
 
 def _electrons(

@@ -24,18 +24,17 @@ def test_the_wrong_formula_is_the_next_that_differs():
 
 def test_what_was_answered_is_not_asked_again(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(alarms, "prepared_with", lambda pattern, radiation: radiation)
     monkeypatch.setattr(
         alarms,
         "answer",
-        lambda prepared, formula, known: (
+        lambda pattern, formula, radiation, known, search: (
             seen.append(formula) or Answer(formula == "W", "said", formula != "W")
         ),
     )
     path = tmp_path / "answers.jsonl"
     (carbon,) = asked("C")
-    first = Answers(path, []).of(carbon, ("C", "W"), "CuKa")
-    again = Answers(path, []).of(carbon, ("W", "C", "Ag"), "CuKa")
+    first = Answers(path, [], search=False).of(carbon, ("C", "W"), "CuKa")
+    again = Answers(path, [], search=False).of(carbon, ("W", "C", "Ag"), "CuKa")
     assert first == [Answer(False, "said", True), Answer(True, "said", False)]
     assert again == [first[1], first[0], Answer(False, "said", True)]
     assert seen == ["C", "W", "Ag"]

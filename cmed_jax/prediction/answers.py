@@ -1,0 +1,124 @@
+"""The answer to a query: the predicted density, a known crystal, or a structure of the search."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from cmed_jax.crystal import cell_contents
+from cmed_jax.crystal.atomic_volumes import KnownVolumes
+from cmed_jax.crystal.composition import anonymous_formula, format_composition
+from cmed_jax.prediction.assessment import (
+    Assessment,
+    Explanation,
+    assess,
+    explanation_of,
+    unexplained,
+)
+from cmed_jax.prediction.query import PredictionQuery
+from cmed_jax.prediction.result import Answer
+from cmed_jax.prediction.structures import (
+    crystal_answer,
+    ranked_structures,
+    search_for_structures,
+    structure_answer,
+)
+from cmed_jax.search.search import SearchResult
+from cmed_jax.search.solved import SolvedStructure
+from cmed_jax.solution.isostructural import IsostructuralMatch
+
+PREDICTED = "the prediction"
+"""The name of the predicted density among the explanations of a pattern."""
+
+
+class Answered(NamedTuple):
+    """The answer to a query, and what it was chosen from.
+
+    Attributes:
+        answer: the density with its cell; None where nothing was predicted and no structure is
+            accepted.
+        assessment: the assessment of the query; None without a crystal to compare it with.
+        searched: the result of the search, where there was one.
+        structures: the structures that explain the pattern, that of the answer first.
+    """
+
+    answer: Answer | None
+    assessment: Assessment | None
+    searched: SearchResult | None
+    structures: tuple[SolvedStructure, ...]
+
+
+def answered(
+    query: PredictionQuery,
+    known: Sequence[IsostructuralMatch],
+    lattices: Sequence[Float[np.ndarray, "3 3"]],
+    predicted: Answer | None = None,
+    *,
+    accepting: bool = True,
+) -> Answered:
+    """Return the answer that explains a pattern best.
+
+    A known crystal that is accepted takes the place of a predicted density, and a structure of the
+    search that of a known crystal that explains less.
+
+    Args:
+        query: the query.
+        known: the known crystals that may explain the pattern, the best first.
+        lattices: primitive cells for the search, rows a, b, c in angstrom, the most plausible
+            first.
+        predicted: the predicted density; None where no network was asked.
+        accepting: whether known crystals may answer.
+    """
+    answer, assessment = predicted, _assessment(query, known, predicted)
+    accepted = None if assessment is None else assessment.known
+    crystal = None if accepted is None else accepted.crystal
+    if accepting and crystal is not None and query.admits(crystal.crystal):
+        answer = crystal_answer(crystal, query.options.grid)
+    searched = search_for_structures(query, _cells(query, answer, lattices), assessment)
+    solved = structure_answer(searched, query, assessment)
+    if solved is not None:
+        answer, name = solved, f"{format_composition(query.composition)} from the search"
+        assessment = _assessment(query, known, answer, name)
+    return Answered(answer, assessment, searched, ranked_structures(query, known, searched, answer))
+
+
+def _cells(
+    query: PredictionQuery, answer: Answer | None, lattices: Sequence[Float[np.ndarray, "3 3"]]
+) -> list[Float[np.ndarray, "3 3"]]:
+    """Return the primitive cells in which structures are sought, the most plausible first."""
+    if query.lattice is not None:
+        return [query.lattice]
+    of_answer = None if answer is None else answer.lattice
+    return [*lattices] if of_answer is None else [of_answer, *lattices]
+
+
+def _assessment(
+    query: PredictionQuery,
+    known: Sequence[IsostructuralMatch],
+    answer: Answer | None,
+    name: str = PREDICTED,
+) -> Assessment | None:
+    """Return the assessment of the query; None without a crystal to compare it with."""
+    prepared, formula = query.prepared, query.formula
+    if prepared is None or formula is None or (not known and name == PREDICTED):
+        return None
+    considered = [
+        explanation_of(each, prepared.peaks) for each in known if each.calculated is not None
+    ]
+    if answer is not None and answer.lattice is not None and (its := answer.calculated) is not None:
+        volumes = considered[0].volumes._replace(of_type=None) if considered else KnownVolumes()
+        considered.append(
+            Explanation(
+                name,
+                its.rwp,
+                cell_contents.relative_cell_volume(answer.lattice, formula, volumes.of_compound),
+                unexplained(prepared.peaks, its),
+                None,
+                its.noise,
+                volumes,
+                volumes.are_usual(formula),
+            )
+        )
+    lines = len(prepared.peaks.two_theta)
+    return assess(considered, prepared.radiation.mean, anonymous_formula(formula), lines)
