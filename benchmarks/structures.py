@@ -217,9 +217,6 @@ class Row(NamedTuple):
     seconds: float
 
 
-NOTHING = SearchResult((), "not found", 1.0, 0, 0.0, False)
-
-
 def report(cases: Iterator[Case], options: Options) -> list[Row]:
     """Print a row for each case, and return all of them."""
     rng = np.random.default_rng(options.seed)
@@ -228,7 +225,6 @@ def report(cases: Iterator[Case], options: Options) -> list[Row]:
         lines = shuffled(case.lines, rng) if options.control == "shuffled" else case.lines
         began = time.monotonic()
         result = search_cells(case.lattices, case.composition, lines, seconds=options.seconds)
-        result = result or NOTHING
         taken = time.monotonic() - began + case.seconds
         loose, tight = matches(result, case.truth)
         first = result.structures[0] if result.structures else None

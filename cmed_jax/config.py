@@ -158,6 +158,8 @@ class Config:
             memory.
         profile: number of steps in a trace, written into the run's folder for TensorBoard and
             Perfetto; 0 for no trace.
+        initial: the network whose weights training begins with: a run, a checkpoint inside it, or a
+            released network. None for random weights.
     """
 
     data: str
@@ -173,6 +175,7 @@ class Config:
     hosts: HostsConfig = HostsConfig()
     input: InputMode = "auto"
     profile: int = 0
+    initial: str | None = None
 
     def __post_init__(self):
         for place in (self.data, self.run):
@@ -210,9 +213,10 @@ class Config:
 
         A run continues only with the same identity. Options that save memory may change during a
         run, as devices may. With batch statistics (published), `accumulate` is part of the
-        identity, because the statistics are those of a part of the batch.
+        identity, because the statistics are those of a part of the batch. Of the initial network
+        the weights count, which are not known here, and not the place.
         """
-        operational = ("data", "run", "loop", "parallel", "hosts", "input", "profile")
+        operational = ("data", "run", "loop", "parallel", "hosts", "input", "profile", "initial")
         parts = {name: part for name, part in self.to_json().items() if name not in operational}
         memory = {"remat"} if isinstance(self.network, PublishedConfig) else {"remat", "accumulate"}
         step = {name: part for name, part in parts["step"].items() if name not in memory}

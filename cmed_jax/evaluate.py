@@ -77,6 +77,9 @@ class Options:
         system: the crystal system of the materials that are scored; by default all of the split.
         substitution: also score the baselines that substitute and refine known crystals, which take
             about a second for each material.
+        search: the longest time of the search for the structure of a material that no known crystal
+            explains, seconds; 0 for no search. A gate weighs what is found like a known crystal.
+            Controls and robustness curves are answered without it.
         as_published: compute as the article's code does, with a plane of zeros in every density and
             rotations off the lattice; for comparison with the article only.
         workers: number of processes. With several, each has one thread and no accelerator, and
@@ -96,6 +99,7 @@ class Options:
     known: str = "training"
     system: CrystalSystem | None = None
     substitution: bool = True
+    search: float = 0.0
     as_published: bool = False
     workers: int = 1
 
@@ -108,6 +112,7 @@ class Entrants(NamedTuple):
         model: the run with its samples.
         controls: controls by name, with the queries that they change.
         plain: the run's generator of one candidate without its deviation.
+        unsearched: the same without a search.
         identity: what identifies the run in its results.
     """
 
@@ -115,6 +120,7 @@ class Entrants(NamedTuple):
     model: Entrant
     controls: dict[str, Entrant]
     plain: Generator
+    unsearched: Generator
     identity: dict[str, Any]
 
     def score_batch(self, name: str, batch: Batch) -> Any:
@@ -150,15 +156,19 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         raise ValueError(
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
+    if options.search < 0:
+        raise ValueError(f"search is {options.search:g} seconds: give 0 or more")
     restored = restore(options.run, alone=options.alone)
     out = options.report or options.out or _own_folder(options.run, options.split)
     check_folder(out)
     with spread_over(options.workers, entrants_of, options) as spread:
-        suite, model_entrant, asked, plain, run = _entrants(options, restored, console, spread)
+        suite, model_entrant, asked, plain, unsearched, run = _entrants(
+            options, restored, console, spread
+        )
         model = suite.score(MODEL, model_entrant)
         controls = {name: suite.score(name, entrant) for name, entrant in asked.items()}
         _ = suite.baselines  # scored while there are processes
-    perturbed = None if options.report is None else suite.robustness_curves(plain)
+    perturbed = None if options.report is None else suite.robustness_curves(unsearched)
     found = suite.results(model, controls, run, perturbed)
     print_report(found, suite.console)
     if options.report is not None:
@@ -199,14 +209,15 @@ def _entrants(
         network_generator, network, shape, memory=memory, b_factor=b_factor
     )
     plain: Generator = network_generator(network, shape, memory=memory, b_factor=b_factor)
+    unsearched = plain
     if gate is not None:
-        answering = partial(
-            mixture_generator, network, gate, suite.prototypes, shape, memory=memory
-        )
-        plain = plain_candidates(answering())
+        mixing = partial(mixture_generator, network, gate, suite.prototypes, shape, memory=memory)
+        unsearched = plain_candidates(mixing())
+        answering = partial(mixing, seconds=options.search)
+        plain = plain_candidates(answering()) if options.search else unsearched
     sampled = answering(samples=options.samples, seed=options.seed)
     asked = CONTROLS if options.controls else {}
-    controls = {name: Entrant(plain, control) for name, control in asked.items()}
+    controls = {name: Entrant(unsearched, control) for name, control in asked.items()}
     if memory is not None and gate is None and options.controls:
         controls[FORGETFUL] = Entrant(network_generator(network, shape, b_factor=b_factor))
         controls[DECODED] = Entrant(network_generator(network, shape, memory=memory))
@@ -216,9 +227,10 @@ def _entrants(
         "config": config.to_json(),
         "gate": None if gate is None else int(checksum(nnx.state(gate))),
         "known": None if gate is None and memory is None else options.known,
+        "search": options.search if gate is not None else 0.0,
     }
     model = Entrant(sampled, candidates=1 + options.samples)
-    return Entrants(suite, model, controls, plain, identity)
+    return Entrants(suite, model, controls, plain, unsearched, identity)
 
 
 def evaluate_baselines(options: Options, console: Console | None = None) -> dict[str, Any]:
@@ -235,7 +247,7 @@ def evaluate_baselines(options: Options, console: Console | None = None) -> dict
     with spread_over(options.workers, baselines_of, options) as spread:
         suite = _suite(options, options.data, console, spread)
         _ = suite.baselines  # scored while there are processes
-    nobody = dict.fromkeys(("checkpoint", "weights", "config", "gate", "known"))
+    nobody = dict.fromkeys(("checkpoint", "weights", "config", "gate", "known", "search"))
     found = suite.results(model=None, controls={}, run=nobody)
     print_report(found, suite.console)
     if options.out is not None:

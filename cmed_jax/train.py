@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import jax
 import numpy as np
 from flax import nnx
+from jaxtyping import PyTree
 
 from cmed_jax.cli import parse, run_command
 from cmed_jax.config import Config
@@ -19,11 +20,13 @@ from cmed_jax.data.measured_query import measured_query
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Control, Query, full_query
 from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.io.integrity import checksum
 from cmed_jax.model.base import Base, BaseConfig
 from cmed_jax.model.generator import network_generator
 from cmed_jax.model.network import Network
 from cmed_jax.model.standards import Standards
 from cmed_jax.physics.instrument import Lines
+from cmed_jax.prediction.restore import restore
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.compilation import programs_kept
 from cmed_jax.training.cost import compiled_step, flops_per_step, peak_flops
@@ -69,6 +72,9 @@ def _train(config: Config) -> tuple[int, StopRequest]:
         parallel = DataParallel(config.parallel)
         parallel.check_batch(config.batch, config.step.accumulate)
         identity = config.identity() | {"dataset": fingerprint(config.data)}
+        given = _initial_weights(config)
+        if given is not None:
+            identity["initial"] = int(checksum(given))
     check_alike(identity | {part: config.to_json()[part] for part in ("step", "loop")})
 
     with locked(folder), stop_on_signals() as stop, programs_kept(folder):
@@ -83,12 +89,14 @@ def _train(config: Config) -> tuple[int, StopRequest]:
 
         optimizer = make_optimizer(config.optimizer, config.steps)
 
-        def begin() -> tuple[nnx.GraphDef, TrainState]:
+        def begin(given: PyTree | None) -> tuple[nnx.GraphDef, TrainState]:
             network = config.network.build(nnx.Rngs(config.seed), parallel.axis_name)
             prepare(network)
+            if given is not None:
+                nnx.update(network, given)
             return initial_state(network, optimizer)
 
-        graph, abstract = nnx.eval_shape(begin)
+        graph, abstract = nnx.eval_shape(lambda: begin(None))
         step = make_step(graph, optimizer, config.step, config.seed, parallel.axis_name)
         program = parallel.compile(step)
         shapes = parallel.abstract(abstract), parallel.abstract_table(inputs.table)
@@ -109,7 +117,7 @@ def _train(config: Config) -> tuple[int, StopRequest]:
 
         with Checkpoints(folder, config.to_json()) as checkpoints:
             restored = checkpoints.restore(parallel.abstract(abstract))
-            first, state = restored or (0, parallel.create(lambda: begin()[1]))
+            first, state = restored or (0, parallel.create(lambda given: begin(given)[1], given))
             speed = Throughput(first, config.batch * QUERIES, flops, peak)
             with (
                 written_once(folder) as place,
@@ -130,6 +138,24 @@ def _train(config: Config) -> tuple[int, StopRequest]:
                     stop=stop,
                 )
     return reached, stop
+
+
+def _initial_weights(config: Config) -> PyTree | None:
+    """Return the weights, statistics and units that training begins with; None for random ones.
+
+    Raises:
+        FileNotFoundError: if there is no such network.
+        ValueError: if it differs from the network of the configuration.
+    """
+    if config.initial is None:
+        return None
+    restored = restore(config.initial, alone=True)
+    if restored.config.network != config.network:
+        raise ValueError(
+            f"initial is {config.initial}, whose network is {restored.config.network}: give the "
+            f"same options to the network to train, which is {config.network}"
+        )
+    return nnx.state(restored.network)
 
 
 def _number(value: float | None, of: str = "") -> str:

@@ -190,6 +190,22 @@ def test_a_trace_and_several_steps_in_a_dispatch_change_nothing(finished, tiny, 
     jax.tree.map(np.testing.assert_array_equal, weights(tmp_path), weights(finished))
 
 
+def test_training_may_begin_with_the_weights_of_another_run(finished, tiny, answer, tmp_path):
+    command = (main, "demo", *tiny, "--run", tmp_path / "on")
+    assert answer(*command, "--initial", finished)[0] == 0
+    first, last = lines_logged(finished)[0], lines_logged(tmp_path / "on")[0]
+    assert last["loss"] < first["loss"]  # of the same batch
+    code, _, err = answer(*command)
+    assert code == 2
+    assert "initial" in err
+
+    other = (main, "demo", *tiny, "--network.width", 9, "--run", tmp_path / "other")
+    code, _, err = answer(*other, "--initial", finished)
+    assert code == 2
+    assert "give the same options to the network to train" in err
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_finished_run_says_that_it_is_done(finished, tiny, answer):
     before = weights(finished), (finished / "metrics.jsonl").read_text()
     code, out, _ = answer(main, "demo", *tiny, "--run", finished)

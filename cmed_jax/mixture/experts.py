@@ -30,13 +30,13 @@ from cmed_jax.crystal.symmetry import space_group
 from cmed_jax.data.memory import Recall
 from cmed_jax.data.query import Answers, Deviating, Generator, Query
 from cmed_jax.data.records import Recipe, density_of
+from cmed_jax.mixture.crystals import refined_crystals
 from cmed_jax.mixture.gate import Gate, weighted_density
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.model.network import Network
 from cmed_jax.search.separations import Separations
 from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.solution.refinement import Refined
-from cmed_jax.solution.solve import solve
 
 CRYSTALS = 6
 """The largest number of refined crystals considered, those of the smallest residuals."""
@@ -205,6 +205,7 @@ def mixture_generator(
     *,
     memory: Recall | None = None,
     samples: int = 0,
+    seconds: float | int = 0,
     seed: int = 0,
 ) -> Deviating:
     """Return a generator of mixtures of a network and refined crystals, with their deviations.
@@ -217,19 +218,22 @@ def mixture_generator(
         memory: the known crystals that the network may recall.
         samples: the number of samples of the mixture besides the plain candidate; without samples
             there is no deviation.
-        seed: the seed of the samples.
+        seconds: the longest time of the search for a new structure, where no known crystal explains
+            a query; 0 for no search.
+        seed: the seed of the samples and of the search.
     """
     alone = network_generator(network, shape, memory=memory, samples=samples, seed=seed)
 
     def generate(query: Query) -> Answers:
         found = []
-        told = query.pattern, query.composition, query.knowledge, query.coverage
-        for own, number, *question in zip(alone(query), query_seeds(query), *told, strict=True):
-            pattern, composition, known, coverage = map(np.asarray, question)
-            knowledge, seeds = Knowledge(int(known)), [seed, int(number)]
-            solved = solve(prototypes, pattern, composition, knowledge, coverage)
+        for own, number, *columns in zip(alone(query), query_seeds(query), *query, strict=True):
+            question, seeds = Query(*columns), [seed, int(number)]
+            crystals = refined_crystals(prototypes, question, seconds=seconds, seed=seed)
+            knowledge, coverage = Knowledge(int(question.knowledge)), np.asarray(question.coverage)
             recipe = prototypes.recipe
-            found.append(combine(gate, np.asarray(own), solved, recipe, knowledge, coverage, seeds))
+            found.append(
+                combine(gate, np.asarray(own), crystals, recipe, knowledge, coverage, seeds)
+            )
         deviations = [each.deviation for each in found if each.deviation is not None]
         return Answers(
             np.stack([each.densities for each in found]),

@@ -24,7 +24,7 @@ from cmed_jax.physics.profiles import caglioti, microstrain, scherrer, thompson_
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.assessment import LARGEST_VOLUME, SMALLEST_VOLUME
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
-from cmed_jax.prediction.query import LEAST_LINES
+from cmed_jax.prediction.query import LEAST_LINES, SAME_CELL
 from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
@@ -156,7 +156,7 @@ def check_centring(
 def check_refinement(
     given: Float[np.ndarray, "6"], refined: Float[np.ndarray, "6"], centring: str
 ) -> Diagnostic:
-    """Return the finding that the given cell was refined.
+    """Return the finding that the given cell was refined, and whether its axes are others.
 
     Args:
         given: the given a, b, c in angstrom, and alpha, beta, gamma in degrees.
@@ -165,6 +165,8 @@ def check_refinement(
     """
     before, after = (" ".join(f"{x:.5g}" for x in cell) for cell in (given, refined))
     message = f"the cell that was given, {before}, was refined to {after}, centring {centring}"
+    if not np.allclose(given, refined, rtol=SAME_CELL):
+        message += ": these are other axes, and the density is given by them"
     return Diagnostic("cell_refined", "note", message)
 
 

@@ -43,19 +43,54 @@ def diagnostics_of(
 def _search_notes(query: PredictionQuery, searched: SearchResult | None) -> list[Diagnostic]:
     """Return what became of the search for a structure."""
     if searched is None:
-        if not query.options.search:
-            return []
-        message = (
-            "no structure was sought: that takes a measured pattern, a formula in full, and a cell "
-            "with room for it, which is given or indexed"
-        )
-        return [Diagnostic("no_search", "note", message)]
+        reason = _no_search(query)
+        return [] if reason is None else [Diagnostic("no_search", "note", reason)]
+    if not searched.structures:
+        return [_no_structure(searched)]
     best = searched.structures[0]
     message = (
         f"the search for a structure in space group {space_group_name(best.space_group)}: "
         f"{searched.verdict} (R {best.residual:.3f}, {best.free_coordinates} free coordinates)"
     )
-    return [Diagnostic("search", "note", message)]
+    found = [Diagnostic("search", "note", message)]
+    if best.lacks_hydrogen:
+        message = "the structure of the search is without hydrogen: no places were found for it"
+        found.append(Diagnostic("no_hydrogen", "note", message))
+    return found
+
+
+def _no_search(query: PredictionQuery) -> str | None:
+    """Return why no structure was sought; None where none was asked for."""
+    if not query.options.search:
+        return None
+    if query.prepared is None:
+        return "no structure was sought: that takes a measured pattern"
+    if query.shared is not None:
+        return (
+            "no structure was sought: the search does not place elements that share sites, and "
+            "the formula is that of a solid solution"
+        )
+    return "no structure was sought: that takes all elements of the formula and their ratios"
+
+
+def _no_structure(searched: SearchResult) -> Diagnostic:
+    """Return why a search has no structure."""
+    if searched.tried:
+        message = (
+            f"no structure was found: of {searched.tried} Wyckoff assignments, tried in "
+            f"{searched.seconds:.0f} s, none keeps its atoms apart"
+        )
+    elif searched.complete:
+        message = "no structure was found: no Wyckoff assignment fits the cell and the formula"
+    elif searched.refused:
+        message = f"no structure was sought: {searched.refused[0]}"
+        return Diagnostic("no_search", "note", message)
+    else:
+        message = (
+            f"no structure was found: {searched.seconds:.0f} s were over before the first Wyckoff "
+            "assignment: allow more seconds"
+        )
+    return Diagnostic("no_structure", "note", message)
 
 
 def _alarms(query: PredictionQuery, assessment: Assessment | None) -> list[Diagnostic]:

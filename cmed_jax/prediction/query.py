@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Real
 
+from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.composition import Composition, Knowledge, parse_composition
-from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
+from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import Shared, shared_sites
 from cmed_jax.data.query import Query, no_lines
@@ -33,7 +34,7 @@ LEAST_LINES = 2
 """The least number of lines with which a cell is searched for."""
 
 SAME_CELL = 0.01
-"""The relative difference of edges and angles below which two cells count as the same."""
+"""The relative difference of lengths below which two cells count as the same."""
 
 
 class ConventionalCell(NamedTuple):
@@ -178,11 +179,11 @@ class PredictionQuery:
         return self.prepared is not None and len(self.prepared.peaks.two_theta) >= LEAST_LINES
 
     def admits(self, crystal: Material) -> bool:
-        """Return whether the cell of a crystal agrees with the given one, if there is one."""
-        if self.lattice is None:
-            return True
-        cells = cell_parameters(crystal.lattice), cell_parameters(self.lattice)
-        return bool(np.allclose(*cells, rtol=SAME_CELL))
+        """Return whether the lattice of a crystal is the given one, if there is one.
+
+        The axes may have other names: a crystal in Pnma may be given in the cell of Pbnm.
+        """
+        return self.lattice is None or same_lattice(crystal.lattice, self.lattice, SAME_CELL)
 
 
 def _prepared(

@@ -71,8 +71,8 @@ class Prediction:
             cell or the formula is not known, or the volume does not determine the number.
         experts: the experts that contributed, with their weights; empty where the density is the
             network's alone.
-        searched: the result of the search for a structure; None where none was sought, or no cell
-            had room for the formula.
+        searched: the result of the search for a structure, without structures where none was
+            found; None where none was sought.
         structures: the structures that explain the measured pattern, known crystals and those of
             the search together. That of the density comes first where it is one of them, and then
             the best.

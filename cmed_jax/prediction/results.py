@@ -36,7 +36,8 @@ structures
     has no name), number of the space_group, parameters of the conventional cell, sites (element,
     letter, multiplicity, coords), residual R of the amplitudes, rwp, the free_coordinates that were
     fitted, b_factor (angstrom^2), room (the relative volume), shortest (the elements of the nearest
-    atoms, and their distance in angstrom), and probability.
+    atoms, and their distance in angstrom), probability, and
+    lacks_hydrogen, whether it is without the hydrogen atoms of the formula.
 rietveld
     The refinement of the first structure on the whole profile: rwp, expected (the least that
     counting noise allows), goodness (their ratio), and parameters of the conventional cell. None
@@ -47,7 +48,7 @@ search
     the cells that the lines were indexed with, the best first (none for a given cell): lattice_type
     and parameters of the conventional cell, zero (degrees), merit (nats), lines and indexed (those
     that the cell explains), predicted and seen (its own lines), m20, f20, and room. None where
-    nothing was searched.
+    no structure was sought.
 verdict
     The assessment of pattern, wavelength and formula: consistent; a sentence; and by, the name of
     the accepted explanation (None where none is accepted, which an alarm or a doubt reports). None
@@ -195,6 +196,7 @@ def _structure(solved: SolvedStructure) -> dict[str, Any]:
         "room": solved.relative_volume,
         "shortest": list(solved.shortest_distance),
         "probability": solved.probability,
+        "lacks_hydrogen": solved.lacks_hydrogen,
     }
 
 

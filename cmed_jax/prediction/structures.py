@@ -24,7 +24,7 @@ from cmed_jax.prediction.result import Answer
 from cmed_jax.search.known import known_structure
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import SearchResult
-from cmed_jax.search.several_cells import search_cells
+from cmed_jax.search.several_cells import NOTHING, search_cells
 from cmed_jax.search.solved import APART, GIVEN, SEARCH, SolvedStructure, different
 from cmed_jax.search.variants import exchanges
 from cmed_jax.solution.calculated import calculate_crystal_pattern
@@ -55,7 +55,7 @@ def search_for_structures(
     lattices: Sequence[Float[np.ndarray, "3 3"]],
     assessment: Assessment | None,
 ) -> SearchResult | None:
-    """Return the best result of the search; None where none is sought, or no cell can be searched.
+    """Return the best result of the search; None where no structure is sought.
 
     Where no cell is given, the lines are indexed, and the indexed cells are searched as well.
 
@@ -81,6 +81,8 @@ def search_for_structures(
         indexed = indexed_cells(query)
         likely = _whole_first(indexed[:INDEXED])
         lattices = [*(each.lattice for each in likely), *lattices]
+    if not lattices:
+        return replace(NOTHING, refused=("no cell is given, and none is found for the lines",))
     found = search_cells(
         _distinct(lattices)[:CELLS],
         formula,
@@ -88,7 +90,7 @@ def search_for_structures(
         seconds=max(end - time.monotonic(), LEAST_SECONDS),
         seed=options.seed,
     )
-    return None if found is None else replace(found, cells=indexed)
+    return replace(found, cells=indexed)
 
 
 def observed_lines(prepared: Prepared) -> ObservedLines:

@@ -61,6 +61,8 @@ def aligned(cell: Bravais, lines: ObservedLines) -> tuple[Bravais, ObservedLines
 def _explained(cell: Bravais, lines: ObservedLines) -> float:
     """Return the explained share of the intensity; a line counts less with its distance."""
     s = half_sphere(cell.conventional, lines.s_max * 1.02).s
+    if not len(s):  # the cell is too small, which the grouping of the lines tells the user
+        return 0.0
     gaps = np.abs(s[_nearest(s, lines.s)] - lines.s) / lines.resolution
     return float(lines.area @ np.exp(-(gaps**2) / 2) / lines.area.sum())
 
@@ -70,10 +72,12 @@ def _refined(
 ) -> tuple[Bravais, ObservedLines] | None:
     """Return cell and lines after one round of least squares.
 
-    The result is None where there are too few lines, or the refined metric is not positive
-    definite.
+    The result is None where there are too few lines, the cell has no reflection, or the refined
+    metric is not positive definite.
     """
     sphere = half_sphere(cell.conventional, lines.s_max * 1.02)
+    if not len(sphere.s):
+        return None
     used, hkl = _assigned(sphere.s, sphere.hkl, lines.s, reach)
     metric = np.linalg.inv(cell.conventional @ cell.conventional.T)
     basis = free_metrics(space_group(_HOLOHEDRY[cell.system])) * np.linalg.norm(metric)

@@ -58,7 +58,8 @@ def assignments(
     """Yield the assignments of a space group, the cheapest first.
 
     Where the next assignment takes a while to find, a lower bound of its cost is yielded instead.
-    The caller can then turn to another space group.
+    The caller can then turn to another space group. The bound is infinite where the next one takes
+    so long that the space group is given up; nothing comes after it.
 
     Args:
         group: the space group with its positions.
@@ -135,10 +136,13 @@ def _fillings(
     """
     least = _least(options, counts, [option.cost for option in options])
     freest = _least(options, counts, [float(option.free) for option in options])
-    heap: list[_State] = [(float(least[0][counts[0]]), 0.0, 0, 0, counts[0], 0, ())]
-    yield heap[0][0]
+    lowest = float(least[0][counts[0]])
+    if lowest == np.inf:  # the positions hold no such numbers of atoms
+        return
+    heap: list[_State] = [(lowest, 0.0, 0, 0, counts[0], 0, ())]
+    yield lowest
     steps = 0
-    while heap and np.isfinite(heap[0][0]) and steps < PATIENCE:
+    while heap and steps < PATIENCE:
         bound, paid, free, at, left, barred, taken = heapq.heappop(heap)
         steps += 1
         if at == len(options):
@@ -164,6 +168,8 @@ def _fillings(
                 heapq.heappush(
                     heap, (ahead, paid + number * cost, more, at + 1, rest, bits, orbits)
                 )
+    if heap:
+        yield np.inf
 
 
 def _least(

@@ -63,12 +63,6 @@ def neighbour_misfit(element: int, neighbour: int, distance: float) -> float:
     return min(1.0, base + away**2)
 
 
-def usual_distance(element: int, neighbour: int) -> float:
-    """Return the usual distance of an element to a nearest neighbour, angstrom."""
-    usual = _neighbours().get((element, neighbour))
-    return usual.length if usual else USUAL_OF_RADII * (_radius(element) + _radius(neighbour))
-
-
 def _least(a: int, b: int) -> float:
     """Return the least allowed distance of two elements, angstrom."""
     known = _shortest().get((min(a, b), max(a, b)))

@@ -93,7 +93,7 @@ def field_of(
     hydrogen = int((crystal.numbers == HYDROGEN).sum())
     separations = Separations.of(crystal.lattice, least_distances(np.array(numbers)))
     pools = Pools(frame, separations, counts)
-    return Field(frame, separations, pools, Contents(numbers, counts, 1, hydrogen, 0.0))
+    return Field(frame, separations, pools, Contents(numbers, counts, hydrogen, 0.0))
 
 
 def with_fitted(crystal: Material, described: Described, free: Float[np.ndarray, " p"]) -> Material:

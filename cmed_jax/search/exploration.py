@@ -104,11 +104,13 @@ def explore(
     """
     began = time.monotonic()
     run = _Run(began, seconds, lines.expected_error, np.random.default_rng(seed))
+    complete = True
     try:
         for offered in in_order(cell, composition, lines, space_group, atoms):
             if run.is_over():
                 return run.found(complete=False)
-            if offered is None:
+            if isinstance(offered, str):
+                complete &= offered != "given up"
                 continue
             field, assignment = offered
             if progress is not None:
@@ -116,7 +118,7 @@ def explore(
             run.try_assignment(field, assignment)
     except KeyboardInterrupt:
         return run.found(complete=False)._replace(interrupted=True)
-    return run.found(complete=True)
+    return run.found(complete=complete)
 
 
 class _Run:

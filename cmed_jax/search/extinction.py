@@ -33,12 +33,10 @@ class Allowed(NamedTuple):
 
     Attributes:
         setting: the space group and its axes.
-        forbidden: the share of the measured intensity where the space group allows none.
         cost: minus the logarithm of the probability of its empty groups of lines.
     """
 
     setting: Setting
-    forbidden: float
     cost: float
 
 
@@ -67,8 +65,8 @@ def allowed_settings(
     kept = [forbidden <= max(FORBIDDEN, WORSE * least) for forbidden, _ in assessed]
     fewest = min(vacant for (_, vacant), keep in zip(assessed, kept, strict=True) if keep)
     found = [
-        Allowed(setting, forbidden, min(PER_EMPTY * (vacant - fewest), MOST_EMPTY))
-        for setting, (forbidden, vacant), keep in zip(candidates, assessed, kept, strict=True)
+        Allowed(setting, min(PER_EMPTY * (vacant - fewest), MOST_EMPTY))
+        for setting, (_, vacant), keep in zip(candidates, assessed, kept, strict=True)
         if keep
     ]
     return sorted(found, key=lambda each: each.cost)

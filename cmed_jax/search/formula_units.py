@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.atomic_volumes import volume_of_atom
-from cmed_jax.crystal.cell_contents import formula_unit
+from cmed_jax.crystal.cell_contents import LARGEST_UNIT, formula_unit
 from cmed_jax.crystal.lattice import lattice_points
 from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.search.settings import Setting
@@ -28,14 +28,12 @@ class Contents(NamedTuple):
     Attributes:
         numbers: the atomic numbers of the elements that scatter, without hydrogen.
         counts: the number of atoms of each of these elements.
-        units: the number of formula units.
         hydrogen: the number of hydrogen atoms.
         cost: minus the logarithm of the probability of the volume.
     """
 
     numbers: tuple[int, ...]
     counts: tuple[int, ...]
-    units: int
     hydrogen: int
     cost: float
 
@@ -48,17 +46,21 @@ def contents(
 ) -> list[Contents]:
     """Return the possible contents of the primitive cell, the most usual volume first.
 
-    There are none where the composition has no formula unit.
-
     Args:
         setting: the setting with its lattice.
         composition: the atom fractions by atomic number.
         visible: the fractions of the elements that scatter enough to be placed.
         atoms: the number of atoms in the conventional cell, where it is known.
+
+    Raises:
+        ValueError: the formula unit has too many atoms.
     """
     unit = formula_unit(composition)
     if unit is None:
-        return []
+        raise ValueError(
+            f"the formula unit has more than {LARGEST_UNIT} atoms, or no whole numbers of them: "
+            "give a formula with smaller whole numbers"
+        )
     volume = abs(float(np.linalg.det(setting.lattice)))
     usual, spread = volume_of_atom(composition), USUAL
     if usual is None:
@@ -74,5 +76,5 @@ def contents(
             fits = abs(off) <= FARTHEST
         if fits:
             hydrogen = int(units * unit[1])
-            found.append(Contents(numbers, counts, units, hydrogen, off**2 / 2))
+            found.append(Contents(numbers, counts, hydrogen, off**2 / 2))
     return sorted(found, key=lambda each: each.cost)

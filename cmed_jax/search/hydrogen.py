@@ -60,7 +60,8 @@ def with_hydrogen(
     rng = np.random.default_rng(0)
     costs = position_costs(group) + PER_ORBIT
     every = set(range(len(group.positions)))
-    offered = assignments(group, [count], costs, [every], _same_place, 30)
+    # All atoms may be on the general position, with three free coordinates each at most.
+    offered = assignments(group, [count], costs, [every], _same_place, 3 * count)
     found: list[tuple[float, Placed]] = []
     for assignment in islice(_assignments(offered), TRIED):
         filled, total = heavy, PER_ORBIT * len(assignment.places[0])

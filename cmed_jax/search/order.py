@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -25,6 +26,9 @@ from cmed_jax.search.separations import Separations
 from cmed_jax.search.settings import Setting, settings
 from cmed_jax.search.starts import Pools
 from cmed_jax.search.usage import group_cost, position_costs
+
+Pause = Literal["wait", "given up"]
+"""What the search yields between two assignments."""
 
 MOST_FREE = 24
 """The largest number of free coordinates of an assignment."""
@@ -60,7 +64,10 @@ class Field:
     contents: Contents
 
     def assignments(self) -> Iterator[Assignment | float]:
-        """Yield the assignments, the most promising first, and bounds of their cost between."""
+        """Yield the assignments, the most promising first, and bounds of their cost between.
+
+        An infinite bound at the end tells that not all assignments were found.
+        """
         counts, group = self.contents.counts, self.frame.group
         possible = [self.pools.possible(element) for element in range(len(counts))]
         most = min(MOST_FREE, int(len(self.frame.target) / LINES_PER_FREE))
@@ -114,11 +121,11 @@ def in_order(
     lines: ObservedLines,
     number: int | None = None,
     atoms: int | None = None,
-) -> Iterator[tuple[Field, Assignment] | None]:
+) -> Iterator[tuple[Field, Assignment] | Pause]:
     """Yield assignments of all space groups that the absences allow, in the order of their cost.
 
-    Where the next one takes a while to find, None is yielded, so that the caller can check the
-    time.
+    Where the next one takes a while to find, "wait" is yielded, so that the caller can check the
+    time. Where it takes so long that the space group is given up, "given up" is yielded.
 
     Args:
         cell: the lattice.
@@ -136,7 +143,7 @@ def in_order(
     visible = np.where(np.arange(119) == HYDROGEN, 0, composition).astype(float)
     heap: list[tuple[float, int, Closed | _Stream]] = []
     numbers = tuple(np.flatnonzero(visible).tolist())
-    for setting, _, cost in allowed_settings(candidates, cell, groups):
+    for setting, cost in allowed_settings(candidates, cell, groups):
         base = cost + group_cost(setting.number, [one.number for one in candidates])
         frame = cache(partial(frame_of, setting, numbers, lines, groups))
         for one in contents(setting, composition, visible, atoms):
@@ -162,8 +169,8 @@ class _Stream:
 
 def _merged(
     heap: list[tuple[float, int, Closed | _Stream]],
-) -> Iterator[tuple[Field, Assignment] | None]:
-    """Yield the assignments of all fields in the order of their cost; None for a bound."""
+) -> Iterator[tuple[Field, Assignment] | Pause]:
+    """Yield the assignments of all fields in the order of their cost; a pause for a bound."""
     while heap:
         cost, number, top = heapq.heappop(heap)
         if isinstance(top, Closed):
@@ -172,7 +179,7 @@ def _merged(
         if isinstance(top.next, Assignment):
             yield top.field, top.next
         else:
-            yield None
+            yield "given up" if top.next == np.inf else "wait"
         following = next(top.others, None)
         if following is not None:
             ahead = following.cost if isinstance(following, Assignment) else following

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Real
 
-from cmed_jax.crystal.bravais import bravais
 from cmed_jax.crystal.cell_contents import formula_unit
 from cmed_jax.crystal.composition import Knowledge, parse_composition
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.search.alignment import aligned
-from cmed_jax.search.exploration import Progress, explore
+from cmed_jax.search.exploration import Explored, Progress, explore
 from cmed_jax.search.frame import HYDROGEN
-from cmed_jax.search.observed import ObservedLines, group_lines
+from cmed_jax.search.observed import Groups, ObservedLines, group_lines
 from cmed_jax.search.score import Scored
+from cmed_jax.search.settings import lattice_for
 from cmed_jax.search.solved import (
     SolvedStructure,
     Verdict,
@@ -55,11 +55,12 @@ class SearchResult:
         verdict: the verdict of the search: how far the first structure can be trusted.
         outside: the share of the measured intensity where the cell has no line; it belongs to
             another phase, or the cell is wrong.
-        tried: the number of Wyckoff assignments tried.
-        seconds: the time that the search took.
-        complete: whether all assignments within the limits were tried.
+        tried: the number of Wyckoff assignments tried, in all cells.
+        seconds: the time that the search took, in all cells.
+        complete: whether all assignments within the limits were tried, in all cells.
         interrupted: whether Ctrl-C ended the search.
         cells: the cells that the lines were indexed with, the best first; none for a given cell.
+        refused: the reasons for which cells could not be searched, one for each of them.
     """
 
     structures: tuple[SolvedStructure, ...]
@@ -70,6 +71,7 @@ class SearchResult:
     complete: bool
     interrupted: bool = False
     cells: tuple[IndexedCell, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 def search_structures(
@@ -99,8 +101,9 @@ def search_structures(
         seed: the seed of everything that is drawn.
 
     Raises:
-        ValueError: the cell spans no lattice, the composition is not known in full, no line is
-            where the cell allows one, or no number of formula units fits its volume.
+        ValueError: the cell spans no lattice, the composition is not known in full or has too many
+            atoms in a formula unit, no line is where the cell allows one, the space group does not
+            go with the lattice, or no number of formula units fits its volume.
     """
     began = time.monotonic()
     end = began + seconds
@@ -110,7 +113,7 @@ def search_structures(
         else np.asarray(cell, float)
     )
     fractions = _fractions(composition)
-    refined, lines = aligned(bravais(lattice), lines)
+    refined, lines = aligned(lattice_for(lattice, space_group), lines)
     groups = group_lines(lines, refined.conventional)
     found = explore(
         refined,
@@ -122,18 +125,9 @@ def search_structures(
         progress=progress,
         seed=seed,
     )
-    hydrogen = [_hydrogen(each, fractions) for each in found.best]
-    structures = solved_structures(found.best, hydrogen, lines, groups)
-    varied, interrupted = list[SolvedStructure](), found.interrupted
-    if not interrupted:
-        try:
-            for each in _variants(structures[:VARIED], lines, seed, distorted=space_group is None):
-                varied += [] if each is None else [each]
-                if time.monotonic() > end:
-                    break
-        except KeyboardInterrupt:
-            interrupted = True
-        structures = different(sorted([*structures, *varied], key=lambda each: each.score), lines)
+    structures, interrupted = _finished(
+        found, fractions, lines, groups, end, seed, distorted=space_group is None
+    )
     return SearchResult(
         tuple(structures),
         verdict(structures, lines),
@@ -143,6 +137,44 @@ def search_structures(
         found.complete,
         interrupted,
     )
+
+
+def _finished(
+    found: Explored,
+    composition: Float[np.ndarray, "119"],
+    lines: ObservedLines,
+    groups: Groups,
+    end: float,
+    seed: int,
+    *,
+    distorted: bool,
+) -> tuple[list[SolvedStructure], bool]:
+    """Return the different structures of a search with their variants, and whether Ctrl-C came.
+
+    The best structure is symmetrised in any case, the others until the time is over. Ctrl-C ends
+    this, too, with the structures so far.
+    """
+    first, varied = list[SolvedStructure](), list[SolvedStructure]()
+    structures, interrupted = list[SolvedStructure](), found.interrupted
+    try:
+        hydrogen = [_hydrogen(each, composition) for each in found.best]
+        for each in solved_structures(found.best, hydrogen, lines, groups):
+            first.append(each)
+            if time.monotonic() > end:
+                break
+        structures = different(first, lines)
+        begun = [] if interrupted else structures[:VARIED]
+        for variant in _variants(begun, lines, seed, distorted=distorted):
+            varied += [] if variant is None else [variant]
+            if time.monotonic() > end:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    every = sorted([*(structures or first), *varied], key=lambda each: each.score)
+    try:
+        return different(every, lines), interrupted
+    except KeyboardInterrupt:
+        return structures or different(first[:1], lines), True
 
 
 def _fractions(

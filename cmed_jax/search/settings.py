@@ -14,7 +14,7 @@ import moyopy
 import numpy as np
 from jaxtyping import Float, Integer
 
-from cmed_jax.crystal.bravais import Bravais
+from cmed_jax.crystal.bravais import Bravais, bravais
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.crystal.material import crystal_system
 from cmed_jax.crystal.symmetry import centring_of
@@ -43,6 +43,10 @@ _AXES = {"orthorhombic": _PERMUTATIONS, "monoclinic": _CELL_CHOICES}
 """The choices of new axes for each system, in rows by the old ones."""
 
 
+CLOSER = (2e-3, 2e-4, 2e-5)
+"""Tolerances of the metric, angstrom, where the usual one gives a system without the group."""
+
+
 class Setting(NamedTuple):
     """A space group on a lattice.
 
@@ -55,6 +59,27 @@ class Setting(NamedTuple):
     number: int
     axes: Integer[np.ndarray, "3 3"]
     lattice: Float[np.ndarray, "3 3"]
+
+
+def lattice_for(lattice: Float[np.ndarray, "3 3"], space_group: int | None = None) -> Bravais:
+    """Return the conventional cell of a lattice, with a metric that a space group can have.
+
+    A metric near that of a higher system gets its symmetry. Where a space group of a lower system
+    is given, the metric stays as it is.
+
+    Args:
+        lattice: the rows a, b, c of any cell, angstrom.
+        space_group: the number of the space group, where it is known.
+
+    Raises:
+        ValueError: the rows span no lattice.
+    """
+    found = bravais(lattice)
+    for tolerance in CLOSER:
+        if space_group is None or space_group in _FAMILIES[found.system]:
+            break
+        found = bravais(lattice, tolerance)
+    return found
 
 
 def settings(cell: Bravais) -> tuple[Setting, ...]:

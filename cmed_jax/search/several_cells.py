@@ -6,6 +6,7 @@ one cell after the other, and the agreement with the intensities decides.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +20,9 @@ SHARE = 0.5
 FOREIGN = 0.05
 """The share of intensity outside the cell up to which a structure in it ends the search."""
 
+NOTHING = SearchResult((), "not found", 1.0, 0, 0.0, complete=False)
+"""The result where no cell can be searched."""
+
 
 def search_cells(
     lattices: Sequence[Float[np.ndarray, "3 3"]],
@@ -28,10 +32,11 @@ def search_cells(
     seconds: float | int = 60.0,
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
-) -> SearchResult | None:
+) -> SearchResult:
     """Return the result in the cell whose structure explains the lines best.
 
-    A structure that is found ends the search, and so does Ctrl-C.
+    A structure that is found ends the search, and so does Ctrl-C. Assignments and time of the
+    result are those of all cells.
 
     Args:
         lattices: the rows a, b, c of possible cells, angstrom, the most plausible first.
@@ -42,12 +47,12 @@ def search_cells(
         seed: the seed of everything that is drawn.
 
     Returns:
-        The result; None where no cell has a structure.
+        The result; without structures where no cell has one, or none can be searched.
     """
-    end = time.monotonic() + seconds
-    found: list[SearchResult] = []
+    began = time.monotonic()
+    results, refused = list[SearchResult](), list[str]()
     for number, lattice in enumerate(lattices):
-        left = end - time.monotonic()
+        left = began + seconds - time.monotonic()
         if left <= 0:
             break
         try:
@@ -59,22 +64,30 @@ def search_cells(
                 progress=progress,
                 seed=seed,
             )
-        except ValueError:  # the cell is too small for the formula, or no line fits it
+        except ValueError as error:  # the cell is too small for the formula, or no line fits it
+            refused.append(str(error))
             continue
-        if result.structures:
-            found.append(result)
-            if result.verdict == "found" and result.outside <= FOREIGN:
-                break
-        if result.interrupted:
+        results.append(result)
+        if result.interrupted or (result.verdict == "found" and result.outside <= FOREIGN):
             break
-    return min(found, key=disagreement, default=None)
+    each_one = len(results) + len(refused) == len(lattices)
+    return replace(
+        min(results, key=disagreement, default=NOTHING),
+        tried=sum(each.tried for each in results),
+        seconds=time.monotonic() - began,
+        complete=bool(results) and each_one and all(each.complete for each in results),
+        interrupted=any(each.interrupted for each in results),
+        refused=tuple(refused),
+    )
 
 
 def disagreement(result: SearchResult) -> float:
     """Return the residual of the first structure, with the lines outside its cell counted in.
 
     The squared cosine with the amplitudes of all lines is smaller by the share of the intensity
-    that the cell explains.
+    that the cell explains. Without a structure, the disagreement is infinite.
     """
+    if not result.structures:
+        return np.inf
     residual = min(result.structures[0].raised_residual, 1.0)
     return float(np.sqrt(1 - (1 - residual**2) * (1 - result.outside)))

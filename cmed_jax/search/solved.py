@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-import moyopy
 import numpy as np
 from jaxtyping import Float
 
@@ -29,6 +28,7 @@ from cmed_jax.search.observed import Groups, ObservedLines
 from cmed_jax.search.score import Scored
 from cmed_jax.search.separations import atoms_of
 from cmed_jax.search.settings import Setting
+from cmed_jax.search.standard_cell import EXACT_SYMPREC, Site, StandardCell, standard_cell
 from cmed_jax.search.wyckoff import wyckoff
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ GIVEN = 5
 """The largest number of different structures that are returned."""
 AS_WELL, AS_WELL_EXACTLY = 1.25, 0.01
 """The factor by which a higher symmetry may raise the residual, and the value to which it may."""
-EXACT_SYMPREC = 1e-3
-"""The tolerance of the symmetry that a structure has in any case, angstrom."""
 FOUND, LIKELY, LIKELY_ALONE = 0.12, 0.2, 0.25
 """The residuals R below which a structure is found, is likely, and is likely if no other is near.
 
@@ -69,23 +67,6 @@ ALONE = 0.75
 
 It keeps no more if two of its elements scatter alike, or if one hardly scatters.
 """
-
-
-@dataclass(frozen=True)
-class Site:
-    """An orbit of atoms in the standard conventional cell.
-
-    Attributes:
-        element: the symbol of the element.
-        letter: the letter of the Wyckoff position.
-        multiplicity: the number of atoms in the conventional cell.
-        coords: the fractional coordinates of one of the atoms.
-    """
-
-    element: str
-    letter: str
-    multiplicity: int
-    coords: tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +90,8 @@ class SolvedStructure:
         shares: the elements that share its sites in a solid solution.
         rwp: the Rwp of the whole pattern that is calculated from it; None where there is none to
             compare with.
+        lacks_hydrogen: whether the structure is without the hydrogen atoms of the formula, for
+            which no places were found.
     """
 
     material: Material
@@ -122,6 +105,7 @@ class SolvedStructure:
     origin: str = SEARCH
     shares: Shares = field(default_factory=lambda: UNSHARED)
     rwp: float | None = None
+    lacks_hydrogen: bool = False
 
     @classmethod
     def of(
@@ -163,7 +147,7 @@ class SolvedStructure:
     @property
     def space_group(self) -> int:
         """The number of the space group."""
-        return int(self.material.space_group or 1)
+        return self._standard.space_group
 
     @property
     def relative_volume(self) -> float:
@@ -176,10 +160,10 @@ class SolvedStructure:
         """The structure of pymatgen in the standard conventional cell."""
         from pymatgen.core import Lattice, Structure
 
-        cell = self._dataset.std_cell
-        filled = [self.shares.get(number, {number: 1.0}) for number in cell.numbers]
+        cell = self._standard
+        filled = [self.shares.get(number, {number: 1.0}) for number in cell.numbers.tolist()]
         species = [{SYMBOLS[each]: share for each, share in site.items()} for site in filled]
-        return Structure(Lattice(cell.basis), species, cell.positions)
+        return Structure(Lattice(cell.lattice), species, cell.coords)
 
     @cached_property
     def structure_type(self) -> str | None:
@@ -202,55 +186,32 @@ class SolvedStructure:
         """Return the structure as a CIF, in the conventional cell of its space group."""
         from pymatgen.io.cif import CifWriter
 
-        return str(CifWriter(self.structure, symprec=SYMPREC / 10))
+        tolerance = self._standard.tolerance
+        # The cell is the standard one already; refined again, it would get another origin.
+        return str(CifWriter(self.structure, symprec=tolerance, refine_struct=False))
 
     @property
     def cell(self) -> Float[np.ndarray, "6"]:
         """The edges in angstrom and the angles in degrees of the standard conventional cell."""
-        return cell_parameters(np.array(self._dataset.std_cell.basis))
+        return cell_parameters(self._standard.lattice)
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """The orbits of atoms with their Wyckoff letters, in the standard conventional cell."""
-        cell = self._dataset.std_cell
-        # The orbits of a dataset are numbered by the atoms of the cell that it was made from.
-        standard = moyopy.MoyoDataset(cell, symprec=SYMPREC / 10, setting=_STANDARD)
-        orbits = np.array(standard.orbits)
-        return tuple(
-            Site(
-                SYMBOLS[cell.numbers[first]],
-                standard.wyckoffs[first],
-                int((orbits == first).sum()),
-                _within_cell(cell.positions[first]),
-            )
-            for first in np.unique(orbits).tolist()
-        )
+        return self._standard.sites
 
     @cached_property
-    def _dataset(self) -> moyopy.MoyoDataset:
-        """The symmetry of the material."""
-        lattice, coords, numbers = (
-            self.material.lattice,
-            self.material.frac_coords,
-            self.material.numbers,
-        )
-        cell = moyopy.Cell(lattice.tolist(), coords.tolist(), numbers.tolist())
-        return moyopy.MoyoDataset(cell, symprec=SYMPREC / 10, setting=_STANDARD)
-
-
-_STANDARD = moyopy.Setting.standard()
-
-
-def _within_cell(coords: Sequence[float]) -> tuple[float, float, float]:
-    """Return rounded fractional coordinates within the unit cell."""
-    x, y, z = (round(float(each), 6) % 1.0 for each in coords)
-    return x, y, z
+    def _standard(self) -> StandardCell:
+        """The material in its standard conventional cell."""
+        return standard_cell(self.material)
 
 
 def solved_structures(
     best: Sequence[Scored], hydrogen: Sequence[int], lines: ObservedLines, groups: Groups
-) -> list[SolvedStructure]:
-    """Return different structures of a search, the best first, with their probabilities.
+) -> Iterator[SolvedStructure]:
+    """Yield structures of a search with their hydrogen atoms, in their highest symmetry.
+
+    The best `COMPARED` are yielded, without probabilities. Several may be one structure.
 
     Args:
         best: the structures that the search found, the best first.
@@ -258,13 +219,19 @@ def solved_structures(
         lines: the measured lines.
         groups: the groups of the measured lines.
     """
-    return different(_symmetrised(best[:COMPARED], hydrogen[:COMPARED], lines, groups), lines)
+    for each, count in zip(best[:COMPARED], hydrogen[:COMPARED], strict=True):
+        material = _higher(_material(each, count), each, lines, groups)
+        lacking = count > 0 and HYDROGEN not in material.numbers
+        yield replace(SolvedStructure.of(material, each), lacks_hydrogen=lacking)
 
 
 def different(
     structures: Iterable[SolvedStructure], lines: ObservedLines, most: int = GIVEN
 ) -> list[SolvedStructure]:
     """Return the first different ones of some structures, with their probabilities.
+
+    The structures exclude each other. What the likeliest one leaves of the probability is shared
+    among the others in proportion to how well they agree.
 
     Args:
         structures: the structures, the best first.
@@ -273,11 +240,13 @@ def different(
     """
     found = list(itertools.islice(_distinct(structures), most))
     judged = [_judged(each, found, lines) for each in found]
-    best = max((each.probability for each in judged), default=0.0)
+    if not judged:
+        return []
+    best = max(judged, key=lambda each: each.probability)
+    rivals = sum(each.probability for each in judged if each is not best)
+    share = min(1.0, (1 - best.probability) / max(rivals, 1e-9))
     return [
-        each
-        if each.probability == best
-        else replace(each, probability=min(each.probability, 1 - best))
+        each if each is best else replace(each, probability=share * each.probability)
         for each in judged
     ]
 
@@ -291,7 +260,8 @@ def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verd
     material = structures[0].material
     # The lines hardly tell whether elements that scatter alike are in each other's places, nor
     # where hydrogen is. Other elements that hardly scatter lower the probability alone.
-    told = not alike_elements(material.composition) and HYDROGEN not in material.numbers
+    hidden = structures[0].lacks_hydrogen or HYDROGEN in material.numbers
+    told = not alike_elements(material.composition) and not hidden
     if len(lines.s) < FEW_LINES:
         return "not found"
     if residual < FOUND and alone and told and len(lines.s) >= ENOUGH_LINES:
@@ -310,7 +280,8 @@ def _judged(
     first = each is min(different, key=lambda other: other.score)
     share = ALONE + (1 - ALONE) * lead if first else 1 - ALONE
     composition = each.material.composition
-    share *= ALONE ** (len(alike_elements(composition)) + bool(faint_elements(composition)))
+    faint = bool(faint_elements(composition)) or each.lacks_hydrogen
+    share *= ALONE ** (len(alike_elements(composition)) + faint)
     return replace(each, probability=float(agreement * share))
 
 
@@ -331,29 +302,15 @@ def _distinct(structures: Iterable[SolvedStructure]) -> Iterator[SolvedStructure
             yield each
 
 
-def _symmetrised(
-    best: Sequence[Scored], hydrogen: Sequence[int], lines: ObservedLines, groups: Groups
-) -> Iterator[SolvedStructure]:
-    """Yield structures with their hydrogen atoms, in their highest symmetry."""
-    for each, count in zip(best, hydrogen, strict=True):
-        plain = _material(each, count)
-        if plain is None:
-            continue
-        material = _higher(plain, each, lines, groups)
-        yield SolvedStructure.of(material, each)
-
-
-def _material(each: Scored, hydrogen: int) -> Material | None:
-    """Return a structure with its hydrogen atoms; None where they do not fit."""
+def _material(each: Scored, hydrogen: int) -> Material:
+    """Return a structure with its hydrogen atoms, or without them where they do not fit."""
     frame = each.frame
     atoms = atoms_of(frame.group, orbits_of(each.assignment.places))
     coords = atoms.coords(each.free[None].astype(float))[0]
     placed = Placed(np.array(frame.numbers)[atoms.element], coords)
     if hydrogen:
         whole = with_hydrogen(frame.group, frame.setting.lattice, placed, hydrogen)
-        if whole is None:
-            return None
-        placed = whole
+        placed = placed if whole is None else whole
     return Material(SEARCH, frame.setting.lattice, placed.numbers, placed.coords)
 
 

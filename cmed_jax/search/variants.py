@@ -27,7 +27,8 @@ from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, MOST_FREE, Field
 from cmed_jax.search.score import Scored, scored
 from cmed_jax.search.separations import atoms_of
-from cmed_jax.search.solved import EXACT_SYMPREC, SolvedStructure
+from cmed_jax.search.solved import SolvedStructure
+from cmed_jax.search.standard_cell import EXACT_SYMPREC
 from cmed_jax.search.subgroups import free_metric, maximal_subgroups
 from cmed_jax.search.wyckoff import Wyckoff, wyckoff
 
@@ -57,7 +58,7 @@ def distortions(
         lines: the measured lines.
         rng: the source of the displacements.
     """
-    group = wyckoff(structure.space_group)
+    group = wyckoff(structure.material.space_group or 1)
     for kept in maximal_subgroups(group.number):
         if free_metric(group.rotations[kept]) == free_metric(group.rotations):
             yield _distorted(structure, group, kept, lines, rng)
@@ -143,9 +144,10 @@ def _solved(
     """Return a fitted variant of a structure in its canonical cell; None if it has none."""
     try:
         fitted = with_fitted(crystal, described, best.free.astype(float))
-        return SolvedStructure.of(canonical_cell(fitted, EXACT_SYMPREC), best, structure.origin)
+        found = SolvedStructure.of(canonical_cell(fitted, EXACT_SYMPREC), best, structure.origin)
     except ValueError:
         return None
+    return replace(found, lacks_hydrogen=structure.lacks_hydrogen)
 
 
 def _best(described: Described, field: Field, starts: Float[np.ndarray, "k p"]) -> Scored | None:

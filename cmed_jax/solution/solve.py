@@ -12,7 +12,7 @@ with the same number of elements is tried. With one element missing, one element
 remains. Without a composition, the prototypes are scaled and refined with their own elements.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -60,14 +60,16 @@ def solve(
             found.append(refine(crystal, pattern, coverage))
             if found[-1].residual < EXPLAINED:
                 break
-    return list(_once(sorted(found, key=lambda each: each.residual)))
+    return distinct_crystals(found)
 
 
-def _once(found: Iterable[Refined]) -> Iterator[Refined]:
-    """Yield each crystal once, as different prototypes may lead to the same crystal."""
-    seen = set()
-    for each in found:
+def distinct_crystals(found: Iterable[Refined]) -> list[Refined]:
+    """Return each of some crystals once, the smallest residual first.
+
+    Different prototypes may lead to the same crystal.
+    """
+    kept = dict[Hashable, Refined]()
+    for each in sorted(found, key=lambda each: each.residual):
         with suppress(ValueError):  # its atoms coincide
-            if (identity := crystal_identity(canonical_cell(each.crystal))) not in seen:
-                seen.add(identity)
-                yield each
+            kept.setdefault(crystal_identity(canonical_cell(each.crystal)), each)
+    return list(kept.values())

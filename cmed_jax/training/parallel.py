@@ -133,9 +133,9 @@ class DataParallel:
         """Return this process's share of some batches (k b ...), divided over its devices."""
         return jax.tree.map(self._divide, batches)
 
-    def create(self, make: Callable[[], PyTree]) -> PyTree:
+    def create(self, make: Callable[..., PyTree], *arguments: PyTree) -> PyTree:
         """Return the result of `make`, created on the devices: its buffers may be donated."""
-        return jax.jit(make, out_shardings=self.whole)()
+        return jax.jit(make, out_shardings=self.whole)(*arguments)
 
     def abstract(self, tree: PyTree) -> PyTree:
         """Return the shapes of a tree, complete on every device, to restore a checkpoint into."""

@@ -483,6 +483,37 @@ def test_a_cell_that_is_given_roughly_is_refined_and_the_note_says_so(ask, opene
     assert not any("was refined" in x for x in ask(**cell).notes)  # no crystal takes part
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 0, 2)], ids=["Pnma", "Pbnm", "Pmnb"])
+def test_a_known_crystal_answers_in_a_cell_with_other_names_of_the_axes(
+    ask, opened, tmp_path, axes
+):
+    """The density is then in the cell that the result and a note tell, and not in the given one."""
+    edges = np.array([8.1, 4.7, 5.9])
+    crystal = Structure.from_spacegroup(
+        "Pnma", Lattice.orthorhombic(*edges), ["Ba", "S"], [[0.18, 0.25, 0.1], [0.47, 0.25, 0.6]]
+    )
+    crystal.to(str(tmp_path / "known.cif"))
+    lines = XRDCalculator(wavelength=1.54187).get_pattern(crystal, two_theta_range=(10, 90))
+    found = ask(
+        (lines.x, lines.y),
+        "BaS",
+        opened,
+        analogues=3,
+        structures=str(tmp_path),
+        cell=(*edges[list(axes)], 90, 90, 90),
+        grid=FINE,
+        search=0,
+    )
+    (expert,) = found.experts
+    np.testing.assert_allclose(cell_parameters(found.lattice)[:3], edges, rtol=2e-3)
+    np.testing.assert_allclose(found.conventional.parameters[:3], edges, rtol=2e-3)
+    assert found.conventional.space_group == 62
+    expected = rock_salt(expert, FINE)
+    np.testing.assert_allclose(found.density, expected, atol=0.03 * expected.max())  # ripples
+    renamed = any("these are other axes" in note for note in found.notes)
+    assert renamed == (axes != (0, 1, 2))
+
+
 def test_a_centred_cell_that_is_given_as_primitive_is_an_alarm(ask, opened, known):
     cell = {"cell": (5.64, 5.64, 5.64, 90, 90, 90), "grid": (12, 12, 12)}
     options = {"checkpoint": opened, "analogues": 3, "structures": known} | cell

@@ -1,6 +1,7 @@
 """The structures of a prediction: those of the search, and known crystals."""
 
 import itertools
+from dataclasses import replace
 
 import gemmi
 import numpy as np
@@ -16,6 +17,7 @@ from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import restore
 from cmed_jax.prediction.results import results
 from cmed_jax.report.output import write_report
+from cmed_jax.search.several_cells import NOTHING
 
 GRID = (24, 24, 16)
 RUTILE = Structure.from_spacegroup(
@@ -102,12 +104,43 @@ def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
     assert gemmi.make_small_structure_from_block(block).spacegroup.number == 136
 
 
+def test_a_structure_without_the_hydrogen_of_its_formula_is_told_as_such(ask, solved, monkeypatch):
+    best = replace(solved.searched.structures[0], lacks_hydrogen=True)
+    found = replace(solved.searched, structures=(best,))
+    monkeypatch.setattr("cmed_jax.prediction.structures.search_cells", lambda *a, **k: found)
+    answer = ask()
+    assert any("without hydrogen" in note for note in answer.notes)
+    assert results(answer)["structures"][0]["lacks_hydrogen"]
+
+
 def test_what_the_search_needs_is_said_where_it_is_missing(ask):
     found = ask(composition=["Ti", "O"], search=20)
     assert found.structures == ()
     with pytest.raises(ValueError, match="no structure is known for this pattern"):
         found.save("rutile.cif")
-    assert any("no structure was sought" in note for note in found.notes)
+    assert any("sought: that takes all elements of the formula" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("composition", "options", "reason"),
+    [
+        ("Ti0.9Nb0.1O2", {}, "the search does not place elements that share sites"),
+        ("Cs2Ti6O13", {}, "sought: no number of formula units fits the volume of the cell"),
+        ("TiO2", {"cell": np.array(CELL) / [8, 8, 5, 1, 1, 1]}, "no reflection in the measured"),
+    ],
+)
+def test_each_reason_against_a_search_is_said(ask, composition, options, reason):
+    found = ask(composition, search=20, **options)
+    assert any(reason in note for note in found.notes), found.notes
+
+
+def test_a_search_without_structures_is_not_told_as_one_that_never_ran(ask, monkeypatch):
+    empty = replace(NOTHING, tried=812, seconds=19.6, outside=0.1)
+    monkeypatch.setattr("cmed_jax.prediction.structures.search_cells", lambda *a, **k: empty)
+    found = ask()  # by default a structure is sought here as well
+    (note,) = (each for each in found.diagnostics if each.code == "no_structure")
+    assert "of 812 Wyckoff assignments, tried in 20 s, none" in note.message
+    assert results(found)["search"]["tried"] == 812
 
 
 def test_why_there_is_no_rietveld_refinement_is_said(ask):

@@ -55,3 +55,16 @@ def test_what_clashes_is_never_together():
     found = drawn(group, (1, 2), costs, clash=lambda a, k, b, m: k == m or {k, m} == near)
     assert found
     assert all(set(each.places[0] + each.places[1]) & near != near for each in found)
+
+
+def test_a_space_group_that_is_given_up_is_not_told_as_complete(monkeypatch):
+    group, costs = wyckoff(225), np.ones(len(wyckoff(225).positions))
+    everywhere = [set(range(len(costs)))] * 2
+
+    def offered(counts):
+        return list(assignments(group, counts, costs, everywhere, lambda a, k, b, m: k == m, 6))
+
+    assert np.inf not in offered((1, 1))
+    assert offered((5, 1000)) == []  # positions of 1, 1, 2, 6 atoms hold no five
+    monkeypatch.setattr("cmed_jax.search.assignments.PATIENCE", 3)
+    assert offered((1, 1))[-1] == np.inf

@@ -50,8 +50,17 @@ def test_the_usual_volume_tells_the_formula_units(formula, cell, number, units):
     composition = parse_composition(formula)[0]
     setting = next(x for x in settings(bravais(primitive_lattice(cell))) if x.number == number)
     found = contents(setting, composition, composition)
-    assert units in [each.units for each in found[:2]]
-    assert all(sum(each.counts) == each.units * formula_unit(composition).sum() for each in found)
+    atoms = [sum(each.counts) for each in found]
+    unit = formula_unit(composition).sum()
+    assert units * unit in atoms[:2]
+    assert not any(count % unit for count in atoms)
+
+
+def test_a_formula_unit_of_too_many_atoms_is_refused():
+    composition = parse_composition("H211Li223C227N229O233F239Na241Mg251")[0]
+    setting = settings(bravais(5.0 * np.eye(3)))[0]
+    with pytest.raises(ValueError, match="give a formula with smaller whole numbers"):
+        contents(setting, composition, composition)
 
 
 def test_the_number_of_atoms_may_be_given():

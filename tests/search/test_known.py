@@ -1,5 +1,7 @@
 """Known structures, fitted to the lines that pymatgen calculates."""
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 import pytest
@@ -127,6 +129,24 @@ def test_of_a_merged_list_the_best_structure_has_the_largest_probability():
     assert first.material is worse.material
     assert second.probability > first.probability
     assert first.probability + second.probability <= 1
+
+
+def test_probabilities_of_different_structures_are_of_one_event():
+    """Structures that explain the lines equally well share what the likeliest one leaves."""
+    truth = rutile(0.305)
+    right = judged(canonical(truth), truth)
+    others = (rutile(0.1), calcite(0.257), calcite(0.4), brucite(0.22, 0.43))
+    rivals = [replace(right, material=canonical(each), score=1.01 * right.score) for each in others]
+    found = different([right, *rivals], lines(truth))
+    first, *shares = [each.probability for each in found]
+    assert len(found) == 5
+    assert first > 0.7
+    assert first + sum(shares) == pytest.approx(1)
+    faint = shares.pop()  # hydrogen hardly scatters, and the structure is less likely
+    assert shares == pytest.approx([shares[0]] * 3)
+    assert faint == pytest.approx(0.75 * shares[0])
+    (lonely,) = different(rivals[:1], lines(truth))
+    assert max(shares) < lonely.probability
 
 
 def test_a_solid_solution_is_judged_with_the_elements_of_its_sites():

@@ -1,5 +1,8 @@
 """The search: structures in patterns calculated by pymatgen, and none in meaningless lines."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
@@ -7,6 +10,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.search import solved
 from cmed_jax.search.exploration import Progress
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import search_structures
@@ -128,6 +132,92 @@ def test_an_interruption_among_variants_ends_the_search_in_all_cells(monkeypatch
     assert len(searched) == 1
 
 
+@pytest.mark.parametrize("step", ["_residual", "_distinct"])
+def test_an_interruption_after_the_search_leaves_what_is_finished(step, monkeypatch):
+    """In the symmetrisation of the second structure, or in the first comparison."""
+    crystal, lines = pattern("TiO2")
+    own, calls = getattr(solved, step), []
+
+    def interrupted(*given):
+        calls.append(given)
+        if len(calls) == (2 if step == "_residual" else 1):
+            raise KeyboardInterrupt
+        return own(*given)
+
+    monkeypatch.setattr(solved, step, interrupted)
+    found = search_structures(np.array(crystal.lattice.parameters), "TiO2", lines, seconds=10)
+    assert found.interrupted
+    assert len(calls) >= 2
+    assert found.structures[0].space_group == 136
+    assert found.structures[0].probability > 0.5
+
+
+def test_symmetrisation_keeps_to_the_time(monkeypatch):
+    """Each structure takes as long as the whole search may; the best one comes nevertheless."""
+    crystal, lines = pattern("TiO2")
+    own, calls = solved._higher, []
+
+    def slow(*given):
+        calls.append(given)
+        time.sleep(4)
+        return own(*given)
+
+    monkeypatch.setattr(solved, "_higher", slow)
+    found = search_structures(np.array(crystal.lattice.parameters), "TiO2", lines, seconds=4)
+    assert found.structures[0].space_group == 136
+    assert len(calls) == 1
+
+
+def test_a_search_in_several_cells_tells_of_all_of_them(monkeypatch):
+    """The first cell is refused, the third one is interrupted, and the last one is not begun."""
+    crystal, lines = pattern("TiO2")
+    right = np.array(crystal.lattice.matrix)
+    own = search_structures(right, "TiO2", lines, seconds=5)
+    outcomes = iter(
+        [
+            ValueError("the cell is too small"),
+            replace(own, verdict="likely", tried=30, complete=True),
+            replace(own, structures=(), verdict="not found", tried=12, interrupted=True),
+        ]
+    )
+
+    def search(*given, **options):
+        outcome = next(outcomes)
+        if isinstance(outcome, ValueError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr("cmed_jax.search.several_cells.search_structures", search)
+    found = search_cells([right] * 4, "TiO2", lines)
+    assert (found.structures, found.verdict) == (own.structures, "likely")
+    assert found.tried == 42
+    assert found.interrupted
+    assert not found.complete
+    assert found.refused == ("the cell is too small",)
+
+
+def test_a_structure_whose_hydrogen_has_no_place_is_kept_without_it(monkeypatch):
+    crystal, lines = pattern("Mg(OH)2")
+    monkeypatch.setattr(solved, "with_hydrogen", lambda *given: None)
+    cell = np.array(crystal.lattice.parameters)
+    found = search_structures(cell, "Mg(OH)2", lines, seconds=10)
+    assert all(each.lacks_hydrogen for each in found.structures)
+    assert found.verdict == "likely"
+    crystal.remove_species(["H"])
+    assert StructureMatcher().fit(found.structures[0].structure, crystal)
+
+
+def test_a_search_without_structures_is_a_result():
+    """Atoms come too near to each other in every arrangement."""
+    crystal, lines = pattern("TiO2")
+    small = np.array(crystal.lattice.matrix) * [[1.0], [1.0], [0.52]]
+    found = search_cells([small], "TiO2", lines, seconds=4)
+    assert (found.structures, found.verdict) == ((), "not found")
+    assert found.complete
+    assert found.refused == ()
+    assert found.seconds > 0
+
+
 def test_a_given_space_group_is_not_lowered(monkeypatch):
     """Elements are exchanged for every varied structure, which shows that there is one."""
     crystal, lines = pattern("FeS2")
@@ -140,6 +230,14 @@ def test_a_given_space_group_is_not_lowered(monkeypatch):
     search_structures(cell, "FeS2", lines, seconds=10, space_group=58)
     assert exchanged
     assert not lowered
+
+
+def test_a_search_that_gives_space_groups_up_is_not_complete(monkeypatch):
+    crystal, lines = pattern("CaF2")
+    cell = np.array(crystal.lattice.parameters)
+    assert search_structures(cell, "CaF2", lines, seconds=20, space_group=225).complete
+    monkeypatch.setattr("cmed_jax.search.assignments.PATIENCE", 0)
+    assert not search_structures(cell, "CaF2", lines, seconds=20, space_group=225).complete
 
 
 @pytest.mark.parametrize(
@@ -156,6 +254,13 @@ def test_what_cannot_be_searched_is_said(composition, space_group, message):
     cell = np.array(crystal.lattice.parameters)
     with pytest.raises(ValueError, match=message):
         search_structures(cell, composition, lines, space_group=space_group)
+
+
+def test_a_cell_without_reflections_in_the_range_is_refused():
+    """Such as a cell in nanometres."""
+    lines = pattern("CaF2")[1]
+    with pytest.raises(ValueError, match="no reflection in the measured range"):
+        search_structures(np.array([0.5463] * 3 + [90.0] * 3), "CaF2", lines)
 
 
 def test_lines_without_intensity_are_refused():

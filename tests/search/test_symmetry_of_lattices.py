@@ -9,7 +9,7 @@ import pytest
 from cmed_jax.crystal.bravais import bravais
 from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.search.extinction import present
-from cmed_jax.search.settings import settings
+from cmed_jax.search.settings import lattice_for, settings
 
 HKL = np.array(list(itertools.product(range(-4, 5), range(-3, 4), range(0, 5))))
 
@@ -45,6 +45,28 @@ def test_a_centred_lattice_carries_its_own_groups(cell, centring, system, groups
     assert all(
         gemmi.find_spacegroup_by_number(one.number).hm[0] == centring for one in settings(found)
     )
+
+
+@pytest.mark.parametrize(
+    ("cell", "number", "system"),
+    [
+        ((5.0, 5.01, 7.7, 90, 90, 90), 62, "orthorhombic"),
+        ((5.0, 5.01, 7.7, 90, 90, 90), 136, "tetragonal"),
+        ((5.0, 5.01, 7.7, 90, 90, 90), None, "tetragonal"),
+        ((5.0, 6.0, 7.7, 90, 90.1, 90), 14, "monoclinic"),
+        ((5.0, 5.0, 5.004, 90, 90, 90), 99, "tetragonal"),
+        ((5.0, 5.0, 5.0, 90, 90, 90), 99, "cubic"),
+    ],
+)
+def test_a_given_space_group_keeps_a_metric_near_that_of_a_higher_system(cell, number, system):
+    found = lattice_for(primitive_lattice(cell), number)
+    assert found.system == system
+    edges = np.sort(np.linalg.norm(found.conventional, axis=1))
+    assert edges == pytest.approx(sorted(cell[:3]), abs=0.01)
+    if system != "cubic" and number is not None:
+        assert number in {each.number for each in settings(found)}
+        given = number != 136  # no edges are averaged
+        assert edges == pytest.approx(sorted(cell[:3]), abs=1e-6 if given else 0.01)
 
 
 def test_every_setting_is_a_lattice_of_the_cell_or_a_centring_of_it():

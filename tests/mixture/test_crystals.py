@@ -1,0 +1,43 @@
+"""The crystals of a mixture, known and new ones."""
+
+import numpy as np
+import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
+
+from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.query import Query, full_query
+from cmed_jax.data.records import Recipe
+from cmed_jax.mixture.crystals import refined_crystals
+from cmed_jax.solution.prototypes import Prototypes
+from cmed_jax.solution.solve import EXPLAINED
+from tests.structures import CENTRE, ORIGIN, QUARTER, cubic, split
+
+FLUORITE = cubic("Fm-3m", 5.46, Ca=ORIGIN, F=QUARTER)
+
+
+@pytest.fixture(scope="module")
+def prototypes():
+    return Prototypes.of_crystals(split([cubic("Fm-3m", 4.21, Mg=ORIGIN, O=CENTRE)])[1], Recipe())
+
+
+@pytest.fixture(scope="module")
+def question():
+    return Query(*(column[0] for column in full_query(split([FLUORITE])[0])))
+
+
+def test_a_structure_of_no_known_type_is_sought(prototypes, question):
+    assert refined_crystals(prototypes, question) == []
+    (found,) = refined_crystals(prototypes, question, seconds=20)
+    assert found.residual < EXPLAINED
+    assert StructureMatcher(scale=False).fit(found.crystal.structure, FLUORITE)
+
+
+@pytest.mark.parametrize("missing", ["cell", "lines", "ratios"])
+def test_without_what_a_search_needs_there_is_none(prototypes, question, missing):
+    without = {
+        "cell": question._replace(lattice=np.zeros((3, 3), np.float32)),
+        "lines": question._replace(lines=np.zeros((1, 2), np.float32)),
+        "ratios": question._replace(knowledge=np.int32(Knowledge.NO_RATIOS)),
+    }[missing]
+    known, found = (refined_crystals(prototypes, without, seconds=each) for each in (0, 20))
+    assert [each.residual for each in found] == [each.residual for each in known]
