@@ -267,8 +267,8 @@ def main() -> None:
             row = solve(question, known, options.withheld)
             rows.append(row)
             said = "right" if row.tight else "loose" if row.loose else "wrong"
-            told = f"{row.by}, p {row.probability:.2f}, SSIM {row.ssim:.3f}, {row.seconds:.0f} s"
-            print(f"{question.name:32} {said} {told}", flush=True)
+            figures = f"{row.by}, p {row.probability:.2f}, SSIM {row.ssim:.3f}, {row.seconds:.0f} s"
+            print(f"{question.name:32} {said} {figures}", flush=True)
         if rows:
             table.add_row(*report(rows, system))
             every[system] = rows

@@ -38,7 +38,7 @@ LISTED = 3
 """The number of isostructural crystals, the default of a prediction."""
 LIMITS = (0.5, 0.6, 0.65, 0.7, 0.8)
 """The limits of Rwp."""
-ROOMS = ((0.8, 1.25), (0.72, 1.35), (0.6, 1.6))
+VOLUMES = ((0.8, 1.25), (0.72, 1.35), (0.6, 1.6))
 """The limits of the relative volume of a cell."""
 
 Answers = dict[str, list[list[Explanation]]]
@@ -120,7 +120,7 @@ def main() -> None:
         table.add_row(kind, *map(str, row), *spread)
     Console().print(f"{options.materials} materials; 10th, 50th and 90th percentiles", table)
     limits = Table("Rwp", "relative volume", *(f"not: {kind}" for kind in answers))
-    for rwp, (least, most) in product(LIMITS, ROOMS):
+    for rwp, (least, most) in product(LIMITS, VOLUMES):
         with patch.multiple(assessment, EXPLAINED=rwp, SMALLEST_VOLUME=least, LARGEST_VOLUME=most):
             doubted = (str(row[1]) for row in counts(answers).values())
             limits.add_row(f"{rwp}", f"{least} to {most}", *doubted)

@@ -1,9 +1,10 @@
 """Predict densities: `python -m cmed_jax.predict FILE --model RUN --wavelength CuKa ...`."""
 
+import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +16,7 @@ from rich.table import Table
 from cmed_jax.cli import run_command
 from cmed_jax.io.atomic import write_text
 from cmed_jax.io.writable import check_folder
-from cmed_jax.prediction.batch import COMMAND_DEFAULTS, Format, Job, Output, command_line
+from cmed_jax.prediction.batch import Format, Job, Output
 from cmed_jax.prediction.manifest import check_names, pattern_files, read_manifest
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.restore import Restored, restore
@@ -24,11 +25,17 @@ from cmed_jax.report.tables import STYLE, TABLE_WIDTH
 
 Outcome = Mapping[str, Any]
 
+COMMAND_DEFAULTS = PredictionOptions(samples=8)
+"""The default options of the command and of the local page.
+
+They draw samples for the deviation; the defaults in Python draw none.
+"""
+
 ALONE: Outcome = {"name": "the network", "weight": 1.0}
 """The contributing expert where the network predicts alone."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Options:
     """Predict the electron density of the unit cell behind measured powder patterns.
 
@@ -85,6 +92,37 @@ def main(args: list[str] | None = None) -> int:
             write_text(options.out / "results.json", json.dumps(outcomes, indent=1))
     Console(width=max(Console().width, TABLE_WIDTH)).print(_table(outcomes))
     return 2 if any("error" in outcome for outcome in outcomes) else 0
+
+
+def command_line(job: Job, output: Output, out: Path) -> str:
+    """Return the command that repeats a job."""
+    words = [str(job.file)]
+    default = Output(output.model)
+    model = {"model": output.model}
+    changed = model | _changed(output, default) | _changed(job.options, COMMAND_DEFAULTS)
+    for name, value in (changed | {"out": out}).items():
+        words += _option(name, value)
+    return shlex.join(["python", "-m", "cmed_jax.predict", *words])
+
+
+def _changed(options: Any, default: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, nested ones included, that differ from the default."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value, before = getattr(options, field.name), getattr(default, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= _changed(value, before)
+        elif value != before:
+            found[field.name] = value
+    return found
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """Return the words of a command that state a value."""
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [f"--{name}", *map(str, values)]
 
 
 def _check_out(out: Path) -> None:

@@ -107,15 +107,15 @@ def gathered(options: Options) -> tuple[GateExamples, GateExamples]:
     known, held_out = (load_structures(data, split) for split in ("train", "validation"))
     prototypes = Prototypes.of_crystals(known, _recipe(data))
     memory = Memory.of(load_compact_examples(data, "train")) if network.reads_reflections else None
-    school = GateDataset(
+    dataset = GateDataset(
         network, prototypes, run_folder(checkpoint), fingerprint(data), memory, options.seed
     )
-    told = config.step.augmentation
-    told = replace(told, stored=max(told.stored, IDEAL))
+    augmentation = config.step.augmentation
+    augmentation = replace(augmentation, stored=max(augmentation.stored, IDEAL))
     everything, most = AugmentationConfig(), options.validation
     return (
-        school.examples(known, told, most=options.questions, withhold=True),
-        school.examples(held_out, everything, most=most, withhold=False, samples=SAMPLES),
+        dataset.examples(known, augmentation, most=options.questions, withhold=True),
+        dataset.examples(held_out, everything, most=most, withhold=False, samples=SAMPLES),
     )
 
 

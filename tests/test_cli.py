@@ -101,7 +101,7 @@ def test_a_mistake_of_the_user_is_one_line(capsys, error, message):
         (ConnectionError("another process is gone"), "another process is gone"),
     ],
 )
-def test_a_fault_that_may_pass_is_told_from_a_mistake(capsys, error, message):
+def test_a_fault_that_may_pass_is_distinguished_from_a_mistake(capsys, error, message):
     """A launcher starts such a run again."""
 
     def command():

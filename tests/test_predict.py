@@ -229,7 +229,7 @@ def test_what_does_not_fit_into_memory_costs_a_line(predict, file, tmp_path, mon
     assert [("error" in row) for row in results(tmp_path / "out")] == [True, False]
 
 
-def test_a_question_that_goes_together_is_told_from_one_that_does_not(known, predict, tmp_path):
+def test_a_question_that_goes_together_differs_from_one_that_does_not(known, predict, tmp_path):
     """With cobalt instead of copper the cell is half as large again."""
     asked = {"analogues": 2, "structures": known, "cell": "auto"}
     code, printed, errors = predict(**asked)

@@ -70,8 +70,8 @@ def substituted(known: Sequence[Material], seed: int) -> Iterator[Material]:
     misses = 0
     while misses < MISSES:
         misses += 1
-        template = training[random.integers(len(training))]
-        crystal = _rescaled(template, _other_elements(template.numbers, elements, counts, random))
+        prototype = training[random.integers(len(training))]
+        crystal = _rescaled(prototype, _other_elements(prototype.numbers, elements, counts, random))
         if crystal is not None and (kind := (crystal.formula, crystal.space_group)) not in found:
             found.add(kind)
             misses = 0
@@ -96,14 +96,14 @@ def _other_elements(
     return new[place]
 
 
-def _rescaled(template: Material, numbers: Integer[np.ndarray, " n"]) -> Material | None:
+def _rescaled(prototype: Material, numbers: Integer[np.ndarray, " n"]) -> Material | None:
     """Return the rescaled crystal of other elements, or None where no volume of them is known."""
-    volumes = [volume_of_atom(composition_vector(z)) for z in (template.numbers, numbers)]
+    volumes = [volume_of_atom(composition_vector(z)) for z in (prototype.numbers, numbers)]
     if None in volumes:
         return None
     before, after = volumes
-    lattice = template.lattice * np.cbrt(after / before)
-    return replace(template, lattice=lattice, numbers=numbers, split=None)
+    lattice = prototype.lattice * np.cbrt(after / before)
+    return replace(prototype, lattice=lattice, numbers=numbers, split=None)
 
 
 def row(material: Material) -> dict[str, Any]:

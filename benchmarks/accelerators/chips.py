@@ -91,7 +91,7 @@ class Topology:
             raise RuntimeError(f"{self.name}: {missing}")
         kind, _, shape = self.name.partition(":")
         if self.is_tpu:
-            # What a machine of a slice would be told by Google's cloud; there is none to ask.
+            # What a machine of a slice would learn from Google's cloud; there is none to ask.
             os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-8")
             os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
             os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")

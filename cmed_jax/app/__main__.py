@@ -14,7 +14,8 @@ import tyro
 
 from cmed_jax.app.queue import Predict, PredictionQueue
 from cmed_jax.cli import run_command
-from cmed_jax.prediction.batch import COMMAND_DEFAULTS, Format, Job, Output, command_line
+from cmed_jax.predict import COMMAND_DEFAULTS, command_line
+from cmed_jax.prediction.batch import Format, Job, Output
 from cmed_jax.prediction.restore import restore
 from cmed_jax.report.output import predict_to_files
 

@@ -163,8 +163,8 @@ def nearest_relative_volume(
     fewest = max(int(volume / (atoms * max(usual))), 1)
     most = max(int(volume / (atoms * min(usual))), 1) + 1
     tried = range(fewest, min(most, fewest + MOST_UNITS) + 1)
-    rooms = [usual_relative_volume(volume, composition, units * atoms, known) for units in tried]
-    return min(rooms, key=lambda each: abs(np.log(each)))
+    ratios = [usual_relative_volume(volume, composition, units * atoms, known) for units in tried]
+    return min(ratios, key=lambda each: abs(np.log(each)))
 
 
 def usual_volumes(

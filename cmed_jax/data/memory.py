@@ -83,10 +83,10 @@ def likeness(
     norms = jnp.linalg.norm(roots, axis=-1) * jnp.linalg.norm(theirs, axis=-1)
     cosine = jnp.sum(roots * theirs, axis=-1) / jnp.maximum(norms, 1e-6)
     metric = jnp.abs(unit_metric(lattice) - unit_metric(query.lattice)[:, None]).max(axis=(-1, -2))
-    told = jnp.asarray(query.knowledge == Knowledge.FULL)[:, None]
+    in_full = jnp.asarray(query.knowledge == Knowledge.FULL)[:, None]
     ratios = jnp.abs(_ratios(composition) - _ratios(query.composition)[:, None]).sum(axis=-1)
     elements = jnp.sum(composition * query.composition[:, None], axis=-1)
-    return Likeness(cosine, metric, jnp.where(told, ratios, 0.0), elements)
+    return Likeness(cosine, metric, jnp.where(in_full, ratios, 0.0), elements)
 
 
 @jax.jit
@@ -176,9 +176,9 @@ class Memory:
         few = min(most, len(self))
         if not few:
             return rows, present
-        told = np.isin(np.asarray(query.knowledge), [Knowledge.FULL])
+        in_full = np.isin(np.asarray(query.knowledge), [Knowledge.FULL])
         roots = _roots(query.amplitude, query.observed)
-        queries = _features(query.lattice, roots, query.composition, told, self._axes)
+        queries = _features(query.lattice, roots, query.composition, in_full, self._axes)
         known = self._known
         for first in range(0, number, ROWS):
             part = slice(first, min(first + ROWS, number))
@@ -207,8 +207,8 @@ class Memory:
 
     @cached_property
     def _known(self) -> "Features":
-        told = np.ones(len(self), bool)
-        return _features(self.lattice, self._known_roots, self.composition, told, self._axes)
+        in_full = np.ones(len(self), bool)
+        return _features(self.lattice, self._known_roots, self.composition, in_full, self._axes)
 
 
 class Features(NamedTuple):
@@ -219,27 +219,27 @@ class Features(NamedTuple):
         rough: their projection on the principal axes of the known crystals, for a first choice.
         metric: the metric tensor of unit volume.
         ratios: the sorted atom fractions.
-        told: 1 where the ratios are known, else 0.
+        in_full: 1 where the ratios are known, else 0.
     """
 
     roots: Float[np.ndarray, "n h"]
     rough: Float[np.ndarray, "n r"]
     metric: Float[np.ndarray, "n 6"]
     ratios: Float[np.ndarray, "n 6"]
-    told: Float[np.ndarray, "n 1"]
+    in_full: Float[np.ndarray, "n 1"]
 
 
 def _features(
     lattice: ArrayLike,
     roots: Float[np.ndarray, "n h"],
     composition: ArrayLike,
-    told: Bool[np.ndarray, " n"],
+    in_full: Bool[np.ndarray, " n"],
     axes: Float[np.ndarray, "h r"],
 ) -> Features:
     metric = np.asarray(unit_metric(np.asarray(lattice, np.float32)))
     ratios = np.asarray(_ratios(np.asarray(composition, np.float32)))
     flat = metric[:, *np.triu_indices(3)]
-    return Features(roots, roots @ axes, flat, ratios, told.astype(np.float32)[:, None])
+    return Features(roots, roots @ axes, flat, ratios, in_full.astype(np.float32)[:, None])
 
 
 def _roots(amplitude: ArrayLike, observed: ArrayLike) -> Float[np.ndarray, "n h"]:
@@ -261,7 +261,7 @@ def _rough(asked: Features, known: Features) -> Float[Array, "b n"]:
         asked.rough @ known.rough.T,
         [asked.metric[:, None, k] - known.metric[None, :, k] for k in range(6)],
         [asked.ratios[:, None, k] - known.ratios[None, :, k] for k in range(RATIOS)],
-        asked.told,
+        asked.in_full,
     )
 
 
@@ -275,7 +275,7 @@ def _exact(asked: Features, near: Features, observed: Float[Array, "b h"]) -> Fl
         cosine,
         [asked.metric[:, None, k] - near.metric[:, :, k] for k in range(6)],
         [asked.ratios[:, None, k] - near.ratios[:, :, k] for k in range(RATIOS)],
-        asked.told,
+        asked.in_full,
     )
 
 
@@ -283,9 +283,9 @@ def _similarity(
     cosine: Float[Array, "b k"],
     metric: Sequence[Float[Array, "b k"]],
     ratios: Sequence[Float[Array, "b k"]],
-    told: Float[Array | np.ndarray, "b 1"],
+    in_full: Float[Array | np.ndarray, "b 1"],
 ) -> Float[Array, "b k"]:
     # Written term by term, so that the compiler makes one pass over all pairs.
     largest = reduce(jnp.maximum, map(jnp.abs, metric))
     difference = reduce(jnp.add, map(jnp.abs, ratios))
-    return cosine - METRIC_WEIGHT * largest - RATIO_WEIGHT * told * difference
+    return cosine - METRIC_WEIGHT * largest - RATIO_WEIGHT * in_full * difference

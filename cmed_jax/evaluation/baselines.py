@@ -247,8 +247,8 @@ def solution(prototypes: Prototypes, otherwise: Generator) -> Generator:
     def generate(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
         answers = np.array(otherwise(query))[:, :1]
         for row in range(len(answers)):
-            told = (query.pattern, query.composition, query.knowledge, query.coverage)
-            found = solve(prototypes, *(np.asarray(column[row]) for column in told))
+            columns = (query.pattern, query.composition, query.knowledge, query.coverage)
+            found = solve(prototypes, *(np.asarray(column[row]) for column in columns))
             explaining = (each.crystal for each in found if each.residual <= UNEXPLAINED)
             density = first_density(explaining, prototypes.recipe)
             if density is not None:

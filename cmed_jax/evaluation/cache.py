@@ -55,8 +55,8 @@ def digest(key: Sequence[Any]) -> str:
 def _sources() -> str:
     root = Path(cmed_jax.__file__).parent
     digest = hashlib.sha256()
-    for room in DECIDING:
-        for path in sorted((root / room).rglob("*.py")):
+    for folder in DECIDING:
+        for path in sorted((root / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -253,8 +253,8 @@ def _best_of_rotations(
 def _calibration(truths: Truths, answers: Answers) -> dict[str, np.ndarray] | None:
     candidates, deviations = np.asarray(answers.candidates), answers.deviation
     if deviations is not None:
-        told = zip(truths, candidates[:, 0], deviations, strict=True)
-        found = [uncertainty.of_deviation(*each) for each in told]
+        columns = zip(truths, candidates[:, 0], deviations, strict=True)
+        found = [uncertainty.of_deviation(*each) for each in columns]
     elif candidates.shape[1] > 2:
         pairs = zip(truths, candidates[:, 1:], strict=True)
         found = [uncertainty.of_samples(*each) for each in pairs]

@@ -175,13 +175,13 @@ def _shards(
 ) -> list[dict[str, Float16[np.ndarray, "..."]]]:
     """Divide arrays into parts of `LARGEST_SHARD` bytes; a larger one has a part of its own."""
     shards: list[dict[str, Float16[np.ndarray, "..."]]] = [{}]
-    room = LARGEST_SHARD
+    left = LARGEST_SHARD
     for name, array in arrays.items():
-        if array.nbytes > room and shards[-1]:
+        if array.nbytes > left and shards[-1]:
             shards.append({})
-            room = LARGEST_SHARD
+            left = LARGEST_SHARD
         shards[-1][name] = array
-        room -= array.nbytes
+        left -= array.nbytes
     return shards
 
 

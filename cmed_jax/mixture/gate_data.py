@@ -86,7 +86,7 @@ class GateDataset:
     def examples(
         self,
         crystals: Sequence[Material],
-        told: AugmentationConfig,
+        augmentation: AugmentationConfig,
         *,
         most: int,
         withhold: bool,
@@ -96,7 +96,7 @@ class GateDataset:
 
         Args:
             crystals: crystals in their canonical cells; with `withhold` they are the prototypes.
-            told: how patterns and compositions are augmented; noise and shift are left out.
+            augmentation: how patterns and compositions are augmented; noise and shift are left out.
             most: the largest number of crystals, drawn at random.
             withhold: whether to remove the crystal itself and some overlapping ones from the
                 prototypes.
@@ -107,9 +107,9 @@ class GateDataset:
         rows = rows[[not isinstance(record, Refusal) for record in made]]
         records = [record for record in made if not isinstance(record, Refusal)]
         names = [crystals[row].material_id for row in rows]
-        query = _query(records, replace(told, noise=0.0, shift=0, errors=None), self.seed)
+        query = _query(records, replace(augmentation, noise=0.0, shift=0, errors=None), self.seed)
         without = list(self._withheld(rows)) if withhold else [np.zeros(0, int)] * len(rows)
-        key = digest([self.identity, self.seed, repr(told), withhold, names])
+        key = digest([self.identity, self.seed, repr(augmentation), withhold, names])
         solved = self._solved(self.folder / f"solved-{key}.jsonl", query, without)
         return self._answered(records, query, solved, without, samples)
 
@@ -140,9 +140,9 @@ class GateDataset:
             for number, passed_over in enumerate(track(without, "solving")):
                 if number < len(done):
                     continue
-                told = query.pattern, query.composition, query.knowledge, query.coverage
+                columns = query.pattern, query.composition, query.knowledge, query.coverage
                 pattern, composition, knowledge, coverage = (
-                    np.asarray(column[number]) for column in told
+                    np.asarray(column[number]) for column in columns
                 )
                 found = solve(
                     self.prototypes, pattern, composition, knowledge, coverage, passed_over
@@ -200,18 +200,18 @@ class GateDataset:
         return np.asarray(generator(query))
 
 
-def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Query:
+def _query(records: Sequence[Record], augmentation: AugmentationConfig, seed: int) -> Query:
     """Return the query of augmented records; the input of record n depends on (seed, n)."""
     lines = None
-    if told.artefacts is not None:
-        strongest = [_lines(record, told.artefacts.s_max) for record in records]
+    if augmentation.artefacts is not None:
+        strongest = [_lines(record, augmentation.artefacts.s_max) for record in records]
         lines = Lines(*map(np.stack, zip(*strongest, strict=True)))
     keys = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(seed), number))(
         jnp.arange(len(records))
     )
     patterns = jnp.asarray(np.stack([record["pattern"][0] for record in records]))
     compositions = jnp.asarray(np.stack([record["composition"] for record in records]))
-    drawn = _augmented(keys, patterns, jax.tree.map(jnp.asarray, lines), compositions, told)
+    drawn = _augmented(keys, patterns, jax.tree.map(jnp.asarray, lines), compositions, augmentation)
     pattern, coverage, composition, knowledge = map(np.asarray, drawn)
     lattice, amplitude, observed = (
         np.stack([np.asarray(example[name], np.float32) for example in map(example_of, records)])
@@ -221,20 +221,20 @@ def _query(records: Sequence[Record], told: AugmentationConfig, seed: int) -> Qu
     return Query(pattern, composition, knowledge, coverage, *of_pattern)
 
 
-@partial(jax.jit, static_argnames="told")
+@partial(jax.jit, static_argnames="augmentation")
 def _augmented(
     keys: Key[Array, " n"],
     patterns: Float[Array, "n bins"],
     lines: Lines | None,
     compositions: Float[Array, "n 119"],
-    told: AugmentationConfig,
+    augmentation: AugmentationConfig,
 ) -> tuple[
     Float[Array, "n bins"], Float[Array, "n bins"], Float[Array, "n 119"], Integer[Array, " n"]
 ]:
     """Return the augmented columns of every record, as one program."""
     columns = keys, patterns, lines, compositions
     return jax.lax.map(
-        lambda one: augment(one[0], one[1], one[2], one[3], told), columns, batch_size=CHUNK
+        lambda one: augment(one[0], one[1], one[2], one[3], augmentation), columns, batch_size=CHUNK
     )
 
 

@@ -132,12 +132,12 @@ class Base(Network):
         """
         standards = Standards(*(each[...] for each in self.standards))
         known = jax.nn.one_hot(query.knowledge, len(Knowledge))
-        told = jnp.concatenate([query.composition, known], axis=1)
+        knowledge = jnp.concatenate([query.composition, known], axis=1)
         base = self._recalled_series(query, recalled, standards)
         mean, deviation = standards.series
         missing = jnp.concatenate([1 - query.observed, 1 - _has_cell(query)], axis=1)
         x = self.reflections(_features(query, standards)) + self.unobserved(missing)
-        x += self.composition(told) + self.recalled((base - mean) / deviation)
+        x += self.composition(knowledge) + self.recalled((base - mean) / deviation)
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
@@ -166,7 +166,7 @@ class Base(Network):
     def _scores(
         self, query: Query, alike: Likeness, present: Bool[Array | np.ndarray, "b k"]
     ) -> Float[Array, "b k"]:
-        told = jnp.asarray(query.knowledge == Knowledge.FULL, jnp.float32)[:, None]
+        full = jnp.asarray(query.knowledge == Knowledge.FULL, jnp.float32)[:, None]
         seen = query.observed.mean(axis=1, keepdims=True)
         sharp = jnp.log1p(-jnp.minimum(alike.reflections, 0.99999))
         shape = alike.reflections.shape
@@ -177,7 +177,7 @@ class Base(Network):
                 10 * alike.ratios,
                 alike.elements,
                 sharp,
-                jnp.broadcast_to(told + seen, shape),
+                jnp.broadcast_to(full + seen, shape),
             ],
             axis=-1,
         )

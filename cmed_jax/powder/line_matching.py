@@ -35,7 +35,7 @@ SHARED: dict[Axes, int] = {"cubic": 6, "tetragonal": 2, "hexagonal": 2}
 FOREIGN = 0.05
 """The share of lines that do not belong to the lattice, a priori."""
 FAR = 10.0
-"""The largest distance between lines that counts as the room of a line, degrees."""
+"""The largest distance between lines that counts as the gap around a line, degrees."""
 COINCIDENT, SEEN = 0.02, 0.08
 """The distances, degrees, below which lines of a lattice are one, and within which one is seen."""
 CHUNK = 4_000_000
@@ -307,15 +307,15 @@ def _step(
 
 
 def _likelihood(
-    near: Float[np.ndarray, "t k"], room: Float[np.ndarray, "t k"], error: float
+    near: Float[np.ndarray, "t k"], gap: Float[np.ndarray, "t k"], error: float
 ) -> Float[np.ndarray, "t k"]:
     """Return the logarithm of the likelihood of each line over that of a line at random.
 
     A measured line is one of the lattice, with a normal error; or it is of something else, anywhere
-    in the room between two lines of the lattice.
+    in the gap between two lines of the lattice.
     """
     own = np.exp(-((near / error) ** 2) / 2) / (np.sqrt(2 * np.pi) * error)
-    return np.log((1 - FOREIGN) * own * room + FOREIGN)
+    return np.log((1 - FOREIGN) * own * gap + FOREIGN)
 
 
 def _assess(
@@ -334,8 +334,8 @@ def _assess(
     gap = (angle - zero[:, None])[:, :, None] - angles[:, None]
     below = np.where(gap >= 0, gap, FAR).min(axis=2)
     above = np.where(gap < 0, -gap, FAR).min(axis=2)
-    near, room = np.minimum(below, above), below + above
-    score = np.max([_likelihood(near, room, error) @ weight for error in errors], axis=0)
+    near, between = np.minimum(below, above), below + above
+    score = np.max([_likelihood(near, between, error) @ weight for error in errors], axis=0)
     inside = angles <= (angle[-1] - zero)[:, None] + 0.1
     # Lines of the lattice that coincide count once.
     order = np.sort(np.where(inside, angles, 1e4), axis=1)

@@ -127,7 +127,7 @@ class Prepared:
     """A measured pattern, the results of each step, and the input of the network.
 
     Attributes:
-        measured: the pattern in the file.
+        measured: the pattern in the file, without scatter of the air below its first line.
         options: the steps that were taken.
         radiation: the wavelengths and weights of the fitted lines.
         background: the background at the points of the measured pattern, in its unit; zero where

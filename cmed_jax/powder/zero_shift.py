@@ -106,8 +106,8 @@ def estimate_shift(
         return None
     _, axes, fit = min(fits, key=lambda each: each[0])
     both = refine(fit.metric, FORMS[axes], angle, wavelength, fit.shift, free="both")
-    told = abs(both.shift.displacement) > CERTAIN * both.deviation.displacement
-    return both.shift if told and both.deviation.zero < UNCERTAIN else fit.shift
+    certain = abs(both.shift.displacement) > CERTAIN * both.deviation.displacement
+    return both.shift if certain and both.deviation.zero < UNCERTAIN else fit.shift
 
 
 def _lattices(

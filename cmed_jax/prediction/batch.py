@@ -1,10 +1,9 @@
-"""Jobs: patterns to be predicted one after another, and the commands that repeat them."""
+"""Jobs: patterns to be predicted one after another, and the form of their output."""
 
 import dataclasses
-import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 
@@ -17,12 +16,6 @@ from cmed_jax.prediction.result import Prediction
 
 JOB_STEPS = (*STEPS, "writing the files")
 """The steps of a job, in order."""
-
-COMMAND_DEFAULTS = PredictionOptions(samples=8)
-"""The default options of the command and of the local page.
-
-They draw samples for the deviation; the defaults in Python draw none.
-"""
 
 Format = Literal["npz", "npy", "cube", "xsf", "ccp4", "map", "mrc", "chgcar", "vasp"]
 
@@ -92,17 +85,6 @@ def predict_job(
     return dataclasses.replace(found, diagnostics=(*found.diagnostics, *left_out))
 
 
-def command_line(job: Job, output: Output, out: Path) -> str:
-    """Return the command that repeats a job."""
-    words = [str(job.file)]
-    default = Output(output.model)
-    model = {"model": output.model}
-    changed = model | _changed(output, default) | _changed(job.options, COMMAND_DEFAULTS)
-    for name, value in (changed | {"out": out}).items():
-        words += _option(name, value)
-    return shlex.join(["python", "-m", "cmed_jax.predict", *words])
-
-
 def _left_out(prediction: Prediction, formats: tuple[Format, ...]) -> list[Diagnostic]:
     """Return a note if some formats cannot be written, else nothing."""
     wanting = [form for form in formats if needs_cell(form)]
@@ -113,23 +95,3 @@ def _left_out(prediction: Prediction, formats: tuple[Format, ...]) -> list[Diagn
         "known: give it, or a composition by which it is sought"
     )
     return [Diagnostic("format_left_out", "note", message)]
-
-
-def _changed(options: Any, default: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass, nested ones included, that differ from the default."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(options):
-        value, before = getattr(options, field.name), getattr(default, field.name)
-        if dataclasses.is_dataclass(value):
-            found |= _changed(value, before)
-        elif value != before:
-            found[field.name] = value
-    return found
-
-
-def _option(name: str, value: Any) -> list[str]:
-    """Return the words of a command that state a value."""
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    values = value if isinstance(value, tuple) else (value,)
-    return [f"--{name}", *map(str, values)]

@@ -128,8 +128,8 @@ class PredictionQuery:
         """
         read = [self.reflections(lattice) for lattice in lattices]
         cells = [np.zeros((3, 3)) if each is None else each for each in lattices]
-        told = self.pattern, self.composition, np.int32(self.knowledge), self.coverage
-        repeated = (np.stack([each] * len(cells)) for each in told)
+        fixed = self.pattern, self.composition, np.int32(self.knowledge), self.coverage
+        repeated = (np.stack([each] * len(cells)) for each in fixed)
         columns = (np.stack(each).astype(np.float32) for each in (cells, *zip(*read, strict=True)))
         return Query(*(*repeated, *columns, no_lines(len(cells))))
 

@@ -99,12 +99,12 @@ def _mixture(network: Network, gate: Gate, record: Record, prototypes: Sequence[
     """Return the mixture of the network and some crystals for a record with known composition."""
     recipe, everything = Recipe(), np.ones_like(record["pattern"][0])
     known = Prototypes.of_crystals(list(canonical_crystals(_embedded(*prototypes))), recipe)
-    told = record["pattern"][0], record["composition"], Knowledge.FULL, everything
+    asked = record["pattern"][0], record["composition"], Knowledge.FULL, everything
     example = example_of(record)
     reflections = (np.float32(example[name]) for name in ("lattice", "amplitude", "observed"))
-    query = Query(*(*(np.asarray(each)[None] for each in (*told, *reflections)), no_lines(1)))
+    query = Query(*(*(np.asarray(each)[None] for each in (*asked, *reflections)), no_lines(1)))
     own = np.asarray(network_generator(network, GRID)(query))[0]
-    found = solve(known, *told)
+    found = solve(known, *asked)
     return combine(gate, own, found, recipe, Knowledge.FULL, everything, [0])
 
 

@@ -30,7 +30,7 @@ def predict_to_files(
         output: the formats and the scaling of the density.
         restored: the network.
         out: the folder.
-        command: the command that repeats the job (`cmed_jax.prediction.batch.command_line`).
+        command: the command that repeats the job (`cmed_jax.predict.command_line`).
         progress: a function that is called with each of the `JOB_STEPS` at its beginning.
 
     Returns:

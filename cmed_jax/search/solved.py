@@ -261,10 +261,10 @@ def verdict(structures: Sequence[SolvedStructure], lines: ObservedLines) -> Verd
     # The lines hardly tell whether elements that scatter alike are in each other's places, nor
     # where hydrogen is. Other elements that hardly scatter lower the probability alone.
     hidden = structures[0].lacks_hydrogen or HYDROGEN in material.numbers
-    told = not alike_elements(material.composition) and not hidden
+    distinct = not alike_elements(material.composition) and not hidden
     if len(lines.s) < FEW_LINES:
         return "not found"
-    if residual < FOUND and alone and told and len(lines.s) >= ENOUGH_LINES:
+    if residual < FOUND and alone and distinct and len(lines.s) >= ENOUGH_LINES:
         return "found"
     return "likely" if residual < (LIKELY_ALONE if alone else LIKELY) else "not found"
 

@@ -45,7 +45,7 @@ BEYOND = 1.5 * S_REFINED
 It is below two-theta = 180 degrees.
 """
 
-VOLUMES = 1.02
+FARTHER = 1.02
 """The factor on `S_REFINED` up to which reflections are computed.
 
 They can move into the compared range as the cell changes.
@@ -157,7 +157,7 @@ class _Model(NamedTuple):
     def of(cls, crystal: Material) -> "_Model":
         group = space_group(crystal.space_group)
         metric = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
-        orbits = unique_reflections(crystal.lattice, S_REFINED * VOLUMES, group.laue)
+        orbits = unique_reflections(crystal.lattice, S_REFINED * FARTHER, group.laue)
         species = np.unique(crystal.numbers)
         return cls(
             crystal,

@@ -4,8 +4,6 @@ Substitution (`cmed_jax.solution.substitution`) leaves the atoms at their places
 This module refines the substituted crystals with the closest patterns (`refine`). The crystal with
 the smallest residual comes first. The residual shows, without the true structure, how far the
 crystal can be trusted. It is mostly below 0.003 where elements, cell and coordinates are right.
-Where even the smallest residual is above `cmed_jax.evaluation.baselines.UNEXPLAINED`, the baseline
-takes the density of another generator.
 
 The unknown part of a composition stays as it is in the prototype. Without ratios, every prototype
 with the same number of elements is tried. With one element missing, one element of the prototype

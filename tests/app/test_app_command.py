@@ -45,7 +45,7 @@ def test_a_known_cell_is_answered_with_every_format(predict, file, tmp_path):
     assert found["cell"]["volume"] == pytest.approx(5.64**3 / 4, rel=1e-5)
 
 
-def test_every_step_is_told_in_its_order(predict, file, tmp_path):
+def test_every_step_is_stated_in_its_order(predict, file, tmp_path):
     reported = []
     predict(Job(file, options("CuKa", "NaCl")), tmp_path, reported.append)
     assert tuple(reported) == JOB_STEPS

@@ -153,7 +153,7 @@ def test_steps_are_counted(ask, submit, finish, oracle):
     ("content", "message"),
     [(b"bad", "salt.xy: cannot be read as columns"), (b"broken", "the terminal says what")],
 )
-def test_a_failure_is_told_in_a_sentence_and_the_next_is_answered(submit, finish, content, message):
+def test_a_failure_is_a_sentence_and_the_next_is_answered(submit, finish, content, message):
     answer = finish(submit(content))
     assert (answer["state"], answer["files"]) == ("failed", None)
     assert message in answer["error"]

@@ -42,16 +42,16 @@ def test_substituted_crystals_are_new_and_made_once(cubic, made):
     assert len({crystal.material_id for crystal in made}) == len(made)
 
 
-def test_substituted_crystals_have_the_sites_of_a_training_crystal_and_room(cubic, made):
+def test_substituted_crystals_have_the_sites_of_a_training_crystal_and_volume(cubic, made):
     training = [m for m in cubic if m.split == "train"]
 
-    def sites_and_room(m):
+    def sites_and_volume(m):
         places = np.unique(m.numbers, return_inverse=True)[1]
         sites = {m.frac_coords[places == i].tobytes() for i in np.unique(places)}
         share = relative_volume(m.volume, composition_vector(m.numbers), len(m.numbers))
         return m.space_group, frozenset(sites), round(share, 6)
 
-    assert {sites_and_room(m) for m in made} <= {sites_and_room(m) for m in training}
+    assert {sites_and_volume(m) for m in made} <= {sites_and_volume(m) for m in training}
     assert {m.split for m in made} == {None}
 
 

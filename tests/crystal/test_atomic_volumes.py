@@ -55,7 +55,7 @@ def test_the_volume_is_that_of_the_mixture():
 
 
 @pytest.mark.parametrize("composition", ["NaAt", None])
-def test_what_is_not_known_has_no_volume_and_the_usual_room(composition):
+def test_what_is_not_known_has_no_volume_and_the_usual_volume(composition):
     fractions, _ = parse_composition(composition)
     assert volume_of_atom(fractions) is None
     assert relative_volume(100.0, fractions, 2) == 1
@@ -165,5 +165,5 @@ def test_of_whole_formula_units_the_nearest_number_is_taken():
 
 
 @pytest.mark.parametrize("composition", ["NaAt", None])
-def test_without_volumes_any_room_is_usual(composition):
+def test_without_volumes_any_volume_is_usual(composition):
     assert usual_relative_volume(1.0, parse_composition(composition)[0], 3) == 1

@@ -107,12 +107,12 @@ def test_a_share_of_the_stored_patterns_is_kept_whole_among_fresh_ones_in_part(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "options",
     [{"errors": AmplitudeErrors(stop=(0.5, 0.9))}, *({"artefacts": x} for x in ARTEFACTS.values())],
     ids=["errors", *ARTEFACTS],
 )
-def test_a_configuration_survives_json(told):
-    config = AugmentationConfig(**told, none=0.25, full=0.75)
+def test_a_configuration_survives_json(options):
+    config = AugmentationConfig(**options, none=0.25, full=0.75)
     words = json.dumps(dataclasses.asdict(config))
     assert AugmentationConfig.from_json(json.loads(words)) == config
 
@@ -184,7 +184,7 @@ def test_kinds_of_knowledge_are_drawn_by_their_shares(pattern, composition):
     assert scipy.stats.chisquare(counts, np.multiply(PARTIAL.shares, 3000)).pvalue > 1e-3
 
 
-def test_the_kind_that_is_told_is_the_kind_that_was_hidden(pattern, composition):
+def test_the_kind_that_is_stated_is_the_kind_that_was_hidden(pattern, composition):
     _, compositions, knowledge = many(PARTIAL, pattern, composition, 200)
     for left, kind in zip(np.asarray(compositions), np.asarray(knowledge), strict=True):
         present = np.flatnonzero(left)

@@ -44,8 +44,8 @@ def similarities(query, known):
         fractions = (
             np.sort(x.astype(float)) for x in (query.composition[asked], known.composition[row])
         )
-        told = query.knowledge[asked] == Knowledge.FULL
-        ratios = np.abs(np.subtract(*fractions)).sum() if told else 0
+        in_full = query.knowledge[asked] == Knowledge.FULL
+        ratios = np.abs(np.subtract(*fractions)).sum() if in_full else 0
         found[asked, row] = cosine - 0.5 * gap - 0.3 * ratios
     return found
 

@@ -81,10 +81,10 @@ def imported(name, seen):
                 imported(each, seen)
 
 
-def test_the_code_of_every_room_that_makes_a_baseline_decides():
-    """A room that is left out would let cached scores outlive the code that made them."""
+def test_the_code_of_every_folder_that_makes_a_baseline_decides():
+    """A folder that is left out would let cached scores outlive the code that made them."""
     seen = set()
     imported("cmed_jax.evaluation.baselines", seen)
-    rooms = {name.split(".")[1] for name in seen}
-    assert {"solution", "data"} < rooms
-    assert rooms <= {*DECIDING, "io"}
+    folders = {name.split(".")[1] for name in seen}
+    assert {"solution", "data"} < folders
+    assert folders <= {*DECIDING, "io"}

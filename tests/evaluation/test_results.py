@@ -106,7 +106,7 @@ def test_the_table_has_rows_by_elements_and_kin(report):
         assert line.count(".") == 4
 
 
-def test_the_lead_of_the_model_is_told_in_pairs_and_by_kin(report):
+def test_the_lead_of_the_model_is_stated_in_pairs_and_by_kin(report):
     def column(name, kind):
         rows = [row for row in report["materials"] if kind in ("all", row["kin"])]
         return np.array([row["scores"][name]["ssim"] for row in rows])

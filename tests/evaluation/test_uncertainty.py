@@ -53,7 +53,7 @@ def test_samples_that_are_all_the_same_are_counted_not_divided_by():
     np.testing.assert_array_equal(of_samples(truth, np.ones((3, *SHAPE)))["coverage"], 1)
 
 
-def test_a_deviation_that_is_told_is_taken_at_its_word():
+def test_a_deviation_that_is_stated_is_taken_at_its_word():
     rng = np.random.default_rng(0)
     answer, deviation = rng.uniform(5, 10, SHAPE), rng.uniform(0.1, 3, SHAPE)
     truth = rng.normal(answer, deviation)

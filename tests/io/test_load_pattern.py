@@ -517,7 +517,7 @@ WHOLE += ["salt.fxye", "salt.gsas", "salt.gsa"]
 
 
 @given(name=st.sampled_from(WHOLE), end=st.floats(0, 0.98))
-def test_a_truncated_file_is_told_where_its_format_shows_it(tmp_path_factory, name, end):
+def test_a_truncated_file_is_stated_where_its_format_shows_it(tmp_path_factory, name, end):
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(PERTURBED[name][: int(end * len(PERTURBED[name]))])
     assert isinstance(answer(path), str)

@@ -113,7 +113,7 @@ def test_features_are_numbers_however_well_the_pattern_is_explained(own, found, 
     assert np.isfinite(gathered(own, [found[0]._replace(residual=residual)]).features).all()
 
 
-def test_crystals_are_told_apart_by_their_distances(own, found):
+def test_crystals_are_distinguished_by_their_distances(own, found):
     """The nearest neighbours are pymatgen's; the feature is free of scale."""
     values = gathered(own, found).features[1:, 4]
     for value, structure in zip(values, STRUCTURES, strict=True):
@@ -161,7 +161,7 @@ def test_on_the_record_s_grid_it_is_the_record_s_but_for_its_rounding(found):
     np.testing.assert_allclose(density, expected, atol=5e-4 * expected.max())
 
 
-def test_who_resembles_the_network_is_told(found):
+def test_who_resembles_the_network_is_stated(found):
     """The network's density is that of the second crystal."""
     own = gathered(np.ones(GRID, np.float32), found[1:2]).densities[1]
     alike = gathered(own, found[:3]).features[:, 6]
@@ -339,5 +339,5 @@ def test_one_crystal_that_is_believed_is_as_sure_as_its_residual(found):
     np.testing.assert_allclose(values[1][some], 2 * expected, rtol=1e-3, atol=1e-6)
 
 
-def test_without_samples_no_deviation_is_told(gate, own, found):
+def test_without_samples_no_deviation_is_stated(gate, own, found):
     assert asked(gate, own[None], found[:2]).deviation is None

@@ -48,7 +48,7 @@ def base(training_split):
 
 @pytest.fixture(scope="module")
 def query(test_split):
-    """Four crystals, of which all kinds of knowledge are told, in ranges of different lengths."""
+    """Four crystals, with all kinds of knowledge, in ranges of different lengths."""
     query = type(full_query(test_split))(*(column[:4] for column in full_query(test_split)))
     observed = query.observed * (np.arange(query.observed.shape[1]) < [[900], [400], [100], [0]])
     composition = np.where(np.arange(4)[:, None] > 0, query.composition > 0, query.composition)

@@ -66,7 +66,7 @@ def test_the_doublet_taken_for_one_line_is_found_twice_where_it_parts():
 
 @pytest.mark.parametrize("gap", [1.0, 1.4, 2.5])
 @pytest.mark.parametrize("number", [2, 3])
-def test_lines_that_overlap_are_told_apart(number, gap):
+def test_lines_that_overlap_are_distinguished(number, gap):
     """Smoothing joins their maxima; the line that remains is broad, or leaves something over."""
     angle, width = np.arange(15.0, 80, 0.02), 0.1
     alone = np.linspace(20, 75, 12)

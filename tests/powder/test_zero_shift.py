@@ -43,7 +43,7 @@ def test_a_zero_shift_is_found(name, zero):
     assert found.at(angle) == pytest.approx(zero, abs=0.02)
 
 
-def test_a_displacement_is_told_from_a_zero_shift_where_lines_reach_far():
+def test_a_displacement_is_distinguished_from_a_zero_shift_where_lines_reach_far():
     angle, area = lines_of("corundum", 150.0)
     shift = Shift(0.05, 8e-4)
     found = estimate_shift(angle + shift.at(angle), area, CU)

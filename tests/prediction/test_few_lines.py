@@ -75,7 +75,7 @@ def test_a_pattern_of_no_line_is_answered_in_a_sentence():
 
 
 @pytest.mark.parametrize("error", [IndexError("a fault\nof two lines"), ZeroDivisionError()])
-def test_a_fault_about_one_file_is_told_of_it(monkeypatch, tmp_path, error):
+def test_a_fault_about_one_file_is_stated_of_it(monkeypatch, tmp_path, error):
     def fail(*arguments):
         raise error
 

@@ -98,7 +98,7 @@ def test_another_wavelength_is_another_pattern(ask):
     ("composition", "sodium"),
     [("NaCl", 0.5), ({"Na": 2, "Cl": 2}, 0.5), (["Na", "Cl"], 1), (None, 0)],
 )
-def test_a_composition_is_told_as_it_is_known(ask, composition, sodium):
+def test_a_composition_is_stated_as_it_is_known(ask, composition, sodium):
     expected = np.zeros(119, np.float32)
     expected[[11, 17]] = sodium
     np.testing.assert_array_equal(ask(composition=composition).composition, expected)

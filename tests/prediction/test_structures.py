@@ -104,7 +104,7 @@ def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
     assert gemmi.make_small_structure_from_block(block).spacegroup.number == 136
 
 
-def test_a_structure_without_the_hydrogen_of_its_formula_is_told_as_such(ask, solved, monkeypatch):
+def test_a_structure_without_the_hydrogen_of_its_formula_says_so(ask, solved, monkeypatch):
     best = replace(solved.searched.structures[0], lacks_hydrogen=True)
     found = replace(solved.searched, structures=(best,))
     monkeypatch.setattr("cmed_jax.prediction.structures.search_cells", lambda *a, **k: found)
@@ -134,7 +134,7 @@ def test_each_reason_against_a_search_is_said(ask, composition, options, reason)
     assert any(reason in note for note in found.notes), found.notes
 
 
-def test_a_search_without_structures_is_not_told_as_one_that_never_ran(ask, monkeypatch):
+def test_a_search_without_structures_is_not_stated_as_one_that_never_ran(ask, monkeypatch):
     empty = replace(NOTHING, tried=812, seconds=19.6, outside=0.1)
     monkeypatch.setattr("cmed_jax.prediction.structures.search_cells", lambda *a, **k: empty)
     found = ask()  # by default a structure is sought here as well

@@ -48,7 +48,7 @@ def test_a_released_network_predicts_like_its_run(finished, made):
     assert after.config.network == before.config.network
 
 
-def test_where_it_was_trained_is_not_told(finished, dataset, made):
+def test_where_it_was_trained_is_not_stated(finished, dataset, made):
     for file in made.glob("*.*"):
         content = file.read_bytes()
         assert str(finished).encode() not in content

@@ -111,7 +111,7 @@ def test_a_lead_that_may_be_chance_is_no_good_news():
     assert not good
 
 
-def test_a_model_that_reads_no_pattern_is_told_so():
+def test_of_a_model_that_reads_no_pattern_this_is_said():
     blind = scores(0.8, 0)
     found = results(blind, {"nearest in both": blind}, {"wrong pattern": blind}, run={})
     assert (False, "It loses 0.000 with the wrong pattern: it hardly reads it.") in verdict(found)

@@ -51,7 +51,7 @@ def test_names_warnings_and_the_command_are_escaped_and_whole(profile):
     assert any("runs/<demo>" in text for text in outline.texts["dd"])
 
 
-def test_alarms_doubts_and_notes_are_told_apart_the_gravest_first(profile):
+def test_alarms_doubts_and_notes_are_distinguished_the_gravest_first(profile):
     text = page(profile)
     assert re.findall(r'<li class="(\w+)"><b>(\w+)\.</b>', text) == [
         ("bad", "Alarm"), ("poor", "Doubt"), ("note", "Note"),

@@ -66,12 +66,12 @@ def test_what_is_not_known_is_none(bins, peaks):
 
 
 @pytest.mark.parametrize("formula", ["NaCl", "SiO2", "CaTiO3", "Mg(HO)2", "Al2O3", "Fe", "Na2He"])
-def test_a_formula_is_told_as_it_was_given(formula):
+def test_a_formula_is_stated_as_it_was_given(formula):
     written = format_composition(parse_composition(formula)[0])
     assert Composition(written) == Composition(formula)
 
 
-def test_elements_and_nothing_are_told_apart_from_formulas(bins):
+def test_elements_and_nothing_are_distinguished_from_formulas(bins):
     assert format_composition(parse_composition(["Na", "Cl"])[0]) == "Na, Cl"
     assert format_composition(parse_composition(None)[0]) is None
     unknown = dataclasses.replace(bins, composition=np.zeros(119, np.float32), lattice=np.eye(3))

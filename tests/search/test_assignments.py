@@ -57,7 +57,7 @@ def test_what_clashes_is_never_together():
     assert all(set(each.places[0] + each.places[1]) & near != near for each in found)
 
 
-def test_a_space_group_that_is_given_up_is_not_told_as_complete(monkeypatch):
+def test_a_space_group_that_is_given_up_is_not_stated_as_complete(monkeypatch):
     group, costs = wyckoff(225), np.ones(len(wyckoff(225).positions))
     everywhere = [set(range(len(costs)))] * 2
 

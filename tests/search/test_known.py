@@ -164,11 +164,11 @@ def test_a_solid_solution_is_judged_with_the_elements_of_its_sites():
 def test_an_element_that_hardly_scatters_lowers_the_probability():
     """Hydrogen in brucite and oxygen in it: only the first is hard to see."""
     structures = (brucite(0.22, 0.43), rutile(0.305))
-    told = []
+    probabilities = []
     for structure in structures:
         found = known_structure(
             canonical(structure), lines(structure), fitted=False, origin="the test"
         )
         (judged,) = different([found], lines(structure))
-        told.append(judged.probability)
-    assert told[0] <= 0.75 < told[1]
+        probabilities.append(judged.probability)
+    assert probabilities[0] <= 0.75 < probabilities[1]

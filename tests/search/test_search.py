@@ -98,7 +98,7 @@ def test_a_cell_that_is_off_is_corrected():
     np.testing.assert_allclose(found.cell[:3], crystal.lattice.abc, rtol=1e-3)
 
 
-def test_an_interruption_leaves_the_best_so_far_and_progress_is_told():
+def test_an_interruption_leaves_the_best_so_far_and_progress_is_stated():
     crystal, lines = pattern("TiO2")
     seen = []
 

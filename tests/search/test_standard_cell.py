@@ -131,7 +131,7 @@ def test_special_sites_are_those_of_the_tables(crystal, tables):
 
 
 def test_cell_sites_and_cif_have_the_reported_space_group():
-    """A perovskite with atoms 0.005 angstrom off their places is told as tetragonal everywhere."""
+    """A perovskite with atoms 0.005 angstrom off their places is tetragonal everywhere."""
     coords = [[0, 0, 0], [0.5, 0.5, 0.5012], [0.5, 0.5, -0.001], [0.5, 0, 0.4991]]
     given = Structure.from_spacegroup(
         "P4mm", Lattice.tetragonal(4.0, 4.003), ["Ca", "Ti", "O", "O"], coords

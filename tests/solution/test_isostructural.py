@@ -247,7 +247,7 @@ def test_a_zero_shift_that_is_known_is_taken_off():
     assert best.crystal.volume == pytest.approx(5.64**3 / 4, rel=1e-4)
 
 
-def test_a_template_that_is_much_smaller_is_found_as_well():
+def test_a_prototype_that_is_much_smaller_is_found_as_well():
     """KCl is found through a hydride of half its edge.
 
     K+ and Cl- have equally many electrons, so that its lines are those of a cell of half the edge,

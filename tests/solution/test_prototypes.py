@@ -96,7 +96,7 @@ def test_cells_of_the_source_do_not_matter(solved):
 
 
 @pytest.mark.parametrize("known", [[], KNOWN[:2], KNOWN[3:]], ids=["none", "unusable", "others"])
-def test_where_no_crystal_is_of_the_type_there_are_no_templates(known):
+def test_where_no_crystal_is_of_the_type_there_are_no_prototypes(known):
     assert prototypes_of(known, "AB", Recipe()) is None
 
 

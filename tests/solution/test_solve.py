@@ -46,7 +46,7 @@ def prototypes():
 
 
 @pytest.mark.parametrize("name", MOVED)
-def test_coordinates_and_axes_that_differ_from_the_template_are_found(prototypes, name):
+def test_coordinates_and_axes_that_differ_from_the_prototype_are_found(prototypes, name):
     held_out, _ = split([MOVED[name]])
     query, truth = full_query(held_out), held_out.densities([0])
     found = ssim(truth, solution(prototypes, nothing)(query)[:, 0])[0]
@@ -62,7 +62,7 @@ def test_coordinates_and_axes_that_differ_from_the_template_are_found(prototypes
         (Knowledge.NONE, pyrite(5.50, "Fe", "S", 0.39)),
     ],
 )
-def test_what_is_not_known_is_taken_from_the_template(prototypes, knowledge, structure):
+def test_what_is_not_known_is_taken_from_the_prototype(prototypes, knowledge, structure):
     held_out, _ = split([structure])
     answer = solution(prototypes, nothing)(partial_composition(knowledge)(held_out))
     assert ssim(held_out.densities([0]), answer[:, 0])[0] > 0.98
@@ -93,7 +93,7 @@ def test_elements_without_ratios_take_each_place_the_likeliest_first():
     np.testing.assert_array_equal(second, [8, 3, 3])
 
 
-def test_the_place_of_a_missing_element_keeps_the_one_of_the_template():
+def test_the_place_of_a_missing_element_keeps_the_one_of_the_prototype():
     numbers = np.array([20, 22, 8, 8, 8])  # CaTiO3
     known = np.zeros(119, np.float32)
     known[[38, 8]] = 1  # strontium and oxygen
@@ -106,7 +106,7 @@ def arguments(query):
 
 
 @pytest.mark.parametrize("knowledge", Knowledge)
-def test_templates_that_are_withheld_are_not_returned(prototypes, knowledge):
+def test_prototypes_that_are_withheld_are_not_returned(prototypes, knowledge):
     """Prototypes are withheld one after the other, until none is left."""
     held_out, _ = split([cubic("Fm-3m", 5.46, Sr=ORIGIN, Cl=QUARTER)])
     query = partial_composition(knowledge)(held_out)

@@ -204,7 +204,7 @@ def test_crystals_of_another_split_are_refused():
         Prototypes.of(examples, crystals[1:], Recipe())
 
 
-def test_templates_of_crystals_are_those_of_their_records(prototypes):
+def test_prototypes_of_crystals_are_those_of_their_records(prototypes):
     """Lines of crystals are exact, while the bins of a pattern keep only the strongest."""
     _, crystals = split(TRAINING)
     simulated = Prototypes.of_crystals(crystals, Recipe())

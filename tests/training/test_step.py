@@ -85,8 +85,8 @@ def test_a_table_of_reflections_holds_the_other_crystals_that_each_recalls(table
         stored = np.float32(getattr(examples, name))
         np.testing.assert_array_equal(getattr(table.reflections, name), stored)
     query, memory = full_query(examples), Memory.of(examples)
-    told = (query.knowledge, np.full(16, 3, np.int32))  # in full, and not at all
-    for kind, knowledge in enumerate(told):
+    kinds = (query.knowledge, np.full(16, 3, np.int32))  # in full, and not at all
+    for kind, knowledge in enumerate(kinds):
         nearest, _ = memory.nearest(query._replace(knowledge=knowledge), 3)
         expected = [[row for row in rows if row != own][:2] for own, rows in enumerate(nearest)]
         np.testing.assert_array_equal(table.reflections.neighbours[:, kind], expected)
@@ -179,12 +179,12 @@ def test_errors_of_measurements_depend_on_seed_step_and_place(table, reads):
     rng = np.random.default_rng(1)
     if reads == "patterns":
         s, intensity = jnp.float32(rng.uniform(0.1, 1.0, (2, 16, 9)))
-        table, told = of_rows(16)._replace(lines=Lines(s, intensity)), {"artefacts": LABORATORY}
+        table, options = of_rows(16)._replace(lines=Lines(s, intensity)), {"artefacts": LABORATORY}
         network = Oracle()
     else:
-        told, network = {"errors": AmplitudeErrors()}, TINY.build(nnx.Rngs(0))
+        options, network = {"errors": AmplitudeErrors()}, TINY.build(nnx.Rngs(0))
     graph, state = initial_state(network, optax.sgd(RATE))
-    config = StepConfig(AugmentationConfig(noise=0.0, **told))
+    config = StepConfig(AugmentationConfig(noise=0.0, **options))
     step = program(graph, optax.sgd(RATE), config)
 
     def norm(seed=0, number=0, place=0):
