@@ -9,6 +9,7 @@ import numpy as np
 
 from cmed_jax.io.formats.axes import kind_of
 from cmed_jax.io.formats.headings import Layout, check_stated, layout_of
+from cmed_jax.io.formats.lists import unnamed
 from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split_line
 from cmed_jax.io.formats.scan import (
     MOST_POINTS,
@@ -42,6 +43,8 @@ WAVELENGTH = re.compile(
     r"(\d+(?:[.,]\d+(?:e[+-]?\d+)?|e-\d+))(?:\s*(nm|pm|m)(?![a-z]))?",
     re.IGNORECASE,
 )
+NOT_USED = re.compile(r"ratio|beta|β|k[ _-]?b\d?\b|alpha[ _-]?2|α[ _-]?2|ka2", re.IGNORECASE)
+"""The pattern of words before a number that is not the wavelength of the strongest line."""
 SPEC = re.compile(r"L +(?=\S+ {2,}\S)")
 """The beginning of a comment of SPEC that names the columns."""
 ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
@@ -126,8 +129,14 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     begin, headings, radiation = _head(lines)
     marks = marks_of(lines[begin:])
     layout = layout_of(headings, len(split_line(lines[begin][1], marks)), usual)
-    if not layout.named and _are_numbered(lines[begin:], marks):
+    numbered = not layout.named and _are_numbered(lines[begin:], marks)
+    if numbered:
         layout = layout._replace(position=1, intensity=2, sigma=None, notes=(NUMBERED,))
+    if layout == Layout(notes=layout.notes) or numbered:
+        found = unnamed(lines[begin:], marks, numbered=numbered)
+        if found is not None:
+            position, intensity, note = found
+            layout = Layout(position, intensity, notes=(*layout.notes, note))
     rows: list[list[float]] = []
     times: list[float | None] = []
     numbers: list[int] = []
@@ -361,7 +370,8 @@ def _row(fields: list[str], layout: Layout) -> list[float]:
 
 
 def _radiation(line: str) -> Radiation | None:
-    if not (match := WAVELENGTH.search(line[:LONGEST_HEADING])):
+    match = WAVELENGTH.search(line[:LONGEST_HEADING])
+    if not match or NOT_USED.search(line[: match.start(2)]):
         return None
     before, number, after = match.groups()
     value = float(number.replace(",", "."))
