@@ -247,6 +247,40 @@ def test_names_with_dots_are_those_without(read, dots, kind):
     np.testing.assert_allclose(found.radiation.wavelengths, [1.540598, 1.544426])
 
 
+@pytest.mark.parametrize("item", ["_pd_meas_counts_monitor", "_pd_meas_step_count_time"])
+def test_a_powder_cif_is_divided_by_the_monitor_and_the_time_of_each_point(read, item):
+    factor = np.where(ANGLE.mean() < ANGLE, 4, 1)
+    rows = "\n".join(
+        f"{x:.4f} {f * n:.0f}({2 * f}) {1000 * f}"
+        for x, n, f in zip(ANGLE, COUNTS, factor, strict=True)
+    )
+    head = "data_a\n_diffrn_radiation_wavelength 1.5406\nloop_\n_pd_meas_2theta_scan\n"
+    found = read((head + f"_pd_meas_counts_total\n{item}\n{rows}").encode(), "a.cif")
+    np.testing.assert_allclose(found.intensity / found.intensity[0], COUNTS / COUNTS[0])
+    assert found.sigma is not None
+    np.testing.assert_allclose(found.sigma / found.sigma[0], np.ones(POINTS))
+    assert len(found.notes) == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "_diffrn_radiation_probe neutron",
+        "_diffrn_radiation_type 'Constant wavelength neutron'",
+        "_diffrn_source 'nuclear reactor'",
+    ],
+)
+def test_a_powder_cif_of_neutrons_is_refused(read, item):
+    data = pdcif().decode().replace("data_salt_publ\n", f"data_salt_publ\n{item}\n")
+    with pytest.raises(ValueError, match="is measured with neutrons: give one of X-rays"):
+        read(data.encode(), "a.cif")
+
+
+def test_an_aborted_scan_is_said(read):
+    data = xrdml().decode().replace('"Gonio" status="Completed"', '"Gonio" status="Aborted"')
+    assert "a scan was aborted" in read(data.encode(), "a.xrdml").notes[0]
+
+
 def test_a_powder_cif_over_q_is_converted(read):
     q = 4 * np.pi * np.sin(np.radians(ANGLE) / 2) / 1.540598
     rows = "\n".join(f"{x:.8f} {n:.0f}" for x, n in zip(q, COUNTS, strict=True))
