@@ -242,3 +242,22 @@ def test_jcamp_is_refused_where_its_numbers_are_no_columns(read):
         with pytest.raises(ValueError, match="it is JCAMP-DX: write two columns"):
             read(JCAMP.format(factor, kind, pairs), "a.jdx")
     assert len(read(JCAMP.format("1.0", "XYPOINTS=(XY..XY)", pairs), "a.jdx").two_theta) == len(D)
+
+
+@pytest.mark.parametrize("heading", ["Q,Det", "# q Det", "d*;Det", "1/d Det", "Q\tSample 3"])
+def test_a_reciprocal_axis_needs_its_unit_beside_any_name(read, heading):
+    separator = next((each for each in ",;\t" if each in heading), " ")
+    with pytest.raises(ValueError, match=r"it has a column .*, with the unit"):
+        read(table(np.round(2 * np.pi / D, 5), INTENSITY, heading=heading, separator=separator))
+
+
+@pytest.mark.parametrize("title", ["h BN", "K Cl", "scan test", "halite 3"])
+def test_a_title_of_two_words_names_no_columns(read, title):
+    np.testing.assert_allclose(
+        read(table(TWO_THETA, INTENSITY, heading=title)).two_theta, TWO_THETA
+    )
+
+
+def test_lines_of_numbers_that_are_no_rows_are_soon_given_up(read):
+    with pytest.raises(ValueError, match="holds no two columns of numbers in 401 lines"):
+        read(9000 * "10.0 deg 155 cts\n")

@@ -67,6 +67,14 @@ def test_the_counter_is_the_intensity_wherever_it_stands(tmp_path_factory, order
     np.testing.assert_allclose(load_pattern(path).intensity, COUNTS, rtol=1e-9)
 
 
+@pytest.mark.parametrize("counter", ["CountRate", "Detector cps"])
+def test_a_recorded_rate_is_not_divided_by_the_time(read, counter):
+    times = np.where(ANGLE.mean() < ANGLE, 4.0, 1.0)
+    found = read(chamber(["Counter"], counter, times), "a.brml")
+    np.testing.assert_allclose(found.intensity, COUNTS * times)
+    assert found.notes == ()
+
+
 def test_a_frame_beside_the_counter_is_left(read):
     found = read(chamber(["Counter"], frame=3), "a.brml")
     np.testing.assert_allclose(found.intensity, COUNTS)

@@ -336,11 +336,6 @@ def unit_of_q(name: str) -> float | None:
     return _first_unit(plain(name), INVERSE)
 
 
-def has_unit(name: str, kind: AxisKind) -> bool:
-    """Return whether a name holds one of the units of its kind."""
-    return _first_unit(plain(name), kind.units) is not None
-
-
 def _unit(name: str, kind: AxisKind) -> float:
     """Return the factor of the unit in a name; d without a unit is in angstrom."""
     if kind.axis == "two_theta":

@@ -28,6 +28,8 @@ PROFILE_POINTS = 200
 """The number of evenly spaced points from which on two columns are a profile."""
 LONGEST_HEADER = 10_000
 """The largest number of lines before the data."""
+MOST_TRIED = 400
+"""The largest number of lines that hold two numbers, and are no data, before the data."""
 LONGEST_HEADING = 300
 """The largest number of characters of a heading that are examined."""
 MOST_HEADINGS = 8
@@ -206,16 +208,19 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
     """
     headings: deque[str] = deque(maxlen=MOST_HEADINGS)
     radiation: Radiation | None = None
+    tried = 0
     for place, (number, line) in enumerate(lines):
-        if number > LONGEST_HEADER:
-            raise ValueError(f"it holds no two columns of numbers in {LONGEST_HEADER} lines")
+        if number > LONGEST_HEADER or tried > MOST_TRIED:
+            raise ValueError(f"it holds no two columns of numbers in {number - 1} lines")
         radiation = radiation or _radiation(line)
         comment = _is_comment(line)
         following = lines[place + 1][1] if place + 1 < len(lines) else line
         # ",0,1" is a heading of pandas, whose rows begin with a number.
         blank = line[0] in ",;" and following[0] not in ",;"
-        if not (comment or blank) and _begins_data(line, headings):
-            return place, list(headings), radiation
+        if not (comment or blank) and _holds_numbers(line):
+            if _begins_data(line, headings):
+                return place, list(headings), radiation
+            tried += 1
         text = line[:LONGEST_HEADING]
         check_stated(text)
         # Names in quotation marks may hold the sign that separates them.
@@ -224,11 +229,17 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
     raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
 
 
+def _fields(line: str) -> list[str]:
+    return split_line(MILLIONS.sub(lambda x: re.sub(r"\D", "", x.group()), line), Marks())
+
+
+def _holds_numbers(line: str) -> bool:
+    return sum(number_or_none(field) is not None for field in _fields(line)[:MOST_FIELDS]) > 1
+
+
 def _begins_data(line: str, headings: Iterable[str]) -> bool:
     """Return whether a line holds as many numbers as its headings name columns."""
-    fields = split_line(MILLIONS.sub(lambda x: re.sub(r"\D", "", x.group()), line), Marks())
-    if sum(number_or_none(field) is not None for field in fields[:MOST_FIELDS]) < 2:
-        return False
+    fields = _fields(line)
     layout = layout_of(headings, len(fields), Layout())
     try:
         _row(fields, layout)

@@ -9,7 +9,6 @@ from cmed_jax.io.formats.axes import (
     AxisKind,
     Position,
     check_unit,
-    has_unit,
     is_unit,
     kind_of,
     plain,
@@ -53,6 +52,8 @@ NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff(?!raction)|resid|mult)"
 RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
 Q = r"(?<![a-z])q(?![a-z])"
 """`RADIANS` and `Q` match headings that state radians and Q, in lower case."""
+TITLES = frozenset(("h", "k", "l", "n", "scan"))
+"""Names of columns that are as often the first word of a title, as in "h BN"."""
 LABEL = re.compile(
     r"(?:(?:x|scan|horizontal)[\s_-]*(?:axis|label|unit)\w*|units?)\W+(.+)"
     r"|((?:[^\W\d]+[\s_-]+){0,3}[^\W\d]+\s*[\[(].*[\])])",
@@ -235,7 +236,9 @@ def _beside(
     """Return the column beside the positions, where no name states that it is the intensity."""
     if not names or kinds[0] is None:
         return None
-    if kinds[0].axis == "q" and not has_unit(names[0], kinds[0]):
+    if kinds[0].axis == "q" and unit_of_q(heading) and not unit_of_q(names[0]):
+        return None  # "Q 1/A" is one name with its unit
+    if names[0] in TITLES and not re.search(r"[,;\t]", heading):
         return None
     others = [i for i, kind in enumerate(kinds) if i and i != sigma and kind is None]
     likely = [i for i in others if not re.search(f"{NO_INTENSITY}|{TIME}", names[i])]
