@@ -327,6 +327,8 @@ def _check(angle: Column, intensity: Column, sigma: Column | None) -> None:
             raise ValueError(f"{name} {value} (point {point}) is not a finite number")
     if not intensity.any():
         raise ValueError("it holds no intensity: every value is zero")
+    if intensity.max() <= 0:
+        raise ValueError("it holds no intensity above zero: give counts or intensities")
 
 
 def is_profile(angle: Column) -> bool:

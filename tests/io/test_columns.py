@@ -261,3 +261,43 @@ def test_a_title_of_two_words_names_no_columns(read, title):
 def test_lines_of_numbers_that_are_no_rows_are_soon_given_up(read):
     with pytest.raises(ValueError, match="holds no two columns of numbers in 401 lines"):
         read(9000 * "10.0 deg 155 cts\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("# column 1 = energy (keV)\n# column 2 = counts", "a column 'energy"),
+        ("# x = omega", "a column 'omega"),
+        ("# 1: theta\n# 2: I", "not theta"),
+        ("# X: Q, Y: counts", "with the unit"),
+        ("# columns: q I", "with the unit"),
+        ("#Fields: omega, counts", "a column 'omega"),
+    ],
+)
+def test_a_header_may_say_what_the_columns_are(read, lines, message):
+    with pytest.raises(ValueError, match=message):
+        read(table(TWO_THETA, INTENSITY, heading=lines))
+
+
+@pytest.mark.parametrize("line", ["# x = 3.2 mm", "# 1: 2theta", "# x: 2theta [deg], y: I"])
+def test_a_place_in_a_header_is_no_axis(read, line):
+    found = read(table(TWO_THETA, INTENSITY, heading=line))
+    np.testing.assert_allclose(found.two_theta, TWO_THETA)
+
+
+def test_a_header_may_declare_d(read):
+    found = read(table(D, INTENSITY, heading="# X: d-spacing\n# Y: counts"))
+    np.testing.assert_allclose(found.two_theta, TWO_THETA)
+
+
+@pytest.mark.parametrize("line", ["1.5406 1.5444", "1 2 3", "2031 11 30", "140 30"])
+def test_a_line_of_numbers_before_a_profile_is_none_of_its_points(read, line):
+    angle, counts = np.arange(300) / 50 + 20, 100 + np.arange(300) % 7
+    found = read(table(np.round(angle, 2), counts, heading=line))
+    assert len(found.two_theta) == 300
+    assert "line 1 is left out, for it is far from the others" in found.notes[0]
+
+
+def test_intensities_below_zero_alone_are_refused(read):
+    with pytest.raises(ValueError, match="no intensity above zero: give counts or intensities"):
+        read(table(TWO_THETA, -INTENSITY))

@@ -9,7 +9,7 @@ import numpy as np
 
 from cmed_jax.io.formats.axes import kind_of
 from cmed_jax.io.formats.headings import Layout, check_stated, layout_of
-from cmed_jax.io.formats.lists import unnamed
+from cmed_jax.io.formats.lists import is_apart, unnamed
 from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split_line
 from cmed_jax.io.formats.scan import (
     MOST_POINTS,
@@ -163,6 +163,9 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         numbers.append(number)
     if not layout.named:
         _check_groups(headings, lines[begin : begin + len(rows)], marks)
+    if is_apart(rows):
+        notes += [f"line {numbers[0]} is left out, for it is far from the others: {first[:4]}"]
+        rows, times, numbers = rows[1:], times[1:], numbers[1:]
     scan = _scan(np.array(rows), numbers, layout, radiation)
     scan = replace(scan, notes=tuple(notes))
     known = np.array([time for time in times if time is not None])

@@ -21,7 +21,7 @@ from cmed_jax.io.formats.text import number_or_none
 INTENSITY = "|".join(
     (
         r"^(i|y|yobs|counts?|cts|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|i[-_ ]?obs",
-        r"^y_?obs|(?<![a-z])int(?!er)|intens|counts|impuls|signal|z[aä]hl|coups|cuentas|conte[go]|natez"
+        r"^(obs|exp)$|^y_?obs|(?<![a-z])int(?!er)|intens|counts|impuls|signal|z[aä]hl|coups|cuentas|conte[go]|natez"
         r"|интенс|импульс|сч[её]т|强度|強度|计数|計数|カウント",
     )
 )
@@ -64,6 +64,12 @@ STATED = re.compile(
     r"\W*(?:(?:scan(?:ned)?|measurement)[\s_-]*(?:axis|type|mode)\b|axis\s*[:=])\W*(.+)",
     re.IGNORECASE,
 )
+DECLARED = re.compile(
+    r"\W*(?:x|abscissa|(?:col(?:umn)?\W*)?1(?:st column)?)\s*[:=]\s*([^\W\d][^,;]*)", re.IGNORECASE
+)
+"""The pattern of a line that says what the first column is, as in "x: energy (keV), y: counts"."""
+LISTED = re.compile(r"^\W*(?:columns?|cols?|fields|labels?)\s*[:=]\s*(?=\S)", re.IGNORECASE)
+"""The beginning of a line that lists the columns."""
 QUOTED = re.compile(r'\bscan[\s_-]*(?:type|axis|mode)\W*[:=]\s*"([^"]+)"', re.IGNORECASE)
 """`STATED` and `QUOTED` match what a line says was scanned; programs put all fields in one line."""
 NEUTRONS = re.compile(
@@ -101,7 +107,7 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
         ValueError: a heading states that there is neither two-theta in degrees nor an axis that
             can be converted to it.
     """
-    headings = _with_units(list(headings), columns)
+    headings = _with_units([LISTED.sub("", each, count=1) for each in headings], columns)
     short = usual.sigma is not None and columns <= usual.sigma
     usual = Layout() if short else usual
     for heading in reversed(headings):
@@ -194,8 +200,8 @@ def _labelled(headings: Sequence[str]) -> Position | None:
     if unit := next((unit for unit in units if unit), None):
         return Position("q", unit)
     for heading in headings:
-        if match := LABEL.fullmatch(heading.strip()):
-            label = match.group(1) or match.group(2)
+        if match := DECLARED.match(heading) or LABEL.fullmatch(heading.strip()):
+            label = next(filter(None, match.groups()))
             if kind_of(label) is not None:
                 return position_of(label)
     return None
@@ -238,7 +244,7 @@ def _beside(
         return None
     if kinds[0].axis == "q" and unit_of_q(heading) and not unit_of_q(names[0]):
         return None  # "Q 1/A" is one name with its unit
-    if names[0] in TITLES and not re.search(r"[,;\t]", heading):
+    if len(names) == 2 and names[0] in TITLES and not re.search(r"[,;\t]", heading):
         return None
     others = [i for i, kind in enumerate(kinds) if i and i != sigma and kind is None]
     likely = [i for i in others if not re.search(f"{NO_INTENSITY}|{TIME}", names[i])]
@@ -291,8 +297,10 @@ def _stem(name: str) -> str:
 
 def _is_sigma(name: str) -> bool:
     """Return whether a column holds standard deviations of intensities."""
-    position = kind_of(re.sub(rf"{SIGMA}|[()]", " ", name).strip())
-    return re.search(SIGMA, name) is not None and (position is None or position.axis is None)
+    if not re.search(SIGMA, name):
+        return False
+    of = kind_of(re.sub(rf"{SIGMA}|[()]", " ", name).strip())
+    return of is None or of.axis is None
 
 
 def _intensity(names: list[str], sigma: int | None) -> int | None:

@@ -27,6 +27,8 @@ FULL_SCALE = (100, 999, 1000)
 """The strongest relative intensity in lists."""
 STILL = 1.0
 """The range of the first column below which it is not what was scanned."""
+FAR, STEP = 50.0, 1e-3
+"""The number of steps, and the least step, from which on a first point is none of the profile."""
 MOST_COLUMNS = 6
 MOST_ROWS = 200
 """The largest numbers of columns and rows that are examined."""
@@ -75,6 +77,14 @@ def unnamed(lines: Sequence[tuple[int, str]], marks: Marks, *, numbered: bool) -
     if len(lines) < MOST_ROWS:  # a profile may descend
         _check_list(table)
     return None
+
+
+def is_apart(rows: Sequence[Sequence[float]]) -> bool:
+    """Return whether the first row of a profile is none of its points, but a line of a header."""
+    if len(rows) <= MOST_ROWS:
+        return False
+    steps = np.abs(np.diff([row[0] for row in rows]))
+    return bool(steps[0] > FAR * max(np.median(steps), STEP) and steps[1] < 2 * np.median(steps))
 
 
 def _rows(lines: Sequence[tuple[int, str]], marks: Marks) -> list[list[float]]:
