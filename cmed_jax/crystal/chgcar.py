@@ -24,6 +24,8 @@ LOWEST = -0.5
 """The lowest density, e/angstrom^3, that ringing near the cores may reach; silicon has -0.19."""
 NEGATIVE = 0.02
 """The largest share of the electrons that may be below zero."""
+FEWEST = 0.9
+"""The least number of electrons for each atom, of which every one has a valence electron."""
 MOST_POINTS = 10**9
 FIRST_POSITION = 8
 """The number of lines before the positions, without the line of selective dynamics."""
@@ -100,7 +102,7 @@ def read_density(text: str) -> Float[np.ndarray, "na nb nc"]:
     if len(fields) > points and fields[points : points + 3] != _line(lines, place).split():
         raise ValueError(f"it has more values than the {points} of its grid")
     values = _values(fields[:points])
-    _check(values, structure.volume, sum(structure.atomic_numbers))
+    _check(values, structure.volume, structure.atomic_numbers)
     # VASP writes the density times the volume of the cell; the first index runs fastest.
     return values.reshape(shape[::-1]).T / structure.volume
 
@@ -163,8 +165,9 @@ def _value(field: str, number: int) -> float:
         raise ValueError(f"value {number} of the grid is {field[:30]!r}, no number") from None
 
 
-def _check(values: Float[np.ndarray, " n"], volume: float, most: int) -> None:
-    """Refuse values that are not the density of a whole number of electrons, up to the most."""
+def _check(values: Float[np.ndarray, " n"], volume: float, numbers: Sequence[int]) -> None:
+    """Refuse values that are not the density of a whole number of the atoms' electrons."""
+    most = sum(numbers)
     electrons, least = float(values.mean()), float(values.min())
     if abs(electrons - round(electrons)) > ELECTRONS or electrons < 1 - ELECTRONS:
         raise ValueError(
@@ -175,6 +178,11 @@ def _check(values: Float[np.ndarray, " n"], volume: float, most: int) -> None:
         raise ValueError(
             f"its values sum to {electrons:.2f} electrons, and its atoms have {most}: it is "
             "damaged, or no total density"
+        )
+    if electrons < FEWEST * len(numbers):
+        raise ValueError(
+            f"its values sum to {electrons:.2f} electrons, fewer than its {len(numbers)} atoms: it "
+            "is of some bands, or no total density"
         )
     below = -float(np.minimum(values, 0).mean())
     if least < LOWEST * volume or below > NEGATIVE * electrons:

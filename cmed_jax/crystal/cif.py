@@ -35,8 +35,16 @@ TOLERANCE = 0.01
 """The share by which amounts may differ from the formula, which is rounded."""
 EMPTY = 2.0
 """The relative volume from which on a cell lacks atoms; open frameworks name their symmetry."""
+DENSEST = 0.4
+"""The relative volume below which atoms overlap; only soft metals under pressure come near it."""
 SMALLEST, LARGEST = 0.02, 1000.0
 """The relative volumes of cells in angstrom; those of cells in nanometres or picometres differ."""
+SAME_VOLUME, SAME_DENSITY = 0.02, 0.15
+"""The shares by which a stated volume and density may differ; densities lack some hydrogen."""
+GRAMS = 1.66053907
+"""The atomic mass constant in g/cm^3 angstrom^3."""
+WATER = frozenset("BDKUVWY")
+"""Elements of one letter that a label such as Wat (water), Vac or Du (a dummy) does not mean."""
 MISSING = (".", "?", "")
 CELL = tuple(f"_cell_{what}" for what in (
     "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma",
@@ -109,11 +117,34 @@ def _check_filled(block: gemmi.cif.Block, contents: Contents, lattice: "Lattice"
             f"its {len(numbers)} atoms are in a cell of {volume:.4g} angstrom^3: give the lengths "
             "of the cell in angstrom"
         )
+    if relative < DENSEST:
+        raise ValueError(
+            f"its {len(numbers)} atoms are in a cell of {volume:.4g} angstrom^3, and overlap: "
+            "check the cell, the coordinates, which are fractional, and the setting of the group"
+        )
+    _check_stated(block, contents, lattice)
     if (doubt := doubt_of(block)) and relative > EMPTY:
         raise ValueError(
             f"its {len(numbers)} atoms leave most of the cell empty, and {doubt}: list all "
             "operations, or name the space group"
         )
+
+
+def _check_stated(block: gemmi.cif.Block, contents: Contents, lattice: "Lattice") -> None:
+    """Refuse a cell that has another volume or density than the file states."""
+    volume = float(lattice.volume)
+    mass = sum(gemmi.Element(each).weight for each in contents.elements)
+    stated = (
+        ("_cell_volume", volume, SAME_VOLUME, "angstrom^3"),
+        ("_exptl_crystal_density_diffrn", mass * GRAMS / volume, SAME_DENSITY, "g/cm^3"),
+    )
+    for name, value, share, unit in stated:
+        said = _number(block.find_value(name) or "")
+        if said > 0 and abs(value / said - 1) > share:  # false for NaN
+            raise ValueError(
+                f"its {name} is {said:g}, and its cell and atoms make {value:.4g} {unit}: check "
+                "the cell, the sites and the symmetry"
+            )
 
 
 def _block(text: str) -> gemmi.cif.Block:
@@ -156,11 +187,12 @@ def _sites(block: gemmi.cif.Block) -> list[Site]:
     """
     names = ["label", "?type_symbol", "fract_x", "fract_y", "fract_z", "?occupancy", "?calc_flag"]
     formula = _formula(block) or {}
+    _check_alternatives(block)
     sites: list[Site] = []
     for row in block.find("_atom_site_", names):
         if row.has(6) and row.str(6) == "dum":
             continue
-        label, *place = (row[i] for i in (0, 2, 3, 4))
+        label, place = row.str(0), [row[i] for i in (2, 3, 4)]
         position = np.array([_number(field) for field in place])
         if not np.isfinite(position).all():
             written = ", ".join(place)[:60]
@@ -172,6 +204,22 @@ def _sites(block: gemmi.cif.Block) -> list[Site]:
     if not sites:
         raise ValueError("the file lists no atom that is there")
     return sites
+
+
+def _check_alternatives(block: gemmi.cif.Block) -> None:
+    """Refuse sites of several disorder groups, which exclude each other, in one assembly."""
+    found: dict[str, dict[str, str]] = {}
+    rows = block.find("_atom_site_", ["label", "disorder_group", "?disorder_assembly"])
+    for row in rows:
+        assembly = row.str(2) if row.has(2) else "."
+        if row.str(1) not in MISSING:
+            found.setdefault(assembly, {}).setdefault(row.str(1), row.str(0))
+    for groups in found.values():
+        if len(groups) > 1:
+            labels = " and ".join(list(groups.values())[:2])
+            raise ValueError(
+                f"partial occupancy: {labels[:60]} are alternatives (_atom_site_disorder_group)"
+            )
 
 
 def _occupancy(field: str, label: str) -> float:
@@ -188,11 +236,13 @@ def _element(label: str, symbol: str, formula: Iterable[str]) -> str:
         ValueError: neither is an element.
     """
     if symbol not in MISSING:
-        match = re.fullmatch(r"([A-Za-z]{1,2})(\d*[+-]?|[+-]\d*)", symbol)
+        match = re.fullmatch(r"([A-Za-z]{1,2})([\d.]*[+-]?|[+-][\d.]*)", symbol.strip())
         candidates = [match.group(1).capitalize()] if match else []
     else:
         letters = (re.match(r"[A-Za-z]*", label) or [""])[0]
         candidates = [letters[:2].capitalize(), letters[:1].upper()]
+        if letters[1:2].islower() and candidates[1] in WATER - set(formula):
+            candidates = candidates[:1]
     known = [each for each in candidates if gemmi.Element(each).atomic_number]
     if not known:
         named = label if symbol in MISSING else symbol
@@ -274,8 +324,15 @@ def _formula(block: gemmi.cif.Block) -> dict[str, float] | None:
 def _contradiction(block: gemmi.cif.Block, contents: Contents) -> str:
     """Return the contradiction between formula and atoms; an empty string where they agree."""
     formula = _formula(block)
+    said = _number(block.find_value("_cell_formula_units_Z") or "")
     if formula is None:
-        return ""
+        count = len(contents.elements)
+        return (
+            f"its operations and sites make {count} atoms in the cell, fewer than its {said:g} "
+            "formula units (_cell_formula_units_Z): list all operations, or name the space group"
+            if said > count
+            else ""
+        )
     found = Counter("H" if each == "D" else each for each in contents.elements)
     units = found.total() / sum(formula.values())
     alike = found.keys() == {each for each, amount in formula.items() if amount}
@@ -283,8 +340,6 @@ def _contradiction(block: gemmi.cif.Block, contents: Contents) -> str:
         abs(found[each] - units * amount) <= TOLERANCE * units * amount + 1e-9
         for each, amount in formula.items()
     )
-    written = block.find_value("_cell_formula_units_Z") or ""
-    said = _number(written)
     # Some programs write the formula of the whole cell and the number of its reduced units.
     whole = [amount for amount in formula.values() if amount == int(amount)]
     reduced = units * math.gcd(*map(int, whole)) if len(whole) == len(formula) else units

@@ -80,7 +80,8 @@ def doubt_of(block: gemmi.cif.Block) -> str:
         if all(len(list(group.operations())) != held for group in groups):
             return f"its {held} operations are not those of its space group {symbol}"
     alone = not listed or len(listed[0].rotations) == 1
-    if alone and not groups and not (_text(block, HALL) or _text(block, NUMBERS)):
+    number = _text(block, NUMBERS).strip("0")
+    if alone and not groups and not (_text(block, HALL) or number):
         return "it names no symmetry"
     return ""
 

@@ -37,6 +37,10 @@ _PART = re.compile(r"(\d+/[1-9]\d*|\d+(?:\.\d+)?)?(?=\D)((?:[A-Z][a-z]?|[\d.()\[
 """The pattern of a part of an adduct: its number and its formula."""
 _WATER = re.compile(r"\.\d+(?:\.\d+)?(?=\(?(?:H2O|D2O|NH3))")
 """The pattern of a dot before water, either a decimal point or the dot of a hydrate."""
+_OXIDE = re.compile(r"(?:O\d*|\)\d+)\.\d+(?=(?:[A-Z][a-z]?\d*){1,2}O(?!H))")
+"""The pattern of a dot before an oxide, either a decimal point or the dot of an adduct."""
+_NUMBER_FIRST = re.compile(r"(?!\d+[HD]2O$)\d+(?:\.\d+)?[A-Z][a-z]?(?:\d+(?:\.\d+)?[A-Z][a-z]?)+")
+"""The pattern of a formula whose numbers stand before their elements, as in 70Cu30Zn."""
 _APART = re.compile(r"([·•⋅∙* \u2009\u00a0]\d+(?:[./]\d+)?)[ \u2009\u00a0]+(?=\(?(?:H2O|H₂O|D2O))")
 """The pattern of a number of water with a blank between it and the water."""
 _BLANK = re.compile(r"(?<=[\d)\]])[ \u2009\u00a0]+(?=\d*\.?\d*\(?(?:H2O|H₂O|D2O)|\d+[A-Z])")
@@ -175,6 +179,11 @@ def _parse_formula(formula: str) -> dict[str, float]:
     if not plain:
         return {}
     amounts: defaultdict[str, float] = defaultdict(float)
+    if _NUMBER_FIRST.fullmatch(plain):
+        raise ValueError(
+            f"formula {formula!r} has numbers before its elements: write them behind, such as "
+            "Cu70Zn30"
+        )
     for part in plain.split("·"):
         for symbol, amount in _parse_part(part, formula).items():
             amounts[symbol] += amount
@@ -231,6 +240,11 @@ def _parse_part(part: str, formula: str) -> dict[str, float]:
         raise ValueError(
             f"formula {formula!r} has a dot on the line before water, which may be a decimal one: "
             "write a hydrate as CuSO4·5H2O or CuSO4(H2O)5"
+        )
+    if _OXIDE.search(unit):
+        raise ValueError(
+            f"formula {formula!r} has a dot on the line before an oxide, which may be a decimal "
+            "one: write an adduct as 3Al2O3·2SiO2"
         )
     for symbol in re.findall("[A-Z][a-z]?", unit):
         atomic_number(symbol)

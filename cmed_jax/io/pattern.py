@@ -103,6 +103,9 @@ FOREIGN = {
     rb"\A(\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*)": "a picture: give its numbers as text",
     rb"\A\x89HDF": "an HDF5 file: write two-theta and intensity as text",
     rb"\A\s*<(!DOCTYPE )?html": "a web page: give the file that it links to",
+    rb"(?i)\A\s*##[^=]{1,40}=(?s:.*)##(XYDATA|PEAK ?TABLE|XFACTOR\s*=\s*(?!0*1(\.0*)?\s))": (
+        "JCAMP-DX: write two columns, two-theta and intensity"
+    ),
     rb"\A\s*(\{|\[\s*[\[{\"\d.-])": "JSON or the like: write two columns, two-theta and intensity",
 }
 """The beginnings of files that hold no columns of text, and what to give instead."""
@@ -324,6 +327,8 @@ def _check(angle: Column, intensity: Column, sigma: Column | None) -> None:
             raise ValueError(f"{name} {value} (point {point}) is not a finite number")
     if not intensity.any():
         raise ValueError("it holds no intensity: every value is zero")
+    if intensity.max() <= 0:
+        raise ValueError("it holds no intensity above zero: give counts or intensities")
 
 
 def is_profile(angle: Column) -> bool:

@@ -16,6 +16,10 @@ ENERGIES = {"kev": 1.0, "ev": 1e-3, "mev": 1e3}
 """The units of energy in keV; `LENGTHS` holds the units of length in angstrom."""
 ANGSTROM = re.compile(r"[aå]ng(str[oö]ms?|s)?")
 NANOMETRE = re.compile(r"nanomet(er|re)s?")
+LONGEST_BARE = 3.0
+"""The wavelength, angstrom, from which on a number without a unit may be an energy in keV."""
+MOST_BARE = 150.0
+"""The largest such number; photons of more energy are of no use for powders."""
 
 
 def radiation_name(written: str) -> str | None:
@@ -39,6 +43,9 @@ def wavelength_of(written: str) -> float | None:
     """Return the wavelength, angstrom, from a number with or without a unit; None for other text.
 
     "1.5406 Å", "1,5406" and "0.15406 nm" are read as lengths, and "8.04 keV" as a photon energy.
+
+    Raises:
+        ValueError: a number has no unit, and may be an energy as well.
     """
     plain = unicodedata.normalize("NFKC", written).lower().strip()
     match = VALUE.fullmatch(plain)
@@ -50,6 +57,11 @@ def wavelength_of(written: str) -> float | None:
         unit = "å"
     if NANOMETRE.fullmatch(unit):
         unit = "nm"
+    if not unit and LONGEST_BARE <= value <= MOST_BARE:
+        raise ValueError(
+            f"wavelength {written.strip()!r} has no unit: give {value:g} keV, or {value:g} A for "
+            "angstrom"
+        )
     if unit in ENERGIES:
         return HC / (value * ENERGIES[unit]) if value > 0 else None
     return value * LENGTHS[unit] if unit in LENGTHS else None

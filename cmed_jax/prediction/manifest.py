@@ -117,11 +117,23 @@ def _files(path: Path) -> list[Path]:
 
 
 def _rows(lines: list[str]) -> list[dict[str, str]]:
-    """Return the rows of a table, keyed by the names of its columns in lower case."""
-    head, *body = lines or [""]
+    """Return the rows of a table, keyed by the names of its columns in lower case.
+
+    Comments are left out, and what spreadsheets add: a first line such as "sep=;", rows of empty
+    cells, and empty columns behind.
+    """
+    kept = [line for line in lines if line.strip(',;\t "') and line[0] != "#"]
+    if kept and kept[0].lower().startswith("sep="):
+        del kept[0]
+    head, *body = kept or [""]
     separator = max(",;\t", key=head.count)
-    names = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]
-    return list(csv.DictReader(body, names, delimiter=separator))
+    empty = head[len(head.rstrip(separator)) :]
+    head = head.removesuffix(empty).lower()
+    names = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise ValueError(f"it has the column {twice[0]!r} twice: give each once")
+    rows = (row.removesuffix(empty) for row in body)
+    return list(csv.DictReader(rows, names, delimiter=separator))
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
@@ -146,7 +158,7 @@ def _job(row: dict[str, str], place: str, folder: Path, common: PredictionOption
 
 
 def _cell(text: str) -> Cell:
-    if text == "auto":
+    if text.lower() == "auto":
         return "auto"
     try:
         a, b, c, alpha, beta, gamma = map(float, text.replace(",", " ").split())

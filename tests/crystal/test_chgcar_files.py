@@ -132,6 +132,13 @@ def test_what_is_damaged_is_refused_in_a_sentence(text, change, message):
     assert "\n" not in str(answer.value)
 
 
+def test_the_density_of_some_bands_is_refused():
+    lines = ["", "1", *(" ".join(map(str, row)) for row in salt().lattice.matrix), "Na Cl", "1 1"]
+    lines += ["Direct", "0 0 0", "0.5 0.5 0.5", "", "2 1 1", "1.2 0.8"]
+    with pytest.raises(ValueError, match=r"1\.00 electrons, fewer than its 2 atoms"):
+        read_density("\n".join(lines))
+
+
 def test_a_density_far_below_zero_is_refused(density):
     lines = ["", "1", *(" ".join(map(str, row)) for row in salt().lattice.matrix), "Na Cl", "1 1"]
     lines += ["Direct", "0 0 0", "0.5 0.5 0.5", "", "2 1 1", "156.0 -100.0"]

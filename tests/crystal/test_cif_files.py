@@ -148,7 +148,7 @@ def test_thirds_are_thirds(third):
 )
 def test_rounding_never_adds_an_atom(shift, symbol, place):
     hexagonal = symbol.startswith("P 63")
-    cell = (4.9, 4.9, 7.1, 90, 90, 120) if hexagonal else (6.1, 6.1, 6.1, 90, 90, 90)
+    cell = (9.8, 9.8, 14.2, 90, 90, 120) if hexagonal else (12.2, 12.2, 12.2, 90, 90, 90)
     exact = [f"Al1 Al {place} 1"]
     ideal = np.array([eval(part) for part in place.split()])  # fractions
     rounded = ["Al1 Al " + " ".join(f"{x:.6f}" for x in ideal + shift) + " 1"]
@@ -303,3 +303,69 @@ def test_a_lattice_of_any_shape_keeps_its_lengths():
     found = read_cif(cif(cell, ["Na1 Na 0.1 0.2 0.3 1"], group("P -1")))
     np.testing.assert_allclose(found.lattice.parameters, cell)
     assert found.lattice.volume == pytest.approx(Lattice.from_parameters(*cell).volume)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "element"), [("Fe2.5+", "Fe"), ("Fe3.00+", "Fe"), ("'Na1+ '", "Na"), ("Mn+3", "Mn")]
+)
+def test_charges_of_any_form_are_left_out(symbol, element):
+    sites = [f"M1 {symbol} 0 0 0 1", "Cl1 Cl 0.5 0.5 0.5 1"]
+    assert atoms(cif(CUBIC, sites, group("F m -3 m"))) == {element: 4, "Cl": 4}
+
+
+BARE = LOOP.replace("_atom_site_type_symbol\n", "").replace("_atom_site_occupancy\n", "")
+
+
+def test_labels_may_be_quoted():
+    sites = ["'Na1' 0 0 0", '"Cl1\'" 0.5 0.5 0.5']
+    assert atoms(cif(CUBIC, sites, group("F m -3 m"), loop=BARE)) == {"Na": 4, "Cl": 4}
+
+
+@pytest.mark.parametrize("label", ["Wat1", "Vac", "Du1", "Bq"])
+def test_water_and_dummies_are_no_elements(label):
+    sites = [f"{label} 0 0 0", "Cl1 0.5 0.5 0.5"]
+    with pytest.raises(ValueError, match=f"'{label}', which is no element: name its element"):
+        read_cif(cif(CUBIC, sites, group("F m -3 m"), loop=BARE))
+
+
+def test_a_label_of_a_formula_is_its_element():
+    sites = ["Wat 0 0 0", "Cl1 0.5 0.5 0.5"]
+    formula = "_chemical_formula_sum 'W Cl'"
+    assert atoms(cif(CUBIC, sites, formula, group("F m -3 m"), loop=BARE)) == {"W": 4, "Cl": 4}
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (["_symmetry_Int_Tables_number 0"], "leave most of the cell empty.*names no symmetry"),
+        (["_cell_formula_units_Z 4"], "make 2 atoms in the cell, fewer than its 4 formula units"),
+        ([group("F m -3 m"), "_cell_volume 212.3"], r"_cell_volume is 212\.3, and its .* 179\.4"),
+        (
+            [group("F m -3 m"), "_exptl_crystal_density_diffrn 4.33"],
+            r"density_diffrn is 4\.33, and its cell and atoms make 2\.16\d g/cm\^3",
+        ),
+    ],
+)
+def test_what_a_file_states_of_its_cell_is_compared(items, message):
+    with pytest.raises(ValueError, match=message):
+        read_cif(cif(CUBIC, SALT, *items))
+
+
+def test_stated_volumes_and_densities_may_be_rounded():
+    stated = ["_cell_volume 179.4(2)", "_exptl_crystal_density_diffrn 2.16", "_cell_volume_x ?"]
+    assert atoms(cif(CUBIC, SALT, group("F m -3 m"), *stated)) == {"Na": 4, "Cl": 4}
+
+
+def test_coordinates_in_angstrom_are_refused():
+    sites = ["Na1 Na 0 0 0 1", "Cl1 Cl 2.82 2.82 2.82 1"]
+    with pytest.raises(ValueError, match=r"its 36 atoms .* overlap: .* which are fractional"):
+        read_cif(cif(CUBIC, sites, group("F m -3 m")))
+
+
+@pytest.mark.parametrize("other", ["Cl2 Cl 0.25 0.25 0.25 2", "Br1 Br 0.5 0.5 0.5 2"])
+def test_sites_that_exclude_each_other_are_refused(other):
+    loop = LOOP.replace("occupancy", "disorder_group")
+    sites = ["Na1 Na 0 0 0 .", "Cl1 Cl 0.5 0.5 0.5 1"]
+    assert atoms(cif(CUBIC, sites, group("F m -3 m"), loop=loop)) == {"Na": 4, "Cl": 4}
+    with pytest.raises(ValueError, match=r"partial occupancy: Cl1 and .* are alternatives"):
+        read_cif(cif(CUBIC, [*sites, other], group("F m -3 m"), loop=loop))

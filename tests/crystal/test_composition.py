@@ -8,6 +8,7 @@ from pymatgen.core import Composition
 
 from cmed_jax.crystal.composition import (
     Knowledge,
+    amounts_of,
     anonymous_formula,
     atomic_number,
     composition_vector,
@@ -51,6 +52,14 @@ def test_adducts_are_the_sum_of_their_parts(formula, plain):
     reference = Composition(plain).fractional_composition
     assert knowledge == Knowledge.FULL
     np.testing.assert_allclose(vector[[e.Z for e in reference]], list(reference.values()), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("formula", "oxygen"),
+    [("YBa2Cu3O6.93", 6.93), ("WO2.5(OH)0.5", 3.0), ("SrTiO2.9N0.1", 2.9), ("2NaO", 2.0)],
+)
+def test_a_decimal_amount_of_oxygen_is_no_adduct(formula, oxygen):
+    assert amounts_of(formula)["O"] == pytest.approx(oxygen)
 
 
 @given(
@@ -118,6 +127,11 @@ def test_deuterium_is_hydrogen():
         ("NaCl)", r"NaCl\)"),
         ("CuSO4.5H2O", r"has a dot on the line before water.*write a hydrate as CuSO4·5H2O"),
         ("CaSO4.0.5H2O", "has a dot on the line before water"),
+        ("3Al2O3.2SiO2", r"has a dot on the line before an oxide.*write an adduct as 3Al2O3·2SiO2"),
+        ("12CaO.7Al2O3", "has a dot on the line before an oxide"),
+        ("CaCO3.3MgCO3", "has a dot on the line before an oxide"),
+        ("70Cu30Zn", "has numbers before its elements: write them behind, such as Cu70Zn30"),
+        ("1La6B", "has numbers before its elements"),
         ("Na+Cl-", r"cannot be read at 'Na\+Cl-': write .* without charges"),
         ("NaCl·", "cannot be read at ''"),
         ("CaSO4·xH2O", "cannot be read at 'xH2O'"),

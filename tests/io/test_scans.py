@@ -67,6 +67,14 @@ def test_the_counter_is_the_intensity_wherever_it_stands(tmp_path_factory, order
     np.testing.assert_allclose(load_pattern(path).intensity, COUNTS, rtol=1e-9)
 
 
+@pytest.mark.parametrize("counter", ["CountRate", "Detector cps"])
+def test_a_recorded_rate_is_not_divided_by_the_time(read, counter):
+    times = np.where(ANGLE.mean() < ANGLE, 4.0, 1.0)
+    found = read(chamber(["Counter"], counter, times), "a.brml")
+    np.testing.assert_allclose(found.intensity, COUNTS * times)
+    assert found.notes == ()
+
+
 def test_a_frame_beside_the_counter_is_left(read):
     found = read(chamber(["Counter"], frame=3), "a.brml")
     np.testing.assert_allclose(found.intensity, COUNTS)
@@ -245,6 +253,40 @@ def test_names_with_dots_are_those_without(read, dots, kind):
     found = read(data.encode(), "a.cif")
     np.testing.assert_allclose(found.intensity, COUNTS)
     np.testing.assert_allclose(found.radiation.wavelengths, [1.540598, 1.544426])
+
+
+@pytest.mark.parametrize("item", ["_pd_meas_counts_monitor", "_pd_meas_step_count_time"])
+def test_a_powder_cif_is_divided_by_the_monitor_and_the_time_of_each_point(read, item):
+    factor = np.where(ANGLE.mean() < ANGLE, 4, 1)
+    rows = "\n".join(
+        f"{x:.4f} {f * n:.0f}({2 * f}) {1000 * f}"
+        for x, n, f in zip(ANGLE, COUNTS, factor, strict=True)
+    )
+    head = "data_a\n_diffrn_radiation_wavelength 1.5406\nloop_\n_pd_meas_2theta_scan\n"
+    found = read((head + f"_pd_meas_counts_total\n{item}\n{rows}").encode(), "a.cif")
+    np.testing.assert_allclose(found.intensity / found.intensity[0], COUNTS / COUNTS[0])
+    assert found.sigma is not None
+    np.testing.assert_allclose(found.sigma / found.sigma[0], np.ones(POINTS))
+    assert len(found.notes) == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "_diffrn_radiation_probe neutron",
+        "_diffrn_radiation_type 'Constant wavelength neutron'",
+        "_diffrn_source 'nuclear reactor'",
+    ],
+)
+def test_a_powder_cif_of_neutrons_is_refused(read, item):
+    data = pdcif().decode().replace("data_salt_publ\n", f"data_salt_publ\n{item}\n")
+    with pytest.raises(ValueError, match="is measured with neutrons: give one of X-rays"):
+        read(data.encode(), "a.cif")
+
+
+def test_an_aborted_scan_is_said(read):
+    data = xrdml().decode().replace('"Gonio" status="Completed"', '"Gonio" status="Aborted"')
+    assert "a scan was aborted" in read(data.encode(), "a.xrdml").notes[0]
 
 
 def test_a_powder_cif_over_q_is_converted(read):

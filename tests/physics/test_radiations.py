@@ -110,3 +110,16 @@ def wavelength_or_sentence(written):
         return wavelength_in_angstrom(written)
     except ValueError as error:
         return str(error)
+
+
+@pytest.mark.parametrize("written", ["8.04", "8", " 5,9 ", "12.4", "17.45", "80"])
+def test_a_number_that_may_be_an_energy_needs_a_unit(written):
+    with pytest.raises(ValueError, match=r"has no unit: give .* keV, or .* A for angstrom"):
+        wavelength_in_angstrom(written)
+    assert wavelength_in_angstrom(f"{written} keV") == pytest.approx(
+        12.39842 / float(written.replace(",", ".")), rel=1e-6
+    )
+
+
+def test_a_long_wavelength_is_read_with_its_unit():
+    assert wavelength_in_angstrom("8.04 A") == wavelength_in_angstrom(8.04) == 8.04

@@ -44,6 +44,23 @@ def test_tables_are_read_as_spreadsheets_write_them(tmp_path, separator):
     assert read_manifest(path, PredictionOptions()) == [Job(tmp_path / "a.xy", known)]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_what_spreadsheets_add_is_left_out(tmp_path, separator):
+    path = tmp_path / "manifest.csv"
+    rows = ["file", "composition", ""], ["", "", ""], ["a.xy", "NaCl", ""], ["#b.xy", "x", ""]
+    lines = [f"sep={separator}", *(separator.join(row) for row in rows), 2 * separator]
+    path.write_text("\r\n".join(lines))
+    known = PredictionOptions(composition="NaCl")
+    assert read_manifest(path, PredictionOptions()) == [Job(tmp_path / "a.xy", known)]
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text("file,composition,Composition\na.xy,NaCl,KCl\n")
+    with pytest.raises(ValueError, match="the column 'composition' twice: give each once"):
+        read_manifest(path, PredictionOptions())
+
+
 def test_elements_take_the_place_of_a_formula_and_the_other_way_round():
     assert parse_options({"elements": "Na Cl"}, PredictionOptions(composition="Si")).elements == (
         "Na",

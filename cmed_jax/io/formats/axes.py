@@ -28,10 +28,12 @@ PLAIN = str.maketrans(
 ANG = r"(å(?:ngstr\S*)?|a|ang\w*)"
 LENGTHS = {1.0: rf"(?<![a-z]){ANG}(?![a-z])", 10.0: r"nm|nano", 0.01: r"(?<![a-z])pm|pico"}
 """Patterns of the spellings of units of length, by the size of the unit in angstrom."""
+PER = r"(1 ?/ ?|(?<![a-z])per |(inverse|reciprocal|inv\.|rec\.) ?|inv_?)"
+"""The pattern of words before a unit of length that make it a unit of Q."""
 INVERSE = {
-    1.0: r"(1 ?/ ?|inverse |inv_?)([aå](?![a-z])|[aå]ng)|(?<![a-z])([aå]|[aå]ng\w*)[\^{(]*-1",
-    0.1: r"(1 ?/ ?|inverse |inv_?)(nm|nano)|nm[\^{(]*-1",
-    100.0: r"(1 ?/ ?|inverse |inv_?)(pm|pico)|(?<![a-z])pm[\^{(]*-1",
+    1.0: rf"{PER}([aå](?![a-z])|[aå]ng)|(?<![a-z])([aå]|[aå]ng\w*)[$}}]*[*\\^{{(]*-1",
+    0.1: rf"{PER}(nm|nano)|nm[*\\^{{(]*-1",
+    100.0: rf"{PER}(pm|pico)|(?<![a-z])pm[*\\^{{(]*-1",
 }
 """Patterns of the spellings of units of Q, by the size of the unit in 1/angstrom."""
 SQUARED = {
@@ -44,10 +46,14 @@ DEGREES = r"deg\w*|grad|2th\w*|\W*"
 OTHER_ANGULAR = r"m?rad(ian)?s?|arc ?(sec|min)\w*|gon|gradians?"
 """The pattern of units of angles other than degrees."""
 OTHER_UNITS = (
-    OTHER_ANGULAR + r"|[munkc]?m|px|pixels?|[km]?ev|кэв|эв"
-    r"|[mun]?s|sec\w*|min\w*|k|m?v|channels?|(nm|å|a|pm)(\^?-[12])?|1 ?/ ?(nm|å|a)(\^?2)?"
+    OTHER_ANGULAR
+    + r"|[mc]deg\w*|(milli|centi)deg\w*|[x*×] ?10+|0?[.,]0*1 ?deg\w*|[munkc]?m|px|pixels?"
+    r"|[km]?ev|кэв|эв|[mun]?s|sec\w*|min\w*|k|m?v|channels?|(nm|å|a|pm)(\^?-[12])?"
+    r"|1 ?/ ?(nm|å|a)(\^?2)?"
 )
 """The pattern of units that angles in degrees do not have."""
+UNITS_BEHIND = OTHER_ANGULAR + r"|channels?|pixels?|mm|[mc]deg"
+"""The pattern of units other than degrees that may stand behind a name without brackets."""
 OTHER_ANGLES = r"theta|th|omega|phi|chi|psi|gamma|delta"
 LETTERS_ALONE = frozenset("akmsv")
 """Units of one letter, which as a whole name of a column are only a letter."""
@@ -109,6 +115,14 @@ AXES = (
         examples=("2th_rad", "two theta (rad)", "2theta (mrad)", "Angle [rad]"),
     ),
     AxisKind(
+        "half of two-theta, or a difference of it",
+        r"^(1 ?/ ?2|0?[.,]5|half)\W*(of )?(2|two)[\W_]*th|(2|two)[\W_]*th(eta)?\W{0,2}/ ?2(?!\W*th)"
+        r"|^(δ|∆|delta|relative)[\W_]*(2|two)[\W_]*th",
+        "refused",
+        why="give two-theta",
+        examples=("2θ/2", "1/2 2theta", "Δ2θ"),
+    ),
+    AxisKind(
         "two-theta",
         r"(2|two|zwei|deux|dos|due)[\W_]*(th|theta|teta)|tth|^2t\b"
         r"|^(angle|pos|position|angulo|angolo|winkel|угол|角度)(?![a-z_])(?!\W*(bragg )?theta)"
@@ -127,7 +141,7 @@ AXES = (
     ),
     AxisKind(
         "1/d^2",
-        r"^(d ?\*|1 ?/ ?d|d[-_ ]?star)[\W_]{0,2}2|^1 ?/ ?\(?d\^?2",
+        r"^(d ?\*|1 ?/ ?d|d[-_ ]?star)[\W_]{0,2}2|^1 ?/ ?\(?d\^?2|^d[\^{(]{0,2}-2",
         "converted",
         "q",
         _times(4 * np.pi**2, SQUARED),
@@ -136,16 +150,23 @@ AXES = (
     ),
     AxisKind(
         "1/d",
-        rf"^(d ?\*|1 ?/ ?d|d[-_ ]?star)(?![a-z])|^2\W*{SINE}",
+        rf"^(d ?\*|1 ?/ ?d|d[-_ ]?star)(?![a-z])|^d[\^{{(]{{0,2}}-1|^2\W*{SINE}",
         "converted",
         "q",
         _times(2 * np.pi, INVERSE),
         examples=("d* (1/A)", "1/d [nm^-1]", "2 sinθ/λ (1/Å)"),
     ),
     AxisKind(
+        "a reciprocal length, or a resolution",
+        r"^(inverse|reciprocal) |^resolution|^stol?\b|^wave ?vector(?!.*\bq\b)|^q_?mod",
+        "refused",
+        examples=("Reciprocal spacing", "stol", "Resolution (Å)"),
+    ),
+    AxisKind(
         "d",
         r"^d(\b|_)(?!\W*rad)|^d[-_ (\[/]?(spacing|hkl|obs|calc|value|å|a\b|nm|pm|ang)|^d ?\(?hkl"
-        r"|(?<![a-z])d ?[(\[](å|a|nm|pm)[)\]]|lattice spacing|interplanar|netzebenen|interreticul"
+        r"|(?<![a-z])d ?[(\[](å|a|nm|pm)[)\]]|^(lattice |plane )?spacing|^d[-_ ]?space|interplanar"
+        r"|netzebenen|interreticul|^espaciado"
         r"|межплоскост|晶面间距|面間隔",
         "converted",
         "d",
@@ -183,7 +204,7 @@ AXES = (
     ),
     AxisKind(
         "time of flight or another time",
-        r"\btof\b|^tof|flight|flugzeit|^(time|zeit|temps|tiempo|tempo|elapsed|время)|时间|時間"
+        r"\btof\b|^tof|flight|flugzeit|^(time|zeit|temps|tiempo|tempo|elapsed|epoch|время)|时间|時間"
         r"|^t ?[\[(_/] ?([mun]?s|sec|min)",
         "refused",
         examples=("TOF (us)", "time_of_flight", "Time [s]", "Temps (s)"),
@@ -197,13 +218,21 @@ AXES = (
     AxisKind(
         "a channel, a pixel, or a number of the point",
         r"chan|kanal|^canale?\b|канал|通道|チャンネル|^ch\b|^mca|pixel|(?<![a-z])px(?![a-z])|^bin\b"
+        r"|^(strip|slice|scan|sequence|n|#)$"
         r"|^(no|nr|index|idx|point|pt|step|row|frame|image)\b\W*(no|nr|number|index)?\W*$",
         "refused",
         examples=("Channel", "canal", "MCA channel", "Pixel", "Index", "Frame number"),
     ),
     AxisKind(
+        "an index of a line",
+        r"^\W*(h|k|l|hkl|h[ ,]k[ ,]l|miller\b.*|indices)\W*$",
+        "refused",
+        examples=("h", "(hkl)", "h k l", "Miller indices"),
+    ),
+    AxisKind(
         "another angle of the goniometer or of the detector",
-        r"omega|^om\b|phi|chi|psi|kappa|azim|^(eta|gamma|delta|nu|alpha|beta|tilt|rock)",
+        r"omega|^om\b|phi|chi|psi|kappa|azim|^(eta|gamma|delta|nu|alpha|beta|tilt|rock)"
+        r"|^rot(ation)?\W*(deg)?\W*$|^(angle of )?incid\w*( angle)?\W*(deg)?\W*$",
         "refused",
         examples=("Omega", "chi_deg", "φ (°)", "Azimuthal Angle (Degrees)", "Psi"),
     ),
@@ -307,11 +336,6 @@ def unit_of_q(name: str) -> float | None:
     return _first_unit(plain(name), INVERSE)
 
 
-def has_unit(name: str, kind: AxisKind) -> bool:
-    """Return whether a name holds one of the units of its kind."""
-    return _first_unit(plain(name), kind.units) is not None
-
-
 def _unit(name: str, kind: AxisKind) -> float:
     """Return the factor of the unit in a name; d without a unit is in angstrom."""
     if kind.axis == "two_theta":
@@ -332,8 +356,8 @@ def _first_unit(name: str, units: Mapping[float, str]) -> float | None:
 def _check_degrees(name: str) -> None:
     """Refuse the name of an angle that states another unit, or another angle, than two-theta."""
     bracketed = _in_brackets(name) or ""
-    unit = re.search(rf"(/|,|\bin\b) *({OTHER_UNITS})$|[ _]({OTHER_ANGULAR})$", plain(name))
-    if unit or re.fullmatch(f"{OTHER_UNITS}|{OTHER_ANGLES}", bracketed):
+    written = rf"(/|,|\bin\b) *({OTHER_UNITS})$|[ _]({UNITS_BEHIND})$|[x*×] ?10+$"
+    if re.search(written, plain(name)) or re.fullmatch(f"{OTHER_UNITS}|{OTHER_ANGLES}", bracketed):
         raise ValueError(f"it has a column {plain(name)[:40]!r}: give two-theta in degrees")
 
 

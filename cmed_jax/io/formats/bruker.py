@@ -73,7 +73,8 @@ def _stepwise(
     table = np.array([row[:least] for row in rows])
     attenuated = bool((table[:, views.factor] != 1).any())
     note = "an absorber was in the beam; intensities are as the file has them"
-    counts, seconds, notes = per_equal_time(table[:, views.counts], table[:, views.time])
+    times = np.ones(len(table)) if views.rate else table[:, views.time]
+    counts, seconds, notes = per_equal_time(table[:, views.counts], times)
     notes = (*notes, note) if attenuated else notes
     scan = Scan(table[:, views.angle], counts, None, radiation, notes, seconds=seconds)
     return replace(scan, temperature=mean_temperature(route, rows))

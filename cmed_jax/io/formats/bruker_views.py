@@ -11,17 +11,23 @@ COUNTER = r"counter|count|intens|detector|psd|lynx"
 """The pattern of names of recorded values that are intensities, in lower case."""
 NO_COUNTER = r"temp|hum|press|force|volt|current|time|absor|monitor|rate.?limit|angle|power"
 """The pattern of names of recorded values that are not intensities."""
+RATE = r"(?<![a-z])rate|count.?rate|cps|per.?s"
+"""The pattern of names of intensities that are divided by the counting time."""
 LONGEST_START = 4
 """The largest number of digits in the position of a column."""
 
 
 class Views(NamedTuple):
-    """Columns of a step, from 0; the default order is time, factor, two-theta, theta, counts."""
+    """Columns of a step, from 0; the default order is time, factor, two-theta, theta, counts.
+
+    The intensity is a rate where its name says so.
+    """
 
     angle: int = 2
     counts: int = 4
     time: int = 0
     factor: int = 1
+    rate: bool = False
 
 
 def views_of(route: ElementTree.Element, name: str) -> Views:
@@ -50,11 +56,16 @@ def views_of(route: ElementTree.Element, name: str) -> Views:
         elif view.find("{*}Recording") is not None:
             recorded.append((int(start), _length(view), _name(view)))
         elif view.get("LogicName") in ("MeasuredTime", "AbsorptionFactor"):
-            which = "time" if view.get("LogicName") == "MeasuredTime" else "factor"
-            views = views._replace(**{which: int(start)})
+            timed = view.get("LogicName") == "MeasuredTime"
+            place = int(start)
+            views = views._replace(time=place) if timed else views._replace(factor=place)
     if axes and not any(map(_is_two_theta, axes)):
         raise ValueError(f"{name} is over {', '.join(axes)[:60]}: give a scan over two-theta")
-    return views._replace(counts=_counter(recorded, name)) if recorded else views
+    if not recorded:
+        return views
+    counts = _counter(recorded, name)
+    said = next(said for start, _, said in recorded if start == counts)
+    return views._replace(counts=counts, rate=re.search(RATE, said) is not None)
 
 
 def mean_temperature(route: ElementTree.Element, rows: list[Column]) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cmed_jax.io.formats.axes import kind_of
 from cmed_jax.io.formats.headings import Layout, check_stated, layout_of
+from cmed_jax.io.formats.lists import is_apart, unnamed
 from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split_line
 from cmed_jax.io.formats.scan import (
     MOST_POINTS,
@@ -27,6 +28,8 @@ PROFILE_POINTS = 200
 """The number of evenly spaced points from which on two columns are a profile."""
 LONGEST_HEADER = 10_000
 """The largest number of lines before the data."""
+MOST_TRIED = 400
+"""The largest number of lines that hold two numbers, and are no data, before the data."""
 LONGEST_HEADING = 300
 """The largest number of characters of a heading that are examined."""
 MOST_HEADINGS = 8
@@ -42,6 +45,8 @@ WAVELENGTH = re.compile(
     r"(\d+(?:[.,]\d+(?:e[+-]?\d+)?|e-\d+))(?:\s*(nm|pm|m)(?![a-z]))?",
     re.IGNORECASE,
 )
+NOT_USED = re.compile(r"ratio|beta|β|k[ _-]?b\d?\b|alpha[ _-]?2|α[ _-]?2|ka2", re.IGNORECASE)
+"""The pattern of words before a number that is not the wavelength of the strongest line."""
 SPEC = re.compile(r"L +(?=\S+ {2,}\S)")
 """The beginning of a comment of SPEC that names the columns."""
 ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
@@ -126,8 +131,14 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     begin, headings, radiation = _head(lines)
     marks = marks_of(lines[begin:])
     layout = layout_of(headings, len(split_line(lines[begin][1], marks)), usual)
-    if not layout.named and _are_numbered(lines[begin:], marks):
+    numbered = not layout.named and _are_numbered(lines[begin:], marks)
+    if numbered:
         layout = layout._replace(position=1, intensity=2, sigma=None, notes=(NUMBERED,))
+    if layout == Layout(notes=layout.notes) or numbered:
+        found = unnamed(lines[begin:], marks, numbered=numbered)
+        if found is not None:
+            position, intensity, note = found
+            layout = Layout(position, intensity, notes=(*layout.notes, note))
     rows: list[list[float]] = []
     times: list[float | None] = []
     numbers: list[int] = []
@@ -152,6 +163,9 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         numbers.append(number)
     if not layout.named:
         _check_groups(headings, lines[begin : begin + len(rows)], marks)
+    if is_apart(rows):
+        notes += [f"line {numbers[0]} is left out, for it is far from the others: {first[:4]}"]
+        rows, times, numbers = rows[1:], times[1:], numbers[1:]
     scan = _scan(np.array(rows), numbers, layout, radiation)
     scan = replace(scan, notes=tuple(notes))
     known = np.array([time for time in times if time is not None])
@@ -197,16 +211,19 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
     """
     headings: deque[str] = deque(maxlen=MOST_HEADINGS)
     radiation: Radiation | None = None
+    tried = 0
     for place, (number, line) in enumerate(lines):
-        if number > LONGEST_HEADER:
-            raise ValueError(f"it holds no two columns of numbers in {LONGEST_HEADER} lines")
+        if number > LONGEST_HEADER or tried > MOST_TRIED:
+            raise ValueError(f"it holds no two columns of numbers in {number - 1} lines")
         radiation = radiation or _radiation(line)
         comment = _is_comment(line)
         following = lines[place + 1][1] if place + 1 < len(lines) else line
         # ",0,1" is a heading of pandas, whose rows begin with a number.
         blank = line[0] in ",;" and following[0] not in ",;"
-        if not (comment or blank) and _begins_data(line, headings):
-            return place, list(headings), radiation
+        if not (comment or blank) and _holds_numbers(line):
+            if _begins_data(line, headings):
+                return place, list(headings), radiation
+            tried += 1
         text = line[:LONGEST_HEADING]
         check_stated(text)
         # Names in quotation marks may hold the sign that separates them.
@@ -215,11 +232,17 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
     raise ValueError("it holds no two columns of numbers (two-theta, intensity)")
 
 
+def _fields(line: str) -> list[str]:
+    return split_line(MILLIONS.sub(lambda x: re.sub(r"\D", "", x.group()), line), Marks())
+
+
+def _holds_numbers(line: str) -> bool:
+    return sum(number_or_none(field) is not None for field in _fields(line)[:MOST_FIELDS]) > 1
+
+
 def _begins_data(line: str, headings: Iterable[str]) -> bool:
     """Return whether a line holds as many numbers as its headings name columns."""
-    fields = split_line(MILLIONS.sub(lambda x: re.sub(r"\D", "", x.group()), line), Marks())
-    if sum(number_or_none(field) is not None for field in fields[:MOST_FIELDS]) < 2:
-        return False
+    fields = _fields(line)
     layout = layout_of(headings, len(fields), Layout())
     try:
         _row(fields, layout)
@@ -361,7 +384,8 @@ def _row(fields: list[str], layout: Layout) -> list[float]:
 
 
 def _radiation(line: str) -> Radiation | None:
-    if not (match := WAVELENGTH.search(line[:LONGEST_HEADING])):
+    match = WAVELENGTH.search(line[:LONGEST_HEADING])
+    if not match or NOT_USED.search(line[: match.start(2)]):
         return None
     before, number, after = match.groups()
     value = float(number.replace(",", "."))

@@ -9,6 +9,8 @@ from cmed_jax.io.formats.scan import Column, Scan, even_steps
 from cmed_jax.io.formats.text import decode, numbered_lines, to_numbers
 
 BANK = re.compile(r"BANK\s+\d{1,9}\s+(\d{1,9})\s+\d{1,9}\s+([A-Z_]+)(.*)", re.IGNORECASE)
+LEAST_END = 2.0
+"""The two-theta, degrees, below which no pattern ends; programs confuse degrees and hundredths."""
 FIELD = 8
 """The number of characters of a number in data of the types STD and ESD."""
 Lines = Sequence[tuple[int, str]]
@@ -34,6 +36,11 @@ def read_gsas(data: bytes) -> Scan:
     if len(angle) < points:
         raise ValueError(
             f"it is truncated: line {number} promises {points} points, {len(angle)} are there"
+        )
+    if points > 1 and 0 < angle[points - 1] < LEAST_END:
+        raise ValueError(
+            f"line {number} and what follows end at {angle[points - 1]:.4g} degrees, for GSAS "
+            "counts in hundredths: write hundredths of a degree"
         )
     sigma = None if sigma is None else sigma[:points]
     notes = (f"the first of {len(banks)} banks is read",) if others else ()

@@ -9,7 +9,6 @@ from cmed_jax.io.formats.axes import (
     AxisKind,
     Position,
     check_unit,
-    has_unit,
     is_unit,
     kind_of,
     plain,
@@ -21,8 +20,8 @@ from cmed_jax.io.formats.text import number_or_none
 
 INTENSITY = "|".join(
     (
-        r"^(i|y|yobs|counts?|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|i[-_ ]?obs",
-        r"^y_?obs|(?<![a-z])int(?!er)|intens|counts|impuls|signal|z[aä]hl|coups|cuentas|conte[go]|natez"
+        r"^(i|y|yobs|counts?|cts|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|i[-_ ]?obs",
+        r"^(obs|exp)$|^y_?obs|(?<![a-z])int(?!er)|intens|counts|impuls|signal|z[aä]hl|coups|cuentas|conte[go]|natez"
         r"|интенс|импульс|сч[её]т|强度|強度|计数|計数|カウント",
     )
 )
@@ -31,19 +30,30 @@ SIGMA = r"esd|sigma|σ|\berr|uncert|std"
 
 `cmed_jax.io.formats.axes` holds the names of positions.
 """
+NO_INTENSITY = (
+    r"monitor|(?<![a-z])mon(?![a-z])|^i_?0\b|ion.?ch|calc|model|(?<![a-z])fit|bkg|backg|(?<![a-z])bgr?\b"
+    r"|untergrund|fond|breadth|width|noise|norm(?!al)|weight|resid|diff(?!r)|attenu|absor|transm"
+)
+"""The pattern of names that are an intensity only where no other column is one."""
+MONITOR = r"monitor|(?<![a-z])mon(?![a-z])|^i_?0\b|ion.?ch"
 TIME = (
-    r"^((count(ing)?|step|exposure|live|acquisition|dwell|mess)[ _-]?)?(time|zeit)"
+    r"^((count(ing)?|step|exposure|live|acquisition|integration|dwell|mess)[ _-]?)?(time|zeit)"
     r"|^(temps|tiempo|tempo|время)|^t ?[\[(_/] ?s|^sec(ond)?s?\b"
 )
 RATE = r"cps|rate|/ ?(s|sec)\b|per s|s\^?-1"
 """`TIME` and `RATE` match names of counting times, and of intensities that are divided by them."""
-BENT = r"^\W*(log|ln|lg|sqrt|root)"
-"""The beginning of names of functions of the intensity."""
+BENT = (
+    r"^\W*(log|ln|lg|sqrt|root|√)|square root|[\[(_ ](log|ln|lg|sqrt)(10)?\W*(scale)?\W*$"
+    r"|\^\W?(0?[.,]5|1 ?/ ?2)|(?<![a-z])db(?![a-z])"
+)
+"""The pattern of names of functions of the intensity."""
 NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff(?!raction)|resid|mult)"
 """The beginning of names of columns that may have the unit of positions and are none."""
 RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
 Q = r"(?<![a-z])q(?![a-z])"
 """`RADIANS` and `Q` match headings that state radians and Q, in lower case."""
+TITLES = frozenset(("h", "k", "l", "n", "scan"))
+"""Names of columns that are as often the first word of a title, as in "h BN"."""
 LABEL = re.compile(
     r"(?:(?:x|scan|horizontal)[\s_-]*(?:axis|label|unit)\w*|units?)\W+(.+)"
     r"|((?:[^\W\d]+[\s_-]+){0,3}[^\W\d]+\s*[\[(].*[\])])",
@@ -54,7 +64,19 @@ STATED = re.compile(
     r"\W*(?:(?:scan(?:ned)?|measurement)[\s_-]*(?:axis|type|mode)\b|axis\s*[:=])\W*(.+)",
     re.IGNORECASE,
 )
-"""The pattern of a line that states what was scanned."""
+DECLARED = re.compile(
+    r"\W*(?:x|abscissa|(?:col(?:umn)?\W*)?1(?:st column)?)\s*[:=]\s*([^\W\d][^,;]*)", re.IGNORECASE
+)
+"""The pattern of a line that says what the first column is, as in "x: energy (keV), y: counts"."""
+LISTED = re.compile(r"^\W*(?:columns?|cols?|fields|labels?)\s*[:=]\s*(?=\S)", re.IGNORECASE)
+"""The beginning of a line that lists the columns."""
+QUOTED = re.compile(r'\bscan[\s_-]*(?:type|axis|mode)\W*[:=]\s*"([^"]+)"', re.IGNORECASE)
+"""`STATED` and `QUOTED` match what a line says was scanned; programs put all fields in one line."""
+NEUTRONS = re.compile(
+    r"(?<![\w-])neutrons?\W+(powder|diffract|wave|radiat|scatter|source|data|pattern)"
+    r"|(probe|radiation|source|beam)\W+neutrons?\b",
+    re.IGNORECASE,
+)
 TWO_THETA = Position("two_theta")
 
 
@@ -85,7 +107,7 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
         ValueError: a heading states that there is neither two-theta in degrees nor an axis that
             can be converted to it.
     """
-    headings = _with_units(list(headings), columns)
+    headings = _with_units([LISTED.sub("", each, count=1) for each in headings], columns)
     short = usual.sigma is not None and columns <= usual.sigma
     usual = Layout() if short else usual
     for heading in reversed(headings):
@@ -101,15 +123,21 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
 
 
 def check_stated(line: str) -> None:
-    """Refuse a line of a header that states a scan over another angle, or over the energy.
+    """Refuse a line of a header that states neutrons, or a scan over another angle or the energy.
 
     A theta-theta goniometer scans two-theta.
     """
-    if (match := STATED.match(line)) and (kind := kind_of(match.group(1))) is not None:
+    if NEUTRONS.search(line) and not re.search(r"x[ -]?ray", line, re.IGNORECASE):
+        raise ValueError(
+            f"it says {line.strip()[:60]!r}: give a pattern of X-rays, not of neutrons"
+        )
+    match = STATED.match(line) or QUOTED.search(line)
+    if match and (kind := kind_of(match.group(1))) is not None:
         other = kind.name == "energy" or kind.name.startswith("another angle")
         other = other or (kind.name == "theta" and plain(match.group(1)).count("th") < 2)
         if other and kind.axis is None:
-            raise ValueError(f"it says {line.strip()[:60]!r}: give a scan over two-theta")
+            said = match.group() if match.re is QUOTED else line.strip()
+            raise ValueError(f"it says {said[:60]!r}: give a scan over two-theta")
 
 
 def _unknown(headings: Sequence[str], columns: int) -> tuple[str, ...]:
@@ -172,8 +200,8 @@ def _labelled(headings: Sequence[str]) -> Position | None:
     if unit := next((unit for unit in units if unit), None):
         return Position("q", unit)
     for heading in headings:
-        if match := LABEL.fullmatch(heading.strip()):
-            label = match.group(1) or match.group(2)
+        if match := DECLARED.match(heading) or LABEL.fullmatch(heading.strip()):
+            label = next(filter(None, match.groups()))
             if kind_of(label) is not None:
                 return position_of(label)
     return None
@@ -184,17 +212,25 @@ def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
     names = [plain(name) for name in _split(heading, columns)]
     if any(name.endswith(":") for name in names):  # a name and its value
         return None
-    sigma = _first(SIGMA, names)
+    sigma = next((i for i, name in enumerate(names) if _is_sigma(name)), None)
     intensity = _intensity(names, sigma)
     kinds = [None if i in (sigma, intensity) else _kind(name) for i, name in enumerate(names)]
-    if intensity is None and nearest and _are_words(heading, names):
+    if (
+        intensity is None
+        and nearest
+        and (_are_words(heading, names) or _is_table(heading, names, kinds))
+    ):
         intensity = _beside(heading, names, kinds, sigma)
     if intensity is None:
         return None
     position, notes = _position(heading, names, kinds), []
     if position is None:
-        position = next(i for i in range(columns) if i not in (intensity, sigma))
+        others = [i for i in range(columns) if i not in (intensity, sigma)]
+        if not others:
+            return None
+        position = others[0]
         notes = [_taken(names[position])]
+    notes += _unread(names, kinds, (position, intensity, -1 if sigma is None else sigma))
     of = position_of(names[position]) or TWO_THETA
     time = None if re.search(RATE, names[intensity]) else _first(TIME, names)
     return Layout(position, intensity, sigma, of, True, tuple(notes), time)
@@ -206,22 +242,83 @@ def _beside(
     """Return the column beside the positions, where no name states that it is the intensity."""
     if not names or kinds[0] is None:
         return None
-    if kinds[0].axis == "q" and not has_unit(names[0], kinds[0]):
+    if kinds[0].axis == "q" and unit_of_q(heading) and not unit_of_q(names[0]):
+        return None  # "Q 1/A" is one name with its unit
+    if len(names) == 2 and names[0] in TITLES and not re.search(r"[,;\t]", heading):
         return None
-    return next((i for i, kind in enumerate(kinds) if i and i != sigma and kind is None), None)
+    others = [i for i, kind in enumerate(kinds) if i and i != sigma and kind is None]
+    likely = [i for i in others if not re.search(f"{NO_INTENSITY}|{TIME}", names[i])]
+    return next(iter([*likely, *others]), None)
+
+
+def _is_table(heading: str, names: list[str], kinds: list[AxisKind | None]) -> bool:
+    """Return whether signs part the names of a heading, and the first is of a position."""
+    known = names and kinds[0] is not None and kinds[0].axis is not None
+    return bool(
+        known and re.search(r"[,;\t]", heading) and not re.search(r"[:=]|\d[.,]\d", heading)
+    )
+
+
+def _unread(names: list[str], kinds: list[AxisKind | None], of: tuple[int, ...]) -> list[str]:
+    """Return notes on columns that are not read: of a monitor, and of further samples.
+
+    Args:
+        names: the names of all columns.
+        kinds: the kinds of axes that they name.
+        of: the columns of position, intensity and standard deviation.
+    """
+    read = names[of[1]]
+    others = [name for i, name in enumerate(names) if i not in of and kinds[i] is None]
+    monitors = [name for name in others if re.search(MONITOR, name)]
+    notes = []
+    if monitors and not re.search(MONITOR, read):
+        notes += [
+            f"the column {monitors[0][:40]!r} is not used: divide the intensities by it if it "
+            "varies"
+        ]
+    unlike = f"{NO_INTENSITY}|{NO_POSITION}|{TIME}|{SIGMA}|{BENT}"
+    samples = [
+        name for name in others if not re.search(unlike, name) and _stem(name) == _stem(read)
+    ]
+    if not re.search(INTENSITY, read):
+        samples = [name for name in others if not re.search(unlike, name)]
+    if samples:
+        notes += [
+            f"the column {read[:40]!r} is read for the intensity, and {len(samples)} more like it, "
+            f"such as {samples[0][:40]!r}, are not"
+        ]
+    return notes
+
+
+def _stem(name: str) -> str:
+    """Return a name without the number or the letter at its end."""
+    return re.sub(r"[\W_]*(\d+|(?<![a-z])[a-z])?\W*$", "", name) or name
+
+
+def _is_sigma(name: str) -> bool:
+    """Return whether a column holds standard deviations of intensities."""
+    if not re.search(SIGMA, name):
+        return False
+    of = kind_of(re.sub(rf"{SIGMA}|[()]", " ", name).strip())
+    return of is None or of.axis is None
 
 
 def _intensity(names: list[str], sigma: int | None) -> int | None:
-    """Return the column that holds the intensity.
+    """Return the column that holds the intensity: measured rather than calculated or of a monitor.
 
     Raises:
-        ValueError: the column holds a function of the intensity.
+        ValueError: the only such column holds a function of the intensity.
     """
     bent = [name for name in names if re.search(BENT, name) and re.search(r"i\b|int|count", name)]
-    if bent:
+    found = [
+        i
+        for i, name in enumerate(names)
+        if i != sigma and re.search(INTENSITY, name) and not re.search(f"{TIME}|{BENT}", name)
+    ]
+    likely = [i for i in found if not re.search(NO_INTENSITY, names[i])]
+    if bent and not likely:
         raise ValueError(f"it has a column {bent[0][:40]!r}: give the intensities themselves")
-    found = (i for i, name in enumerate(names) if i != sigma and re.search(INTENSITY, name))
-    return next((i for i in found if not re.search(TIME, names[i])), None)
+    return next(iter([*likely, *found]), None)
 
 
 def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> int | None:
@@ -243,7 +340,7 @@ def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> i
 
 
 def _kind(name: str) -> AxisKind | None:
-    return None if re.search(NO_POSITION, name) else kind_of(name)
+    return None if re.search(f"{NO_POSITION}|{SIGMA}", name) else kind_of(name)
 
 
 def _are_words(heading: str, names: list[str]) -> bool:

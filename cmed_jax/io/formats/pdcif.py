@@ -32,6 +32,14 @@ SPACINGS = ("_pd_proc_d_spacing", "_pd_peak_d_spacing")
 MOMENTA = ("_pd_proc_recip_len_q",)
 """The items that the dictionary defines as 2 pi / d in 1/angstrom."""
 TIMES = ("_pd_meas_step_count_time",)
+MONITORS = ("_pd_meas_counts_monitor", "_pd_meas_intensity_monitor")
+"""The items of the incident beam at each point, by which intensities are divided."""
+PROBES = (
+    "_diffrn_radiation_probe",
+    "_diffrn_radiation_type",
+    "_diffrn_source",
+    "_diffrn_source_type",
+)
 OTHERS = ("_pd_meas_position", "_pd_proc_energy_incident", "_pd_meas_angle_omega")
 """The positions of scans over other axes than two-theta, which a refusal names."""
 INTENSITIES = (
@@ -44,6 +52,8 @@ INTENSITIES = (
     "_pd_peak_intensity",
     "_pd_peak_pk_height",
 )
+SAME_MONITOR = 1.001
+"""The ratio of monitor counts below which they are the same."""
 FLIGHT = "_pd_meas_time_of_flight"
 BLOCK = re.compile(r"(?<!\S)data_", re.IGNORECASE)
 MOST_BLOCKS = 1000
@@ -87,12 +97,14 @@ def _reason(error: Exception) -> str:
 
 
 def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> Scan:
-    if (block.find_value("_diffrn_radiation_probe") or "").strip("'\"").lower() == "neutron":
+    probes = [(block.find_value(name) or "").lower() for name in PROBES]
+    if any(re.search(r"neutron|nuclear reactor", probe) for probe in probes):
         raise ValueError(f"block {block.name[:40]!r} is measured with neutrons: give one of X-rays")
     tag = _intensity_tag(block)
     intensity, sigma = _numbers(block, tag)
     position, axis = _positions(block, len(intensity), tag)
-    intensity, notes = _timed(block, tag, intensity)
+    factor, notes = _factor(block, tag, len(intensity))
+    intensity, sigma = factor * intensity, None if sigma is None else factor * sigma
     known = np.isfinite(intensity) & np.isfinite(position)
     if not known.all():
         notes.append(f"{np.sum(~known)} points without a value are left out")
@@ -105,13 +117,20 @@ def _scan(block: gemmi.cif.Block, radiation: Radiation | None, blocks: int) -> S
     return Scan(position[known], intensity[known], sigma, radiation, tuple(notes), axis)
 
 
-def _timed(block: gemmi.cif.Block, tag: str, counts: Column) -> tuple[Column, list[str]]:
-    """Return counts scaled to equal times, where each point has a time of its own."""
+def _factor(block: gemmi.cif.Block, tag: str, points: int) -> tuple[Column, list[str]]:
+    """Return the factors that scale intensities to equal times and monitor counts, and notes."""
+    factor, notes = np.ones(points), list[str]()
     for name in TIMES:
-        if "counts" in tag and len(block.find_values(name)) == len(counts) > 1:
-            counts, _, notes = per_equal_time(counts, _numbers(block, name)[0])
-            return counts, list(notes)
-    return counts, []
+        if "counts" in tag and len(block.find_values(name)) == points > 1:
+            factor, _, said = per_equal_time(factor, _numbers(block, name)[0])
+            notes += said
+    for name in MONITORS:
+        if "_meas_" in tag and len(block.find_values(name)) == points > 1:
+            monitor = _numbers(block, name)[0]
+            if (monitor > 0).all() and monitor.max() > SAME_MONITOR * monitor.min():
+                factor = factor * (float(np.median(monitor)) / monitor)
+                notes.append(f"intensities are divided by {name}, which varies")
+    return factor, notes
 
 
 def _intensity_tag(block: gemmi.cif.Block) -> str:

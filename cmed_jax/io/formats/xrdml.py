@@ -9,6 +9,8 @@ from cmed_jax.io.formats.markup import number_at, parse_xml, text_of
 from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, per_equal_time, together
 from cmed_jax.io.formats.text import number_or_none, to_numbers
 
+ABORTED = "a scan was aborted: check that its last angle is where it ended, and not where it should"
+
 
 def read_xrdml(data: bytes) -> Scan:
     """Return the scans over 2Theta, combined by `together`.
@@ -49,6 +51,8 @@ def _scan(scan: ElementTree.Element, radiation: Radiation | None) -> Scan | None
             if angle is None or (len(angle) > 1 and np.ptp(angle) == 0):
                 return None
             intensity, seconds, notes = _timed(points, intensity)
+            if (scan.get("status") or "").lower() == "aborted":
+                notes = (*notes, ABORTED)
             found = Scan(angle, intensity, None, radiation, notes, seconds=seconds)
             return replace(found, temperature=_temperature(scan))
     return None
