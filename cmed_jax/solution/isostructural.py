@@ -33,7 +33,7 @@ from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.search.known import distance_misfit, fitted_coordinates
 from cmed_jax.search.observed import ObservedLines
-from cmed_jax.search.solved import EXACT_SYMPREC
+from cmed_jax.search.standard_cell import EXACT_SYMPREC
 from cmed_jax.solution.calculated import CalculatedPattern, calculate_crystal_pattern
 from cmed_jax.solution.cell_ranking import CellCandidate, agreement, ranking_penalty
 from cmed_jax.solution.prototype_fit import (
