@@ -14,8 +14,8 @@ new: of the same formula, of the same formula and space group ("compound"), or o
 formula, such as AB2 ("type"). The first structure is that of a known crystal that the assessment
 accepts, or that of the search. It is right if pymatgen's StructureMatcher accepts it with loose
 tolerances (ltol 0.3, stol 0.5, angle 10) or tight ones (0.2, 0.3, 5). SSIM compares its density
-with that of the true structure. A structure is accepted if it answers without an alarm. No network
-is asked.
+with that of the true structure. A structure is accepted if it answers without an alarm, and without
+a doubt about its probability. No network is asked.
 
 Two controls show what follows without the pattern. With `--control shuffled` the intensities of
 calculated peaks are permuted. With `--control wrong` each composition meets the pattern of another
@@ -45,6 +45,7 @@ from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material
 from cmed_jax.data.records import density_of
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.prediction.answers import Answered, answered
+from cmed_jax.prediction.checks import UNLIKELY
 from cmed_jax.prediction.known_crystals import known_crystals
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.query import PredictionQuery
@@ -195,7 +196,7 @@ def solve(question: Question, known: Sequence[Material], withheld: Withheld) -> 
     loose, tight = (each.fit(question.truth.structure, first.structure) for each in matchers())
     likeness = _likeness(question.truth, first.material)
     alarm = found.assessment is not None and not found.assessment.consistent
-    accepted = found.answer is not None and not alarm
+    accepted = found.answer is not None and not alarm and first.probability >= UNLIKELY
     return Row(by, loose, tight, accepted, first.probability, likeness, taken)
 
 

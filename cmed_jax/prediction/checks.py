@@ -14,7 +14,7 @@ from cmed_jax.crystal.cell_contents import formula_units, relative_cell_volume
 from cmed_jax.crystal.composition import SYMBOLS, alike_elements, anonymous_formula, faint_elements
 from cmed_jax.crystal.lattice import lattice_points
 from cmed_jax.crystal.material import Material, Refusal
-from cmed_jax.crystal.symmetry import centring_of
+from cmed_jax.crystal.symmetry import centring_of, space_group_name
 from cmed_jax.data.domain import SEEN, STEP, TrainingDomain
 from cmed_jax.physics.artefact_ranges import Artefacts
 from cmed_jax.physics.cell import cell_volume
@@ -25,6 +25,8 @@ from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.assessment import LARGEST_VOLUME, SMALLEST_VOLUME
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
 from cmed_jax.prediction.query import LEAST_LINES, SAME_CELL
+from cmed_jax.prediction.result import Answer
+from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
@@ -38,6 +40,9 @@ NAMED = 3
 """The largest number of refused structures that are named."""
 POOR = 0.8
 """The cosine of the calculated pattern below which a prediction does not explain its pattern."""
+
+UNLIKELY = 0.2
+"""The probability of a structure below which it is doubted."""
 
 
 def check_pattern(
@@ -203,6 +208,25 @@ def check_agreement(
         f"{calculated.rwp:.2f}), so it is wrong{''.join(instead[:1])}"
     )
     return [Diagnostic("disagreement", "doubt", message)]
+
+
+def check_probability(answer: Answer, structures: Sequence[SolvedStructure]) -> list[Diagnostic]:
+    """Return a doubt where the lines speak against the structure that answers.
+
+    Args:
+        answer: the density and the crystals that it is of.
+        structures: the structures that explain the pattern; if one answers, it is the first.
+    """
+    answers = any(each.refined is not None for each in answer.mixture.experts)
+    if not answers or not structures or structures[0].probability >= UNLIKELY:
+        return []
+    first = structures[0]
+    message = (
+        f"the lines speak against {first.formula} in {space_group_name(first.space_group)}, the "
+        f"structure that answers: its probability is {first.probability:.0%} (R "
+        f"{first.residual:.2f}); look at the alternatives, and refine it"
+    )
+    return [Diagnostic("unlikely_structure", "doubt", message)]
 
 
 def _check_extent(prepared: Prepared) -> list[tuple[str, str]]:

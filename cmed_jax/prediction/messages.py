@@ -11,6 +11,7 @@ from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.prediction.restore import Restored
 from cmed_jax.prediction.result import Answer
 from cmed_jax.search.search import SearchResult
+from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
 
@@ -21,6 +22,7 @@ def diagnostics_of(
     assessment: Assessment | None,
     known: Sequence[IsostructuralMatch],
     searched: SearchResult | None = None,
+    structures: Sequence[SolvedStructure] = (),
 ) -> tuple[Diagnostic, ...]:
     """Return all diagnostics of a prediction, the most severe first.
 
@@ -31,10 +33,12 @@ def diagnostics_of(
         assessment: the assessment of the input, where there is one.
         known: the known crystals that explain the pattern, the best first.
         searched: the result of the search for a structure, where there is one.
+        structures: the structures that explain the pattern; if one answers, it is the first.
     """
     return (
         *_alarms(query, assessment),
         *_doubts(query, restored, answer, assessment, known),
+        *checks.check_probability(answer, structures),
         *_notes(query, restored, answer, known),
         *_search_notes(query, searched),
     )

@@ -111,7 +111,7 @@ def restore_and_predict(
         composition=query.composition,
         config=restored.config,
         diagnostics=(
-            *diagnostics_of(query, restored, answer, assessment, known, searched),
+            *diagnostics_of(query, restored, answer, assessment, known, searched, structures),
             *said,
         ),
         prepared=query.prepared,

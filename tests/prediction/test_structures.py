@@ -11,10 +11,13 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
+from cmed_jax.mixture.experts import Mixture
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
+from cmed_jax.prediction.checks import check_probability
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import restore
+from cmed_jax.prediction.result import Answer
 from cmed_jax.prediction.results import results
 from cmed_jax.report.output import write_report
 from cmed_jax.search.several_cells import NOTHING
@@ -68,6 +71,18 @@ def test_its_density_is_given_and_the_question_is_consistent(solved):
     assert solved.assessment.consistent
     assert "TiO2 from the search explains the pattern" in solved.assessment.sentence
     assert solved.conventional.space_group == 136
+
+
+def test_an_answer_that_the_lines_speak_against_is_doubted(solved):
+    first, *others = solved.structures
+    mixture = Mixture(solved.density[None], None, solved.experts)
+    answer = Answer(mixture, solved.lattice, solved.conventional, solved.calculated)
+    assert check_probability(answer, solved.structures) == []
+    (doubt,) = check_probability(answer, [replace(first, probability=0.07), *others])
+    assert doubt.severity == "doubt"
+    assert "its probability is 7%" in doubt.message
+    of_network = answer._replace(mixture=mixture._replace(experts=()))
+    assert check_probability(of_network, [replace(first, probability=0.07)]) == []
 
 
 def test_known_crystals_and_those_of_the_search_are_one_list(ask, solved):
