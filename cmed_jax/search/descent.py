@@ -6,9 +6,10 @@ texture dominate it. Levenberg and Marquardt's method, with analytic derivatives
 at once.
 
 Few descents from random starts end in the right place, because the residual is rugged. It is smooth
-where only low angles count. Measured and calculated intensities are therefore damped by exp(-B s^2)
-with B = 24, 8, 2 and 0 angstrom^2 in turn, and the better part of the structures goes on to the
-next round. With four to six free coordinates 13.5 % of the starts succeed, instead of 0.8 %.
+where only low angles count. Measured and calculated intensities are therefore damped by
+exp(-B s^2 / 2), as an isotropic displacement factor damps them, with B = 48, 16, 4 and 0 angstrom^2
+in turn. The better part of the structures goes on to the next round. With four to six free
+coordinates 13.5 % of the starts succeed, instead of 0.8 %.
 """
 
 from typing import NamedTuple
@@ -19,17 +20,17 @@ from jaxtyping import Float32
 from cmed_jax.search.frame import Frame
 
 USUAL_B = 0.6
-"""The overall temperature factor expected of a sample, angstrom^2."""
+"""The overall displacement factor expected of a sample, angstrom^2."""
 LARGEST_B = 5.0
-"""The largest temperature factor allowed, angstrom^2."""
+"""The largest displacement factor allowed, angstrom^2."""
 _PULL = 1e-4
-"""The weight that draws the temperature factor towards the expected one."""
+"""The weight that draws the displacement factor towards the expected one."""
 _FLOOR = 1e-6
 """The share of their sum added to intensities, since amplitudes have no derivative at zero."""
 _FARTHEST = 0.06
 """The largest change of a free coordinate in one step."""
 _FARTHEST_B = 0.5
-"""The largest change of the temperature factor in one step, angstrom^2."""
+"""The largest change of the displacement factor in one step, angstrom^2."""
 _GAIN = 1e-4
 """The share of the residual below which the gain of a step does not count."""
 
@@ -39,7 +40,7 @@ class Fits(NamedTuple):
 
     Attributes:
         free: the free coordinates of all orbits, one orbit after the other.
-        b_factor: the overall temperature factor, angstrom^2.
+        b_factor: the overall displacement factor, angstrom^2.
         residual: 1 - cos^2 between measured and calculated amplitudes, absent lines included.
     """
 
@@ -67,7 +68,7 @@ def residuals(
     Args:
         frame: the reflections and the measured lines.
         structure_factors: the structure factors, one row for each structure.
-        b_factor: the temperature factor of each structure, angstrom^2.
+        b_factor: the displacement factor of each structure, angstrom^2.
         damping: the B that damps the intensities, angstrom^2.
     """
     damped, length = frame.damping(damping)
@@ -136,7 +137,7 @@ def _step(
     stiffness: Float32[np.ndarray, " b"],
     damping: float,
 ) -> Float32[np.ndarray, "b q"]:
-    """Return the step of each structure: free coordinates, and the temperature factor last."""
+    """Return the step of each structure: free coordinates, and the displacement factor last."""
     damped, length = frame.damping(damping)
     intensity, slopes = _intensity_and_slopes(frame, orbits, free, b_factor)
     total = intensity.sum(axis=1, keepdims=True)

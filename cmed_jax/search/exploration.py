@@ -25,8 +25,8 @@ from cmed_jax.search.score import Scored, scored
 from cmed_jax.search.separations import atoms_of
 from cmed_jax.search.starts import starts
 
-ROUNDS = ((24.0, 5, 0.5), (8.0, 5, 0.5), (2.0, 6, 0.5), (0.0, 14, 0.0))
-"""The damping (angstrom^2), the steps, and the share of the structures kept, for each round."""
+ROUNDS = ((48.0, 5, 0.5), (16.0, 5, 0.5), (4.0, 6, 0.5), (0.0, 14, 0.0))
+"""The damping B (angstrom^2), the steps, and the share of the structures kept, for each round."""
 LAST = 6
 """The least number of structures kept after a round."""
 KEPT = 60

@@ -120,10 +120,10 @@ class Frame:
         """Return the damping of the amplitudes, and the length of the damped measured ones.
 
         Args:
-            b_factor: the B of the factor exp(-B s^2) of the intensities, angstrom^2.
+            b_factor: the B of the factor exp(-B s^2 / 2) of the intensities, angstrom^2.
         """
-        damped = np.exp(-b_factor / 2 * self.group_s**2)
-        missed = self.missed[0] * np.exp(-b_factor / 2 * self.missed[1] ** 2)
+        damped = np.exp(-b_factor / 4 * self.group_s**2)
+        missed = self.missed[0] * np.exp(-b_factor / 4 * self.missed[1] ** 2)
         length = np.sqrt(((self.target * damped) ** 2).sum() + (missed**2).sum())
         return damped, float(length)
 

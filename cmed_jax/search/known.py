@@ -28,8 +28,8 @@ from cmed_jax.search.score import scored
 from cmed_jax.search.separations import Separations, atoms_of
 from cmed_jax.search.solved import SolvedStructure
 
-ROUNDS = ((2.0, 5), (0.0, 12))
-"""The damping (angstrom^2) and the number of steps of each round."""
+ROUNDS = ((4.0, 5), (0.0, 12))
+"""The damping B (angstrom^2) and the number of steps of each round."""
 GAIN = 0.85
 """The share of its residual that a structure must come below by the fit, or it stays as it was.
 
@@ -38,7 +38,7 @@ The residual is raised for the fitted coordinates.
 SOUGHT = 6
 """The largest number of free coordinates that are sought anew as well."""
 B_FACTORS = 26
-"""The number of temperature factors that are tried for a known structure."""
+"""The number of displacement factors that are tried for a known structure."""
 
 
 def fitted_coordinates(crystal: Material, lines: ObservedLines) -> Material:

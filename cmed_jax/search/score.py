@@ -42,7 +42,7 @@ class Scored(NamedTuple):
         frame: the space group and the lattice.
         assignment: the positions of the atoms.
         free: the free coordinates, one orbit after the other.
-        b_factor: the overall temperature factor, angstrom^2.
+        b_factor: the overall displacement factor, angstrom^2.
         residual: R = sqrt(1 - cos^2) of the amplitudes.
         raised: the residual, raised for the free coordinates.
         misfit: the mean misfit of the nearest neighbours, 0 to 1.

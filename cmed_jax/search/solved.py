@@ -81,7 +81,7 @@ class SolvedStructure:
             P)) for P of them and N resolved groups of lines. The probability and the verdict of the
             search depend on it.
         free_coordinates: the number of free coordinates that were fitted.
-        b_factor: the overall temperature factor, angstrom^2.
+        b_factor: the overall displacement factor, angstrom^2.
         misfit: the misfit of its nearest-neighbour distances, 0 (usual) to 1 (unusual).
         score: the score that ranks structures, small ones first.
         probability: the probability that the structure is right, fitted to measured patterns of

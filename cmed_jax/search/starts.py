@@ -26,7 +26,7 @@ TRIED = 9600
 """The largest number of partial structures compared at once."""
 CHECKED = 6
 """The number of structures with checked distances, the best first, over the number kept."""
-DAMPING = 8.0
+DAMPING = 16.0
 """The B that damps intensities while orbits are still missing, angstrom^2."""
 
 

@@ -36,8 +36,8 @@ DISPLACEMENTS = (0.05, 0.15, 0.3)
 """The root mean squares of the displacements along each free coordinate, angstrom."""
 STARTS = 6
 """The number of starts with displacements of each size."""
-ROUNDS = ((2.0, 6), (0.0, 12))
-"""The damping (angstrom^2) and the number of steps of each round of the descents."""
+ROUNDS = ((4.0, 6), (0.0, 12))
+"""The damping B (angstrom^2) and the number of steps of each round of the descents."""
 SHOWN = 0.04
 """The displacement that shows which symmetry is left, angstrom."""
 EXACT = 0.005

@@ -4,7 +4,7 @@ The cell parameters and coordinates that the space group leaves free are refined
 squares (Levenberg and Marquardt), as in the method of Rietveld (J. Appl. Cryst. 2, 65, 1969; Young,
 The Rietveld Method, 1993, chapter 1). The pattern is that of a record: ideal sticks in 1,024 bins,
 with the strongest line of each bin. Both patterns are converted to |F|^2 and smeared by a
-temperature factor. They are then broadened, and so lines a bin apart still overlap. The first
+displacement factor. They are then broadened, and so lines a bin apart still overlap. The first
 rounds smear so much that atoms half an angstrom away still find their places; the last rounds
 hardly smear.
 

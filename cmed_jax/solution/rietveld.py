@@ -1,8 +1,8 @@
 """Rietveld refinement of a structure on the whole measured profile, by the library rietx.
 
 The Rwp that is drawn beside a prediction compares a pattern with measured line widths and one
-temperature factor. A refinement fits background, zero shift, cell, profile, coordinates and
-temperature factors as well, and gives the figures that crystallographers know (H. M. Rietveld, J.
+displacement factor. A refinement fits background, zero shift, cell, profile, coordinates and
+displacement factors as well, and gives the figures that crystallographers know (H. M. Rietveld, J.
 Appl. Cryst. 2, 65, 1969; B. H. Toby, Powder Diffr. 21, 67, 2006). rietx is an extra:
 `pip install 'cmed-jax[rietveld]'`. It was chosen because pip installs it on all systems, it needs
 no program beside Python, and its licence is MIT.
