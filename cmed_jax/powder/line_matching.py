@@ -74,7 +74,7 @@ class Forms(NamedTuple):
     allowed: Bool[np.ndarray, "m c"]
 
 
-@lru_cache(maxsize=256)  # a search in one pattern asks for thousands, most of them once
+@lru_cache(maxsize=4096)  # 120 MB at most; the next pattern asks for the same, a second less each
 def forms_within(axes: Axes, reach: tuple[int, int, int]) -> Forms:
     """Return the lines with indices up to a limit for each axis."""
     low = {"monoclinic": (0, 0, -1), "triclinic": (-1, -1, 0)}.get(axes, (0, 0, 0))
