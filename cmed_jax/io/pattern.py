@@ -328,7 +328,10 @@ def _check(angle: Column, intensity: Column, sigma: Column | None) -> None:
     if not intensity.any():
         raise ValueError("it holds no intensity: every value is zero")
     if intensity.max() <= 0:
-        raise ValueError("it holds no intensity above zero: give counts or intensities")
+        raise ValueError(
+            f"it holds no intensity above zero, the largest is {intensity.max():g}: give counts or "
+            "intensities"
+        )
 
 
 def is_profile(angle: Column) -> bool:

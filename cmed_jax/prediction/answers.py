@@ -54,8 +54,6 @@ def answered(
     known: Sequence[IsostructuralMatch],
     lattices: Sequence[Float[np.ndarray, "3 3"]],
     predicted: Answer | None = None,
-    *,
-    accepting: bool = True,
 ) -> Answered:
     """Return the answer that explains a pattern best.
 
@@ -68,12 +66,11 @@ def answered(
         lattices: primitive cells for the search, rows a, b, c in angstrom, the most plausible
             first.
         predicted: the predicted density; None where no network was asked.
-        accepting: whether known crystals may answer.
     """
     answer, assessment = predicted, _assessment(query, known, predicted)
     accepted = None if assessment is None else assessment.known
     crystal = None if accepted is None else accepted.crystal
-    if accepting and crystal is not None and query.admits(crystal.crystal):
+    if crystal is not None and query.admits(crystal.crystal):
         answer = crystal_answer(crystal, query.options.grid)
     searched = search_for_structures(query, _cells(query, answer, lattices), assessment)
     solved = structure_answer(searched, query, assessment)

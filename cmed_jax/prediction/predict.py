@@ -98,7 +98,7 @@ def restore_and_predict(
     predicted = _in_cell(query, restored.domain, mixture, cells)
     progress(STEPS[4])
     lattices = [each.lattice for each in cells]
-    found = answered(query, known, lattices, predicted, accepting=restored.gate is not None)
+    found = answered(query, known, lattices, predicted)
     answer, assessment, searched, structures = found
     assert answer is not None  # one was predicted
     refinement, said = refined_structure(query, structures)

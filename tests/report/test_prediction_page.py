@@ -14,7 +14,7 @@ from cmed_jax.prediction.assessment import Assessment, Explanation
 from cmed_jax.prediction.results import results
 from cmed_jax.report.prediction_density import MOST_DOUBT, levels, scene
 from cmed_jax.report.prediction_page import page
-from cmed_jax.search.solved import SEARCH
+from cmed_jax.search.solved import SEARCH, SolvedStructure
 from cmed_jax.solution.refinement import Refined
 from tests.outline import Outline
 
@@ -161,6 +161,16 @@ def test_a_long_profile_is_thinned_without_losing_its_peaks(profile):
     assert len(numbers) < 7000
     heights = np.sort(numbers[:, 1].max() - numbers[:, 1])
     assert heights[-2] / heights[-1] == pytest.approx(49 / 99, abs=0.01)
+
+
+@pytest.mark.parametrize(("rwp", "better"), [(0.0, "One of them"), (1.0, "The prediction")])
+def test_where_the_network_answers_the_structures_are_compared_with_it(profile, rwp, better):
+    crystal = Material(SEARCH, profile.lattice, np.array([11, 17]), np.zeros((2, 3)), 225)
+    crystal.frac_coords[1] = 0.5
+    structure = SolvedStructure(crystal, 0.1, 0.1, 0, 1.0, 0.0, 0.1, rwp=rwp)
+    text = page(dataclasses.replace(profile, structures=(structure,)))
+    assert f"{better} explains the pattern better" in text
+    assert f"{rwp:.3f} of the best of them" in text
 
 
 @pytest.mark.parametrize(
