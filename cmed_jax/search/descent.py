@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from cmed_jax.search.frame import Frame
+from cmed_jax.search.reflection_model import ReflectionModel
 
 USUAL_B = 0.6
 """The overall displacement factor expected of a sample, angstrom^2."""
@@ -58,7 +58,7 @@ class Fits(NamedTuple):
 
 
 def residuals(
-    frame: Frame,
+    model: ReflectionModel,
     structure_factors: np.ndarray,
     b_factor: Float32[np.ndarray, " b"],
     damping: float = 0.0,
@@ -66,36 +66,36 @@ def residuals(
     """Return 1 - cos^2 between measured and calculated amplitudes.
 
     Args:
-        frame: the reflections and the measured lines.
+        model: the reflections and the measured lines.
         structure_factors: the structure factors, one row for each structure.
         b_factor: the displacement factor of each structure, angstrom^2.
         damping: the B that damps the intensities, angstrom^2.
     """
-    damped, length = frame.damping(damping)
-    wave = frame.weight * np.exp(-b_factor[:, None] / 2 * frame.s.astype(np.float32) ** 2)
-    intensity = wave * (structure_factors.real**2 + structure_factors.imag**2)
-    amplitude = np.sqrt(np.add.reduceat(intensity, frame.first, axis=1)) * damped
-    along = amplitude @ (frame.target * damped) / length
+    damped, length = model.damping(damping)
+    weight = model.weight * np.exp(-b_factor[:, None] / 2 * model.s.astype(np.float32) ** 2)
+    intensity = weight * (structure_factors.real**2 + structure_factors.imag**2)
+    amplitude = np.sqrt(np.add.reduceat(intensity, model.first, axis=1)) * damped
+    along = amplitude @ (model.target * damped) / length
     return 1 - along**2 / np.maximum((amplitude**2).sum(axis=1), 1e-20)
 
 
 def structure_factors(
-    frame: Frame, orbits: list[tuple[int, int]], free: Float32[np.ndarray, "b p"]
+    model: ReflectionModel, orbits: list[tuple[int, int]], free: Float32[np.ndarray, "b p"]
 ) -> np.ndarray:
     """Return the structure factors of orbits, of shape (b, m), for rows of free coordinates."""
-    total, at = np.zeros((len(free), len(frame.s)), np.complex64), 0
+    total, at = np.zeros((len(free), len(model.s)), np.complex64), 0
     for element, place in orbits:
-        count = frame.group.positions[place].free
+        count = model.group.positions[place].free
         sums = (
-            frame.sums(place, free[:, at : at + count]) if count else frame.fixed_sums[place][None]
+            model.sums(place, free[:, at : at + count]) if count else model.fixed_sums[place][None]
         )
-        total += frame.factors[element] * sums
+        total += model.factors[element] * sums
         at += count
     return total
 
 
 def descend(
-    frame: Frame,
+    model: ReflectionModel,
     orbits: list[tuple[int, int]],
     starts: Fits,
     steps: int,
@@ -104,20 +104,20 @@ def descend(
     """Return starts after a descent of the residual.
 
     Args:
-        frame: the reflections and the measured lines.
+        model: the reflections and the measured lines.
         orbits: the element and the position of each orbit.
         starts: the structures to start from; their residuals are not used.
         steps: the largest number of steps of Levenberg and Marquardt.
         damping: the B that damps the intensities, angstrom^2.
     """
     free, b_factor, _ = starts
-    best = residuals(frame, structure_factors(frame, orbits, free), b_factor, damping)
+    best = residuals(model, structure_factors(model, orbits, free), b_factor, damping)
     stiffness = np.full(len(free), 1e-2, np.float32)
     for _ in range(steps):
-        step = _step(frame, orbits, free, b_factor, stiffness, damping)
+        step = _step(model, orbits, free, b_factor, stiffness, damping)
         moved = free + step[:, :-1]
         warmer = np.clip(b_factor + step[:, -1], 0, LARGEST_B)
-        new = residuals(frame, structure_factors(frame, orbits, moved), warmer, damping)
+        new = residuals(model, structure_factors(model, orbits, moved), warmer, damping)
         better = new < best
         free = np.where(better[:, None], moved, free)
         b_factor = np.where(better, warmer, b_factor)
@@ -130,7 +130,7 @@ def descend(
 
 
 def _step(
-    frame: Frame,
+    model: ReflectionModel,
     orbits: list[tuple[int, int]],
     free: Float32[np.ndarray, "b p"],
     b_factor: Float32[np.ndarray, " b"],
@@ -138,13 +138,13 @@ def _step(
     damping: float,
 ) -> Float32[np.ndarray, "b q"]:
     """Return the step of each structure: free coordinates, and the displacement factor last."""
-    damped, length = frame.damping(damping)
-    intensity, slopes = _intensity_and_slopes(frame, orbits, free, b_factor)
+    damped, length = model.damping(damping)
+    intensity, slopes = _intensity_and_slopes(model, orbits, free, b_factor)
     total = intensity.sum(axis=1, keepdims=True)
     amplitude = np.sqrt(intensity / total + _FLOOR)
     slopes = slopes * (damped / (2 * amplitude * total))[:, None]
     amplitude = amplitude * damped
-    target = frame.target * damped / length
+    target = model.target * damped / length
     along = amplitude / np.linalg.norm(amplitude, axis=1, keepdims=True)
     scale = (along @ target) / np.linalg.norm(amplitude, axis=1)
     left = target - scale[:, None] * amplitude
@@ -165,32 +165,32 @@ def _step(
 
 
 def _intensity_and_slopes(
-    frame: Frame,
+    model: ReflectionModel,
     orbits: list[tuple[int, int]],
     free: Float32[np.ndarray, "b p"],
     b_factor: Float32[np.ndarray, " b"],
 ) -> tuple[Float32[np.ndarray, "b g"], Float32[np.ndarray, "b q g"]]:
     """Return intensities of groups, and their derivatives by free coordinates and B factor."""
-    total, slopes, at = np.zeros((len(free), len(frame.s)), np.complex64), [], 0
+    total, slopes, at = np.zeros((len(free), len(model.s)), np.complex64), [], 0
     for element, place in orbits:
-        count = frame.group.positions[place].free
+        count = model.group.positions[place].free
         if not count:
-            total += frame.factors[element] * frame.fixed_sums[place]
+            total += model.factors[element] * model.fixed_sums[place]
             continue
-        sums, derivatives = frame.sums_and_slopes(place, free[:, at : at + count])
-        total += frame.factors[element] * sums
-        slopes.append(frame.factors[element] * derivatives)
+        sums, derivatives = model.sums_and_slopes(place, free[:, at : at + count])
+        total += model.factors[element] * sums
+        slopes.append(model.factors[element] * derivatives)
         at += count
-    squared = frame.s.astype(np.float32) ** 2 / 2
-    wave = frame.weight * np.exp(-b_factor[:, None] * squared)
-    intensity = wave * (total.real**2 + total.imag**2)
+    squared = model.s.astype(np.float32) ** 2 / 2
+    weight = model.weight * np.exp(-b_factor[:, None] * squared)
+    intensity = weight * (total.real**2 + total.imag**2)
     of_b = [-(squared * intensity)[:, None]]
     of_free = [
-        2 * wave[:, None] * (total.real[:, None] * each.real + total.imag[:, None] * each.imag)
+        2 * weight[:, None] * (total.real[:, None] * each.real + total.imag[:, None] * each.imag)
         for each in slopes
     ]
     changes = np.concatenate(of_free + of_b, axis=1)
     return (
-        np.add.reduceat(intensity, frame.first, axis=1),
-        np.add.reduceat(changes, frame.first, axis=2),
+        np.add.reduceat(intensity, model.first, axis=1),
+        np.add.reduceat(changes, model.first, axis=2),
     )

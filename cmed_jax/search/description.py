@@ -14,10 +14,10 @@ from cmed_jax.crystal.symmetry import STEPS, space_group
 from cmed_jax.search.assignments import Assignment
 from cmed_jax.search.chemistry import least_distances
 from cmed_jax.search.formula_units import Contents
-from cmed_jax.search.frame import HYDROGEN, frame_of, orbits_of
 from cmed_jax.search.hydrogen import Placed, with_hydrogen
 from cmed_jax.search.observed import ObservedLines, group_lines
-from cmed_jax.search.order import Field
+from cmed_jax.search.order import SearchSpace
+from cmed_jax.search.reflection_model import HYDROGEN, orbits_of, reflection_model
 from cmed_jax.search.separations import Separations, atoms_of
 from cmed_jax.search.settings import Setting
 from cmed_jax.search.starts import Pools
@@ -80,20 +80,20 @@ def describe(crystal: Material) -> Described:
     return empty.with_orbits(_orbits(crystal, group, numbers))
 
 
-def field_of(
+def search_space(
     crystal: Material, described: Described, lines: ObservedLines, shares: Shares = UNSHARED
-) -> Field:
+) -> SearchSpace:
     """Return what a fit of any assignment of a crystal's atoms needs."""
     number, numbers = described.group.number, described.numbers
     to_primitive = space_group(number).cell.T
     groups = group_lines(lines, np.linalg.solve(to_primitive, crystal.lattice))
     setting = Setting(number, np.eye(3, dtype=int), crystal.lattice)
-    frame = frame_of(setting, numbers, lines, groups, shares)
+    model = reflection_model(setting, numbers, lines, groups, shares)
     counts = tuple(int((crystal.numbers == each).sum()) for each in numbers)
     hydrogen = int((crystal.numbers == HYDROGEN).sum())
     separations = Separations.of(crystal.lattice, least_distances(np.array(numbers)))
-    pools = Pools(frame, separations, counts)
-    return Field(frame, separations, pools, Contents(numbers, counts, hydrogen, 0.0))
+    pools = Pools(model, separations, counts)
+    return SearchSpace(model, separations, pools, Contents(numbers, counts, hydrogen, 0.0))
 
 
 def with_fitted(crystal: Material, described: Described, free: Float[np.ndarray, " p"]) -> Material:

@@ -18,9 +18,9 @@ from jaxtyping import Float
 from cmed_jax.crystal.bravais import Bravais
 from cmed_jax.search.assignments import Assignment
 from cmed_jax.search.descent import USUAL_B, Fits, descend, residuals, structure_factors
-from cmed_jax.search.frame import orbits_of
 from cmed_jax.search.observed import ObservedLines
-from cmed_jax.search.order import LEAST_SHARE, Field, in_order
+from cmed_jax.search.order import LEAST_SHARE, SearchSpace, in_order
+from cmed_jax.search.reflection_model import orbits_of
 from cmed_jax.search.score import Scored, scored
 from cmed_jax.search.separations import atoms_of
 from cmed_jax.search.starts import starts
@@ -112,10 +112,10 @@ def explore(
             if isinstance(offered, str):
                 complete &= offered != "given up"
                 continue
-            field, assignment = offered
+            space, assignment = offered
             if progress is not None:
-                progress(run.progress(field, assignment))
-            run.try_assignment(field, assignment)
+                progress(run.progress(space, assignment))
+            run.try_assignment(space, assignment)
     except KeyboardInterrupt:
         return run.found(complete=False)._replace(interrupted=True)
     return run.found(complete=complete)
@@ -133,9 +133,9 @@ class _Run:
         """Return whether the time is over, or a good structure was found a while ago."""
         return time.monotonic() - self._began > min(self._seconds, self._settled)
 
-    def progress(self, field: Field, assignment: Assignment) -> Progress:
+    def progress(self, space: SearchSpace, assignment: Assignment) -> Progress:
         """Return the progress of the search before an assignment."""
-        number = field.frame.setting.number
+        number = space.model.setting.number
         passed = time.monotonic() - self._began
         return Progress(passed, self._tried, number, assignment.free, self._residual)
 
@@ -144,13 +144,13 @@ class _Run:
         best = sorted(self._best, key=lambda each: each.score)
         return Explored(best, self._tried, complete)
 
-    def try_assignment(self, field: Field, assignment: Assignment) -> None:
+    def try_assignment(self, space: SearchSpace, assignment: Assignment) -> None:
         """Fit the coordinates of an assignment, and keep its best structure."""
         self._tried += 1
-        fits = fits_of(field, assignment, self._rng)
+        fits = fits_of(space, assignment, self._rng)
         if fits is None:
             return
-        result = scored(field.frame, field.separations, assignment, fits)
+        result = scored(space.model, space.separations, assignment, fits)
         if result is None:
             return
         if result.residual < self._residual:
@@ -170,32 +170,32 @@ class _Run:
             self._settled = passed + next(longer, np.inf)
 
 
-def fits_of(field: Field, assignment: Assignment, rng: np.random.Generator) -> Fits | None:
+def fits_of(space: SearchSpace, assignment: Assignment, rng: np.random.Generator) -> Fits | None:
     """Return structures of an assignment that explain the lines and keep their distances.
 
     None where the atoms do not fit.
 
     Args:
-        field: the space group, the lines and the distances.
+        space: the space group, the lines and the distances.
         assignment: the positions of the atoms.
         rng: the source of the draws.
     """
-    frame, orbits = field.frame, orbits_of(assignment.places)
-    atoms = atoms_of(frame.group, orbits)
+    model, orbits = space.model, orbits_of(assignment.places)
+    atoms = atoms_of(model.group, orbits)
     if not assignment.free:
         nothing = np.zeros((1, 0), np.float32)
-        if field.separations.worst(atoms, nothing)[0] < LEAST_SHARE:
+        if space.separations.worst(atoms, nothing)[0] < LEAST_SHARE:
             return None
         usual = np.full(1, USUAL_B, np.float32)
-        residual = residuals(frame, structure_factors(frame, orbits, nothing), usual)
+        residual = residuals(model, structure_factors(model, orbits, nothing), usual)
         fits = Fits(nothing, usual, residual)
-        return descend(frame, orbits, fits, 4) if residual[0] < 0.5 else fits
+        return descend(model, orbits, fits, 4) if residual[0] < 0.5 else fits
     width = int(np.clip(12 * assignment.free, 16, 64))
-    begun = starts(frame, field.separations, field.pools, orbits, width, rng)
+    begun = starts(model, space.separations, space.pools, orbits, width, rng)
     if begun is None:
         return None
     fits = begun
     for damping, steps, share in ROUNDS if assignment.free > 2 else ROUNDS[2:]:
-        fits = descend(frame, orbits, fits, steps, damping)
+        fits = descend(model, orbits, fits, steps, damping)
         fits = fits.best(max(LAST, int(share * len(fits.residual))))
-    return fits.at(field.separations.worst(atoms, fits.free) >= LEAST_SHARE)
+    return fits.at(space.separations.worst(atoms, fits.free) >= LEAST_SHARE)

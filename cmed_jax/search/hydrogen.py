@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer
 
 from cmed_jax.search.assignments import Assignment, assignments
 from cmed_jax.search.chemistry import least_distances, neighbour_misfit
-from cmed_jax.search.frame import HYDROGEN
+from cmed_jax.search.reflection_model import HYDROGEN
 from cmed_jax.search.separations import Separations
 from cmed_jax.search.starts import POOL, evenly
 from cmed_jax.search.usage import position_costs

@@ -19,11 +19,11 @@ from cmed_jax.search.descent import (
     residuals,
     structure_factors,
 )
-from cmed_jax.search.description import describe, field_of, with_fitted
+from cmed_jax.search.description import describe, search_space, with_fitted
 from cmed_jax.search.exploration import fits_of
-from cmed_jax.search.frame import orbits_of
 from cmed_jax.search.observed import ObservedLines
-from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, Field
+from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, SearchSpace
+from cmed_jax.search.reflection_model import orbits_of
 from cmed_jax.search.score import scored
 from cmed_jax.search.separations import Separations, atoms_of
 from cmed_jax.search.solved import SolvedStructure
@@ -60,10 +60,10 @@ def fitted_coordinates(crystal: Material, lines: ObservedLines) -> Material:
     assignment, free = described.assignment, described.free
     if not assignment.free:
         return crystal
-    field = field_of(crystal, described, lines)
-    if len(field.frame.target) < LINES_PER_FREE * assignment.free:
+    space = search_space(crystal, described, lines)
+    if len(space.model.target) < LINES_PER_FREE * assignment.free:
         return crystal
-    best = _fit(field, assignment, free)
+    best = _fit(space, assignment, free)
     if best is None:
         return crystal
     return with_fitted(crystal, described, best)
@@ -85,16 +85,16 @@ def known_structure(
         ValueError: no line is where the cell allows one.
     """
     described = describe(crystal)
-    field = field_of(crystal, described, lines, shares)
+    space = search_space(crystal, described, lines, shares)
     orbits = orbits_of(described.assignment.places)
     free = described.free[None].astype(np.float32)
-    factors = structure_factors(field.frame, orbits, free)
+    factors = structure_factors(space.model, orbits, free)
     trials = np.linspace(0, LARGEST_B, B_FACTORS, dtype=np.float32)
-    squared = residuals(field.frame, np.repeat(factors, B_FACTORS, axis=0), trials)
+    squared = residuals(space.model, np.repeat(factors, B_FACTORS, axis=0), trials)
     best = squared.argmin()
     fits = Fits(free, trials[[best]], squared[[best]])
     used = described.assignment._replace(free=described.assignment.free if fitted else 0)
-    judged = scored(field.frame, field.separations, used, fits)
+    judged = scored(space.model, space.separations, used, fits)
     assert judged is not None  # there is one structure
     return SolvedStructure.of(crystal, judged, origin, shares)
 
@@ -114,27 +114,27 @@ def distance_misfit(crystal: Material) -> float:
 
 
 def _fit(
-    field: Field, assignment: Assignment, free: Float[np.ndarray, " p"]
+    space: SearchSpace, assignment: Assignment, free: Float[np.ndarray, " p"]
 ) -> Float[np.ndarray, " p"] | None:
     """Return free coordinates that explain the lines; None where they gain too little.
 
     Beside those of the prototype, a few coordinates are sought anew: light atoms have more than one
     place near which a descent ends.
     """
-    frame, orbits = field.frame, orbits_of(assignment.places)
+    model, orbits = space.model, orbits_of(assignment.places)
     usual = np.full(1, USUAL_B, np.float32)
-    begun = descend(frame, orbits, Fits(free[None].astype(np.float32), usual, usual), 0)
+    begun = descend(model, orbits, Fits(free[None].astype(np.float32), usual, usual), 0)
     fits = begun
     for damping, steps in ROUNDS:
-        fits = descend(frame, orbits, fits, steps, damping)
+        fits = descend(model, orbits, fits, steps, damping)
     sought = None
     if assignment.free <= SOUGHT:
-        sought = fits_of(field, assignment, np.random.default_rng(0))
+        sought = fits_of(space, assignment, np.random.default_rng(0))
     if sought is not None:
         fits = Fits(*(np.concatenate(pair) for pair in zip(fits, sought, strict=True)))
-    atoms = atoms_of(frame.group, orbits)
-    fits = fits.at(field.separations.worst(atoms, fits.free) >= LEAST_SHARE)
-    best = scored(frame, field.separations, assignment, fits)
+    atoms = atoms_of(model.group, orbits)
+    fits = fits.at(space.separations.worst(atoms, fits.free) >= LEAST_SHARE)
+    best = scored(model, space.separations, assignment, fits)
     if best is None or best.raised > GAIN * np.sqrt(max(begun.residual[0], 0.0)):
         return None
     return best.free.astype(float)

@@ -20,8 +20,8 @@ from cmed_jax.search.assignments import Assignment, assignments
 from cmed_jax.search.chemistry import least_distances
 from cmed_jax.search.extinction import allowed_settings
 from cmed_jax.search.formula_units import Contents, contents
-from cmed_jax.search.frame import HYDROGEN, Frame, frame_of
 from cmed_jax.search.observed import ObservedLines, group_lines
+from cmed_jax.search.reflection_model import HYDROGEN, ReflectionModel, reflection_model
 from cmed_jax.search.separations import Separations
 from cmed_jax.search.settings import Setting, settings
 from cmed_jax.search.starts import Pools
@@ -48,17 +48,17 @@ LEAST_SHARE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class SearchSpace:
     """All assignments of one space group with one number of formula units.
 
     Attributes:
-        frame: the reflections and the measured lines.
+        model: the reflections and the measured lines.
         separations: the distances that the elements keep.
         pools: the pools of places on the positions of the space group.
         contents: the atoms in the primitive cell.
     """
 
-    frame: Frame
+    model: ReflectionModel
     separations: Separations
     pools: Pools
     contents: Contents
@@ -68,9 +68,9 @@ class Field:
 
         An infinite bound at the end tells that not all assignments were found.
         """
-        counts, group = self.contents.counts, self.frame.group
+        counts, group = self.contents.counts, self.model.group
         possible = [self.pools.possible(element) for element in range(len(counts))]
-        most = min(MOST_FREE, int(len(self.frame.target) / LINES_PER_FREE))
+        most = min(MOST_FREE, int(len(self.model.target) / LINES_PER_FREE))
         costs = position_costs(group)
         costs += COST_PER_FREE * np.array([each.free for each in group.positions])
         costs += COST_PER_ORBIT
@@ -83,27 +83,27 @@ class Field:
 
 
 @dataclass(frozen=True, eq=False)
-class Closed:
-    """A field before its space group is opened.
+class UnopenedSpace:
+    """A search space before its space group is opened.
 
     Attributes:
         base: the cost of the space group and the volume.
         contents: the atoms in the primitive cell.
-        frame: a function that makes the reflections of the space group, once for all numbers of
+        model: a function that makes the reflections of the space group, once for all numbers of
             formula units.
     """
 
     base: float
     contents: Contents
-    frame: Callable[[], Frame]
+    model: Callable[[], ReflectionModel]
 
-    def open(self) -> Field:
-        """Return the open field."""
-        frame = self.frame()
+    def open(self) -> SearchSpace:
+        """Return the search space."""
+        model = self.model()
         least = least_distances(np.array(self.contents.numbers))
-        separations = Separations.of(frame.setting.lattice, least)
-        pools = Pools(frame, separations, self.contents.counts)
-        return Field(frame, separations, pools, self.contents)
+        separations = Separations.of(model.setting.lattice, least)
+        pools = Pools(model, separations, self.contents.counts)
+        return SearchSpace(model, separations, pools, self.contents)
 
     def bound(self, number: int) -> float:
         """Return a lower bound of the cost of its assignments in a space group.
@@ -121,7 +121,7 @@ def in_order(
     lines: ObservedLines,
     number: int | None = None,
     atoms: int | None = None,
-) -> Iterator[tuple[Field, Assignment] | Pause]:
+) -> Iterator[tuple[SearchSpace, Assignment] | Pause]:
     """Yield assignments of all space groups that the absences allow, in the order of their cost.
 
     Where the next one takes a while to find, "wait" is yielded, so that the caller can check the
@@ -141,14 +141,14 @@ def in_order(
     candidates = _candidates(settings(cell), number, f"{cell.system} {cell.centring}")
     groups = group_lines(lines, cell.conventional)
     visible = np.where(np.arange(119) == HYDROGEN, 0, composition).astype(float)
-    heap: list[tuple[float, int, Closed | _Stream]] = []
+    heap: list[tuple[float, int, UnopenedSpace | _Stream]] = []
     numbers = tuple(np.flatnonzero(visible).tolist())
     for setting, cost in allowed_settings(candidates, cell, groups):
         base = cost + group_cost(setting.number, [one.number for one in candidates])
-        frame = cache(partial(frame_of, setting, numbers, lines, groups))
+        model = cache(partial(reflection_model, setting, numbers, lines, groups))
         for one in contents(setting, composition, visible, atoms):
-            closed = Closed(base + one.cost, one, frame)
-            heap.append((closed.bound(setting.number), len(heap), closed))
+            unopened = UnopenedSpace(base + one.cost, one, model)
+            heap.append((unopened.bound(setting.number), len(heap), unopened))
     if not heap:
         raise ValueError(
             "no number of formula units fits the volume of the cell: check cell and formula"
@@ -159,31 +159,31 @@ def in_order(
 
 @dataclass(frozen=True, eq=False)
 class _Stream:
-    """An open field: its next assignment (at first a bound of its cost), and the later ones."""
+    """An opened search space: its next assignment, or a bound of its cost, and the rest."""
 
-    field: Field
+    space: SearchSpace
     base: float
     next: Assignment | float
     others: Iterator[Assignment | float]
 
 
 def _merged(
-    heap: list[tuple[float, int, Closed | _Stream]],
-) -> Iterator[tuple[Field, Assignment] | Pause]:
+    heap: list[tuple[float, int, UnopenedSpace | _Stream]],
+) -> Iterator[tuple[SearchSpace, Assignment] | Pause]:
     """Yield the assignments of all fields in the order of their cost; a pause for a bound."""
     while heap:
         cost, number, top = heapq.heappop(heap)
-        if isinstance(top, Closed):
-            field = top.open()
-            top = _Stream(field, top.base, cost, field.assignments())
+        if isinstance(top, UnopenedSpace):
+            space = top.open()
+            top = _Stream(space, top.base, cost, space.assignments())
         if isinstance(top.next, Assignment):
-            yield top.field, top.next
+            yield top.space, top.next
         else:
             yield "given up" if top.next == np.inf else "wait"
         following = next(top.others, None)
         if following is not None:
             ahead = following.cost if isinstance(following, Assignment) else following
-            stream = _Stream(top.field, top.base, following, top.others)
+            stream = _Stream(top.space, top.base, following, top.others)
             heapq.heappush(heap, (top.base + ahead, number, stream))
 
 

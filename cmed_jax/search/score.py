@@ -12,7 +12,7 @@ import numpy as np
 from cmed_jax.search.assignments import Assignment
 from cmed_jax.search.chemistry import neighbour_misfit
 from cmed_jax.search.descent import Fits
-from cmed_jax.search.frame import Frame, orbits_of
+from cmed_jax.search.reflection_model import ReflectionModel, orbits_of
 from cmed_jax.search.separations import Separations, atoms_of
 
 PER_FREE = 0.003
@@ -39,7 +39,7 @@ class Scored(NamedTuple):
     """A structure of one assignment.
 
     Attributes:
-        frame: the space group and the lattice.
+        model: the space group and the lattice.
         assignment: the positions of the atoms.
         free: the free coordinates, one orbit after the other.
         b_factor: the overall displacement factor, angstrom^2.
@@ -49,7 +49,7 @@ class Scored(NamedTuple):
         score: the score that ranks structures, small ones first.
     """
 
-    frame: Frame
+    model: ReflectionModel
     assignment: Assignment
     free: np.ndarray
     b_factor: float
@@ -60,34 +60,36 @@ class Scored(NamedTuple):
 
 
 def scored(
-    frame: Frame, separations: Separations, assignment: Assignment, fits: Fits
+    model: ReflectionModel, separations: Separations, assignment: Assignment, fits: Fits
 ) -> Scored | None:
     """Return the best of some structures of an assignment; None where there is none.
 
     Args:
-        frame: the reflections and the measured lines.
+        model: the reflections and the measured lines.
         separations: the distances that the elements keep.
         assignment: the assignment of the structures.
         fits: the structures, which keep their distances.
     """
     found = [
-        _scored(frame, separations, assignment, fits.at(np.array([row])))
+        _scored(model, separations, assignment, fits.at(np.array([row])))
         for row in range(len(fits.residual))
     ]
     return min(found, key=lambda each: each.score, default=None)
 
 
-def _scored(frame: Frame, separations: Separations, assignment: Assignment, fit: Fits) -> Scored:
+def _scored(
+    model: ReflectionModel, separations: Separations, assignment: Assignment, fit: Fits
+) -> Scored:
     """Return one structure with its score."""
     residual = float(np.sqrt(max(float(fit.residual[0]), 0.0)))
-    misfit = _misfit(frame, separations, assignment, fit)
-    lines, used = len(frame.target), CONSTRAINED * assignment.free
+    misfit = _misfit(model, separations, assignment, fit)
+    lines, used = len(model.target), CONSTRAINED * assignment.free
     raised = residual * np.sqrt(lines / max(lines - used, 2.0))
     weight = CHEMISTRY * float(np.clip(residual / SENSITIVE, LEAST_CHEMISTRY, 1.0))
     orbits = len(orbits_of(assignment.places))
     score = raised + PER_FREE * assignment.free + PER_ORBIT * orbits + weight * misfit
     return Scored(
-        frame,
+        model,
         assignment,
         fit.free[0],
         float(fit.b_factor[0]),
@@ -98,12 +100,14 @@ def _scored(frame: Frame, separations: Separations, assignment: Assignment, fit:
     )
 
 
-def _misfit(frame: Frame, separations: Separations, assignment: Assignment, fit: Fits) -> float:
+def _misfit(
+    model: ReflectionModel, separations: Separations, assignment: Assignment, fit: Fits
+) -> float:
     """Return the mean misfit of the nearest neighbours of the orbits."""
-    atoms = atoms_of(frame.group, orbits_of(assignment.places))
+    atoms = atoms_of(model.group, orbits_of(assignment.places))
     distances = separations.distances(atoms, fit.free)[0]
     nearest = distances.argmin(axis=1)
-    numbers = np.array(frame.numbers)[atoms.element]
+    numbers = np.array(model.numbers)[atoms.element]
     return float(
         np.mean(
             [

@@ -22,8 +22,8 @@ from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.search.alignment import aligned
 from cmed_jax.search.exploration import Explored, Progress, explore
-from cmed_jax.search.frame import HYDROGEN
 from cmed_jax.search.observed import Groups, ObservedLines, group_lines
+from cmed_jax.search.reflection_model import HYDROGEN
 from cmed_jax.search.score import Scored
 from cmed_jax.search.settings import lattice_for
 from cmed_jax.search.solved import (
@@ -224,6 +224,6 @@ def _hydrogen(each: Scored, composition: Float[np.ndarray, "119"]) -> int:
     unit = formula_unit(composition)
     if unit is None:
         return 0
-    element = each.frame.numbers[0]
-    atoms = sum(each.frame.group.positions[k].multiplicity for k in each.assignment.places[0])
+    element = each.model.numbers[0]
+    atoms = sum(each.model.group.positions[k].multiplicity for k in each.assignment.places[0])
     return int(atoms * unit[HYDROGEN] // unit[element])

@@ -22,9 +22,9 @@ from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import UNSHARED, Shares
 from cmed_jax.crystal.structure_types import structure_type_of
 from cmed_jax.search.descent import residuals, structure_factors
-from cmed_jax.search.frame import HYDROGEN, frame_of, orbits_of
 from cmed_jax.search.hydrogen import Placed, with_hydrogen
 from cmed_jax.search.observed import Groups, ObservedLines
+from cmed_jax.search.reflection_model import HYDROGEN, orbits_of, reflection_model
 from cmed_jax.search.score import Scored
 from cmed_jax.search.separations import atoms_of
 from cmed_jax.search.settings import Setting
@@ -304,14 +304,14 @@ def _distinct(structures: Iterable[SolvedStructure]) -> Iterator[SolvedStructure
 
 def _material(each: Scored, hydrogen: int) -> Material:
     """Return a structure with its hydrogen atoms, or without them where they do not fit."""
-    frame = each.frame
-    atoms = atoms_of(frame.group, orbits_of(each.assignment.places))
+    model = each.model
+    atoms = atoms_of(model.group, orbits_of(each.assignment.places))
     coords = atoms.coords(each.free[None].astype(float))[0]
-    placed = Placed(np.array(frame.numbers)[atoms.element], coords)
+    placed = Placed(np.array(model.numbers)[atoms.element], coords)
     if hydrogen:
-        whole = with_hydrogen(frame.group, frame.setting.lattice, placed, hydrogen)
+        whole = with_hydrogen(model.group, model.setting.lattice, placed, hydrogen)
         placed = placed if whole is None else whole
-    return Material(SEARCH, frame.setting.lattice, placed.numbers, placed.coords)
+    return Material(SEARCH, model.setting.lattice, placed.numbers, placed.coords)
 
 
 def _higher(plain: Material, each: Scored, lines: ObservedLines, groups: Groups) -> Material:
@@ -331,10 +331,10 @@ def _residual(material: Material, b_factor: float, lines: ObservedLines, groups:
     """Return R of a structure, calculated without its symmetry."""
     setting = Setting(1, np.eye(3, dtype=int), material.lattice)
     numbers, element = np.unique(material.numbers, return_inverse=True)
-    frame = frame_of(setting, numbers.tolist(), lines, groups)
+    model = reflection_model(setting, numbers.tolist(), lines, groups)
     general = len(wyckoff(1).positions) - 1
     orbits = [(int(each), general) for each in element]
     free = material.frac_coords.reshape(1, -1).astype(np.float32)
-    factors = structure_factors(frame, orbits, free)
-    squared = residuals(frame, factors, np.full(1, b_factor, np.float32))[0]
+    factors = structure_factors(model, orbits, free)
+    squared = residuals(model, factors, np.full(1, b_factor, np.float32))[0]
     return float(np.sqrt(max(float(squared), 0.0)))

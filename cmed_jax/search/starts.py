@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Complex64, Float32, Int
 
 from cmed_jax.search.descent import USUAL_B, Fits, residuals
-from cmed_jax.search.frame import Frame
+from cmed_jax.search.reflection_model import ReflectionModel
 from cmed_jax.search.separations import Separations, atoms_of
 
 POOL = ((1, 0), (48, 1), (320, 2), (800, 3))
@@ -45,8 +45,8 @@ class Pool(NamedTuple):
 class Pools:
     """The pools of all positions of a space group, each made at its first use."""
 
-    def __init__(self, frame: Frame, separations: Separations, counts: Sequence[int]):
-        self._frame, self._separations, self._counts = frame, separations, counts
+    def __init__(self, model: ReflectionModel, separations: Separations, counts: Sequence[int]):
+        self._frame, self._separations, self._counts = model, separations, counts
         self._pools: dict[int, Pool] = {}
         self._sums: dict[int, np.ndarray] = {}
         self._nearest: dict[int, np.ndarray] = {}
@@ -125,7 +125,7 @@ def evenly(count: int, dimensions: int) -> Float32[np.ndarray, "k f"]:
 
 
 def starts(
-    frame: Frame,
+    model: ReflectionModel,
     separations: Separations,
     pools: Pools,
     orbits: list[tuple[int, int]],
@@ -135,15 +135,15 @@ def starts(
     """Return structures of an assignment to descend from; None where the atoms do not fit.
 
     Args:
-        frame: the reflections and the measured lines.
+        model: the reflections and the measured lines.
         separations: the distances that the elements keep.
         pools: the pools of the positions.
         orbits: the element and the position of each orbit.
         width: the number of partial structures that are kept.
         rng: the source of the draws where there are too many places to try all.
     """
-    order = _order(frame, orbits)
-    beam = _Beam(frame, separations, pools, [orbits[at] for at in order], width, rng)
+    order = _order(model, orbits)
+    beam = _Beam(model, separations, pools, [orbits[at] for at in order], width, rng)
     partial = beam.begin()
     for number in range(len(beam.fixed), len(orbits)):
         following = beam.add(partial, number)
@@ -178,7 +178,7 @@ class _Partial(NamedTuple):
 class _Beam:
     """A beam search that places the orbits of an assignment; the fixed orbits come first."""
 
-    frame: Frame
+    model: ReflectionModel
     separations: Separations
     pools: Pools
     orbits: list[tuple[int, int]]
@@ -188,13 +188,13 @@ class _Beam:
     @property
     def fixed(self) -> list[tuple[int, int]]:
         """The orbits without free coordinates."""
-        return [orbit for orbit in self.orbits if not self.frame.group.positions[orbit[1]].free]
+        return [orbit for orbit in self.orbits if not self.model.group.positions[orbit[1]].free]
 
     def begin(self) -> _Partial:
         """Return the structure of the fixed orbits alone."""
-        factors = np.zeros((1, len(self.frame.s)), np.complex64)
+        factors = np.zeros((1, len(self.model.s)), np.complex64)
         for element, place in self.fixed:
-            factors = factors + self.frame.factors[element] * self.frame.fixed_sums[place]
+            factors = factors + self.model.factors[element] * self.model.fixed_sums[place]
         free = [np.zeros((1, 0), np.float32) for _ in self.fixed]
         return _Partial(factors, free, np.ones(1, np.float32))
 
@@ -206,10 +206,10 @@ class _Beam:
             allowed = allowed & self.pools.far(element, place, other, beside)
         if not allowed.any():
             return None
-        sums = self.frame.factors[element] * self.pools.sums(place)
+        sums = self.model.factors[element] * self.pools.sums(place)
         parents, places = _pairs(len(partial.factors), allowed, self.rng)
         damping = DAMPING if number < len(self.orbits) - 1 else DAMPING / 2
-        residual = _compare(self.frame, partial.factors, sums, (parents, places), damping)
+        residual = _compare(self.model, partial.factors, sums, (parents, places), damping)
         chosen = self._that_fit(partial, number, (parents, places), residual)
         if not len(chosen):
             return None
@@ -227,7 +227,7 @@ class _Beam:
     ) -> Int[np.ndarray, " r"]:
         """Return the best structures in which the newest orbit keeps its distances."""
         parents, places = pairs
-        atoms = atoms_of(self.frame.group, self.orbits[: number + 1])
+        atoms = atoms_of(self.model.group, self.orbits[: number + 1])
         pool = self.pools[self.orbits[number][1]].free
         kept: list[int] = []
         ranked = np.argsort(residual)[: CHECKED * self.width]
@@ -240,13 +240,13 @@ class _Beam:
         return np.array(kept[: self.width], int)
 
 
-def _order(frame: Frame, orbits: list[tuple[int, int]]) -> list[int]:
+def _order(model: ReflectionModel, orbits: list[tuple[int, int]]) -> list[int]:
     """Return the orbits in the order in which they are placed."""
 
     def rank(at: int) -> tuple[bool, float, int]:
         element, place = orbits[at]
-        position = frame.group.positions[place]
-        strength = frame.numbers[element] * np.sqrt(position.multiplicity)
+        position = model.group.positions[place]
+        strength = model.numbers[element] * np.sqrt(position.multiplicity)
         return position.free > 0, -strength, position.free
 
     return sorted(range(len(orbits)), key=rank)
@@ -268,7 +268,7 @@ def _pairs(
 
 
 def _compare(
-    frame: Frame,
+    model: ReflectionModel,
     factors: np.ndarray,
     sums: np.ndarray,
     pairs: tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"]],
@@ -276,11 +276,11 @@ def _compare(
 ) -> Float32[np.ndarray, " t"]:
     """Return the residuals of partial structures with one more orbit."""
     parents, places = pairs
-    size = max(1, 200_000 // len(frame.s))
+    size = max(1, 200_000 // len(model.s))
     parts = []
     for at in range(0, len(parents), size):
         some = slice(at, at + size)
         total = factors[parents[some]] + sums[places[some]]
         usual = np.full(len(total), USUAL_B, np.float32)
-        parts.append(residuals(frame, total, usual, damping))
+        parts.append(residuals(model, total, usual, damping))
     return np.concatenate(parts)

@@ -21,10 +21,10 @@ from cmed_jax.crystal.canonical import canonical_cell
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import STEPS
 from cmed_jax.search.descent import USUAL_B, Fits, descend
-from cmed_jax.search.description import Described, describe, field_of, with_fitted
-from cmed_jax.search.frame import orbits_of
+from cmed_jax.search.description import Described, describe, search_space, with_fitted
 from cmed_jax.search.observed import ObservedLines
-from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, MOST_FREE, Field
+from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, MOST_FREE, SearchSpace
+from cmed_jax.search.reflection_model import orbits_of
 from cmed_jax.search.score import Scored, scored
 from cmed_jax.search.separations import atoms_of
 from cmed_jax.search.solved import SolvedStructure
@@ -81,9 +81,9 @@ def exchanges(
     described = describe(material)
     if described.assignment.free > MOST_FREE:
         return
-    field = field_of(material, described, lines)
+    space = search_space(material, described, lines)
     for each in itertools.islice(_exchanged(described), MOST_EXCHANGES):
-        best = _best(each, field, _displacements(each, material.lattice, rng))
+        best = _best(each, space, _displacements(each, material.lattice, rng))
         yield None if best is None else _solved(structure, material, each, best)
 
 
@@ -105,7 +105,7 @@ def _distorted(
     if not before < described.assignment.free <= MOST_FREE:
         return None
     starts = _displacements(described, lower.lattice, rng)
-    best = _best(described, field_of(lower, described, lines), starts)
+    best = _best(described, search_space(lower, described, lines), starts)
     if best is None or best.score > GAIN * structure.score:
         return None
     return _solved(structure, lower, described, best)
@@ -150,18 +150,20 @@ def _solved(
     return replace(found, lacks_hydrogen=structure.lacks_hydrogen)
 
 
-def _best(described: Described, field: Field, starts: Float[np.ndarray, "k p"]) -> Scored | None:
+def _best(
+    described: Described, space: SearchSpace, starts: Float[np.ndarray, "k p"]
+) -> Scored | None:
     """Return the best fit from some starts; None where atoms are too near, or lines too few."""
     assignment, orbits = described.assignment, orbits_of(described.assignment.places)
-    if len(field.frame.target) < LINES_PER_FREE * assignment.free:
+    if len(space.model.target) < LINES_PER_FREE * assignment.free:
         return None
     usual = np.full(len(starts), USUAL_B, np.float32)
     fits = Fits(starts.astype(np.float32), usual, usual)
     for damping, steps in ROUNDS:
-        fits = descend(field.frame, orbits, fits, steps, damping)
-    atoms = atoms_of(field.frame.group, orbits)
-    fits = fits.at(field.separations.worst(atoms, fits.free) >= LEAST_SHARE)
-    return scored(field.frame, field.separations, assignment, fits)
+        fits = descend(space.model, orbits, fits, steps, damping)
+    atoms = atoms_of(space.model.group, orbits)
+    fits = fits.at(space.separations.worst(atoms, fits.free) >= LEAST_SHARE)
+    return scored(space.model, space.separations, assignment, fits)
 
 
 def _displaced(

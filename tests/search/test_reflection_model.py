@@ -10,8 +10,8 @@ from cmed_jax.crystal.lattice import primitive_lattice
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.search.descent import USUAL_B, Fits, descend, residuals, structure_factors
-from cmed_jax.search.frame import frame_of
 from cmed_jax.search.observed import ObservedLines, group_lines
+from cmed_jax.search.reflection_model import reflection_model
 from cmed_jax.search.separations import Separations, atoms_of
 from cmed_jax.search.settings import settings
 from cmed_jax.search.wyckoff import wyckoff
@@ -38,44 +38,44 @@ def problem(number):
     lines = reflections(crystal, s_max=1.2)
     observed = ObservedLines(lines[:, 0], lines[:, 1], 0.0, 1.2)
     groups = group_lines(observed, cell.conventional)
-    return frame_of(setting, numbers.tolist(), observed, groups), orbits, free, atoms
+    return reflection_model(setting, numbers.tolist(), observed, groups), orbits, free, atoms
 
 
 @pytest.mark.parametrize("number", CELLS)
 def test_a_structure_explains_its_own_lines(number):
-    frame, orbits, free, _ = problem(number)
+    model, orbits, free, _ = problem(number)
     none = np.zeros(1, np.float32)
-    assert residuals(frame, structure_factors(frame, orbits, free), none)[0] < 1e-5
+    assert residuals(model, structure_factors(model, orbits, free), none)[0] < 1e-5
 
 
 @pytest.mark.parametrize("number", CELLS)
 def test_slopes_are_differences(number):
-    frame, orbits, free, _ = problem(number)
+    model, orbits, free, _ = problem(number)
     for _, place in orbits:
-        count = frame.group.positions[place].free
+        count = model.group.positions[place].free
         part, free = free[:, :count], free[:, count:]
-        sums, slopes = frame.sums_and_slopes(place, part)
-        np.testing.assert_allclose(sums, frame.sums(place, part), atol=1e-4)
+        sums, slopes = model.sums_and_slopes(place, part)
+        np.testing.assert_allclose(sums, model.sums(place, part), atol=1e-4)
         for axis in range(count):
             step = np.zeros_like(part)
             step[:, axis] = 1e-3
-            change = frame.sums(place, part + step) - frame.sums(place, part - step)
+            change = model.sums(place, part + step) - model.sums(place, part - step)
             scale = np.abs(slopes[:, axis]).max()
             np.testing.assert_allclose(slopes[:, axis], change / 2e-3, atol=2e-2 * scale)
 
 
 def test_descent_comes_back_from_a_tenth_of_an_angstrom():
-    frame, orbits, free, _ = problem(136)
+    model, orbits, free, _ = problem(136)
     usual = np.full(1, USUAL_B, np.float32)
-    found = descend(frame, orbits, Fits(free + 0.02, usual, np.ones(1, np.float32)), 30)
+    found = descend(model, orbits, Fits(free + 0.02, usual, np.ones(1, np.float32)), 30)
     assert found.residual[0] < 1e-4
     np.testing.assert_allclose(found.free, free, atol=2e-3)
 
 
 @pytest.mark.parametrize("number", CELLS)
 def test_distances_are_pymatgens(number):
-    frame, _, free, atoms = problem(number)
-    lattice = frame.setting.lattice
+    model, _, free, atoms = problem(number)
+    lattice = model.setting.lattice
     coords = atoms.coords(free)[0]
     structure = Structure(Lattice(lattice), ["Ti"] * len(coords), coords)
     expected = structure.distance_matrix

@@ -30,7 +30,7 @@ noise.
 """
 
 
-class Wave(NamedTuple):
+class OrbitPhases(NamedTuple):
     """The part of an orbit's geometry that structure factors need.
 
     Attributes:
@@ -45,7 +45,7 @@ class Wave(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class ReflectionModel:
     """The reflections of a space group on a lattice, with the measured amplitudes.
 
     Attributes:
@@ -76,9 +76,9 @@ class Frame:
     missed: Float[np.ndarray, "2 a"]
 
     @cached_property
-    def waves(self) -> tuple[Wave, ...]:
-        """The wave of an orbit on each position of the space group."""
-        return tuple(self._wave(position) for position in self.group.positions)
+    def orbit_phases(self) -> tuple[OrbitPhases, ...]:
+        """The phases of an orbit on each position of the space group."""
+        return tuple(self._phases(position) for position in self.group.positions)
 
     @cached_property
     def fixed_sums(self) -> dict[int, Complex64[np.ndarray, " m"] | Float32[np.ndarray, " m"]]:
@@ -94,27 +94,27 @@ class Frame:
         self, place: int, free: Float32[np.ndarray, "b f"]
     ) -> Complex64[np.ndarray, "b m"] | Float32[np.ndarray, "b m"]:
         """Return G of an orbit for rows of its free coordinates; with a centre it is real."""
-        wave = self.waves[place]
-        angles = _angles(wave, free)
-        real = np.einsum("bnm,nx->bm", np.cos(angles), wave.weight)
+        phases = self.orbit_phases[place]
+        angles = _angles(phases, free)
+        real = np.einsum("bnm,nx->bm", np.cos(angles), phases.weight)
         if self.group.centric:
             return real
-        return real + 1j * np.einsum("bnm,nx->bm", np.sin(angles), wave.weight)
+        return real + 1j * np.einsum("bnm,nx->bm", np.sin(angles), phases.weight)
 
     def sums_and_slopes(
         self, place: int, free: Float32[np.ndarray, "b f"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return G of an orbit, and its derivatives by the free coordinates, of shape (b, f, m)."""
-        wave = self.waves[place]
-        angles = _angles(wave, free)
+        phases = self.orbit_phases[place]
+        angles = _angles(phases, free)
         cosine, sine = np.cos(angles), np.sin(angles)
-        weighted = 2 * np.pi * wave.weight * wave.turns
+        weighted = 2 * np.pi * phases.weight * phases.turns
         slopes = -np.stack([np.einsum("bnm,nm->bm", sine, turns) for turns in weighted], axis=1)
-        real = np.einsum("bnm,nx->bm", cosine, wave.weight)
+        real = np.einsum("bnm,nx->bm", cosine, phases.weight)
         if self.group.centric:
             return real, slopes
         other = np.stack([np.einsum("bnm,nm->bm", cosine, turns) for turns in weighted], axis=1)
-        return real + 1j * np.einsum("bnm,nx->bm", sine, wave.weight), slopes + 1j * other
+        return real + 1j * np.einsum("bnm,nx->bm", sine, phases.weight), slopes + 1j * other
 
     def damping(self, b_factor: float) -> tuple[Float32[np.ndarray, " g"], float]:
         """Return the damping of the amplitudes, and the length of the damped measured ones.
@@ -127,23 +127,23 @@ class Frame:
         length = np.sqrt(((self.target * damped) ** 2).sum() + (missed**2).sum())
         return damped, float(length)
 
-    def _wave(self, position: Position) -> Wave:
-        """Return the wave of an orbit on a position."""
+    def _phases(self, position: Position) -> OrbitPhases:
+        """Return the phases of an orbit on a position."""
         atoms, weight = _summed(position, self.group.centric)
         hkl = self.hkl.astype(np.float32)
         turns = np.einsum("mi,nif->fnm", hkl, position.linear[atoms].astype(np.float32))
         phase = position.offset[atoms] @ self.hkl.T
         rest = (phase - np.rint(phase)).astype(np.float32)
-        return Wave(turns, rest, weight[:, None].astype(np.float32))
+        return OrbitPhases(turns, rest, weight[:, None].astype(np.float32))
 
 
-def frame_of(
+def reflection_model(
     setting: Setting,
     numbers: Sequence[int],
     lines: ObservedLines,
     groups: Groups,
     shares: Shares = UNSHARED,
-) -> Frame:
+) -> ReflectionModel:
     """Return the reflections of a space group with the measured groups of lines.
 
     Args:
@@ -163,7 +163,7 @@ def frame_of(
     present, first = np.unique(place, return_index=True)
     missing = np.setdiff1d(np.arange(len(groups.low)), present)
     middle, amplitude = (groups.low + groups.high) / 2, groups.amplitude
-    return Frame(
+    return ReflectionModel(
         setting,
         wyckoff(setting.number),
         tuple(int(number) for number in numbers),
@@ -219,10 +219,10 @@ def _summed(
     return atoms, np.where(partner[atoms] == atoms, 1.0, 2.0)
 
 
-def _angles(wave: Wave, free: Float32[np.ndarray, "b f"]) -> Float32[np.ndarray, "b n m"]:
+def _angles(phases: OrbitPhases, free: Float32[np.ndarray, "b f"]) -> Float32[np.ndarray, "b n m"]:
     """Return 2 pi h.x of each atom that is summed, within one turn."""
-    turns = np.broadcast_to(wave.phase, (len(free), *wave.phase.shape)).copy()
-    for column, slope in zip(free.T, wave.turns, strict=True):
+    turns = np.broadcast_to(phases.phase, (len(free), *phases.phase.shape)).copy()
+    for column, slope in zip(free.T, phases.turns, strict=True):
         turns += column[:, None, None] * slope
     turns -= np.rint(turns)
     turns *= np.float32(2 * np.pi)
