@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.physics.amplitude_errors import AmplitudeErrors, measured_amplitudes
@@ -24,11 +24,6 @@ from cmed_jax.physics.instrument import Lines
 
 FORGOTTEN = ((0.0, 0.4), (0.3, 0.3), (0.8, 0.15), (1.0, 0.15))
 """Shares of the recalled crystals that are withheld in training, and how often each is drawn."""
-STRANGE = 0.3
-"""The share of queries that recall crystals of other structure types alone, in training.
-
-A crystal of the training split nearly always has relatives in it, and a new one often has none.
-"""
 
 
 @dataclass(frozen=True)
@@ -176,11 +171,6 @@ def forgotten(key: PRNGKeyArray, present: Float[Array, " k"]) -> Float[Array, " 
     rates, shares = (jnp.asarray(column) for column in zip(*FORGOTTEN, strict=True))
     rate = jax.random.choice(which, rates, p=shares)
     return present * (jax.random.uniform(each, present.shape) >= rate)
-
-
-def of_new_type(key: PRNGKeyArray) -> Bool[Array, ""]:
-    """Return whether a query recalls crystals of other structure types alone."""
-    return jax.random.bernoulli(key, STRANGE)
 
 
 def shift_bins(pattern: Float[Array, " n"], bins: Integer[Array, ""]) -> Float[Array, " n"]:

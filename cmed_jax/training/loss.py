@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Float16, Integer, Key, PRNGKeyArray
 
 from cmed_jax.config import StepConfig
 from cmed_jax.crystal.composition import Knowledge
-from cmed_jax.data.augmentation import augment, augment_reflections, forgotten, of_new_type
+from cmed_jax.data.augmentation import augment, augment_reflections, forgotten
 from cmed_jax.data.batches import draw_voxels, to_coordinates
 from cmed_jax.data.memory import Recalled
 from cmed_jax.data.query import Query
@@ -121,8 +121,7 @@ def _reflections(
 ) -> tuple[Query, Recalled]:
     """Return the queries of a network that reads reflections, and the crystals they recall.
 
-    Crystals are recalled by the composition only where the query tells it in full. Some of these
-    queries recall crystals of other structure types alone.
+    Crystals are recalled by the composition only where the query tells it in full.
     """
 
     def column(name: str, rows: Integer[Array, "*b"] | slice) -> Float[Array, "..."]:
@@ -136,9 +135,8 @@ def _reflections(
     nothing = jnp.zeros((len(composition), 0))
     query = Query(nothing, composition, knowledge, nothing, lattice, *amplitudes, nothing)
     with_ratios = (knowledge == Knowledge.FULL)[:, None]
-    lists = jnp.asarray(reflections.neighbours)[rows]
-    strange = jax.vmap(lambda k: of_new_type(jax.random.fold_in(k, 2)))(keys)[:, None]
-    near = jnp.where(with_ratios, jnp.where(strange, lists[:, 2], lists[:, 0]), lists[:, 1])
+    both = jnp.asarray(reflections.neighbours)[rows]
+    near = jnp.where(with_ratios, both[:, 0], both[:, 1])
     present = jax.vmap(forgotten)(
         jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys), (near >= 0).astype(jnp.float32)
     )

@@ -4,13 +4,12 @@ Every crystal is compared with every other one, which takes minutes for a hundre
 therefore keeps what was found.
 """
 
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Array, Int32
 
-from cmed_jax.crystal.composition import Knowledge, anonymous_formula
+from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.examples import CompactExamples
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Query
@@ -20,11 +19,10 @@ from cmed_jax.training.hosts import is_primary
 FILE = "neighbours.npz"
 """The file of a run that holds the neighbours of its training crystals."""
 
-Neighbours = Int32[Array | np.ndarray, "n 3 k"]
+Neighbours = Int32[Array | np.ndarray, "n 2 k"]
 """Rows of the most similar other crystals of each crystal, the best first; -1 pads.
 
-The first list compares the ratios of the composition as well, the second does not. The third does,
-and has no crystal of the same structure type: of the same anonymous formula and space group.
+The first list compares the ratios of the composition as well, the second does not.
 """
 
 
@@ -32,32 +30,15 @@ def neighbours_of(examples: CompactExamples, recalled: int) -> Neighbours:
     """Return the `recalled` nearest other crystals of each crystal of a split."""
     memory, rows = Memory.of(examples), np.arange(len(examples), dtype=np.int32)
     nothing, found = np.zeros((len(rows), 0)), []
-    itself = list(rows[:, None])
-    lists = (
-        (Knowledge.FULL, itself),
-        (Knowledge.NONE, itself),
-        (Knowledge.FULL, _of_same_type(examples)),
-    )
-    for knowledge, without in lists:
+    for knowledge in (Knowledge.FULL, Knowledge.NONE):
         kind = np.full(len(rows), knowledge)
         query = Query(
             nothing, examples.composition, kind, nothing,
             examples.lattice, examples.amplitude, examples.observed, nothing,
         )  # fmt: skip
-        nearest, present = memory.nearest(query, recalled, without=without)
+        nearest, present = memory.nearest(query, recalled, without=list(rows[:, None]))
         found.append(np.where(present, nearest, -1).astype(np.int32))
     return np.stack(found, axis=1)
-
-
-def _of_same_type(examples: CompactExamples) -> list[Int32[np.ndarray, " _"]]:
-    """Return the rows of the crystals of the structure type of each crystal, with its own."""
-    members = defaultdict[tuple[str, int], list[int]](list)
-    formulas = map(anonymous_formula, examples.composition)
-    types = list(zip(formulas, examples.space_group.tolist(), strict=True))
-    for row, each in enumerate(types):
-        members[each].append(row)
-    rows = {each: np.array(part, np.int32) for each, part in members.items()}
-    return [rows[each] for each in types]
 
 
 def kept_neighbours(
@@ -72,10 +53,8 @@ def kept_neighbours(
     """
     if kept is not None and kept.exists():
         with np.load(kept) as file:
-            found = file["neighbours"]
-            alike = np.array_equal(file["material_id"], examples.material_id)
-            if alike and found.shape == (len(examples), 3, recalled):  # others are of old versions
-                return found
+            if np.array_equal(file["material_id"], examples.material_id):
+                return file["neighbours"]
     found = neighbours_of(examples, recalled)
     if kept is not None and is_primary():
         with atomic_write(kept) as partial, partial.open("wb") as file:
