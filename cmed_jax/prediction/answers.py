@@ -16,17 +16,20 @@ from cmed_jax.prediction.assessment import (
     explanation_of,
     unexplained,
 )
+from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.prediction.result import Answer
 from cmed_jax.prediction.structures import (
     crystal_answer,
     ranked_structures,
+    refined_structure,
     search_for_structures,
     structure_answer,
 )
 from cmed_jax.search.search import SearchResult
 from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.isostructural import IsostructuralMatch
+from cmed_jax.solution.rietveld import RietveldFit
 
 PREDICTED = "the prediction"
 """The name of the predicted density among the explanations of a pattern."""
@@ -41,12 +44,16 @@ class Answered(NamedTuple):
         assessment: the assessment of the query; None without a crystal to compare it with.
         searched: the result of the search, where there was one.
         structures: the structures that explain the pattern, that of the answer first.
+        rietveld: the Rietveld refinement of the first structure, where it was asked for.
+        notes: what is to be said about this refinement.
     """
 
     answer: Answer | None
     assessment: Assessment | None
     searched: SearchResult | None
     structures: tuple[SolvedStructure, ...]
+    rietveld: RietveldFit | None
+    notes: list[Diagnostic]
 
 
 def answered(
@@ -77,7 +84,9 @@ def answered(
     if solved is not None:
         answer, name = solved, f"{format_composition(query.composition)} from the search"
         assessment = _assessment(query, known, answer, name)
-    return Answered(answer, assessment, searched, ranked_structures(query, known, searched, answer))
+    structures = ranked_structures(query, known, searched, answer)
+    refined = refined_structure(query, structures)
+    return Answered(answer, assessment, searched, structures, *refined)
 
 
 def _cells(

@@ -25,7 +25,6 @@ from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
 from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
-from cmed_jax.prediction.structures import refined_structure
 from cmed_jax.solution.calculated import calculate_pattern
 from cmed_jax.solution.cell_ranking import CellCandidate
 from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
@@ -99,9 +98,8 @@ def restore_and_predict(
     progress(STEPS[4])
     lattices = [each.lattice for each in cells]
     found = answered(query, known, lattices, predicted)
-    answer, assessment, searched, structures = found
+    answer, assessment, searched, structures, refinement, notes = found
     assert answer is not None  # one was predicted
-    refinement, said = refined_structure(query, structures)
     return Prediction(
         density=answer.mixture.densities[0],
         std=answer.mixture.deviation,
@@ -112,7 +110,7 @@ def restore_and_predict(
         config=restored.config,
         diagnostics=(
             *diagnostics_of(query, restored, answer, assessment, known, searched, structures),
-            *said,
+            *notes,
         ),
         prepared=query.prepared,
         lattice=answer.lattice,
