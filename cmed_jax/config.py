@@ -159,7 +159,7 @@ class Config:
         profile: number of steps in a trace, written into the run's folder for TensorBoard and
             Perfetto; 0 for no trace.
         initial: the network whose weights training begins with: a run, a checkpoint inside it, or a
-            released network. None for random weights.
+            released network. None for random weights. It must stay as it is until the run ends.
     """
 
     data: str

@@ -159,6 +159,11 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
     if options.search < 0:
         raise ValueError(f"search is {options.search:g} seconds: give 0 or more")
     restored = restore(options.run, alone=options.alone)
+    if options.search and restored.gate is None:
+        raise ValueError(
+            f"search is {options.search:g} seconds, and there is no gate that weighs structures: "
+            "leave it out"
+        )
     out = options.report or options.out or _own_folder(options.run, options.split)
     check_folder(out)
     with spread_over(options.workers, entrants_of, options) as spread:

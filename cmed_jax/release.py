@@ -141,7 +141,7 @@ def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Res
     released.write_weights(folder, *trees)
     identity = provenance(data)["identity"]
     dataset = f"cmed/{identity['config']}/{identity['version']}"
-    config = replace(before.config, data=dataset, run=run.name)  # no local paths
+    config = replace(before.config, data=dataset, run=run.name, initial=None)  # no local paths
     _write_json(folder / CONFIG, config.to_json())
     keep_domain(run, data)  # earlier runs have no such file
     shutil.copyfile(run / DOMAIN, folder / DOMAIN)

@@ -155,7 +155,7 @@ def _initial_weights(config: Config) -> PyTree | None:
             f"initial is {config.initial}, whose network is {restored.config.network}: give the "
             f"same options to the network to train, which is {config.network}"
         )
-    return nnx.state(restored.network)
+    return jax.tree.map(np.asarray, nnx.state(restored.network))  # for any devices
 
 
 def _number(value: float | None, of: str = "") -> str:

@@ -14,9 +14,9 @@ from cmed_jax.solution.refinement import Refined, refine
 from cmed_jax.solution.solve import EXPLAINED, distinct_crystals, solve
 
 S_MIN, S_MAX = 0.02, 1.3
-"""The range of s = 1/d in which lines are compared, 1/angstrom.
+"""The range of s = 1/d in which lines are compared, 1/angstrom: that of copper K-alpha.
 
-More lines take more time and hardly tell more: it reaches to 173 degrees of copper K-alpha.
+More lines take more time and hardly tell more.
 """
 
 
@@ -32,6 +32,9 @@ def refined_crystals(
             known crystal explains the pattern, if the query has a cell, lines and a full
             composition.
         seed: the seed of the search.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came during the search.
     """
     pattern, composition, knowledge, coverage = map(np.asarray, question[:4])
     found = solve(prototypes, pattern, composition, knowledge, coverage)
@@ -53,6 +56,10 @@ def _new_crystals(question: Query, seconds: float | int, seed: int) -> Iterator[
     with suppress(ValueError):  # no number of formula units fits the cell, or atoms coincide
         composition = np.asarray(question.composition, float)
         result = search_structures(lattice, composition, lines, seconds=seconds, seed=seed)
+        if (
+            result.interrupted
+        ):  # the search returns what it has, and this structure is not asked for
+            raise KeyboardInterrupt
         if result.verdict != "not found":
             pattern, coverage = map(np.asarray, (question.pattern, question.coverage))
             yield refine(result.structures[0].material, pattern, coverage)

@@ -211,22 +211,23 @@ def check_agreement(
 
 
 def check_probability(answer: Answer, structures: Sequence[SolvedStructure]) -> list[Diagnostic]:
-    """Return a doubt where the lines speak against the structure that answers.
+    """Return a doubt where the structure that answers is unlikely.
 
     Args:
         answer: the density and the crystals that it is of.
         structures: the structures that explain the pattern; if one answers, it is the first.
     """
-    answers = any(each.refined is not None for each in answer.mixture.experts)
-    if not answers or not structures or structures[0].probability >= UNLIKELY:
-        return []
-    first = structures[0]
-    message = (
-        f"the lines speak against {first.formula} in {space_group_name(first.space_group)}, the "
-        f"structure that answers: its probability is {first.probability:.0%} (R "
-        f"{first.residual:.2f}); look at the alternatives, and refine it"
-    )
-    return [Diagnostic("unlikely_structure", "doubt", message)]
+    crystals = [each.refined.crystal for each in answer.mixture.experts if each.refined is not None]
+    for first in structures[:1]:
+        answers = any(first.material is each for each in crystals)
+        if answers and first.probability < UNLIKELY:
+            message = (
+                f"the structure that answers, {first.formula} in "
+                f"{space_group_name(first.space_group)}, has a probability of "
+                f"{first.probability:.0%} (R {first.residual:.2f}): look at the alternatives"
+            )
+            return [Diagnostic("unlikely_structure", "doubt", message)]
+    return []
 
 
 def _check_extent(prepared: Prepared) -> list[tuple[str, str]]:

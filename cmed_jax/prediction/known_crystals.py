@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from cmed_jax.crystal.material import Material, Refusal
 from cmed_jax.crystal.sources import open_source
+from cmed_jax.crystal.structure_files import ChgcarFolder, CifFiles
 from cmed_jax.crystal.structure_types import structure_types
 from cmed_jax.data.embedded_memory import recall_embedded
 from cmed_jax.data.examples import CompactExamples
@@ -40,13 +41,23 @@ def _until_files_change(function: OfSource[Rest, Found]) -> OfSource[Rest, Found
 
 
 def _files_of(structures: str | None) -> tuple[tuple[str, int, int], ...]:
-    """Return the name, modification time and size of each file of a source on this machine."""
-    path = None if structures is None else Path(structures).expanduser()
-    if path is None or not path.exists():
+    """Return the name, modification time and size of each file that a source reads.
+
+    Raises:
+        ValueError: the source does not exist or is of no known form.
+    """
+    if structures is None or structures.startswith("mp:"):
         return ()
-    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    states = [(str(each), each.stat()) for each in sorted(files)]
-    return tuple((name, state.st_mtime_ns, state.st_size) for name, state in states)
+    source = open_source(structures)
+    paths = [Path(structures).expanduser()]
+    if isinstance(source, CifFiles | ChgcarFolder):
+        paths = sorted(source.paths.values())
+    states = []
+    for path in paths:
+        with suppress(FileNotFoundError):  # it was deleted a moment ago
+            state = path.stat()
+            states.append((str(path), state.st_mtime_ns, state.st_size))
+    return tuple(states)
 
 
 @_until_files_change

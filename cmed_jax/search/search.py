@@ -158,10 +158,8 @@ def _finished(
     structures, interrupted = list[SolvedStructure](), found.interrupted
     try:
         hydrogen = [_hydrogen(each, composition) for each in found.best]
-        for each in solved_structures(found.best, hydrogen, lines, groups):
+        for each in solved_structures(found.best, hydrogen, lines, groups, end):
             first.append(each)
-            if time.monotonic() > end:
-                break
         structures = different(first, lines)
         begun = [] if interrupted else structures[:VARIED]
         for variant in _variants(begun, lines, seed, distorted=distorted):

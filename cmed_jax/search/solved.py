@@ -6,6 +6,8 @@ taken where it explains the lines as well. Several descriptions of one structure
 """
 
 import itertools
+import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -207,20 +209,30 @@ class SolvedStructure:
 
 
 def solved_structures(
-    best: Sequence[Scored], hydrogen: Sequence[int], lines: ObservedLines, groups: Groups
+    best: Sequence[Scored],
+    hydrogen: Sequence[int],
+    lines: ObservedLines,
+    groups: Groups,
+    end: float = math.inf,
 ) -> Iterator[SolvedStructure]:
     """Yield structures of a search with their hydrogen atoms, in their highest symmetry.
 
-    The best `COMPARED` are yielded, without probabilities. Several may be one structure.
+    The best `COMPARED` are yielded, without probabilities. Several may be one structure. Once the
+    time is over, all but the first one are left as the search found them, without hydrogen: they
+    are still the rivals of the first one.
 
     Args:
         best: the structures that the search found, the best first.
         hydrogen: the number of hydrogen atoms in the primitive cell of each structure.
         lines: the measured lines.
         groups: the groups of the measured lines.
+        end: the time of `time.monotonic` at which to hurry.
     """
-    for each, count in zip(best[:COMPARED], hydrogen[:COMPARED], strict=True):
-        material = _higher(_material(each, count), each, lines, groups)
+    for number, (each, count) in enumerate(zip(best[:COMPARED], hydrogen[:COMPARED], strict=True)):
+        if number and time.monotonic() > end:
+            material = _material(each, 0)
+        else:
+            material = _higher(_material(each, count), each, lines, groups)
         lacking = count > 0 and HYDROGEN not in material.numbers
         yield replace(SolvedStructure.of(material, each), lacks_hydrogen=lacking)
 

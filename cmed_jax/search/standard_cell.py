@@ -62,7 +62,7 @@ def standard_cell(crystal: Material) -> StandardCell:
     """Return an idealised crystal in the standard conventional cell of its space group.
 
     Where atoms are within the tolerance of a higher symmetry, the tolerance is tightened until the
-    space group is that of the crystal.
+    space group is that of the crystal, if it is known.
 
     Args:
         crystal: a crystal in a primitive cell.
@@ -75,8 +75,11 @@ def standard_cell(crystal: Material) -> StandardCell:
     )
     for tolerance in _TOLERANCES:
         found = moyopy.MoyoDataset(cell, symprec=tolerance, setting=_STANDARD)
-        if found.number == crystal.space_group:
+        if crystal.space_group in (None, found.number):
             break
+    else:
+        tolerance = EXACT_SYMPREC
+        found = moyopy.MoyoDataset(cell, symprec=tolerance, setting=_STANDARD)
     return StandardCell(
         found.number,
         np.array(found.std_cell.basis),

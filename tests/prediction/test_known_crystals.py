@@ -26,7 +26,10 @@ def test_a_file_that_changed_is_read_again(tmp_path, folder):
         assert set(crystal.numbers.tolist()) == {number, 17}
         prototypes = known_prototypes(source, "AB", Recipe())
         assert prototypes is not None
-        assert known_crystals(source) is known_crystals(source)
+        held = known_crystals(source)
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / f"{cation}.cif").touch()  # no file of the source
+        assert known_crystals(source) is held
 
 
 def test_few_sources_are_held(tmp_path):

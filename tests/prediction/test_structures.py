@@ -80,7 +80,7 @@ def test_an_answer_that_the_lines_speak_against_is_doubted(solved):
     assert check_probability(answer, solved.structures) == []
     (doubt,) = check_probability(answer, [replace(first, probability=0.07), *others])
     assert doubt.severity == "doubt"
-    assert "its probability is 7%" in doubt.message
+    assert "has a probability of 7%" in doubt.message
     of_network = answer._replace(mixture=mixture._replace(experts=()))
     assert check_probability(of_network, [replace(first, probability=0.07)]) == []
 
