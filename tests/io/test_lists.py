@@ -16,7 +16,9 @@ FALLING = np.array([1, 0.55, 0.3, 0.06, 0.0005])
 def read(tmp_path):
     def read(*columns):
         path = tmp_path / "pattern.txt"
-        path.write_text("".join(" ".join(map(str, row)) + "\n" for row in zip(*columns)))
+        path.write_text(
+            "".join(" ".join(map(str, row)) + "\n" for row in zip(*columns, strict=True))
+        )
         return load_pattern(path, WAVELENGTH)
 
     return read
@@ -48,7 +50,9 @@ def test_falling_intensities_are_no_d(tmp_path_factory, falling, scale):
     angle = np.linspace(20, 80, len(falling)) ** 1.1
     intensity = scale * np.sort(falling)[::-1]
     path = tmp_path_factory.getbasetemp() / "falling.txt"
-    path.write_text("".join(f"{x:.3f} {y!r}\n" for x, y in zip(angle, intensity.tolist())))
+    path.write_text(
+        "".join(f"{x:.3f} {y!r}\n" for x, y in zip(angle, intensity.tolist(), strict=True))
+    )
     np.testing.assert_allclose(load_pattern(path, WAVELENGTH).intensity, intensity)
 
 

@@ -19,7 +19,7 @@ BRAGG = 0.005
 ROUNDED = 0.0006
 """The error of d, angstrom, from its rounding to three decimals."""
 SHORTEST = 0.3
-"""The least d, angstrom, of a list; most intensities of a list or a profile relative to 1 are less."""
+"""The least d, angstrom, of a list; many intensities relative to 1 are less."""
 EVEN = 0.02
 """The difference of steps in degrees, up to which angles are those of a profile."""
 FEWEST = 3
