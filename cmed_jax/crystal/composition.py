@@ -40,7 +40,10 @@ _WATER = re.compile(r"\.\d+(?:\.\d+)?(?=\(?(?:H2O|D2O|NH3))")
 _OXIDE = re.compile(r"(?:O\d*|\)\d+)\.\d+(?=(?:[A-Z][a-z]?\d*){1,2}O(?!H))")
 """The pattern of a dot before an oxide, either a decimal point or the dot of an adduct."""
 _NUMBER_FIRST = re.compile(r"(?!\d+[HD]2O$)\d+(?:\.\d+)?[A-Z][a-z]?(?:\d+(?:\.\d+)?[A-Z][a-z]?)+")
-"""The pattern of a formula whose numbers stand before their elements, as in 70Cu30Zn."""
+"""The pattern of a formula whose numbers may stand before their elements, as in 70Cu30Zn."""
+_WHOLE = (1.0, 100.0)
+_ROUNDED = 0.005
+"""The sums of numbers before elements, which are shares or percent, and the error of a sum."""
 _APART = re.compile(r"([·•⋅∙* \u2009\u00a0]\d+(?:[./]\d+)?)[ \u2009\u00a0]+(?=\(?(?:H2O|H₂O|D2O))")
 """The pattern of a number of water with a blank between it and the water."""
 _BLANK = re.compile(r"(?<=[\d)\]])[ \u2009\u00a0]+(?=\d*\.?\d*\(?(?:H2O|H₂O|D2O)|\d+[A-Z])")
@@ -179,7 +182,7 @@ def _parse_formula(formula: str) -> dict[str, float]:
     if not plain:
         return {}
     amounts: defaultdict[str, float] = defaultdict(float)
-    if _NUMBER_FIRST.fullmatch(plain):
+    if _is_number_first(plain):
         raise ValueError(
             f"formula {formula!r} has numbers before its elements: write them behind, such as "
             "Cu70Zn30"
@@ -188,6 +191,22 @@ def _parse_formula(formula: str) -> dict[str, float]:
         for symbol, amount in _parse_part(part, formula).items():
             amounts[symbol] += amount
     return amounts
+
+
+def _is_number_first(plain: str) -> bool:
+    """Return whether numbers certainly stand before their elements.
+
+    The first number of 2Na2O may also be that of formula units, which nobody writes if it is 1.
+
+    Example:
+        >>> [_is_number_first(formula) for formula in ("70Cu30Zn", "1La6B", "2Na2O", "1.5H2O")]
+        [True, True, False, False]
+    """
+    if not _NUMBER_FIRST.fullmatch(plain):
+        return False
+    amounts = [float(amount) for amount in re.findall(r"\d+(?:\.\d+)?", plain)]
+    shares = any(abs(sum(amounts) - whole) < _ROUNDED * whole for whole in _WHOLE)
+    return amounts[0] == 1 or shares
 
 
 def plain_formula(formula: str) -> str:
@@ -244,7 +263,7 @@ def _parse_part(part: str, formula: str) -> dict[str, float]:
     if _OXIDE.search(unit):
         raise ValueError(
             f"formula {formula!r} has a dot on the line before an oxide, which may be a decimal "
-            "one: write an adduct as 3Al2O3·2SiO2"
+            "one: write an adduct as 3Al2O3·2SiO2, or in one compound oxygen last"
         )
     for symbol in re.findall("[A-Z][a-z]?", unit):
         atomic_number(symbol)

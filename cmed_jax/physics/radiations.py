@@ -8,7 +8,7 @@ HC = 12.398419843320026
 SEPARATORS = re.compile(r"[\s_\-–—().]+")
 NAME = re.compile(r"([a-z]{2})k([ab])(1[,+/&]?(?:k?a)?2|1[,+]3|\d)?(?:radiation|line|doublet)?")
 VALUE = re.compile(
-    r"(?:(?:lambda|λ|wavelength|energy|e)\s*[=:]?\s*)?"
+    r"(?:(?:(lambda|λ|wavelength)|(energy|e))\s*[=:]?\s*)?"
     r"(\d+(?:[.,]\d*)?(?:e[+-]?\d{1,2})?|[.,]\d+)(?:\(\d+\))?\s*([a-zåö]*)\.?"
 )
 LENGTHS = {"": 1.0, "a": 1.0, "å": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
@@ -42,22 +42,25 @@ def radiation_name(written: str) -> str | None:
 def wavelength_of(written: str) -> float | None:
     """Return the wavelength, angstrom, from a number with or without a unit; None for other text.
 
-    "1.5406 Å", "1,5406" and "0.15406 nm" are read as lengths, and "8.04 keV" as a photon energy.
+    "1.5406 Å", "1,5406", "lambda = 5.4" and "0.15406 nm" are read as lengths, and "8.04 keV" as a
+    photon energy.
 
     Raises:
-        ValueError: a number has no unit, and may be an energy as well.
+        ValueError: a number has no unit, and is called an energy or may be one.
     """
     plain = unicodedata.normalize("NFKC", written).lower().strip()
     match = VALUE.fullmatch(plain)
     if not match:
         return None
-    number, unit = match.groups()
+    length, energy, number, unit = match.groups()
     value = float(number.replace(",", "."))
     if ANGSTROM.fullmatch(unit):
         unit = "å"
     if NANOMETRE.fullmatch(unit):
         unit = "nm"
-    if not unit and LONGEST_BARE <= value <= MOST_BARE:
+    if not unit and energy:
+        raise ValueError(f"{written.strip()!r} has no unit: give {value:g} keV, or the wavelength")
+    if not unit and not length and LONGEST_BARE <= value <= MOST_BARE:
         raise ValueError(
             f"wavelength {written.strip()!r} has no unit: give {value:g} keV, or {value:g} A for "
             "angstrom"

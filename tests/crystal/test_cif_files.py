@@ -369,3 +369,32 @@ def test_sites_that_exclude_each_other_are_refused(other):
     assert atoms(cif(CUBIC, sites, group("F m -3 m"), loop=loop)) == {"Na": 4, "Cl": 4}
     with pytest.raises(ValueError, match=r"partial occupancy: Cl1 and .* are alternatives"):
         read_cif(cif(CUBIC, [*sites, other], group("F m -3 m"), loop=loop))
+
+
+@pytest.mark.parametrize(
+    ("length", "sites", "symbol"),
+    [
+        (3.09, ["S1 S 0 0 0 1", "H1 H 0 0.5 0.5 1"], "I m -3 m"),
+        (2.95, ["Na1 Na 0 0 0 1"], "I m -3 m"),
+        (3.55, ["Na1 Na 0 0 0 1"], "F m -3 m"),
+        (4.35, ["Rb1 Rb 0 0 0 1"], "I m -3 m"),
+        (2.9, ["Cs1 Cs 0 0 0 1", "I1 I 0.5 0.5 0.5 1"], "P m -3 m"),
+    ],
+)
+def test_crystals_under_high_pressure_are_read(length, sites, symbol):
+    cell = (length, length, length, 90, 90, 90)
+    assert read_cif(cif(cell, sites, group(symbol))).volume == pytest.approx(length**3)
+
+
+def test_atoms_that_overlap_are_refused_by_their_distances():
+    cell = (1.9, 1.9, 1.9, 90, 90, 90)
+    with pytest.raises(ValueError, match=r"its 8 atoms .* and overlap"):
+        read_cif(cif(cell, SALT, group("F m -3 m")))
+
+
+@pytest.mark.parametrize("density", ["2160", "2164(5)", "2.16"])
+def test_a_density_may_be_in_kilograms_per_cubic_metre(density):
+    stated = [group("F m -3 m"), f"_exptl_crystal_density_diffrn {density}"]
+    assert atoms(cif(CUBIC, SALT, *stated)) == {"Na": 4, "Cl": 4}
+    with pytest.raises(ValueError, match="_exptl_crystal_density_diffrn is 3160, and"):
+        read_cif(cif(CUBIC, SALT, group("F m -3 m"), "_exptl_crystal_density_diffrn 3160"))

@@ -62,6 +62,16 @@ def test_a_decimal_amount_of_oxygen_is_no_adduct(formula, oxygen):
     assert amounts_of(formula)["O"] == pytest.approx(oxygen)
 
 
+@pytest.mark.parametrize(
+    "unit", ["Na2O", "H2O", "Li2S", "Fe3C", "NaCl", "Mg3N2", "La2CuO4", "K2PtCl6", "D2O", "Al2MgO"]
+)
+@pytest.mark.parametrize("number", ["2", "1.5", "3", "6"])
+def test_a_number_of_formula_units_changes_nothing(unit, number):
+    np.testing.assert_allclose(
+        parse_composition(number + unit)[0], parse_composition(unit)[0], rtol=1e-6
+    )
+
+
 @given(
     parts=st.lists(
         st.tuples(st.integers(1, 12), st.sampled_from(["NaCl", "H2O", "Ca(OH)2", "U"])), min_size=1
@@ -128,10 +138,14 @@ def test_deuterium_is_hydrogen():
         ("CuSO4.5H2O", r"has a dot on the line before water.*write a hydrate as CuSO4·5H2O"),
         ("CaSO4.0.5H2O", "has a dot on the line before water"),
         ("3Al2O3.2SiO2", r"has a dot on the line before an oxide.*write an adduct as 3Al2O3·2SiO2"),
+        ("SrO2.5TiO", "before an oxide.* or in one compound oxygen last"),
         ("12CaO.7Al2O3", "has a dot on the line before an oxide"),
         ("CaCO3.3MgCO3", "has a dot on the line before an oxide"),
         ("70Cu30Zn", "has numbers before its elements: write them behind, such as Cu70Zn30"),
         ("1La6B", "has numbers before its elements"),
+        ("0.4Mg0.6O", "has numbers before its elements"),
+        ("18Cr10Ni72Fe", "has numbers before its elements"),
+        ("33.3Al66.7Ni", "has numbers before its elements"),
         ("Na+Cl-", r"cannot be read at 'Na\+Cl-': write .* without charges"),
         ("NaCl·", "cannot be read at ''"),
         ("CaSO4·xH2O", "cannot be read at 'xH2O'"),

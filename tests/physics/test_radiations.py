@@ -123,3 +123,16 @@ def test_a_number_that_may_be_an_energy_needs_a_unit(written):
 
 def test_a_long_wavelength_is_read_with_its_unit():
     assert wavelength_in_angstrom("8.04 A") == wavelength_in_angstrom(8.04) == 8.04
+
+
+@pytest.mark.parametrize("written", ["lambda=5.4", "wavelength 5.4", "\u03bb: 5,4", "Lambda 5.4"])
+def test_what_is_called_a_length_needs_no_unit(written):
+    assert wavelength_in_angstrom(written) == 5.4
+
+
+@pytest.mark.parametrize("written", ["energy=1.5", "E = 2.5", "Energy: 17,4", "e8.04"])
+def test_what_is_called_an_energy_needs_its_unit(written):
+    with pytest.raises(ValueError, match=r"has no unit: give [\d.]+ keV, or the wavelength"):
+        wavelength_in_angstrom(written)
+    found = wavelength_in_angstrom(f"{written} keV")
+    assert 12.39842 / found == pytest.approx(float(written.strip("Energy=: ").replace(",", ".")))

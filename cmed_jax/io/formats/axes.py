@@ -158,7 +158,8 @@ AXES = (
     ),
     AxisKind(
         "a reciprocal length, or a resolution",
-        r"^(inverse|reciprocal) |^resolution|^stol?\b|^wave ?vector(?!.*\bq\b)|^q_?mod",
+        r"^((inverse|reciprocal) |wave ?vector)(?!.*(?<![a-z])q(?![a-z]))"
+        r"|^resolution|^stol\b|^qmod",
         "refused",
         examples=("Reciprocal spacing", "stol", "Resolution (Å)"),
     ),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cmed_jax.io.formats.axes import kind_of
-from cmed_jax.io.formats.headings import Layout, check_stated, layout_of
+from cmed_jax.io.formats.headings import Layout, layout_of
 from cmed_jax.io.formats.lists import is_apart, unnamed
 from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split_line
 from cmed_jax.io.formats.scan import (
@@ -16,10 +16,10 @@ from cmed_jax.io.formats.scan import (
     Column,
     Radiation,
     Scan,
-    doublet,
     even_steps,
     per_equal_time,
 )
+from cmed_jax.io.formats.stated import check_stated, notes_on_probe, stated_radiation
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_number, to_numbers
 
 COMMENT = "#!;%'\"/*"
@@ -40,16 +40,8 @@ MOST_FIELDS = 50
 """The number of fields of a line that are examined to find the beginning of the data."""
 MOST_UNNAMED = 4
 """The most numbers in a row without headings; rows of counts have more."""
-WAVELENGTH = re.compile(
-    r"(?:wave[\s_-]?length|lambda|λ)(?:[^\d\n]{0,9}?(?<![a-z])(nm|pm|m)(?![a-z]))?[^\d\n]{0,20}?"
-    r"(\d+(?:[.,]\d+(?:e[+-]?\d+)?|e-\d+))(?:\s*(nm|pm|m)(?![a-z]))?",
-    re.IGNORECASE,
-)
-NOT_USED = re.compile(r"ratio|beta|β|k[ _-]?b\d?\b|alpha[ _-]?2|α[ _-]?2|ka2", re.IGNORECASE)
-"""The pattern of words before a number that is not the wavelength of the strongest line."""
 SPEC = re.compile(r"L +(?=\S+ {2,}\S)")
 """The beginning of a comment of SPEC that names the columns."""
-ANGSTROM = {"": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
 RULE = re.compile(r"[=_~*#+.\s-]{3,}")
 """The pattern of a line that separates the data from what follows."""
 MILLIONS = re.compile(r"(?<![\d.,])\d{1,3}([.,])\d{3}(?:\1\d{3})+(?![\d.,])")
@@ -111,7 +103,8 @@ def _rows_of_counts(lines: Lines) -> Scan | None:
         fields = [field for _, row in data[i + 1 :] for field in row.split()]
         if steps <= len(fields) <= steps + LONGEST_ROW:  # the last row may be filled up
             counts = to_numbers(fields[: steps + 1], f"what follows line {number}")
-            radiations = (_radiation(line) for _, line in lines[:MOST_HEADINGS])
+            head = (line[:LONGEST_HEADING] for _, line in lines[:MOST_HEADINGS])
+            radiations = map(stated_radiation, head)
             radiation = next((found for found in radiations if found), None)
             return Scan(even_steps(start, step, len(counts)), counts, radiation=radiation)
     return None
@@ -142,11 +135,12 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     rows: list[list[float]] = []
     times: list[float | None] = []
     numbers: list[int] = []
-    notes = list(layout.notes)
+    head = (line[:LONGEST_HEADING] for _, line in lines[:begin])
+    notes = [*layout.notes, *notes_on_probe(head)]
     first: list[str] = []
     for place, (number, line) in enumerate(lines[begin:], start=begin):
         if _is_comment(line):
-            radiation = radiation or _radiation(line)
+            radiation = radiation or stated_radiation(line[:LONGEST_HEADING])
             continue
         fields = split_line(line, marks)
         try:
@@ -215,7 +209,7 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
     for place, (number, line) in enumerate(lines):
         if number > LONGEST_HEADER or tried > MOST_TRIED:
             raise ValueError(f"it holds no two columns of numbers in {number - 1} lines")
-        radiation = radiation or _radiation(line)
+        radiation = radiation or stated_radiation(line[:LONGEST_HEADING])
         comment = _is_comment(line)
         following = lines[place + 1][1] if place + 1 < len(lines) else line
         # ",0,1" is a heading of pandas, whose rows begin with a number.
@@ -381,13 +375,3 @@ def _wanted(layout: Layout) -> str:
 def _row(fields: list[str], layout: Layout) -> list[float]:
     wanted = (layout.position, layout.intensity, layout.sigma)
     return [to_number(fields[column]) for column in wanted if column is not None]
-
-
-def _radiation(line: str) -> Radiation | None:
-    match = WAVELENGTH.search(line[:LONGEST_HEADING])
-    if not match or NOT_USED.search(line[: match.start(2)]):
-        return None
-    before, number, after = match.groups()
-    value = float(number.replace(",", "."))
-    unit = (after or before or ("m" if value < 1e-8 else "")).lower()
-    return doublet(value * ANGSTROM[unit])

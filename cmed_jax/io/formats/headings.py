@@ -30,12 +30,20 @@ SIGMA = r"esd|sigma|σ|\berr|uncert|std"
 
 `cmed_jax.io.formats.axes` holds the names of positions.
 """
-NO_INTENSITY = (
-    r"monitor|(?<![a-z])mon(?![a-z])|^i_?0\b|ion.?ch|calc|model|(?<![a-z])fit|bkg|backg|(?<![a-z])bgr?\b"
-    r"|untergrund|fond|breadth|width|noise|norm(?!al)|weight|resid|diff(?!r)|attenu|absor|transm"
+MONITOR = r"monitor|(?<![a-z])mon(?![a-z])|^i_?0\b|(?<![a-z])ion[\W_]*ch(am\w*)?(?![a-z])"
+BACKGROUND = r"(?<![a-z])([iy]?bkgr?d?|back[\W_]?g\w*|bgr?d?|untergrund|fond)(?![a-z])"
+CALCULATED = (
+    r"(?<![a-z])[iy]?(calc(d|ul\w*)?|diff(erences?)?|resid(uals?)?)(?![a-z])"
+    r"|(?<![a-z])(fit(ted|ting)?|model(led)?)(?![a-z]|[\W_]*\d)"
 )
-"""The pattern of names that are an intensity only where no other column is one."""
-MONITOR = r"monitor|(?<![a-z])mon(?![a-z])|^i_?0\b|ion.?ch"
+NO_INTENSITY = (
+    rf"{MONITOR}|{BACKGROUND}|{CALCULATED}|breadth|width|fwhm|(?<![a-z])(noise|weights?|norm)(?![a-z])"
+    r"|attenuat|absor(ber|ption|bance)|transmi(ttance|ssion (factor|coeff))"
+)
+"""The pattern of names that are an intensity only where no other column is one.
+
+Samples have such names in part: calcite, FIT-1, transmission and reflection.
+"""
 TIME = (
     r"^((count(ing)?|step|exposure|live|acquisition|integration|dwell|mess)[ _-]?)?(time|zeit)"
     r"|^(temps|tiempo|tempo|время)|^t ?[\[(_/] ?s|^sec(ond)?s?\b"
@@ -47,6 +55,8 @@ BENT = (
     r"|\^\W?(0?[.,]5|1 ?/ ?2)|(?<![a-z])db(?![a-z])"
 )
 """The pattern of names of functions of the intensity."""
+ALSO = r"^(area|height|rel(ative)?\b|i ?/ ?i|f\W*2?$|multiplicity|mult|m$|remarks?|comments?)"
+"""The beginning of names of columns that stand beside intensities in lists of lines."""
 NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff(?!raction)|resid|mult)"
 """The beginning of names of columns that may have the unit of positions and are none."""
 RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
@@ -60,23 +70,12 @@ LABEL = re.compile(
     re.IGNORECASE,
 )
 """The pattern of a heading of one axis alone, as in a .chi, or with the word axis before it."""
-STATED = re.compile(
-    r"\W*(?:(?:scan(?:ned)?|measurement)[\s_-]*(?:axis|type|mode)\b|axis\s*[:=])\W*(.+)",
-    re.IGNORECASE,
-)
 DECLARED = re.compile(
     r"\W*(?:x|abscissa|(?:col(?:umn)?\W*)?1(?:st column)?)\s*[:=]\s*([^\W\d][^,;]*)", re.IGNORECASE
 )
 """The pattern of a line that says what the first column is, as in "x: energy (keV), y: counts"."""
 LISTED = re.compile(r"^\W*(?:columns?|cols?|fields|labels?)\s*[:=]\s*(?=\S)", re.IGNORECASE)
 """The beginning of a line that lists the columns."""
-QUOTED = re.compile(r'\bscan[\s_-]*(?:type|axis|mode)\W*[:=]\s*"([^"]+)"', re.IGNORECASE)
-"""`STATED` and `QUOTED` match what a line says was scanned; programs put all fields in one line."""
-NEUTRONS = re.compile(
-    r"(?<![\w-])neutrons?\W+(powder|diffract|wave|radiat|scatter|source|data|pattern)"
-    r"|(probe|radiation|source|beam)\W+neutrons?\b",
-    re.IGNORECASE,
-)
 TWO_THETA = Position("two_theta")
 
 
@@ -122,24 +121,6 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
     return usual._replace(of=of)
 
 
-def check_stated(line: str) -> None:
-    """Refuse a line of a header that states neutrons, or a scan over another angle or the energy.
-
-    A theta-theta goniometer scans two-theta.
-    """
-    if NEUTRONS.search(line) and not re.search(r"x[ -]?ray", line, re.IGNORECASE):
-        raise ValueError(
-            f"it says {line.strip()[:60]!r}: give a pattern of X-rays, not of neutrons"
-        )
-    match = STATED.match(line) or QUOTED.search(line)
-    if match and (kind := kind_of(match.group(1))) is not None:
-        other = kind.name == "energy" or kind.name.startswith("another angle")
-        other = other or (kind.name == "theta" and plain(match.group(1)).count("th") < 2)
-        if other and kind.axis is None:
-            said = match.group() if match.re is QUOTED else line.strip()
-            raise ValueError(f"it says {said[:60]!r}: give a scan over two-theta")
-
-
 def _unknown(headings: Sequence[str], columns: int) -> tuple[str, ...]:
     """Return a note where the nearest heading has names that are not known.
 
@@ -147,6 +128,9 @@ def _unknown(headings: Sequence[str], columns: int) -> tuple[str, ...]:
         ValueError: the first of them has a unit that is not degrees.
     """
     names = _split(headings[-1], columns) if headings else []
+    kind = kind_of(names[0]) if names else None
+    if kind is not None and kind.axis == "two_theta":
+        return ()
     table = names and re.search(r"[,;\t]", headings[-1])  # else they are words of a sentence
     if not table or not _are_words(headings[-1], names):
         return ()
@@ -195,16 +179,21 @@ def _parted(heading: str, separator: str) -> list[str]:
 
 
 def _labelled(headings: Sequence[str]) -> Position | None:
-    """Return the axis by the last heading that names it alone."""
-    units = (unit_of_q(heading) for heading in headings if re.search(Q, heading.lower()))
+    """Return the axis by the last heading that names one alone.
+
+    Raises:
+        ValueError: all such headings name axes that are refused.
+    """
+    last_first = headings[::-1]
+    units = (unit_of_q(heading) for heading in last_first if re.search(Q, heading.lower()))
     if unit := next((unit for unit in units if unit), None):
         return Position("q", unit)
-    for heading in headings:
-        if match := DECLARED.match(heading) or LABEL.fullmatch(heading.strip()):
-            label = next(filter(None, match.groups()))
-            if kind_of(label) is not None:
-                return position_of(label)
-    return None
+    matches = (DECLARED.match(each) or LABEL.fullmatch(each.strip()) for each in last_first)
+    labels = [next(filter(None, match.groups())) for match in matches if match]
+    kinds = [(label, kind) for label in labels if (kind := kind_of(label)) is not None]
+    # The temperature or another label may follow that of the axis.
+    known = [label for label, kind in kinds if kind.axis is not None]
+    return next((position_of(label) for label in [*known, *(label for label, _ in kinds)]), None)
 
 
 def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
@@ -247,6 +236,8 @@ def _beside(
     if len(names) == 2 and names[0] in TITLES and not re.search(r"[,;\t]", heading):
         return None
     others = [i for i, kind in enumerate(kinds) if i and i != sigma and kind is None]
+    if len(names) == 2 and kinds[0].axis is not None and re.search(r"[,;\t]", heading):
+        others += [i for i, kind in enumerate(kinds[1:], 1) if kind and kind.axis is None]
     likely = [i for i in others if not re.search(f"{NO_INTENSITY}|{TIME}", names[i])]
     return next(iter([*likely, *others]), None)
 
@@ -268,7 +259,7 @@ def _unread(names: list[str], kinds: list[AxisKind | None], of: tuple[int, ...])
         of: the columns of position, intensity and standard deviation.
     """
     read = names[of[1]]
-    others = [name for i, name in enumerate(names) if i not in of and kinds[i] is None]
+    others = [name for i, name in enumerate(names) if name and i not in of and kinds[i] is None]
     monitors = [name for name in others if re.search(MONITOR, name)]
     notes = []
     if monitors and not re.search(MONITOR, read):
@@ -276,23 +267,15 @@ def _unread(names: list[str], kinds: list[AxisKind | None], of: tuple[int, ...])
             f"the column {monitors[0][:40]!r} is not used: divide the intensities by it if it "
             "varies"
         ]
-    unlike = f"{NO_INTENSITY}|{NO_POSITION}|{TIME}|{SIGMA}|{BENT}"
-    samples = [
-        name for name in others if not re.search(unlike, name) and _stem(name) == _stem(read)
-    ]
-    if not re.search(INTENSITY, read):
-        samples = [name for name in others if not re.search(unlike, name)]
+    sure = re.search(INTENSITY, read) and not re.search(NO_INTENSITY, read)
+    unlike = f"{NO_INTENSITY}|{BENT}|{ALSO}" if sure else f"{MONITOR}|{BACKGROUND}"
+    samples = [name for name in others if not re.search(f"{unlike}|{TIME}|{SIGMA}", name)]
     if samples:
         notes += [
-            f"the column {read[:40]!r} is read for the intensity, and {len(samples)} more like it, "
-            f"such as {samples[0][:40]!r}, are not"
+            f"the column {read[:40]!r} is read for the intensity, and {len(samples)} more, such as "
+            f"{samples[0][:40]!r}, are not"
         ]
     return notes
-
-
-def _stem(name: str) -> str:
-    """Return a name without the number or the letter at its end."""
-    return re.sub(r"[\W_]*(\d+|(?<![a-z])[a-z])?\W*$", "", name) or name
 
 
 def _is_sigma(name: str) -> bool:

@@ -1,7 +1,7 @@
 """The meaning of columns without names, by what their numbers can be.
 
-Two columns that obey Bragg's law are two-theta and d. A list whose first numbers descend, as d
-does, or are indices, has no two-theta there, and is refused.
+Two columns that obey Bragg's law are two-theta and d. A list whose first numbers can only be d, an
+intensity or indices has no two-theta there, and is refused. What may be two-theta is left alone.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,21 @@ from cmed_jax.io.formats.marks import Marks, split_line
 from cmed_jax.io.formats.text import number_or_none
 
 BRAGG = 0.005
-"""The share by which 2 d sin(theta) may vary; it is the wavelength, and d has few digits."""
+"""The share by which 2 d sin(theta), which is the wavelength, may differ from its median."""
+ROUNDED = 0.0006
+"""The error of d, angstrom, from its rounding to three decimals."""
+SHORTEST = 0.3
+"""The least d, angstrom, of a list; many intensities relative to 1 are less."""
+EVEN = 0.02
+"""The difference of steps in degrees, up to which angles are those of a profile."""
 FEWEST = 3
 """The number of rows from which on the numbers of columns tell what they are."""
 SPREAD = 1.05
 """The least ratio of the largest and the smallest d, from which on Bragg's law is no chance."""
+FEWEST_SPACINGS, LARGEST_SPACING = 5, 25.0
+"""The fewest rows and the largest d, angstrom, of a list whose first column is d if it descends."""
+LEAST_LAST = 5.0
+"""The least two-theta of the last line of a list."""
 LARGEST_INDEX = 40
 """The largest number that may be an index of a line."""
 INDICES = 3
@@ -100,13 +110,19 @@ def _rows(lines: Sequence[tuple[int, str]], marks: Marks) -> list[list[float]]:
 
 
 def _obey_bragg(angle: Float[np.ndarray, " n"], spacing: Float[np.ndarray, " n"]) -> bool:
-    """Return whether 2 d sin(theta) is the same wavelength at all points."""
-    if not ((angle > 0) & (angle < 180) & (spacing > 0)).all():
+    """Return whether 2 d sin(theta) is the same wavelength at each point of a list.
+
+    Intensities of a profile may come near 1 / sin(theta), so that even steps are left out.
+    """
+    if not ((angle > 0) & (angle < 180) & (spacing > SHORTEST)).all():
         return False
-    wavelength = 2 * spacing * np.sin(np.radians(angle / 2))
-    rounded = 0.0006 / spacing.min()  # d with three decimals
-    alike = np.ptp(wavelength) <= (BRAGG + rounded) * wavelength.max()
-    return bool(alike and spacing.max() >= SPREAD * spacing.min() and wavelength.max() < 10)
+    order = np.lexsort((-spacing, angle))
+    if (np.diff(spacing[order]) > 0).any() or np.ptp(np.diff(angle)) <= EVEN:
+        return False
+    each = 2 * np.sin(np.radians(angle / 2))
+    wavelength = float(np.median(spacing * each))
+    alike = np.abs(spacing * each - wavelength) <= BRAGG * wavelength + ROUNDED * each
+    return bool(alike.all() and spacing.max() >= SPREAD * spacing.min() and wavelength < 10)
 
 
 def _check_list(table: Float[np.ndarray, "n m"]) -> None:
@@ -119,20 +135,31 @@ def _check_list(table: Float[np.ndarray, "n m"]) -> None:
             "its first three columns are whole numbers, like indices h k l: give a heading that "
             "names the columns, with two-theta or d"
         )
-    steps, others = np.diff(first), np.diff(table[:, 1:], axis=0)
-    if (steps < 0).all():
+    steps = np.diff(first)
+    descends = bool((steps < 0).all())
+    if descends and len(table) >= FEWEST_SPACINGS and first.max() < LARGEST_SPACING:
         raise ValueError(
             "its first column descends, as d does in a list of lines: give a heading that names "
             "the columns, such as '2theta I' or 'd I'"
         )
-    relative = first.max() in FULL_SCALE and (others[:, 0] < 0).all()
-    if (steps < 0).any() and np.ptp(first) > STILL and (relative or (others > 0).all(axis=0).any()):
+    full = first.max() in FULL_SCALE
+    back = (steps < 0).any() and np.ptp(first) > STILL and (full or not descends)
+    second = table[:, 1]
+    spacings = full and (np.diff(second) < 0).all() and second.max() < LARGEST_SPACING
+    if back and (spacings or any(map(_are_angles, table[:, 1:].T))):
         raise ValueError(
-            "its first column goes up and down, and another does not: give a heading that names "
-            "the columns, such as 'I 2theta'"
+            "its first column is not in order, and another is: give a heading that names the "
+            "columns, for that one may be two-theta or d"
         )
     if table.shape[1] == INDICES + 1 and _are_pairs(table):
         raise ValueError("its rows hold two lines each, it seems: give one line in each row")
+
+
+def _are_angles(column: Float[np.ndarray, " n"]) -> bool:
+    """Return whether a column ascends like two-theta, and is no relative intensity or rank."""
+    last, steps = float(column[-1]), np.diff(column)
+    within = column[0] > 0 and LEAST_LAST < last <= 180 and last not in FULL_SCALE
+    return bool(within and (steps > 0).all() and (steps != 1).any())
 
 
 def _are_pairs(table: Float[np.ndarray, "n 4"]) -> bool:

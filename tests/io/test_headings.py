@@ -1,0 +1,93 @@
+"""Names of samples in headings: none is skipped without a note, and none is an axis."""
+
+import numpy as np
+import pytest
+
+from cmed_jax.io.pattern import load_pattern
+
+TWO_THETA = np.array([21.3, 27.9, 38.6, 45.2, 51.7, 66.4])
+FIRST = np.array([31, 100, 14, 55, 8, 23])
+SECOND = np.array([97, 12, 45, 6, 77, 100])
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(heading, *columns):
+        separator = next((each for each in ",;\t" if each in heading), " ")
+        rows = [separator.join(map(str, row)) for row in zip(*columns, strict=True)]
+        path = tmp_path / "pattern.txt"
+        path.write_text("\n".join([heading, *rows]) + "\n", encoding="utf-8")
+        return load_pattern(path, 1.5406)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("2theta,calcite,quartz", "2theta,Calcium carbonate,Gypsum", "2theta,calcium,zinc"),
+        *("2theta;calcined_500C;raw", "2theta,FIT-1,MIL-53", "2theta transmission reflection"),
+        *("2theta STO LSMO", "2theta,modelite A,halite", "2theta,normandite,halite"),
+        *("2theta,cation chabazite,halite", "2theta,fondant,bgo", "2theta,Intensity A,Intensity B"),
+        *("2theta,Intensity quartz,Intensity salt", "2theta,counts,calcite"),
+    ],
+)
+def test_the_first_sample_is_read_and_the_others_are_named(read, heading):
+    found = read(heading, TWO_THETA, FIRST, SECOND)
+    np.testing.assert_allclose(found.two_theta, TWO_THETA)
+    np.testing.assert_allclose(found.intensity, FIRST)
+    (note,) = found.notes
+    assert "is read for the intensity, and 1 more, such as" in note
+
+
+@pytest.mark.parametrize("heading", ["2theta,Fit,halite", "2theta,model,raw", "2theta,diff,salt"])
+def test_what_may_be_a_sample_beside_a_sample_is_named(read, heading):
+    found = read(heading, TWO_THETA, SECOND, FIRST)
+    np.testing.assert_allclose(found.intensity, FIRST)
+    assert heading.split(",")[1].lower() in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("2theta,Yobs,Ycalc", "2theta,I_obs,I_calc", "2theta,Intensity,calc.", "2theta;int;bkg"),
+        *("2theta,counts,background", "2theta,counts,difference", "2theta,height,area"),
+        *("2theta,I,FWHM", "2theta,I,time (s)", "2theta,I,"),
+    ],
+)
+def test_what_stands_beside_a_measured_intensity_needs_no_note(read, heading):
+    found = read(heading, TWO_THETA, FIRST, np.full(6, 2.5))
+    np.testing.assert_allclose(found.intensity, FIRST)
+    assert not found.notes
+
+
+@pytest.mark.parametrize(
+    "heading", ["2Theta\tScan", "2theta\tSTO", "2Theta [deg]\tn", "Two-theta,step", "2θ;h-BN"]
+)
+def test_beside_two_theta_the_other_column_needs_no_note(read, heading):
+    found = read(heading, TWO_THETA, FIRST)
+    np.testing.assert_allclose(found.intensity, FIRST)
+    assert not found.notes
+
+
+@pytest.mark.parametrize(
+    ("heading", "scale"),
+    [
+        ("Reciprocal lattice vector Q (1/A)", 1),
+        ("reciprocal space vector q (nm^-1)", 10),
+        ("Inverse length q [1/nm]", 10),
+        ("wavevector q (1/A)", 1),
+        ("q_mod (1/A)", 1),
+    ],
+)
+def test_a_reciprocal_axis_that_names_q_is_converted(read, heading, scale):
+    momentum = 4 * np.pi / 1.5406 * np.sin(np.radians(TWO_THETA / 2))
+    found = read(f"{heading},Counts", np.round(momentum * scale, 7), FIRST)
+    np.testing.assert_allclose(found.two_theta, TWO_THETA, rtol=1e-5)
+
+
+def test_the_last_label_that_is_of_an_axis_counts(read):
+    lines = "# x-axis: 2theta (deg)\n# x-axis: d-spacing (A)\n# Temperature (K)"
+    spacing = 1.5406 / 2 / np.sin(np.radians(TWO_THETA / 2))
+    found = read(lines, np.round(spacing, 7), FIRST)
+    np.testing.assert_allclose(found.two_theta, TWO_THETA, rtol=1e-5)
