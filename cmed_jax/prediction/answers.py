@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal import cell_contents
-from cmed_jax.crystal.atomic_volumes import KnownVolumes
+from cmed_jax.crystal.atomic_volumes import KnownVolumes, usual_relative_volume
+from cmed_jax.crystal.cell_contents import relative_cell_volume
 from cmed_jax.crystal.composition import anonymous_formula, format_composition
 from cmed_jax.prediction.assessment import (
     Assessment,
@@ -114,11 +114,12 @@ def _assessment(
     ]
     if answer is not None and answer.lattice is not None and (its := answer.calculated) is not None:
         volumes = considered[0].volumes._replace(of_type=None) if considered else KnownVolumes()
+        relative = _relative_volume(answer, answer.lattice, formula, volumes.of_compound)
         considered.append(
             Explanation(
                 name,
                 its.rwp,
-                cell_contents.relative_cell_volume(answer.lattice, formula, volumes.of_compound),
+                relative,
                 unexplained(prepared.peaks, its),
                 None,
                 its.noise,
@@ -128,3 +129,20 @@ def _assessment(
         )
     lines = len(prepared.peaks.two_theta)
     return assess(considered, prepared.radiation.mean, anonymous_formula(formula), lines)
+
+
+def _relative_volume(
+    answer: Answer,
+    lattice: Float[np.ndarray, "3 3"],
+    formula: Float[np.ndarray, "119"],
+    known: Sequence[float],
+) -> float:
+    """Return the volume of the cell of an answer over the usual one of its atoms.
+
+    A density may be of any number of formula units, a crystal is of its own.
+    """
+    for each in answer.mixture.experts:
+        if each.refined is not None:
+            crystal = each.refined.crystal
+            return usual_relative_volume(crystal.volume, formula, len(crystal.numbers), known)
+    return relative_cell_volume(lattice, formula, known)

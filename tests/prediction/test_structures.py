@@ -35,9 +35,8 @@ def ask(finished, known):
     lines = XRDCalculator(wavelength=1.54187).get_pattern(RUTILE, two_theta_range=(15, 110))
 
     def ask(composition="TiO2", **options):
-        options = {"cell": CELL, "grid": GRID, "structures": known} | options
-        pattern = (lines.x, lines.y)
-        return restore_and_predict(restored, pattern, composition, wavelength="CuKa", **options)
+        options = {"cell": CELL, "grid": GRID, "structures": known, "wavelength": "CuKa"} | options
+        return restore_and_predict(restored, (lines.x, lines.y), composition, **options)
 
     return ask
 
@@ -71,6 +70,18 @@ def test_its_density_is_given_and_the_question_is_consistent(solved):
     assert solved.assessment.consistent
     assert "TiO2 from the search explains the pattern" in solved.assessment.sentence
     assert solved.conventional.space_group == 136
+
+
+def test_with_a_wrong_wavelength_the_volume_of_the_structure_raises_an_alarm(ask):
+    """The structure is found in the stretched cell; half of it would have a usual volume."""
+    stretched = 1.79026 / 1.54187
+    cell = (*(stretched * each for each in CELL[:3]), *CELL[3:])
+    found = ask(cell=cell, wavelength="CoKa")
+    (alarm,) = found.alarms
+    assert "the wavelength looks wrong" in alarm
+    assert found.structures[0].structure.volume == pytest.approx(
+        stretched**3 * RUTILE.volume, rel=0.01
+    )
 
 
 def test_an_answer_that_the_lines_speak_against_is_doubted(solved):
