@@ -222,7 +222,7 @@ class Answers:
 
     def of(self, asked: Asked, formulas: Sequence[str], radiation: str | float) -> list[Answer]:
         """Return the answers to queries with several formulas; what is known is not computed."""
-        keys = [(asked.name, formula, str(radiation)) for formula in formulas]
+        keys = [(asked.name, formula, str(radiation), self.search) for formula in formulas]
         missing = [key for key in keys if key not in self.given]
         for key in missing:
             self.given[key] = answer(
