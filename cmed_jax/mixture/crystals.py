@@ -56,10 +56,8 @@ def _new_crystals(question: Query, seconds: float | int, seed: int) -> Iterator[
     with suppress(ValueError):  # no number of formula units fits the cell, or atoms coincide
         composition = np.asarray(question.composition, float)
         result = search_structures(lattice, composition, lines, seconds=seconds, seed=seed)
-        if (
-            result.interrupted
-        ):  # the search returns what it has, and this structure is not asked for
-            raise KeyboardInterrupt
+        if result.interrupted:
+            raise KeyboardInterrupt  # the search took it for the end of its time
         if result.verdict != "not found":
             pattern, coverage = map(np.asarray, (question.pattern, question.coverage))
             yield refine(result.structures[0].material, pattern, coverage)

@@ -226,7 +226,7 @@ def solved_structures(
         hydrogen: the number of hydrogen atoms in the primitive cell of each structure.
         lines: the measured lines.
         groups: the groups of the measured lines.
-        end: the time of `time.monotonic` at which to hurry.
+        end: when the time is over, as `time.monotonic` counts it.
     """
     for number, (each, count) in enumerate(zip(best[:COMPARED], hydrogen[:COMPARED], strict=True)):
         if number and time.monotonic() > end:
