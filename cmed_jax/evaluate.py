@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         raise ValueError(
             f"samples is {options.samples} and pictures {options.pictures}: neither can be negative"
         )
-    if options.search < 0:
+    if not 0 <= options.search < math.inf:  # NaN would never end
         raise ValueError(f"search is {options.search:g} seconds: give 0 or more")
     restored = restore(options.run, alone=options.alone)
     if options.search and restored.gate is None:

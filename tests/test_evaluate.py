@@ -243,6 +243,7 @@ def test_neither_run_nor_data_is_answered(answer):
         (["--data", "nowhere"], "no dataset in nowhere"),
         (["--workers", "0"], "workers is 0: give at least 1"),
         (["--search", "-1"], "search is -1 seconds: give 0 or more"),
+        (["--search", "nan"], "search is nan seconds: give 0 or more"),
         (["--search", "5"], "there is no gate that weighs structures"),
         (["--split", "tests"], "tests"),
         (["--splt", "test"], "--split"),

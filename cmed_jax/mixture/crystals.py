@@ -45,7 +45,10 @@ def refined_crystals(
 
 
 def _new_crystals(question: Query, seconds: float | int, seed: int) -> Iterator[Refined]:
-    """Yield the structure that a search finds in the cell of a query, refined."""
+    """Yield the structure that a search finds in the cell of a query, refined.
+
+    A structure without the hydrogen of the composition is left out: its density is another one.
+    """
     s, intensity = np.asarray(question.lines, float).T
     known = (intensity > 0) & (s >= S_MIN) & (s <= S_MAX)
     full = int(question.knowledge) == Knowledge.FULL
@@ -58,6 +61,6 @@ def _new_crystals(question: Query, seconds: float | int, seed: int) -> Iterator[
         result = search_structures(lattice, composition, lines, seconds=seconds, seed=seed)
         if result.interrupted:
             raise KeyboardInterrupt  # the search took it for the end of its time
-        if result.verdict != "not found":
+        if result.verdict != "not found" and not result.structures[0].lacks_hydrogen:
             pattern, coverage = map(np.asarray, (question.pattern, question.coverage))
             yield refine(result.structures[0].material, pattern, coverage)
