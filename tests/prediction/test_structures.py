@@ -84,7 +84,7 @@ def test_with_a_wrong_wavelength_the_volume_of_the_structure_raises_an_alarm(ask
     )
 
 
-def test_an_answer_that_the_lines_speak_against_is_doubted(solved):
+def test_an_unlikely_structure_that_answers_is_doubted(solved):
     first, *others = solved.structures
     mixture = Mixture(solved.density[None], None, solved.experts)
     answer = Answer(mixture, solved.lattice, solved.conventional, solved.calculated)
