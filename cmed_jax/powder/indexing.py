@@ -25,6 +25,8 @@ NEAR = 0.15
 """The distance, degrees, within which lines match before the refinement."""
 MATCHED = 0.06
 """The distance, degrees, within which lines match after the refinement."""
+FAR = 1e3
+"""The angle, degrees, of lines that the wavelength does not reach."""
 
 Column = Float[np.ndarray, " k"]
 
@@ -225,7 +227,7 @@ def two_theta_or_far(
     squared: Float[np.ndarray, "*m"], wavelength: float
 ) -> Float[np.ndarray, "*m"]:
     """Return two-theta from s^2; a far angle where the wavelength does not reach."""
-    return np.nan_to_num(two_theta(np.sqrt(squared), wavelength), nan=1e3)
+    return np.nan_to_num(two_theta(np.sqrt(squared), wavelength), nan=FAR)
 
 
 def _derivatives(

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from cmed_jax.physics.patterns import s_of_two_theta
 from cmed_jax.powder.indexing import (
+    FAR,
     Axes,
     Indexed,
     Shift,
@@ -133,7 +134,8 @@ def _lattices(
         fit = refine(metrics[row], forms, angle, wavelength, Shift(zeros[row]))
         at = fit.shift.correct(angle)[None]
         accident = evidence(fit.metric[None], forms, at, wavelength, precision).item()
-        yield len(guesses) * scipy.stats.gamma.sf(accident, len(angle) - free).item(), fit
+        # The tail of the gamma distribution.
+        yield len(guesses) * scipy.special.gammaincc(len(angle) - free, accident).item(), fit
 
 
 def evidence(
@@ -167,9 +169,13 @@ def _evidence(
     wavelength: float,
     precision: float = PRECISION,
 ) -> Float[np.ndarray, " t"]:
-    gaps = angle[:, :, None] - two_theta_or_far(metrics @ forms.T, wavelength)[:, None]
-    below = np.where(gaps >= 0, gaps, np.inf).min(axis=2)
-    above = np.where(gaps < 0, -gaps, np.inf).min(axis=2)
+    calculated = np.sort(two_theta_or_far(metrics @ forms.T, wavelength), axis=1)
+    bounded = np.pad(calculated, ((0, 0), (1, 1)), constant_values=(-FAR, FAR))
+    # One search finds the neighbours for all lattices, whose angles are set far apart for it.
+    apart = 4 * FAR * np.arange(len(metrics))[:, None]
+    place = np.searchsorted((bounded + apart).ravel(), (angle + apart).ravel(), side="right")
+    below = angle - bounded.ravel()[place - 1].reshape(angle.shape)
+    above = bounded.ravel()[place].reshape(angle.shape) - angle
     share = np.maximum(2 * np.minimum(below, above), precision) / (below + above)
     # Beyond the last line, and before the first, there is no gap, and so no evidence.
     return -np.log(np.where(below + above < 180, np.minimum(share, 1), 1)).sum(axis=1)
