@@ -249,8 +249,10 @@ def _roots(amplitude: ArrayLike, observed: ArrayLike) -> Float[np.ndarray, "n h"
 
 
 def _principal_axes(roots: Float[np.ndarray, "n h"]) -> Float[np.ndarray, "h r"]:
-    """Return the axes that carry most of the differences of roots."""
+    """Return the axes that carry most of the differences of roots, at most `ROUGH`."""
     some = roots[:: max(len(roots) // SAMPLED, 1)]
+    if len(some) <= ROUGH:  # they span fewer axes than there are harmonics
+        return np.linalg.svd(some, full_matrices=False)[2].T
     return np.linalg.eigh(some.T @ some)[1][:, -ROUGH:]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts are imported on first use
 from jaxtyping import Float, Integer
 
 from cmed_jax.evaluation.overlap import overlap_key

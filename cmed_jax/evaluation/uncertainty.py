@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float
-from scipy import stats
+import scipy  # its parts are imported on first use
 
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 """The nominal coverages."""
@@ -30,7 +30,7 @@ def of_samples(
     samples = np.asarray(samples)
     k = len(samples)
     mean, deviation = samples.mean(axis=0), samples.std(axis=0, ddof=1)
-    return _calibration(truth, mean, deviation, float(np.sqrt(1 + 1 / k)), stats.t(k - 1))
+    return _calibration(truth, mean, deviation, float(np.sqrt(1 + 1 / k)), scipy.stats.t(k - 1))
 
 
 def of_deviation(
@@ -39,7 +39,7 @@ def of_deviation(
     deviation: Float[np.ndarray, "a b c"],
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Return the calibration of the deviation that a model predicts for its answer."""
-    return _calibration(truth, answer, deviation, 1.0, stats.norm)
+    return _calibration(truth, answer, deviation, 1.0, scipy.stats.norm)
 
 
 def _calibration(
@@ -101,7 +101,7 @@ def trust(
     constant = np.ptp(confidence) == 0 or np.ptp(ssim) == 0
     trusted, doubted = ssim[order[:half]], ssim[order[half:]]
     return {
-        "spearman": None if constant else float(stats.spearmanr(confidence, ssim).statistic),
+        "spearman": None if constant else float(scipy.stats.spearmanr(confidence, ssim).statistic),
         "trusted": float(np.mean(trusted, dtype=float)),
         "doubted": float(np.mean(doubted, dtype=float)) if len(doubted) else None,
     }

@@ -7,7 +7,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 from rich.progress import track
-from scipy import stats
+import scipy  # its parts are imported on first use
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.evaluation.metrics import ssim
@@ -75,7 +75,7 @@ def deviation_scale(gate: Gate, asked: GateExamples) -> float:
             np.asarray, mixture_and_deviation(answers, features, weights, variance)
         )
         errors.append(np.abs(truth - mixture) / np.maximum(within, np.finfo(np.float32).tiny))
-    reach = stats.norm.ppf((1 + COVERED) / 2)
+    reach = scipy.stats.norm.ppf((1 + COVERED) / 2)
     return float(np.quantile(np.concatenate(errors, axis=None), COVERED) / reach)
 
 
