@@ -16,6 +16,8 @@ from pathlib import Path
 # Set before jax is imported; the processes that tests start, and those of xdist, inherit it.
 # The all-reduce of several CPU devices needs more threads than cores.
 os.environ.setdefault("NPROC", "16")
+# The two processes of the suite fill two cores; further threads of products would only wait there.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile more than they compute. XLA's older emitters compile in half the time of the new
 # ones, and releases without them ignore the option; without optimization, SSIM takes seven times as
@@ -36,6 +38,8 @@ import pytest
 import spglib
 from filelock import FileLock
 from hypothesis import settings
+
+from tests import first_calls
 
 spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are from spglib 3 on
 
@@ -78,6 +82,12 @@ def keep_space_groups():
     from pymatgen.symmetry.groups import SpaceGroup
 
     SpaceGroup.__new__ = functools.cache(SpaceGroup.__new__)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Check the types of the first calls in this test."""
+    first_calls.next_test()
 
 
 def pytest_collectstart():
