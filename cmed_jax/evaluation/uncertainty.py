@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
 import scipy  # its parts are imported on first use
+from jaxtyping import Array, Float
 
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 """The nominal coverages."""

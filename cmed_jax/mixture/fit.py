@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy  # its parts are imported on first use
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 from rich.progress import track
-import scipy  # its parts are imported on first use
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.evaluation.metrics import ssim
