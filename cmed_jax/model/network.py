@@ -116,8 +116,10 @@ def density_on_grid(
     """
     conditioning = network.condition(latent)
     points = grid_coordinates(shape)
-    size = min(CHUNK, max(1, QUERIES // len(latent)))
+    size = min(CHUNK, len(points), max(1, QUERIES // len(latent)))
     filled = np.resize(points, (-(-len(points) // size), size, 3))  # the last chunk repeats some
+    # Of a single chunk the compiler would compute all waves itself, which takes it seconds.
+    filled = jax.lax.optimization_barrier(jnp.asarray(filled))
     graph, state = nnx.split(network)  # a module must not cross into the loop's trace
 
     def chunk(coordinates: Float[Array, "p 3"]) -> Float[Array, "b p"]:
