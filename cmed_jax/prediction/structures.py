@@ -70,11 +70,13 @@ def search_for_structures(
     seconds = options.search
     if seconds is None:
         known = None if assessment is None else assessment.known
-        cell = query.lattice is not None or query.cell_is_sought
+        cell = query.lattice is not None or (query.cell_is_sought and query.tells_cell)
         open_question = options.analogues and cell and (known is None or known.misfit > WELL)
         seconds = UNASKED if open_question else 0
     if not seconds:
         return None
+    if query.lattice is None and not query.tells_cell:
+        return replace(NOTHING, refused=("no cell is given, and one line tells none",))
     end = time.monotonic() + seconds
     indexed: tuple[IndexedCell, ...] = ()
     if query.lattice is None:

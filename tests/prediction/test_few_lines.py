@@ -66,7 +66,9 @@ def test_one_line_is_a_doubt(finished, known):
     options = {"wavelength": "CuKa1", "structures": known, "grid": (6, 5, 4), "cell": "auto"}
     found = restore_and_predict(finished, pattern, "NaCl", **options)
     assert any("the pattern has one line" in doubt for doubt in found.doubts)
-    assert (found.analogues, found.cells) == ((), ())
+    assert (found.analogues, found.cells, found.searched) == ((), (), None)
+    asked = restore_and_predict(finished, pattern, "NaCl", **options, search=20)
+    assert asked.searched.refused == ("no cell is given, and one line tells none",)
 
 
 def test_a_pattern_of_no_line_is_answered_in_a_sentence():
