@@ -17,9 +17,15 @@ from cmed_jax.physics.patterns import powder_lines, published_pattern
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.physics.simulation import crystal_of
 from cmed_jax.powder.preparation import Preparation, noise_of, prepare
+from tests.compilation import jit
 
 CU = 1.541837
 ZERO = 0.06
+
+# One program, instead of one for every operation.
+intensities = jit(
+    lambda lines, conditions, grid: expected(lines, conditions, grid)[0], static_argnums=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +47,9 @@ def simulated(lines):
     grid = Grid(15.0, 130.0, 5750, wavelength=CU)
     both = Lines(*map(jnp.asarray, lines.T))
     level = background(conditions, jnp.asarray(grid.edges), grid)
-    total, _ = expected(both, conditions, grid)
+    total = intensities(both, conditions, grid)
     without = conditions._replace(background=jnp.zeros(4), hump=conditions.hump.at[0].set(0.0))
-    share = float((total - expected(both, without, grid)[0]).sum() / level.sum())
+    share = float((total - intensities(both, without, grid)).sum() / level.sum())
     scale = 1e6
     counts = np.random.default_rng(0).poisson(scale * np.asarray(total, float))
     return grid.centres, counts.astype(float), scale * share * np.asarray(level, float), conditions
@@ -127,7 +133,7 @@ def test_one_wavelength_stays_one_where_the_lines_show_no_second(lines):
         dataclasses.replace(LABORATORY, anodes=(), wavelength=(1.54056, 1.54056))
     )
     grid = Grid(15.0, 130.0, 5750, wavelength=1.54056)
-    total, _ = expected(Lines(*map(jnp.asarray, lines.T)), only, grid)
+    total = intensities(Lines(*map(jnp.asarray, lines.T)), only, grid)
     counts = np.random.default_rng(0).poisson(1e6 * np.asarray(total, float)).astype(float)
     found = prepare(pattern_of_columns(grid.centres, counts, 1.54056))
     assert len(found.radiation.wavelengths) == 1
