@@ -26,6 +26,7 @@ from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import SearchResult
 from cmed_jax.search.several_cells import NOTHING, search_cells
 from cmed_jax.search.solved import APART, GIVEN, SEARCH, SolvedStructure, different
+from cmed_jax.search.superlattices import with_room
 from cmed_jax.search.variants import exchanges
 from cmed_jax.solution.calculated import calculate_crystal_pattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
@@ -82,7 +83,7 @@ def search_for_structures(
     if query.lattice is None:
         indexed = indexed_cells(query)
         likely = _whole_first(indexed[:INDEXED])
-        lattices = [*(each.lattice for each in likely), *lattices]
+        lattices = with_room([*(each.lattice for each in likely), *lattices], formula)
     if not lattices:
         return replace(NOTHING, refused=("no cell is given, and none is found for the lines",))
     found = search_cells(

@@ -5,6 +5,7 @@ rare in them are assessed by covalent radii (Cordero et al., Dalton Trans. 2832,
 """
 
 import csv
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -23,6 +24,8 @@ USUAL_OF_RADII, SPREAD_OF_RADII = 1.08, 0.12
 """The usual distance of an unknown pair of neighbours, and its deviation, as shares of that sum."""
 UNKNOWN_PAIR = 0.35
 """The least misfit of a pair of nearest neighbours that is in no known crystal."""
+HALOGENS = (9, 17, 35, 53)
+"""The elements that the table of distances knows as ions alone."""
 FEW, SELDOM = 5, 0.15
 """The number of known sites below which a pair is rare, and the least misfit of a rare pair."""
 FAR = 4.0
@@ -39,9 +42,21 @@ class Usual(NamedTuple):
     sites: int
 
 
-def least_distances(numbers: Integer[np.ndarray, " e"]) -> Float[np.ndarray, "e e"]:
-    """Return the least allowed distance of each pair of elements, angstrom."""
-    return np.array([[_least(int(a), int(b)) for b in numbers] for a in numbers])
+def least_distances(
+    numbers: Integer[np.ndarray, " e"], counts: Sequence[int] = ()
+) -> Float[np.ndarray, "e e"]:
+    """Return the least allowed distance of each pair of elements, angstrom.
+
+    Args:
+        numbers: the atomic numbers.
+        counts: the numbers of atoms, where they are known. More halogen atoms than the other
+            elements can oxidise are bonded to each other, as in KI3.
+    """
+    least = np.array([[_least(int(a), int(b)) for b in numbers] for a in numbers])
+    for place, _ in enumerate(counts):
+        if int(numbers[place]) in HALOGENS and counts[place] > _oxidising(numbers, counts, place):
+            least[place, place] = OF_RADII * 2 * _radius(int(numbers[place]))
+    return least
 
 
 def neighbour_misfit(element: int, neighbour: int, distance: float) -> float:
@@ -61,6 +76,15 @@ def neighbour_misfit(element: int, neighbour: int, distance: float) -> float:
     deviation = max(usual.deviation, SPREAD * usual.length)
     away = min(abs(distance - usual.length) / deviation / FAR, 1.0)
     return min(1.0, base + away**2)
+
+
+def _oxidising(numbers: Integer[np.ndarray, " e"], counts: Sequence[int], place: int) -> int:
+    """Return the largest number of halide ions that the other elements can neutralise."""
+    from pymatgen.core import Element
+
+    states = [int(Element.from_Z(int(each)).max_oxidation_state) for each in numbers]
+    charges = (count * max(0, state) for count, state in zip(counts, states, strict=True))
+    return sum(charge for each, charge in enumerate(charges) if each != place)
 
 
 def _least(a: int, b: int) -> float:

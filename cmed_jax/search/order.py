@@ -100,7 +100,7 @@ class UnopenedSpace:
     def open(self) -> SearchSpace:
         """Return the search space."""
         model = self.model()
-        least = least_distances(np.array(self.contents.numbers))
+        least = least_distances(np.array(self.contents.numbers), self.contents.counts)
         separations = Separations.of(model.setting.lattice, least)
         pools = Pools(model, separations, self.contents.counts)
         return SearchSpace(model, separations, pools, self.contents)

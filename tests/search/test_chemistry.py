@@ -76,3 +76,14 @@ def test_rock_salt_is_a_usual_group_and_its_sites_are_usual():
     costs = position_costs(wyckoff(225))
     multiplicities = [each.multiplicity for each in wyckoff(225).positions]
     assert costs[multiplicities.index(1)] < costs[multiplicities.index(48)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "bonded"), [((1, 7), True), ((1, 3), True), ((1, 1), False), ((4, 4), False)]
+)
+def test_more_halogens_than_a_metal_oxidises_are_bonded_to_each_other(counts, bonded):
+    """As in NaCl7 and NaCl3; the bond of Cl2 has 1.99 angstrom."""
+    sodium, chlorine = (atomic_number(symbol) for symbol in ("Na", "Cl"))
+    least = least_distances(np.array([sodium, chlorine]), counts)
+    assert (least[1, 1] < 1.99) == bonded
+    np.testing.assert_array_equal(least[0], least_distances(np.array([sodium, chlorine]))[0])
