@@ -229,9 +229,9 @@ def _entrants(
         controls[DECODED] = Entrant(network_generator(network, shape, memory=memory))
     identity = {
         "checkpoint": str(options.run),
-        "weights": int(checksum(nnx.state(network))),
+        "weights": checksum(nnx.state(network)),
         "config": config.to_json(),
-        "gate": None if gate is None else int(checksum(nnx.state(gate))),
+        "gate": None if gate is None else checksum(nnx.state(gate)),
         "known": None if gate is None and memory is None else options.known,
         "search": options.search if gate is not None else 0.0,
     }

@@ -84,8 +84,8 @@ def release(options: Options) -> dict[str, Any]:
     results = [load_results(path, "test") for path in options.results]
     with _new_folder(options.out) as folder:
         after = _write_network(folder, run, before, data)
-        weights = [int(checksum(nnx.state(each.network))) for each in (before, after)]
-        gate = None if after.gate is None else int(checksum(nnx.state(after.gate)))
+        weights = [checksum(nnx.state(each.network)) for each in (before, after)]
+        gate = None if after.gate is None else checksum(nnx.state(after.gate))
         for path, found in zip(options.results, results, strict=True):
             scored = found["run"]
             if scored.get("weights") not in weights or scored.get("gate") not in (None, gate):
@@ -146,7 +146,7 @@ def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Res
     keep_domain(run, data)  # earlier runs have no such file
     shutil.copyfile(run / DOMAIN, folder / DOMAIN)
     network = nnx.merge(graph, *released.load_weights(folder, *trees))
-    weights = int(checksum(nnx.state(network)))
+    weights = checksum(nnx.state(network))
     if before.gate is not None:
         save_gate(folder, before.gate, weights)
     return Restored(config, network, load_domain(folder), load_gate(folder, weights))

@@ -74,7 +74,7 @@ def _train(config: Config) -> tuple[int, StopRequest]:
         identity = config.identity() | {"dataset": fingerprint(config.data)}
         given = _initial_weights(config)
         if given is not None:
-            identity["initial"] = int(checksum(given))
+            identity["initial"] = checksum(given)
     check_alike(identity | {part: config.to_json()[part] for part in ("step", "loop")})
 
     with locked(folder), stop_on_signals() as stop, programs_kept(folder):

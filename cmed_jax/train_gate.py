@@ -94,7 +94,7 @@ def train_gate(options: Options, console: Console | None = None) -> Gate:
         gate = fit_gate(examples, **training)
         gate.spread[...] = jnp.float32(deviation_scale(gate, asked))
         network = restore(checkpoint, alone=True).network
-        save_gate(folder, gate, int(checksum(nnx.state(network))))
+        save_gate(folder, gate, checksum(nnx.state(network)))
     (console or Console()).print(_summary(gate, examples, asked))
     return gate
 

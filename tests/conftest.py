@@ -213,7 +213,7 @@ def gated(finished, tmp_path_factory):
 
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("runs") / "gated")
     network = restore(folder).network
-    save_gate(folder, Gate(FEATURES, nnx.Rngs(0)), int(checksum(nnx.state(network))))
+    save_gate(folder, Gate(FEATURES, nnx.Rngs(0)), checksum(nnx.state(network)))
     return folder
 
 

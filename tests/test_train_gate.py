@@ -48,7 +48,7 @@ def taught(run):
 def gate_of(run):
     """The gate in a run's folder, for the run's network."""
     network = restore(run, alone=True).network
-    return load_gate(run, int(checksum(nnx.state(network))))
+    return load_gate(run, checksum(nnx.state(network)))
 
 
 def weights(gate):

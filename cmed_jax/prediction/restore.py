@@ -13,6 +13,7 @@ from cmed_jax.data.domain import TrainingDomain, load_domain
 from cmed_jax.io import released
 from cmed_jax.io.integrity import checksum
 from cmed_jax.io.run import run_folder
+from cmed_jax.mixture.gate import FILE as GATE
 from cmed_jax.mixture.gate import Gate, load_gate
 from cmed_jax.model.network import Network
 
@@ -62,7 +63,9 @@ def restore(model: str | Path, *, alone: bool = False) -> Restored:
     abstract = nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0)))
     graph, *trees = nnx.split(abstract, nnx.Param, ...)
     network = nnx.merge(graph, *load(*map(_on_one_device, trees)))
-    gate = None if alone else load_gate(folder, int(checksum(nnx.state(network))))
+    gate = None
+    if not alone and (folder / GATE).exists():  # the program of a checksum takes a while to compile
+        gate = load_gate(folder, checksum(nnx.state(network)))
     return Restored(config, network, load_domain(folder), gate)
 
 

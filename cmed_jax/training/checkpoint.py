@@ -73,7 +73,7 @@ class Checkpoints:
             Elsewhere: another process could not write its part of the one before.
         """
         items = _items(state)
-        sums = {name: int(checksum(item)) for name, item in items.items()}
+        sums = {name: checksum(item) for name, item in items.items()}
         self.wait()
         with save_failures_named(self._folder):
             self._saving = self._checkpointer.save_checkpointables_async(
@@ -235,7 +235,7 @@ def _load(checkpoint: Path, target: dict[str, PyTree]) -> dict[str, PyTree]:
         items = ocp.load_checkpointables(checkpoint, target)
     except Exception as error:
         raise Damaged(f"{checkpoint} cannot be read ({reason(error)})") from error
-    if sums and any(int(checksum(items[name])) != sums[name] for name in target):
+    if sums and any(checksum(items[name]) != sums[name] for name in target):
         raise Damaged(f"{checkpoint} is damaged (it does not hold what was saved)")
     return items
 
