@@ -20,7 +20,6 @@ from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.data.measured_query import measured_query
-from cmed_jax.model import published
 from cmed_jax.physics.amplitude_errors import AmplitudeErrors
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.predict import main as predict
@@ -28,7 +27,7 @@ from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.train import main
 from cmed_jax.training.checkpoint import Checkpoints, find_checkpoint
 from cmed_jax.training.folder import locked
-from tests.networks import ShortEncoder
+from tests.networks import shorten_published
 from tests.processes import (
     PYTHON,
     ROOT,
@@ -44,7 +43,7 @@ from tests.processes import (
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def swept():
     """Collect the coroutines that Orbax left behind here, where their warnings are ignored."""
     yield
@@ -112,8 +111,7 @@ def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
         return lambda examples: rendered.append(len(examples)) or control(examples)
 
     monkeypatch.setattr(train, "measured_query", counted)
-    monkeypatch.setattr(published, "HALF", 16)
-    monkeypatch.setattr(published, "PatternEncoder", ShortEncoder)
+    shorten_published(monkeypatch)
     options = ["--data", dataset, "--run", tmp_path, "--input", "streaming"]
     options += ["--step.augmentation.artefacts", "laboratory"]
     options += ["--batch", 4, "--steps", 2, "--loop.log-every", 1]

@@ -21,7 +21,7 @@ from cmed_jax.training.step import TrainState
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def swept():
     """Collect the coroutines that Orbax left behind here, where their warnings are ignored."""
     yield
