@@ -3,10 +3,11 @@
 `pytest --kills 20 tests/test_kills.py` kills more often than the suite has time for.
 """
 
+import contextlib
 import random
 import shutil
 import signal
-import time
+import subprocess
 
 import jax
 import numpy as np
@@ -20,6 +21,12 @@ STEPS = 16
 
 # The processes add no programs to the cache, so that a kill leaves no incomplete one there.
 SETTINGS = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9", "PYTHONFAULTHANDLER": "1"}
+
+
+def wait(process, seconds):
+    """Wait for some seconds, or until the process has ended."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
 
 
 def kill(process):
@@ -58,13 +65,13 @@ def test_a_run_ends_with_the_same_weights_however_often_it_was_killed(
         process = start(*PYTHON, "cmed_jax.train", *options, "--run", harried, **SETTINGS)
         moment = done % 3
         if moment == 0:
-            time.sleep(moments.uniform(0, 5))  # usually while it starts
+            wait(process, moments.uniform(0, 3))  # usually while it starts
         else:
             wait_for(
                 lambda before=before: len(lines_logged(harried)) > before, process, may_end=True
             )
         if moment == 1:
-            time.sleep(moments.uniform(0, 0.2))
+            wait(process, moments.uniform(0, 0.2))
         elif moment == 2:
             wait_for(lambda: being_saved(harried), process, may_end=True)
         if kill(process):
@@ -106,7 +113,7 @@ def test_a_dataset_job_ends_with_the_same_records_however_often_it_was_killed(
     for number in range(request.config.getoption("kills")):
         process = job()
         if number % 2:
-            time.sleep(moments.uniform(0, 10))
+            wait(process, moments.uniform(0, 5))
         else:
             wait_for(
                 lambda: list(harried.parent.glob("incomplete.*/*array_record*")),
