@@ -43,22 +43,22 @@ def table():
 RATE = 0.01
 
 
-def program(graph, optimizer, config):
-    """Compile a step once for all seeds."""
-    return jit(lambda seed, *given: make_step(graph, optimizer, config, seed)(*given))
+def program(graph, config):
+    """Compile a step of gradient descent once for all seeds and rates."""
+    return jit(lambda seed, rate, *given: make_step(graph, optax.sgd(rate), config, seed)(*given))
 
 
 @cache
-def descent(shared):
-    """A program of gradient descent that draws everything, and the initial state."""
-    optimizer = optax.sgd(RATE)
-    graph, state = initial_state(TINY.build(nnx.Rngs(0)), optimizer)
-    return program(graph, optimizer, StepConfig(PARTIAL, shared_voxels=shared)), state
+def descent(config):
+    """A program of gradient descent, and the initial state."""
+    graph, state = initial_state(TINY.build(nnx.Rngs(0)), optax.sgd(RATE))
+    return program(graph, config), state
 
 
-def begin(shared=True, seed=0):
-    step, state = descent(shared)
-    return partial(step, seed), state
+def begin(seed=0, rate=RATE, **how):
+    """A step that draws everything, and the initial state."""
+    step, state = descent(StepConfig(PARTIAL, **how))
+    return partial(step, seed, rate), state
 
 
 def batch(rows, first=0):
@@ -115,13 +115,10 @@ def test_a_step_lowers_the_loss_on_its_batch(table):
 
 def test_a_batch_in_parts_is_the_same_step(table):
     """Gradient and metrics agree to 1e-6, except for networks with batch statistics."""
-    optimizer = optax.sgd(1.0)
-    graph, state = initial_state(TINY.build(nnx.Rngs(0)), optimizer)
-    rows, places = batch(range(8))
     found = []
     for parts in (1, 4):
-        step = make_step(graph, optimizer, StepConfig(PARTIAL, accumulate=parts), seed=0)
-        found.append(jit(step)(state, table, rows, places, 3))
+        step, state = begin(rate=1.0, accumulate=parts)
+        found.append(step(state, table, *batch(range(8)), 3))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), *found)
 
 
@@ -148,7 +145,7 @@ def test_the_gradient_norm_is_that_of_the_update(table):
 @pytest.mark.parametrize("shared", [True, False])
 def test_random_numbers_do_not_depend_on_the_division_of_the_batch(table, shared):
     """The mean over a batch is the mean of the means over its quarters, in any order."""
-    step, state = begin(shared)
+    step, state = begin(shared_voxels=shared)
     rows = np.array([5, 2, 11, 7, 0, 15, 3, 8])
     _, whole = step(state, table, *batch(rows), 9)
     parts = [step(state, table, *batch(rows[i : i + 2], first=i), 9)[1] for i in (6, 0, 2, 4)]
@@ -159,7 +156,7 @@ def test_random_numbers_do_not_depend_on_the_division_of_the_batch(table, shared
 
 def test_random_numbers_depend_on_seed_step_and_place(table):
     def loss(seed=0, number=0, place=0):
-        step, state = begin(shared=False, seed=seed)
+        step, state = begin(seed, shared_voxels=False)
         return float(step(state, table, *batch([1, 4], first=place), number)[1]["loss"])
 
     assert loss() == loss()
@@ -177,10 +174,10 @@ def test_errors_of_measurements_depend_on_seed_step_and_place(table, reads):
         options, network = {"errors": AmplitudeErrors()}, TINY.build(nnx.Rngs(0))
     graph, state = initial_state(network, optax.sgd(RATE))
     config = StepConfig(AugmentationConfig(noise=0.0, **options))
-    step = program(graph, optax.sgd(RATE), config)
+    step = program(graph, config)
 
     def norm(seed=0, number=0, place=0):
-        drawn = step(seed, state, table, *batch([1, 4], first=place), number)
+        drawn = step(seed, RATE, state, table, *batch([1, 4], first=place), number)
         return float(drawn[1]["loss"] + drawn[1]["gradient_norm"])
 
     assert norm() == norm()
@@ -284,10 +281,9 @@ def test_records_that_are_not_finite_are_named(column):
         make(examples)
 
 
-def gradient_after(table, network, steps=3, **how):
-    """The change of the parameters in some steps of gradient descent, and the losses."""
-    graph, state = initial_state(network.build(nnx.Rngs(0)), optax.sgd(RATE))
-    step = jit(make_step(graph, optax.sgd(RATE), StepConfig(PARTIAL, **how), 0))
+def gradient_after(table, steps=3, **how):
+    """The parameters after some steps of gradient descent, and the losses."""
+    step, state = begin(**how)
     losses = []
     for number in range(steps):
         state, metrics = step(state, table, *batch(range(8)), number)
@@ -297,11 +293,11 @@ def gradient_after(table, network, steps=3, **how):
 
 @pytest.fixture(scope="module")
 def plain(table):
-    return gradient_after(table, TINY)
+    return gradient_after(table)
 
 
 def test_remat_changes_nothing_but_rounding(table, plain):
-    (plain, losses), (again, same) = plain, gradient_after(table, TINY, remat=True)
+    (plain, losses), (again, same) = plain, gradient_after(table, remat=True)
     np.testing.assert_allclose(losses, same, rtol=1e-6)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), plain, again)
 
@@ -334,7 +330,7 @@ def test_remat_keeps_less_for_the_way_back(network, share):
 
 def test_bfloat16_learns_as_float32_does_with_parameters_in_float32(table):
     (_, losses), (parameters, rounded) = (
-        gradient_after(table, TINY, steps=20, precision=precision)
+        gradient_after(table, steps=20, precision=precision)
         for precision in ("float32", "bfloat16")
     )
     np.testing.assert_allclose(rounded, losses, rtol=0.02)
@@ -343,7 +339,7 @@ def test_bfloat16_learns_as_float32_does_with_parameters_in_float32(table):
 
 
 def test_tf32_is_float32_where_the_device_has_none(table, plain):
-    assert gradient_after(table, TINY, precision="tf32")[1] == plain[1]
+    assert gradient_after(table, precision="tf32")[1] == plain[1]
 
 
 @pytest.mark.parametrize("network", [TINY, PublishedConfig()])
