@@ -85,7 +85,7 @@ def test_ideal_reflections_have_no_errors():
 def small(monkeypatch):
     """Arms and batches that take seconds."""
     monkeypatch.setattr(study, "BASE", dataclasses.replace(study.BASE, batch=8))
-    monkeypatch.setattr(study, "TIMED", 3)
+    monkeypatch.setattr(study, "TIMED", 2)  # as many as the run then takes: one program
     arms = {"base": study.Arm(TINY), "plain coefficients": study.Arm(TINY, plain=True)}
     arms["substituted crystals"] = study.Arm(TINY, substituted=True)
     monkeypatch.setattr(study, "ARMS", arms)

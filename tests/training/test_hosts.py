@@ -58,6 +58,16 @@ def stop():
             time.sleep(0.01)
 
 
+def agree():
+    """Hear each other, and go on after a fault, until a signal stops both."""
+    speak()
+    try:
+        fail()
+    except (OSError, ValueError) as error:
+        print(f"fault: {error}", file=sys.stderr)
+    stop()
+
+
 def first_dies():
     die(0)
 
@@ -100,35 +110,26 @@ def run(unused_port):
     return run
 
 
-def test_processes_hear_each_other(run):
-    (code, out, err), (other_code, other_out, other_err) = run(speak)
+def test_processes_hear_each_other_share_a_fault_and_stop_after_the_same_step(run):
+    """What a fault ends is in test_train_processes.py."""
+    (code, out, err), (other_code, other_out, other_err) = run(agree)
     assert (code, other_code) == (0, 0)
     assert "True" in out.splitlines()
     assert "False" not in other_out
     for output in (err, other_err):
         assert "['I am 0', 'I am 1']" in output
         assert "{'score': 0.1}" in output
+    assert "fault: process 1 of 2 cannot go on: no such data" in err
+    assert "fault: no such data" in other_err
+    where = re.search(r"signal 15 after step (\d+)", err)
+    assert where
+    assert where[0] in other_err
 
 
 def test_processes_with_other_options_are_refused(run):
     for code, _, err in run(disagree):
         assert code == 2
         assert "error: process 1 of 2 has other options, another dataset or, for --input" in err
-
-
-def test_where_one_process_cannot_go_on_all_say_so(run):
-    (code, _, err), (other_code, _, other_err) = run(fail)
-    assert (code, other_code) == (2, 2)
-    assert "error: process 1 of 2 cannot go on: no such data" in err
-    assert "error: no such data" in other_err
-
-
-def test_a_signal_to_one_process_stops_all_after_the_same_step(run):
-    (code, _, err), (other_code, _, other_err) = run(stop)
-    assert (code, other_code) == (0, 0)
-    where = re.search(r"signal 15 after step (\d+)", err)
-    assert where
-    assert where[0] in other_err
 
 
 @pytest.mark.parametrize("case", [first_dies, second_dies])
@@ -142,7 +143,7 @@ def test_where_one_process_is_gone_the_other_ends_with_a_sentence(run, case):
 
 
 def test_a_process_does_not_wait_for_ever_for_the_others(run):
-    ((code, _, err),) = run(speak, numbers=[1], patience=2)
+    ((code, _, err),) = run(speak, numbers=[1], patience=1)
     assert code != 0
     assert "was ended before the run: it was killed, or another one is gone" in err
 
