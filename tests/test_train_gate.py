@@ -19,7 +19,7 @@ from cmed_jax.train_gate import main
 from cmed_jax.training.checkpoint import find_checkpoint
 from cmed_jax.training.folder import locked
 
-OPTIONS = ("--questions", 4, "--validation", 3, "--steps", 3, "--batch", 2)
+OPTIONS = ("--questions", 4, "--validation", 4, "--steps", 3, "--batch", 2)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_second_call_solves_nothing_again_and_ends_with_the_same_gate(taught, 
     assert (code, errors, solving) == (0, "", [])
     np.testing.assert_array_equal(weights(gate_of(taught)), before)
     figures = re.search(
-        r"SSIM of 3 validation materials: (\S+) of the mixture, (\S+) of the network, (\S+) of the "
+        r"SSIM of 4 validation materials: (\S+) of the mixture, (\S+) of the network, (\S+) of the "
         r"crystal .*, (\S+) of the best expert \(oracle\)",
         " ".join(said.split()),
     )
