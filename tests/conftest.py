@@ -182,8 +182,6 @@ def tiny(dataset):
     network = {"width": 16, "blocks": 1, "hidden": 16, "harmonics": 3, "recalled": 2}
     loop = {"log-every": 1, "checkpoint-every": 5, "validate-every": 6, "validation-materials": 3}
     options = {"data": dataset, "batch": 8, "steps": 16}
-    # With a smaller one Adam magnifies the rounding of tiny gradients, which differs by program.
-    options["optimizer.epsilon"] = 1e-5
     options |= {f"network.{name}": value for name, value in network.items()}
     options |= {f"loop.{name}": value for name, value in loop.items()}
     return [str(word) for name, value in options.items() for word in (f"--{name}", value)]

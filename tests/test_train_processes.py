@@ -90,7 +90,7 @@ def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
 ):
     """The two go on from the checkpoint before the latest, which is damaged."""
     rarely = ("--loop.validate-every", STEPS)
-    four = train(tmp_path, *rarely, devices=4, XLA_FLAGS=COMPILED_FAST)
+    four = train(tmp_path, *rarely, devices=4)
     wait_for(lambda: step_logged(tmp_path) > 5, four)
     four.send_signal(signal.SIGTERM)
     four.communicate(timeout=60)
@@ -102,8 +102,7 @@ def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
 
     by = (ROOT / "launch" / "train_processes.sh", "2")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    settings = {"PORT": str(unused_port), "PATH": path, "XLA_FLAGS": COMPILED_FAST}
-    launcher = train(tmp_path, *rarely, by=by, **settings)
+    launcher = train(tmp_path, *rarely, by=by, PORT=str(unused_port), PATH=path)
     out, err = launcher.communicate(timeout=150)
     assert launcher.returncode == 0, err
     assert out.count(f"done: {tmp_path} holds the network after {STEPS} steps") == 1
@@ -112,6 +111,7 @@ def test_a_run_of_four_devices_goes_on_in_two_processes_and_ends_as_on_one(
     assert f"; the run continues from step {before}" in err
     ends = (weights(folder / "checkpoints" / str(STEPS)) for folder in (tmp_path, finished))
     for here, there in zip(*map(jax.tree.leaves, ends), strict=True):
+        # Adam magnifies the rounding of tiny gradients (see tests/training/test_parallel.py).
         np.testing.assert_allclose(here, there, rtol=1e-5, atol=1e-5)
 
 

@@ -35,10 +35,10 @@ SYMMETRY = (
 def with_room(
     lattices: Sequence[Float[np.ndarray, "3 3"]], composition: Float[np.ndarray, "119"]
 ) -> list[Float[np.ndarray, "3 3"]]:
-    """Return lattices with room for a formula unit, in the order of the given ones.
+    """Return lattices with room for a formula unit where there are any, in the given order.
 
     Lattices without room are replaced by superlattices of the index that comes nearest to the usual
-    volume; they are left out where it is above `LARGEST_INDEX`.
+    volume. Where it is above `LARGEST_INDEX` they stay, and the search says why it refuses them.
 
     Args:
         lattices: primitive cells, rows a, b, c in angstrom.
@@ -48,10 +48,10 @@ def with_room(
     for lattice in lattices:
         room = relative_cell_volume(lattice, composition)
         index = 1 if room > LEAST_ROOM else round(1 / room)
-        if index == 1:
-            found.append(lattice)
-        elif index <= LARGEST_INDEX:
+        if 1 < index <= LARGEST_INDEX:
             found += superlattices(lattice, index)[:MOST]
+        else:
+            found.append(lattice)
     return found
 
 
