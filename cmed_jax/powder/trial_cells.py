@@ -18,8 +18,13 @@ from cmed_jax.crystal.atomic_volumes import usual_volumes
 from cmed_jax.crystal.cell_contents import atoms_of_formula
 from cmed_jax.powder.indexing import FREE, SHORTEST, Axes, edges_and_volumes, quadratic_forms
 
-LONGEST = 40.0
-"""The longest edge that is tried, angstrom."""
+LONGEST: dict[Axes, float] = {
+    "cubic": 40.0, "tetragonal": 80.0, "hexagonal": 80.0, "orthorhombic": 40.0, "monoclinic": 40.0,
+    "triclinic": 40.0,
+}  # fmt: skip
+"""The longest edge that is tried, angstrom. Stacks of layers have long axes."""
+LAYERS = 30
+"""The largest l of the lines 0 0 l and 1 0 l that are guessed for stacks of layers."""
 GUESSED: dict[Axes, int] = {
     "cubic": 8, "tetragonal": 9, "hexagonal": 9, "orthorhombic": 9, "monoclinic": 8,
     "triclinic": 11,
@@ -106,11 +111,11 @@ def trial_metrics(
 
 def _usual(axes: Axes, metrics: Float[np.ndarray, "t p"], limits: Limits) -> Bool[np.ndarray, " t"]:
     """Return which metrics have usual edges and volumes, and reduced mixed terms."""
-    usual = np.logical_and.reduce(metrics[:, :3] > LONGEST**-2, axis=1)
+    usual = np.logical_and.reduce(metrics[:, :3] > LONGEST[axes] ** -2, axis=1)
     if axes == "monoclinic":
         usual &= np.abs(metrics[:, 3]) <= REDUCED * np.minimum(metrics[:, 0], metrics[:, 2])
     edges, volumes = edges_and_volumes(axes, metrics[usual])
-    fits = ((edges > SHORTEST) & (edges < LONGEST)).all(axis=1)
+    fits = ((edges > SHORTEST) & (edges < LONGEST[axes])).all(axis=1)
     usual[usual] = fits & (volumes > limits.smallest) & (volumes < limits.largest)
     return usual
 
@@ -156,6 +161,9 @@ def _guessed_forms(axes: Axes) -> Float[np.ndarray, "m p"]:
     hkl = np.array(list(product(range(base + 1), range(base + 1), range(ell + 1))))[1:]
     if axes == "orthorhombic":
         hkl = hkl[(hkl.sum(axis=1) <= 4) & ((hkl == 3).sum(axis=1) + (hkl > 0).sum(axis=1) <= 3)]
+    if axes in ("tetragonal", "hexagonal"):
+        layers = np.array(list(product((0, 1), (0,), range(ell + 1, LAYERS + 1))))
+        hkl = np.concatenate([hkl, layers])
     return np.unique(quadratic_forms(axes, hkl), axis=0)
 
 
