@@ -26,7 +26,7 @@ MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 train: $(VENV)/installed
 	$(BIN)/python -m tfds_builders.cmed --config cubic --data_dir $(DATA)
-	$(BIN)/python -m cmed_jax.train demo --data $(DATA)/cmed/cubic/3.0.0 --run $(RUN)
+	$(BIN)/python -m cmed_jax.train demo --data $(DATA)/cmed/cubic/3.1.0 --run $(RUN)
 	$(BIN)/python -m cmed_jax.evaluate $(RUN)
 
 test: $(VENV)/installed-dev

@@ -32,7 +32,7 @@ class Options:
     """Measure the cost of errors that are drawn in the step.
 
     Attributes:
-        data: directory of a dataset, such as data/cmed/cubic/3.0.0.
+        data: directory of a dataset, such as data/cmed/cubic/3.1.0.
         steps: number of steps of each kind.
     """
 

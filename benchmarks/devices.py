@@ -40,7 +40,7 @@ class Options:
     """Train in each way, and compare the results.
 
     Attributes:
-        data: directory of a dataset, such as data/cmed/cubic/3.0.0.
+        data: directory of a dataset, such as data/cmed/cubic/3.1.0.
         preset: the network and its training.
         steps: length of the training.
     """

@@ -32,7 +32,7 @@ class Options:
     """Train a preset, and print its quality over the minutes of training.
 
     Attributes:
-        data: directory of a dataset, such as data/cmed/cubic/3.0.0.
+        data: directory of a dataset, such as data/cmed/cubic/3.1.0.
         run: folder of the run.
         preset: the network and its training.
         steps: length of the training.

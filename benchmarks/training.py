@@ -45,7 +45,7 @@ class Options:
     """Measure the speed of training.
 
     Attributes:
-        data: directory of a dataset, such as data/cmed/cubic/3.0.0.
+        data: directory of a dataset, such as data/cmed/cubic/3.1.0.
         presets: the networks.
         inputs: where the training split is held.
         steps: measured steps of each.

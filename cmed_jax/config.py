@@ -142,7 +142,7 @@ class Config:
     """The complete configuration of a run.
 
     Attributes:
-        data: directory of the dataset, such as data/cmed/cubic/3.0.0.
+        data: directory of the dataset, such as data/cmed/cubic/3.1.0.
         run: folder of the run; a run that is started again with the same options continues.
         network: architecture of the network.
         optimizer: optimizer and its schedule.

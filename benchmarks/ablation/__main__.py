@@ -104,7 +104,7 @@ class Options:
     """Compare variants of `base` at equal training time.
 
     Attributes:
-        data: directory of a dataset, such as data/cmed/cubic/3.0.0.
+        data: directory of a dataset, such as data/cmed/cubic/3.1.0.
         out: folder of results.jsonl.
         minutes: processor time of each arm.
         arms: the arms to run; by default all for which there is a dataset.

@@ -9,7 +9,8 @@ The canonical description is the one that comes first when the atoms are listed 
 coordinates, starting with the most electropositive element. This element lies at the origin where
 symmetry allows it, and related compounds have related targets.
 
-Mirror images count as equivalent, because a powder pattern cannot distinguish them.
+Mirror images count as equivalent, because a powder pattern cannot distinguish them. Of a pair of
+enantiomorphic space groups, such as P3_121 and P3_221, the description has the smaller number.
 """
 
 import logging
@@ -23,6 +24,7 @@ from jaxtyping import Float, Integer
 
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import (
+    MIRRORED,
     SETTING,
     STEPS,
     Normalizer,
@@ -57,7 +59,8 @@ class CellChange(NamedTuple):
 def canonical_cell(material: Material, symprec: float = SYMPREC) -> Material:
     """Return the material in its canonical primitive cell, with the space group that moyo finds.
 
-    The cell is idealised: lattice and coordinates obey the symmetry exactly. The density is
+    A material whose space group has a mirror image with a smaller number is mirrored. The cell is
+    idealised: lattice and coordinates obey the symmetry exactly. The density is
     removed, because it is sampled on the old cell. `canonical_description` also returns the change
     of cell, with which a density can be resampled.
 
@@ -79,11 +82,14 @@ def canonical_description(
     Raises:
         ValueError: no symmetry was found, for instance because atoms coincide.
     """
-    dataset = _symmetry(material, symprec)
+    dataset, hand = _symmetry(material, symprec), 1
+    if dataset.number in MIRRORED:
+        hand = -1
+        dataset = _symmetry(replace(material, frac_coords=-material.frac_coords), symprec)
     group = space_group(dataset.number)
     to_primitive = np.linalg.inv(group.cell)
     to_standard = np.linalg.inv(dataset.std_linear)
-    matrix = np.rint(to_primitive @ to_standard).astype(int)
+    matrix = hand * np.rint(to_primitive @ to_standard).astype(int)
     shift = -to_primitive @ to_standard @ dataset.std_origin_shift
     old_lattice = np.linalg.inv(matrix).T @ material.lattice
     metric = invariant_metric(old_lattice @ old_lattice.T, group.rotations)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.symmetry import either_hand
 
 DROPPED = "dropped"
 """The value in place of a split for a material that would leak a held-out one into training."""
@@ -15,8 +16,9 @@ def assign_splits(materials: Iterable[Material]) -> dict[str, str]:
 
     A material keeps the split that its source names. In a crystal system with materials that the
     source holds out of training, all others go to train. Those with the reduced formula and space
-    group of a held-out material are dropped instead. In the other crystal systems, the hash of the
-    reduced formula decides, 80/10/10, unless another material of that formula already has a split.
+    group of a held-out material, or of its mirror image, are dropped instead. In the other crystal
+    systems, the hash of the reduced formula decides, 80/10/10, unless another material of that
+    formula already has a split.
 
     Raises:
         ValueError: a material has no space group.
@@ -32,7 +34,7 @@ def assign_splits(materials: Iterable[Material]) -> dict[str, str]:
 
 
 def _published_splits(materials: list[Material]) -> dict[str, str]:
-    kinds = [(material.formula, material.space_group) for material in materials]
+    kinds = [(material.formula, either_hand(material.space_group or 0)) for material in materials]
     named = [material.split for material in materials]
     held_out = {k for k, split in zip(kinds, named, strict=True) if split not in (None, "train")}
     return {

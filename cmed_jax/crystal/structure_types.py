@@ -19,17 +19,13 @@ import numpy as np
 
 from cmed_jax.crystal.composition import atomic_number
 from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.symmetry import either_hand
 
 UNUSUAL = ("pressure", "gpa", "theoretical", "different elements")
 """Words of a description that exclude a crystal from the prototypes.
 
 It has no usual volume, or its elements only mark the sites.
 """
-HANDS = (
-    (76, 78), (91, 95), (92, 96), (144, 145), (151, 153), (152, 154), (169, 170), (171, 172),
-    (178, 179), (180, 181), (212, 213),
-)  # fmt: skip
-"""The space groups that are mirror images of each other; the library has one of each pair."""
 
 
 class StructureType(NamedTuple):
@@ -85,21 +81,16 @@ def structure_type_of(crystal: Material) -> StructureType | None:
     """
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
-    matcher, group = StructureMatcher(), _either_hand(crystal.space_group or 1)
+    matcher, group = StructureMatcher(), either_hand(crystal.space_group or 1)
     alike = []
     for each in _library():
-        if _either_hand(each.space_group) != group:
+        if either_hand(each.space_group) != group:
             continue
         if each.crystal.anonymous_formula == crystal.anonymous_formula:
             distance, _ = matcher.get_rms_anonymous(crystal.structure, each.crystal.structure)
             if distance is not None:
                 alike.append((distance, each))
     return min(alike, key=lambda pair: pair[0], default=(0.0, None))[1]
-
-
-def _either_hand(group: int) -> int:
-    """Return the number of a space group, or of its mirror image if that is smaller."""
-    return next((first for first, second in HANDS if group == second), group)
 
 
 @cache

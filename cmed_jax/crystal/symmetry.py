@@ -17,6 +17,12 @@ STEPS = 24
 
 SETTING = moyopy.Setting.spglib()  # the first Hall number of each space group
 
+MIRRORED = {
+    78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180,
+    213: 212,
+}  # fmt: skip
+"""The space groups whose mirror image has a smaller number, with that number."""
+
 
 class SpaceGroup(NamedTuple):
     """A space group on its standard primitive cell.
@@ -133,6 +139,14 @@ def _origins(
         misfit = origins - origins @ image.T - target
         origins = origins[(misfit % STEPS == 0).all(axis=1)]
     return np.unique((origins - origins @ polar.T) % STEPS, axis=0) / STEPS
+
+
+def either_hand(number: int) -> int:
+    """Return the number of a space group, or of its mirror image if that is smaller.
+
+    A powder pattern does not tell the eleven pairs of enantiomorphic groups apart.
+    """
+    return MIRRORED.get(number, number)
 
 
 def lattice_type_of(space_group: int | None) -> str:

@@ -32,7 +32,7 @@ def load_examples(directory: str | Path, split: str) -> Examples:
     """Read a split, such as "train", "validation" or "test", of a built dataset.
 
     Args:
-        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.0.0``.
+        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.1.0``.
         split: name of the split.
 
     Raises:
@@ -99,7 +99,7 @@ def load_structures(directory: str | Path, split: str) -> list[Material]:
     """Read the crystals of a split from its records, in the order of its examples.
 
     Args:
-        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.0.0``.
+        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.1.0``.
         split: name of the split.
 
     Raises:

@@ -32,7 +32,7 @@ def load_lines(
     """Read the strongest lines of a split, padded with zeros, in the order of its examples.
 
     Args:
-        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.0.0``.
+        directory: folder of one configuration and version, such as ``DATA_DIR/cmed/cubic/3.1.0``.
         split: name of the split.
         s_max: largest s of the lines, 1/angstrom.
         number: number of lines of each material.

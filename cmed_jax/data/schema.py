@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.physics.log_series import TERMS
 
-VERSION = "3.0.0"
+VERSION = "3.1.0"
 """The version of the records; it rises whenever the record of a material changes."""
 
 

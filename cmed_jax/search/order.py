@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.bravais import Bravais
-from cmed_jax.crystal.symmetry import space_group
+from cmed_jax.crystal.symmetry import either_hand, space_group
 from cmed_jax.search.assignments import Assignment, assignments
 from cmed_jax.search.chemistry import least_distances
 from cmed_jax.search.extinction import allowed_settings
@@ -192,8 +192,8 @@ def _candidates(
 ) -> tuple[Setting, ...]:
     """Return the settings of the given space group, or all where none is given."""
     if space_group is None:
-        return every
-    chosen = tuple(each for each in every if each.number == space_group)
+        return tuple(each for each in every if each.number == either_hand(each.number))
+    chosen = tuple(each for each in every if each.number == either_hand(space_group))
     if not chosen:
         raise ValueError(
             f"space group {space_group} does not go with a {lattice} lattice: check it, or give "

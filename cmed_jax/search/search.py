@@ -95,7 +95,8 @@ def search_structures(
         composition: a formula, amounts, or atom fractions by atomic number.
         lines: measured or ideal lines.
         seconds: the longest time that the search may take; a good structure ends it sooner.
-        space_group: the number of the space group, where it is known.
+        space_group: the number of the space group, where it is known. Of two space groups that are
+            mirror images, the structure has the one with the smaller number.
         atoms: the number of atoms in the conventional cell, where it is known.
         progress: a function called with the progress before each assignment.
         seed: the seed of everything that is drawn.

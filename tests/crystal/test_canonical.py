@@ -162,12 +162,34 @@ def test_a_half_heusler_has_one_description_from_all_its_origins():
         assert_same(canonical_cell(from_structure(crystal(origin))), reference, atol=1e-9)
 
 
+def mirrored(material):
+    return replace(material, frac_coords=-material.frac_coords)
+
+
 def test_the_mirror_image_has_the_same_description(sample):
     chiral = [m for m in sample if m.space_group in (1, 4, 5, 19)]
     assert chiral
     for material in chiral:
-        mirrored = replace(material, frac_coords=-material.frac_coords)
-        assert_same(canonical_cell(mirrored), canonical_cell(material))
+        assert_same(canonical_cell(mirrored(material)), canonical_cell(material))
+
+
+@pytest.mark.parametrize("number", [76, 91, 92, 144, 151, 152, 169, 171, 178, 180, 212])
+def test_enantiomorphic_groups_share_a_description(number):
+    """The second group of each pair is the one that spglib finds for the mirror image."""
+    general = [[0.11, 0.23, 0.37], [0.29, 0.05, 0.13]]
+    lattice = Lattice.cubic(9.0) if number > 195 else Lattice.tetragonal(7.0, 10.0)
+    lattice = Lattice.hexagonal(7.0, 10.0) if 143 <= number <= 194 else lattice
+    crystal = Structure.from_spacegroup(number, lattice, ["Na", "Cl"], general)
+    material = from_structure(crystal)
+    image = mirrored(material)
+    cell = (image.lattice, image.frac_coords, image.numbers)
+    assert spglib.get_symmetry_dataset(cell, symprec=0.01).number > number
+    assert with_space_group(image).space_group > number
+    assert canonical_cell(image).space_group == number
+    assert_same(canonical_cell(image), canonical_cell(material))
+    canonical, change = canonical_description(image)
+    moved = image.frac_coords @ change.matrix.T + change.shift
+    assert gaps(moved[:, None], canonical.frac_coords).max(axis=-1).min(axis=1).max() < 1e-6
 
 
 def test_a_distorted_crystal_does_not_show_which_cell_it_came_in():

@@ -34,6 +34,15 @@ def test_published_splits_are_kept_and_their_doubles_dropped():
     }
 
 
+def test_the_mirror_image_of_a_held_out_material_is_dropped():
+    """Quartz is P3_121 or P3_221."""
+    hands = [
+        material("right", ["Si", "O", "O"], 152, "test"),
+        material("left", ["Si", "O", "O"], 154),
+    ]
+    assert assign_splits(hands) == {"right": "test", "left": DROPPED}
+
+
 def test_what_another_benchmark_holds_out_stays_out_of_training():
     splits = assign_splits(
         [material("other", ["Na", "Cl"], 225, "mp20"), material("double", ["Na", "Cl"], 225)]

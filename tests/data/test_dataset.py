@@ -157,7 +157,7 @@ def test_records_of_an_earlier_version_are_an_error(whole, tmp_path):
     content = json.loads(path.read_text())
     content["identity"]["version"] = "2.0.0"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"of version 2.0.0, and 3.0.0 is read: build the dataset"):
+    with pytest.raises(ValueError, match=r"of version 2.0.0, and 3.1.0 is read: build the dataset"):
         load_examples(tmp_path / "copy", "train")
 
 

@@ -79,6 +79,7 @@ class Builder(FileReaderBuilder):
         "1.0.0": "First release.",
         "2.0.0": "Symmetry found by moyo: crystals near the tolerance change their space group.",
         "3.0.0": "Amplitudes and the Fourier series of the density's logarithm in every record.",
+        "3.1.0": "Of crystals in mirror images of one space group, as P3_121 and P3_221, one hand.",
     }
     BUILDER_CONFIGS: ClassVar[list[BuilderConfig]] = [
         *(
