@@ -163,6 +163,19 @@ def test_a_column_of_counting_times_is_that_of_the_counts(read, heading, intensi
         np.testing.assert_array_equal(elapsed.intensity, counts)
 
 
+@pytest.mark.parametrize(
+    ("heading", "unit"),
+    [("ms", 1e-3), ("t[ms]", 1e-3), ("time (msec)", 1e-3), ("Zeit [min]", 60.0), ("time", 1.0)],
+)
+def test_counting_times_have_units(read, heading, unit):
+    times = TIMES / unit
+    rows = zip(ANGLE, times, COUNTS * TIMES, strict=True)
+    body = "\n".join(f"{a:.2f},{t:.15g},{n:.0f}" for a, t, n in rows)
+    found = read(f"# wavelength 1.5406\n2theta,{heading},counts\n{body}".encode(), "a.csv")
+    np.testing.assert_allclose(found.intensity / found.intensity.max(), COUNTS / COUNTS.max())
+    assert "counted for 1 to 4 s" in found.notes[0]
+
+
 def test_counts_are_kept_where_a_row_has_no_counting_time(read):
     rows = [f"{a:.2f},{n:.0f},{t:.0f}" for a, n, t in zip(ANGLE, COUNTS, TIMES, strict=True)]
     rows[1] = rows[1].rsplit(",", 1)[0]

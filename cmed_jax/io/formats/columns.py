@@ -167,10 +167,11 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
 
 
 def _time(fields: Sequence[str], layout: Layout) -> float | None:
-    """Return the counting time in a row; None where there is none."""
+    """Return the counting time in a row, seconds; None where there is none."""
     if layout.time is None or len(fields) <= layout.time:
         return None
-    return number_or_none(fields[layout.time])
+    time = number_or_none(fields[layout.time])
+    return None if time is None else time * layout.unit_of_time
 
 
 def _per_time(scan: Scan, times: Column) -> Scan:

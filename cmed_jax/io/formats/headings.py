@@ -46,10 +46,15 @@ Samples have such names in part: calcite, FIT-1, transmission and reflection.
 """
 TIME = (
     r"^((count(ing)?|step|exposure|live|acquisition|integration|dwell|mess)[ _-]?)?(time|zeit)"
-    r"|^(temps|tiempo|tempo|время)|^t ?[\[(_/] ?s|^sec(ond)?s?\b"
+    r"|^(temps|tiempo|tempo|время)|^t ?[\[(_/] ?(m?s|min)|^sec(ond)?s?\b|^(ms|msecs?)\W*$"
 )
 RATE = r"cps|rate|/ ?(s|sec)\b|per s|s\^?-1"
 """`TIME` and `RATE` match names of counting times, and of intensities that are divided by them."""
+SECONDS = {
+    r"(?<![a-z])(ms|msecs?|millisec\w*)(?![a-z])": 1e-3,
+    r"(?<![a-z])mins?(?![a-z])|minut": 60.0,
+}
+"""The patterns of units of counting times other than the second, with their length in seconds."""
 BENT = (
     r"^\W*(log|ln|lg|sqrt|root|√)|square root|[\[(_ ](log|ln|lg|sqrt)(10)?\W*(scale)?\W*$"
     r"|\^\W?(0?[.,]5|1 ?/ ?2)|(?<![a-z])db(?![a-z])"
@@ -82,7 +87,8 @@ TWO_THETA = Position("two_theta")
 class Layout(NamedTuple):
     """The columns by their meaning, from 0, the axis of the positions, and notes for the user.
 
-    The column of counting times is that of counts; None where there is none, or for rates.
+    The column of counting times is that of counts; None where there is none, or for rates. Their
+    unit has a length in seconds.
     """
 
     position: int = 0
@@ -92,6 +98,7 @@ class Layout(NamedTuple):
     named: bool = False
     notes: tuple[str, ...] = ()
     time: int | None = None
+    unit_of_time: float = 1.0
 
 
 def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
@@ -222,7 +229,13 @@ def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
     notes += _unread(names, kinds, (position, intensity, -1 if sigma is None else sigma))
     of = position_of(names[position]) or TWO_THETA
     time = None if re.search(RATE, names[intensity]) else _first(TIME, names)
-    return Layout(position, intensity, sigma, of, True, tuple(notes), time)
+    unit = 1.0 if time is None else _seconds(names[time])
+    return Layout(position, intensity, sigma, of, True, tuple(notes), time, unit)
+
+
+def _seconds(name: str) -> float:
+    """Return the length of the unit of a column of times, seconds."""
+    return next((each for unit, each in SECONDS.items() if re.search(unit, name)), 1.0)
 
 
 def _beside(
