@@ -105,3 +105,21 @@ def test_a_descending_list_is_refused_only_where_it_can_be_d(read):
     with pytest.raises(ValueError, match="its first column descends, as d does"):
         read([9.87, 7.15, 3.31, 2.45, 1.96], [10, 100, 20, 30, 5])
     assert len(read([19.87, 17.15, 13.31], [10, 100, 20]).two_theta) == 3
+
+
+def test_a_column_of_d_beside_the_angles_of_a_profile_is_no_intensity(read):
+    angle, intensity = normalised(1e-3)
+    d = np.round(WAVELENGTH / 2 / np.sin(np.radians(angle / 2)), 4)
+    found = read(angle, d, intensity)
+    np.testing.assert_allclose(found.intensity, intensity)
+    assert "column 2 is d: column 3 is taken for the intensity" in found.notes[0]
+
+
+def test_a_list_by_falling_intensity_is_refused_only_where_it_can_be_d(read):
+    quartz = [3.343, 4.255, 1.818, 2.457, 2.282], [100, 22, 14, 8, 8]
+    with pytest.raises(
+        ValueError, match="sorted by intensity, and their positions may be two-thet"
+    ):
+        read(*quartz)
+    angle = [26.64, 20.86, 50.14, 36.54, 39.47]
+    np.testing.assert_allclose(read(angle, quartz[1]).two_theta, np.sort(angle))

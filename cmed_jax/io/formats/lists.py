@@ -20,8 +20,12 @@ ROUNDED = 0.0006
 """The error of d, angstrom, from its rounding to three decimals."""
 SHORTEST = 0.3
 """The least d, angstrom, of a list; many intensities relative to 1 are less."""
-EVEN = 0.02
-"""The difference of steps in degrees, up to which angles are those of a profile."""
+EVEN, EXACT, POINTS = 0.02, 2e-4, 20
+"""The difference of steps in degrees, up to which angles are those of a profile.
+
+Its intensities may come near 1 / sin(theta), so that d must obey Bragg's law within the second
+number, at no fewer points than the third.
+"""
 FEWEST = 3
 """The number of rows from which on the numbers of columns tell what they are."""
 SPREAD = 1.05
@@ -110,18 +114,17 @@ def _rows(lines: Sequence[tuple[int, str]], marks: Marks) -> list[list[float]]:
 
 
 def _obey_bragg(angle: Float[np.ndarray, " n"], spacing: Float[np.ndarray, " n"]) -> bool:
-    """Return whether 2 d sin(theta) is the same wavelength at each point of a list.
-
-    Intensities of a profile may come near 1 / sin(theta), so that even steps are left out.
-    """
+    """Return whether 2 d sin(theta) is the same wavelength at each point."""
     if not ((angle > 0) & (angle < 180) & (spacing > SHORTEST)).all():
         return False
     order = np.lexsort((-spacing, angle))
-    if (np.diff(spacing[order]) > 0).any() or np.ptp(np.diff(angle)) <= EVEN:
+    even = np.ptp(np.diff(angle)) <= EVEN
+    if (np.diff(spacing[order]) > 0).any() or (even and len(angle) < POINTS):
         return False
     each = 2 * np.sin(np.radians(angle / 2))
     wavelength = float(np.median(spacing * each))
-    alike = np.abs(spacing * each - wavelength) <= BRAGG * wavelength + ROUNDED * each
+    near = EXACT if even else BRAGG
+    alike = np.abs(spacing * each - wavelength) <= near * wavelength + ROUNDED * each
     return bool(alike.all() and spacing.max() >= SPREAD * spacing.min() and wavelength < 10)
 
 
@@ -141,6 +144,12 @@ def _check_list(table: Float[np.ndarray, "n m"]) -> None:
         raise ValueError(
             "its first column descends, as d does in a list of lines: give a heading that names "
             "the columns, such as '2theta I' or 'd I'"
+        )
+    ranked = (np.diff(table[:, 1]) <= 0).all() and (steps < 0).any() and (steps > 0).any()
+    if ranked and len(table) >= FEWEST_SPACINGS and first.max() < LARGEST_SPACING:
+        raise ValueError(
+            "its lines are sorted by intensity, and their positions may be two-theta or d: give a "
+            "heading that names the columns, such as '2theta I' or 'd I'"
         )
     full = first.max() in FULL_SCALE
     back = (steps < 0).any() and np.ptp(first) > STILL and (full or not descends)
