@@ -42,6 +42,7 @@ from benchmarks.patterns import known_patterns
 from benchmarks.structures import matchers, materials_of
 from cmed_jax.crystal.composition import composition_vector, format_composition
 from cmed_jax.crystal.material import CRYSTAL_SYSTEMS, Material
+from cmed_jax.crystal.symmetry import either_hand
 from cmed_jax.data.records import density_of
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.prediction.answers import Answered, answered
@@ -174,8 +175,10 @@ def is_withheld(known: Material, truth: Material, withheld: Withheld) -> bool:
     """Return whether a known crystal is withheld from a question."""
     if withheld == "type":
         return known.anonymous_formula == truth.anonymous_formula
-    same = known.formula == truth.formula
-    return same and (withheld == "formula" or known.space_group == truth.space_group)
+    if known.formula != truth.formula:
+        return False
+    groups = {either_hand(each.space_group or 0) for each in (known, truth)}
+    return withheld == "formula" or len(groups) == 1
 
 
 def solve(question: Question, known: Sequence[Material], withheld: Withheld) -> Row:

@@ -190,7 +190,10 @@ def _merged(
 def _candidates(
     every: tuple[Setting, ...], space_group: int | None, lattice: str
 ) -> tuple[Setting, ...]:
-    """Return the settings of the given space group, or all where none is given."""
+    """Return the settings of the given space group, or all where none is given.
+
+    Of two groups that are mirror images, they are those of the one with the smaller number.
+    """
     if space_group is None:
         return tuple(each for each in every if each.number == either_hand(each.number))
     chosen = tuple(each for each in every if each.number == either_hand(space_group))
