@@ -228,4 +228,4 @@ def test_it_is_evaluated_by_its_name_where_data_and_out_are_given(package, answe
         "error: tiny is a released network, which keeps no results: give --out FOLDER\n"
     )
     code, _, errors = answer(evaluate, "tiny", "--out", "out")
-    assert (code, errors[:35]) == (2, "error: no dataset in cmed/cubic/3.0")
+    assert (code, errors[:33]) == (2, "error: no dataset in cmed/cubic/3")
