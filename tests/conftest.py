@@ -20,8 +20,7 @@ os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile more than they compute. XLA's older emitters compile in half the time of the new
-# ones, and releases without them ignore the option; without optimization, SSIM takes seven times as
-# long. `make coverage` uses the settings of users.
+# ones, and releases without them ignore the option. `make coverage` uses the settings of users.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=1 "
@@ -47,6 +46,15 @@ spglib.error.OLD_ERROR_HANDLING = False  # errors are raised, as they always are
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", settings.get_profile("suite"), max_examples=10_000)
 settings.load_profile("suite")
+
+COMPUTING_LITTLE = {
+    "benchmarks", "data", "mixture", "model", "physics", "powder", "prediction", "training",
+}  # fmt: skip
+"""The folders of tests that compile without LLVM's optimization, which takes half as long.
+
+SSIM takes seven times as long then, and equal programs may round differently: tests with many
+scores, or of equal bits, are marked as `optimised`.
+"""
 
 EMBEDDED = Path(__file__).parents[1] / "cmed_jax" / "crystal" / "embedded" / "oc20_bulks.jsonl.gz"
 SPLITS = ["train"] * 20 + ["validation"] * 4 + ["test"] * 6
@@ -100,6 +108,24 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture
+def unoptimised():
+    """Compile without optimization, unless the settings of users are asked for."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", bool(os.environ["XLA_FLAGS"]))
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(autouse=True)
+def unoptimised_where_little_is_computed(request):
+    """Choose how the programs of a test are compiled."""
+    optimised = request.node.get_closest_marker("optimised")
+    if request.path.parent.name in COMPUTING_LITTLE and not optimised:
+        request.getfixturevalue("unoptimised")
 
 
 @pytest.fixture(scope="session")

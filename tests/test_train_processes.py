@@ -13,7 +13,6 @@ import pytest
 
 from cmed_jax.training.folder import locked
 from tests.processes import (
-    COMPILED_FAST,
     PYTHON,
     ROOT,
     start,
@@ -27,6 +26,7 @@ STEPS = 16
 
 ALONE = (*PYTHON, "cmed_jax.train")
 AGREEING = (sys.executable, Path(__file__).parent / "agreeing.py")
+DIVERGING = (sys.executable, Path(__file__).parent / "diverging.py")
 ON_A_FULL_DISK = ("bash", "-c", 'ulimit -f 10; exec "$@"', "-")
 """No file may grow as large as this process's part of a checkpoint."""
 
@@ -40,21 +40,6 @@ def train(tiny):
         return start(*command, JAX_NUM_CPU_DEVICES=str(devices), **settings)
 
     return train
-
-
-@pytest.fixture
-def pair(train, unused_port):
-    """Start two processes of a run."""
-
-    def pair(folder, *options):
-        meet = (f"--hosts.coordinator=127.0.0.1:{unused_port}", "--hosts.processes=2")
-        options = (*options, *meet, "--hosts.timeout=5")
-        return [
-            train(folder, *options, "--hosts.process=0", XLA_FLAGS=COMPILED_FAST),
-            train(folder, *options, "--hosts.process=1", XLA_FLAGS=COMPILED_FAST),
-        ]
-
-    return pair
 
 
 @pytest.fixture
@@ -161,10 +146,17 @@ def test_where_checkpoints_can_no_longer_be_written_both_processes_end(agreeing,
     assert other_code not in (0, None)
 
 
-def test_where_the_loss_diverges_both_processes_say_so(pair, tmp_path):
-    wild = ("--optimizer.learning-rate", "1e35", "--loop.checkpoint-every", "1")
-    simple = ("--network.recalled", "0", "--network.harmonics", "1")  # compiled sooner
-    for err, code in ended(pair(tmp_path, *wild, *simple)):
+def test_where_the_loss_diverges_both_processes_say_so(train, tmp_path, unused_port):
+    meet = (f"--hosts.coordinator=127.0.0.1:{unused_port}", "--hosts.processes=2")
+    options = (*meet, "--hosts.timeout=5", "--loop.checkpoint-every=1")
+    processes = [
+        train(tmp_path, *options, f"--hosts.process={n}", by=DIVERGING, PYTHONPATH=str(ROOT))
+        for n in range(2)
+    ]
+    for err, code in ended(processes):
         assert code == 2
-        assert "train in a new folder with a lower learning rate; its batch was " in err
-        assert f"; the last good checkpoint is {tmp_path / 'checkpoints'}" in err
+        assert (
+            "the loss of step 2 is inf: train in a new folder with a lower learning rate; " in err
+        )
+        assert "; its batch was " in err
+        assert f"; the last good checkpoint is {tmp_path / 'checkpoints' / '1'}" in err

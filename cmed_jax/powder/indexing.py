@@ -142,9 +142,7 @@ def guessed_metrics(
         found = (squared[:, None] / forms[:, 0]).reshape(-1, 1)
     else:
         lines = np.array(list(combinations(range(len(squared)), 2)), int).reshape(-1, 2)
-        pairs = np.array([(i, j) for i in range(len(forms)) for j in range(len(forms)) if i != j])
-        pairs = pairs.astype(int).reshape(-1, 2)
-        matrices = forms[pairs]
+        matrices = forms[np.argwhere(~np.eye(len(forms), dtype=bool))]
         matrices = matrices[np.abs(np.linalg.det(matrices)) > 0.5]
         found = (np.linalg.inv(matrices)[:, None] @ squared[lines][..., None]).reshape(-1, 2)
     found = found[(found > 1e-6).all(axis=1)]
@@ -185,11 +183,12 @@ def refine(
         metric = metric + step[: len(metric)]
         if not (metric > 0).all():
             return Indexed(np.abs(metric), shift, Shift(np.inf, np.inf), np.zeros_like(matched))
-        zero, displacement = np.pad(step[len(metric) :], (0, 2 - shifts))
+        nothing = np.zeros(2 - shifts)
+        zero, displacement = np.append(step[len(metric) :], nothing).tolist()
         shift = Shift(shift.zero + zero, shift.displacement + displacement)
         free_points = matched.sum() - design.shape[1]
         variance = (left.sum() + 1e-6) / max(free_points, 1) * np.linalg.inv(design.T @ design)
-        deviation = np.pad(np.sqrt(np.diag(variance))[len(metric) :], (0, 2 - shifts))
+        deviation = np.append(np.sqrt(np.diag(variance))[len(metric) :], nothing)
     return Indexed(metric, shift, Shift(*deviation.tolist()), matched)
 
 
@@ -227,7 +226,8 @@ def two_theta_or_far(
     squared: Float[np.ndarray, "*m"], wavelength: float
 ) -> Float[np.ndarray, "*m"]:
     """Return two-theta from s^2; a far angle where the wavelength does not reach."""
-    return np.nan_to_num(two_theta(np.sqrt(squared), wavelength), nan=FAR)
+    angle = two_theta(np.sqrt(squared), wavelength)
+    return np.where(np.isnan(angle), FAR, angle)
 
 
 def _derivatives(

@@ -52,6 +52,10 @@ REFINED = 20
 """The number of guesses that are refined."""
 CHUNK = 256
 """The number of guesses that are assessed at once, which limits the memory."""
+OUT_OF_REACH = 4.1
+"""The value of (wavelength s)^2 of all lines that the wavelength does not reach; 4 is the limit."""
+SIMILAR = 0.3
+"""The difference of the logarithms of metrics that are assessed together."""
 ALIKE = 0.02
 """Metrics that differ by less than this share count as one guess."""
 
@@ -119,23 +123,20 @@ def _lattices(
     free = forms.shape[1] + 1
     if len(angle) < free + LEFT:
         return
+    first = angle[:GUESSED]
     guesses = [
-        (zero, metric)
+        guessed_metrics(axes, GUESSES[axes], s_of_two_theta(first - zero, wavelength) ** 2)
         for zero in ZEROS
-        for metric in guessed_metrics(
-            axes, GUESSES[axes], s_of_two_theta(angle[:GUESSED] - zero, wavelength) ** 2
-        )
     ]
-    if not guesses:
-        return
-    zeros, metrics = map(np.array, zip(*guesses, strict=True))
+    zeros = np.repeat(ZEROS, [len(each) for each in guesses])
+    metrics = np.concatenate(guesses)
     scores = evidence(metrics, forms, angle - zeros[:, None], wavelength, precision)
     for row in distinct(metrics, scores, ALIKE)[:REFINED]:
         fit = refine(metrics[row], forms, angle, wavelength, Shift(zeros[row]))
         at = fit.shift.correct(angle)[None]
         accident = evidence(fit.metric[None], forms, at, wavelength, precision).item()
         # The tail of the gamma distribution.
-        yield len(guesses) * scipy.special.gammaincc(len(angle) - free, accident).item(), fit
+        yield len(metrics) * scipy.special.gammaincc(len(angle) - free, accident).item(), fit
 
 
 def evidence(
@@ -156,10 +157,14 @@ def evidence(
         wavelength: the wavelength, angstrom.
         precision: the precision of the angles, degrees.
     """
-    parts = [slice(i, i + CHUNK) for i in range(0, len(metrics), CHUNK)]
-    return np.concatenate(
-        [_evidence(metrics[part], forms, angle[part], wavelength, precision) for part in parts]
-    )
+    # Lattices of similar metrics are assessed together, with the lines that they have in reach.
+    order = np.lexsort(np.floor(np.log(metrics) / SIMILAR).T)
+    found = np.empty(len(metrics))
+    for start in range(0, len(metrics), CHUNK):
+        some = order[start : start + CHUNK]
+        reached = forms @ metrics[some].min(axis=0) < OUT_OF_REACH / wavelength**2
+        found[some] = _evidence(metrics[some], forms[reached], angle[some], wavelength, precision)
+    return found
 
 
 def _evidence(
@@ -167,15 +172,20 @@ def _evidence(
     forms: Float[np.ndarray, "m p"],
     angle: Float[np.ndarray, "t k"],
     wavelength: float,
-    precision: float = PRECISION,
+    precision: float,
 ) -> Float[np.ndarray, " t"]:
-    calculated = np.sort(two_theta_or_far(metrics @ forms.T, wavelength), axis=1)
-    bounded = np.pad(calculated, ((0, 0), (1, 1)), constant_values=(-FAR, FAR))
-    # One search finds the neighbours for all lattices, whose angles are set far apart for it.
-    apart = 4 * FAR * np.arange(len(metrics))[:, None]
-    place = np.searchsorted((bounded + apart).ravel(), (angle + apart).ravel(), side="right")
-    below = angle - bounded.ravel()[place - 1].reshape(angle.shape)
-    above = bounded.ravel()[place].reshape(angle.shape) - angle
-    share = np.maximum(2 * np.minimum(below, above), precision) / (below + above)
+    # Neighbours are sought in s^2, so that only theirs become angles. One search serves all
+    # lattices, whose values are set far apart for it. Each has a first and a last value besides.
+    beyond = OUT_OF_REACH / wavelength**2
+    apart = 2 * beyond * np.arange(len(metrics))[:, None]
+    calculated = np.pad(metrics @ forms.T, ((0, 0), (1, 1)), constant_values=(0, beyond))
+    calculated = np.sort(np.minimum(calculated, beyond) + apart, axis=1).ravel()
+    measured = s_of_two_theta(np.maximum(angle, 0), wavelength) ** 2 + apart
+    place = np.searchsorted(calculated, measured.ravel(), side="right").reshape(angle.shape)
+    left, right = calculated[place - 1] - apart, calculated[place] - apart
+    below = np.where(left > 0, angle - two_theta_or_far(left, wavelength), FAR)
+    above = two_theta_or_far(right, wavelength) - angle
+    gap = np.maximum(below + above, precision)
+    share = np.maximum(2 * np.minimum(below, above), precision) / gap
     # Beyond the last line, and before the first, there is no gap, and so no evidence.
-    return -np.log(np.where(below + above < 180, np.minimum(share, 1), 1)).sum(axis=1)
+    return -np.log(np.where(gap < 180, np.minimum(share, 1), 1)).sum(axis=1)

@@ -69,6 +69,7 @@ def test_another_query_has_another_number(test_split, column):
     np.testing.assert_array_equal(changed, np.arange(len(test_split)) == 3)
 
 
+@pytest.mark.optimised
 def test_it_answers_the_protocol(network, test_split):
     scores = evaluate(network_generator(network, (50, 50, 50), samples=1), test_split)
     assert scores.samples == 1

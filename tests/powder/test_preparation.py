@@ -17,13 +17,12 @@ from cmed_jax.physics.patterns import powder_lines, published_pattern
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.physics.simulation import crystal_of
 from cmed_jax.powder.preparation import Preparation, noise_of, prepare
-from tests.compilation import jit
 
 CU = 1.541837
 ZERO = 0.06
 
 # One program, instead of one for every operation.
-intensities = jit(
+intensities = jax.jit(
     lambda lines, conditions, grid: expected(lines, conditions, grid)[0], static_argnums=2
 )
 

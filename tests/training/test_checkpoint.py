@@ -248,7 +248,10 @@ def test_a_damaged_score_costs_the_score_and_no_weights(tmp_path, capsys):
     assert find_checkpoint(tmp_path) == score.parents[2] / "7"
 
 
-def test_a_checksum_is_that_of_the_words_and_differs_for_each():
+@pytest.mark.parametrize("on_host", [True, False])
+def test_a_checksum_is_that_of_the_words_and_differs_for_each(monkeypatch, on_host):
+    """The sum is the same where the arrays lie elsewhere than in the memory of the host."""
+    monkeypatch.setattr("cmed_jax.io.integrity._is_on_host", lambda array: on_host)
     tree = {"a": jnp.array([[1.5, -2.0, 3.0]]), "b": jnp.int32(7)}
     words = np.array([1.5, -2, 3], np.float32).view(np.uint32).tolist()
     first = sum(word * odd for word, odd in zip(words, (1, 3, 5), strict=True))

@@ -62,10 +62,12 @@ def alone(dataset):
     return trained(dataset, "resident", StepConfig(), every(1))
 
 
+@pytest.mark.optimised
 def test_streaming_trains_as_resident_does(dataset, alone):
     same(trained(dataset, "streaming", StepConfig(), every(1)), alone)
 
 
+@pytest.mark.optimised
 def test_streaming_trains_as_resident_does_where_everything_is_drawn(dataset):
     """The run draws voxels for each crystal and fresh patterns, several steps in a dispatch."""
     lines, _ = load_lines(dataset, "train", LABORATORY.s_max, 16)

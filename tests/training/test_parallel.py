@@ -5,7 +5,6 @@ prints the largest relative difference of each way from one device. Reflections 
 of a batch, and patterns without, since batch statistics are those of a part.
 """
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -38,8 +37,9 @@ from tests.processes import COMPILED_FAST
 from tests.synthetic import synthetic_examples
 
 STEPS = 20
-PARTIAL = AugmentationConfig(full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2)
-MEASURED = AmplitudeErrors()
+PARTIAL = AugmentationConfig(
+    full=0.4, no_ratios=0.2, missing_element=0.2, none=0.2, errors=AmplitudeErrors()
+)
 
 
 @cache
@@ -107,15 +107,15 @@ def difference(one, other):
 
 
 @cache
-def base_training(parallel, parts, errors):
+def base_training(parallel, parts):
     """Compile the step once for all runs on the same devices."""
     settings = OptimizerConfig(epsilon=1e-7, weight_decay=1e-2, clip=1.0)  # those of the presets
-    config = StepConfig(dataclasses.replace(PARTIAL, errors=errors), accumulate=parts)
+    config = StepConfig(PARTIAL, accumulate=parts)
     return training(TINY, make_optimizer(settings, STEPS), config, parallel)
 
 
-def base_run(parallel, checkpoints=None, parts=1, errors=MEASURED):
-    run = base_training(parallel, parts, errors)
+def base_run(parallel, checkpoints=None, parts=1):
+    run = base_training(parallel, parts)
     return trained(run, table_for(TINY), parallel, STEPS, checkpoints)
 
 
@@ -135,7 +135,8 @@ def compare_four_devices_with_one():
         runs.append(base_run(one, checkpoints))  # from half way on
     with pytest.MonkeyPatch.context() as patch:
         shorten_published(patch)
-        published = largest_difference(map(published_run, (jit, pmap)), published_run(one))
+        # Under jit on four devices its program is that of one; pmap has its own statistics.
+        published = largest_difference([published_run(pmap)], published_run(one))
     return {
         "devices": jax.device_count(),
         "steps": [len(run["losses"]) for run in runs],
@@ -153,10 +154,9 @@ def largest_difference(runs, one):
 
 def test_four_devices_train_as_one_does():
     settings = {"JAX_NUM_CPU_DEVICES": "4", "PYTHONPATH": str(Path(__file__).parents[2])}
-    settings["XLA_FLAGS"] = COMPILED_FAST
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", os.environ["PYTHONWARNINGS"], __file__],
-        env=os.environ | settings,
+        env=os.environ | settings | COMPILED_FAST,
         capture_output=True,
         text=True,
     )
@@ -167,12 +167,6 @@ def test_four_devices_train_as_one_does():
     # Adam divides by tiny gradients of layers that begin at zero, which magnifies their rounding.
     assert found["base"] < 1e-5
     assert found["published"] < 1e-9
-
-
-def test_pmap_on_one_device_is_the_same_step():
-    """Errors of measurements take long to compile, and four devices draw them alike."""
-    one, other = (base_run(DataParallel(mode), errors=None) for mode in ("jit", "pmap"))
-    assert difference(one, other) < 1e-6
 
 
 def test_a_batch_is_divided_evenly():

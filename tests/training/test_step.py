@@ -24,7 +24,6 @@ from cmed_jax.physics.instrument import Lines
 from cmed_jax.training.neighbours import kept_neighbours
 from cmed_jax.training.step import compute_as, initial_state, make_step
 from cmed_jax.training.table import Reflections, Table
-from tests.compilation import jit
 from tests.networks import TINY
 from tests.synthetic import synthetic_examples
 
@@ -45,7 +44,9 @@ RATE = 0.01
 
 def program(graph, config):
     """Compile a step of gradient descent once for all seeds and rates."""
-    return jit(lambda seed, rate, *given: make_step(graph, optax.sgd(rate), config, seed)(*given))
+    return jax.jit(
+        lambda seed, rate, *given: make_step(graph, optax.sgd(rate), config, seed)(*given)
+    )
 
 
 @cache
@@ -231,7 +232,7 @@ def of_rows(n):
 @pytest.mark.parametrize("shared", [True, False])
 def test_densities_are_asked_for_where_they_were_stored(shared):
     graph, state = initial_state(Oracle(), optax.sgd(RATE))
-    step = jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
+    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
     for number in range(3):
         _, metrics = step(state, of_rows(6), *batch([4, 0, 5, 2]), number)
         assert metrics["reconstruction"] < 0.01  # the precision of float16
@@ -263,7 +264,7 @@ def test_densities_are_those_of_the_series(table, shared):
     )
     known = Table(jnp.zeros((4, 119)), reflections=reflections)
     graph, state = initial_state(Clairvoyant(), optax.sgd(RATE))
-    step = jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
+    step = jax.jit(make_step(graph, optax.sgd(RATE), StepConfig(EXACT, shared_voxels=shared), 0))
     _, metrics = step(state, known, *batch([3, 1]), 0)
     assert metrics["reconstruction"] < 1e-4
 
