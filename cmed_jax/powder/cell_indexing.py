@@ -28,6 +28,7 @@ from cmed_jax.powder.indexing import (
     UNSHIFTED,
     Axes,
     edges_and_volumes,
+    first_of_each,
     reciprocal_metric,
 )
 from cmed_jax.powder.line_matching import (
@@ -214,8 +215,7 @@ def _different(axes: Axes, trials: Trials) -> np.ndarray:
     edges, volumes = edges_and_volumes(axes, trials.metrics[order])
     sizes = np.log(np.column_stack([edges, volumes])) / COARSELY
     kinds = np.column_stack([np.rint(sizes), trials.centring[order]])
-    _, first = np.unique(kinds, axis=0, return_index=True)
-    return order[np.sort(first)]
+    return order[first_of_each(kinds)]
 
 
 def _distinct(axes: Axes, trials: Trials, most: int) -> np.ndarray:

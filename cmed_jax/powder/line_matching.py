@@ -9,6 +9,7 @@ lattice, or that it lies anywhere between two of them.
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -123,11 +124,10 @@ def grouped(
     box = reach[:, 0] * reach[:, 1] * reach[:, 2]
     box *= {"monoclinic": 2, "triclinic": 4}.get(axes, 1)
     rows = np.flatnonzero(box <= SHARED.get(axes, 1) * MOST_FORMS * coarse)
-    kinds, place = np.unique(reach[rows], axis=0, return_inverse=True)
-    order = np.argsort(place.ravel(), kind="stable")
-    bounds = np.searchsorted(place.ravel()[order], np.arange(len(kinds) + 1))
-    for kind, start, stop in zip(kinds.tolist(), bounds[:-1], bounds[1:], strict=True):
-        forms = forms_within(axes, tuple(kind))
+    order = np.lexsort(reach[rows].T[::-1])
+    starts = np.flatnonzero(np.diff(reach[rows[order]], axis=0, prepend=0).any(axis=1))
+    for start, stop in pairwise([*starts, len(order)]):
+        forms = forms_within(axes, tuple(reach[rows[order[start]]].tolist()))
         step = max(CHUNK // len(forms.forms), 1)
         for first in range(start, stop, step):
             yield rows[order[first : min(first + step, stop)]], forms
@@ -179,16 +179,16 @@ def counted(axes: Axes, metrics: Float[np.ndarray, "t p"], table: NearTable, zer
     score = np.full(len(metrics), -np.inf)
     centring = np.zeros(len(metrics), int)
     for rows, forms in grouped(axes, metrics, (BINS - 2) / table.scale):
-        place = np.minimum(
-            metrics[rows].astype(np.float32) @ (table.scale * forms.forms.T).astype(np.float32),
-            np.float32(BINS - 1),
-        ).astype(np.int32)
-        near, inside = table.bits[place], place < BINS - 1
+        # Lines come first, so that those of all lattices are joined at once.
+        scaled = (table.scale * forms.forms).astype(np.float32)
+        squared = scaled @ metrics[rows].astype(np.float32).T
+        place = np.minimum(squared, BINS - 1, out=squared).astype(np.intp)
+        near, inside = table.bits.take(place), place < BINS - 1
         for column in range(forms.allowed.shape[1]):
             mine = forms.allowed[:, column]
             everything = bool(mine.all())
-            seen = np.bitwise_or.reduce(near if everything else near[:, mine], axis=1)
-            own = (inside if everything else inside[:, mine]).sum(axis=1)
+            seen = np.bitwise_or.reduce(near if everything else near[mine], axis=0)
+            own = (inside if everything else inside[mine]).sum(axis=0, dtype=np.int32)
             explained = np.bitwise_count(seen) / table.lines
             found = table.lines * divergence(
                 explained, 1 - np.exp(-own * table.width / table.lines)

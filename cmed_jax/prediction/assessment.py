@@ -24,6 +24,8 @@ from cmed_jax.solution.isostructural import IsostructuralMatch
 
 EXPLAINED = 0.65
 """The misfit up to which a pattern counts as explained; it is high where atoms are not refined."""
+WELL = 0.4
+"""The misfit above which a known crystal is accepted, but may not be the best explanation."""
 BESIDE = 0.1
 """The largest difference from the best misfit at which an explanation is still considered."""
 SMALLEST_VOLUME, LARGEST_VOLUME = 0.72, 1.35
@@ -93,6 +95,11 @@ class Explanation(NamedTuple):
         if self.of_known_volume:
             return SMALLEST_KNOWN <= self.relative_volume <= LARGEST_KNOWN
         return SMALLEST_VOLUME <= self.relative_volume <= LARGEST_VOLUME
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has a line at each measured line, but for those of an impurity."""
+        return self.unexplained.share <= IMPURE
 
     @property
     def misfit(self) -> float:
@@ -193,7 +200,7 @@ def assess(
         )
     limit = min(best.misfit + BESIDE, EXPLAINED)
     usual = [each for each in explanations if each.misfit <= limit and each.is_of_usual_volume]
-    whole = [each for each in usual if each.unexplained.share <= IMPURE]
+    whole = [each for each in usual if each.is_whole]
     if whole:
         # A density fits a pattern more freely than atoms: where a crystal explains it about as
         # well, the crystal is accepted.
@@ -211,7 +218,7 @@ def assess(
         said = "pattern, wavelength and formula may go together, but no crystal is accepted"
         return Assessment(True, f"{said}: {_but_for(min(usual, key=lambda each: each.misfit))}")
     said = f"the wavelength looks wrong, or else the formula: {_explained(best)}"
-    by = best if best.unexplained.share <= IMPURE else None
+    by = best if best.is_whole else None
     return Assessment(False, said + _anode(best.relative_volume, wavelength), by)
 
 

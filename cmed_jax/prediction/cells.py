@@ -11,24 +11,30 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal import cell_contents
+from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.powder.cell_indexing import IndexedCell, index_lines
 from cmed_jax.powder.indexing import Axes, Shift
 from cmed_jax.powder.lines import MeasuredLines
+from cmed_jax.prediction.assessment import WELL, explanation_of
 from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.solution.calculated import calculate_pattern
 from cmed_jax.solution.cell_ranking import CellCandidate, best_cells_first
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
-INDEXED = 8
-"""The number of indexed cells in which a network is asked."""
+ASKED = 8
+"""The number of cells in which a network is asked, that of a known crystal among them."""
 
-STAGES: tuple[tuple[Axes, ...], ...] = (
+Stages = tuple[tuple[Axes, ...], ...]
+STAGES: Stages = (
     ("cubic",),
     ("hexagonal", "tetragonal"),
     ("orthorhombic", "monoclinic", "triclinic"),
 )
-"""The lattices that are tried, in this order, until one explains all lines."""
+"""The lattices that are tried, in this order, until one explains all lines.
+
+Those of lower symmetry than a known crystal that explains the pattern well are not tried.
+"""
 
 CERTAIN = 20.0
 """De Wolff's figure of merit above which a cell that indexes all lines is not doubted."""
@@ -57,38 +63,59 @@ def find_cells(
     if prepared is None or not query.cell_is_sought or not query.tells_cell:
         return ()
     lines = MeasuredLines.of(prepared)
-    indexed = [each for each in indexed_cells(query) if cell_volume(each.lattice) <= LARGEST]
-    indexed = indexed[:INDEXED]
+    of_known = best_cells_first(each.cell(lines) for each in known)
+    found = indexed_cells(query, _stages(query, known))
+    indexed = [each for each in found if cell_volume(each.lattice) <= LARGEST]
+    indexed = indexed[: ASKED - len(of_known[:1])]
+    asked = [*(each.lattice for each in indexed), *(each.lattice for each in of_known[:1])]
     cells = []
-    if indexed:
-        for each, density in zip(indexed, ask([each.lattice for each in indexed]), strict=True):
-            shift = prepared.shift or Shift(each.zero)
-            calculated = calculate_pattern(density, each.lattice, prepared, shift)
-            cells.append(
-                CellCandidate(
-                    each.lattice_type,
-                    each.parameters,
-                    each.lattice,
-                    calculated.cosine,
-                    shift,
-                    relative_volume=_relative_volume(each.lattice, query),
-                )
+    for each, density in zip(indexed, ask(asked) if asked else (), strict=False):
+        shift = prepared.shift or Shift(each.zero)
+        calculated = calculate_pattern(density, each.lattice, prepared, shift)
+        cells.append(
+            CellCandidate(
+                each.lattice_type,
+                each.parameters,
+                each.lattice,
+                calculated.cosine,
+                shift,
+                relative_volume=_relative_volume(each.lattice, query),
             )
-    return best_cells_first([*cells, *(each.cell(lines) for each in known)])
+        )
+    return best_cells_first([*cells, *of_known])
+
+
+def _stages(query: PredictionQuery, known: Sequence[IsostructuralMatch]) -> Stages:
+    """Return the lattices that are tried; all of them where structures are searched for."""
+    assert query.prepared is not None  # its cell is sought
+    explanations = [explanation_of(each, query.prepared.peaks) for each in known]
+    well = [
+        each
+        for each in explanations
+        if each.misfit <= WELL and each.is_of_usual_volume and each.is_whole
+    ]
+    if query.options.search or not well:
+        return STAGES
+    best = min(well, key=lambda each: each.misfit)
+    assert best.crystal is not None  # it explains the pattern
+    axes = lattice_type_of(best.crystal.crystal.space_group).split()[0]
+    last = next(place for place, each in enumerate(STAGES) if axes in each)
+    return STAGES[: last + 1]
 
 
 @lru_cache(maxsize=1)
-def indexed_cells(query: PredictionQuery) -> tuple[IndexedCell, ...]:
+def indexed_cells(query: PredictionQuery, stages: Stages) -> tuple[IndexedCell, ...]:
     """Return the cells that measured lines have, of as high a symmetry as explains them all.
 
     The cells of the last query are kept, as the network and the search for structures ask for them.
 
     Args:
         query: a query with a measured pattern.
+        stages: the lattices that are tried, in this order, until one explains all lines.
     """
     assert query.prepared is not None
     lines, found = MeasuredLines.of(query.prepared), list[IndexedCell]()
-    for systems in STAGES:
+    for systems in stages:
         found += index_lines(lines, query.formula, systems)
         found.sort(key=lambda cell: -cell.merit)
         if found and found[0].indexed == found[0].lines and found[0].m20 >= CERTAIN:

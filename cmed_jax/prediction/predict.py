@@ -18,7 +18,7 @@ from cmed_jax.mixture.gate import Gate
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.physics.density import GRID
 from cmed_jax.prediction.answers import answered
-from cmed_jax.prediction.cells import INDEXED, find_cells
+from cmed_jax.prediction.cells import ASKED, find_cells
 from cmed_jax.prediction.known_crystals import known_crystals, known_memory, known_prototypes
 from cmed_jax.prediction.messages import diagnostics_of
 from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
@@ -157,7 +157,7 @@ class _AskedNetwork:
     ) -> Float[np.ndarray, "n a b c"]:
         """Return the plain density in each of some cells, on the grid of the datasets."""
         # Always as many cells: the last one fills up, so that one program serves all queries.
-        filled = [*lattices, *[lattices[-1]] * (INDEXED - len(lattices))]
+        filled = [*lattices, *[lattices[-1]] * (ASKED - len(lattices))]
         found = self._asked(filled, GRID, 0)
         self._plain |= {
             each.tobytes(): answer for each, answer in zip(lattices, found, strict=False)

@@ -16,8 +16,8 @@ from cmed_jax.physics.density import electron_density
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
-from cmed_jax.prediction.assessment import BESIDE, Assessment
-from cmed_jax.prediction.cells import indexed_cells
+from cmed_jax.prediction.assessment import BESIDE, WELL, Assessment
+from cmed_jax.prediction.cells import STAGES, indexed_cells
 from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
@@ -40,9 +40,6 @@ CREDIBLE = 0.5
 """The least merit of a cell that is searched before a better one, as a share of the best merit."""
 UNASKED = 20
 """The seconds of a search that was not asked for, where no known crystal explains the pattern."""
-
-WELL = 0.4
-"""The misfit above which a known crystal is accepted, but may not be the best explanation."""
 
 EXCHANGING = 2.0
 """The longest time in which elements of a known crystal are exchanged, seconds."""
@@ -81,7 +78,7 @@ def search_for_structures(
     end = time.monotonic() + seconds
     indexed: tuple[IndexedCell, ...] = ()
     if query.lattice is None:
-        indexed = indexed_cells(query)
+        indexed = indexed_cells(query, STAGES)
         likely = _whole_first(indexed[:INDEXED])
         lattices = with_room([*(each.lattice for each in likely), *lattices], formula)
     if not lattices:

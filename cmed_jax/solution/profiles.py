@@ -92,13 +92,25 @@ def profile_of_lines(s: Float[np.ndarray, " k"], intensity: Float[np.ndarray, " 
     small angles. With this height neither the strongest lines nor the many lines at large s decide
     alone.
     """
+    return profiles_of_lines(s[:, None], intensity)[0]
+
+
+def profiles_of_lines(
+    s: Float[np.ndarray, "k n"], intensity: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "n m"]:
+    """Return the profile of `profile_of_lines` for each column of s."""
     steps = profile_steps(s)
     inside = (steps >= 0) & (steps < STEPS)
-    sticks = np.bincount(steps[inside], (np.sqrt(intensity) / s)[inside], STEPS)
-    smooth = scipy.ndimage.gaussian_filter1d(sticks, WIDTH, mode="constant")
-    return (smooth / max(np.linalg.norm(smooth), 1e-30)).astype(np.float32)
+    place = steps + STEPS * np.arange(s.shape[1])
+    height = np.sqrt(intensity)[:, None] / s
+    sticks = np.bincount(place[inside], height[inside], STEPS * s.shape[1])
+    smooth = scipy.ndimage.gaussian_filter1d(
+        sticks.reshape(-1, STEPS), WIDTH, axis=1, mode="constant"
+    )
+    length = np.linalg.norm(smooth, axis=1, keepdims=True)
+    return (smooth / np.maximum(length, 1e-30)).astype(np.float32)
 
 
-def profile_steps(s: Float[np.ndarray, " k"]) -> Integer[np.ndarray, " k"]:
+def profile_steps(s: Float[np.ndarray, "*k"]) -> Integer[np.ndarray, "*k"]:
     """Return the indices of lines on the grid of ln s."""
     return np.rint(np.log(s / S_MIN) / STEP).astype(int)

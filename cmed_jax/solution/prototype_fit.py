@@ -31,6 +31,7 @@ from cmed_jax.solution.profiles import (
     fit_scales,
     profile_of_lines,
     profile_steps,
+    profiles_of_lines,
 )
 
 NEAR = (0.01, 0.006, 0.004)
@@ -93,11 +94,10 @@ def fitted(
     factors = np.exp(changes)
     farthest = observed.span[1] * np.exp(REACH)
     profiles = [
-        profile_of_lines(*lines)
+        profiles_of_lines(*_stretched(each, factors, farthest, observed.wavelength))
         for each in crystals
-        for lines in _stretched(each, factors, farthest, observed.wavelength)
     ]
-    scales, agreement = fit_scales(np.stack(profiles), target, measured)
+    scales, agreement = fit_scales(np.concatenate(profiles), target, measured)
     best = agreement.reshape(len(crystals), -1).argmax(axis=1)
     rows = np.arange(len(crystals)) * len(changes) + best
     return [
@@ -108,8 +108,8 @@ def fitted(
 
 def _stretched(
     crystal: Material, factors: Float[np.ndarray, "c 3"], s_max: float, wavelength: float
-) -> list[tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]]:
-    """Return s and |F|^2 of the lines of a crystal for each change of its axes."""
+) -> tuple[Float[np.ndarray, "m c"], Float[np.ndarray, " m"]]:
+    """Return s for each change of a crystal's axes, and |F|^2, of its lines."""
     laue = space_group(crystal.space_group).laue
     orbits = unique_reflections(crystal.lattice, s_max * factors.max(), laue)
     squared = orbits.multiplicity * squared_factors(
@@ -118,10 +118,11 @@ def _stretched(
     along = (orbits.hkl @ np.linalg.inv(crystal.lattice).T) ** 2
     s = np.sqrt(along @ (1 / factors**2).T)
     # Lines that coincide for three of the changes coincide for all: symmetry makes them equal.
-    few = np.log(s[:, np.linspace(0, len(factors) - 1, 3).astype(int)]) / SAME_LINE
-    _, first, line = np.unique(np.rint(few), axis=0, return_index=True, return_inverse=True)
-    total = np.bincount(line.ravel(), squared, len(first))
-    return [(column, total) for column in s[first].T]
+    few = s[:, np.linspace(0, len(factors) - 1, 3).astype(int)]
+    kinds = np.rint(np.log(few) / SAME_LINE)
+    order = np.lexsort(kinds.T)
+    first = np.flatnonzero(np.diff(kinds[order], axis=0, prepend=np.nan).any(axis=1))
+    return s[order[first]], np.add.reduceat(squared[order], first)
 
 
 def refined_cell(crystal: Material, observed: Observed) -> Material:

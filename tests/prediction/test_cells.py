@@ -6,6 +6,7 @@ from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.crystal.material import Material
 from cmed_jax.physics.amplitudes import amplitudes_of_lines
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
@@ -15,6 +16,7 @@ from cmed_jax.prediction import cells as module
 from cmed_jax.prediction.cells import find_cells
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.query import PredictionQuery
+from cmed_jax.solution.isostructural import match_pattern
 
 WAVELENGTH = 1.54187
 SALT = Structure.from_spacegroup(
@@ -117,6 +119,32 @@ def test_the_cell_is_chosen_in_which_the_density_has_the_lines(peaks, three):
     assert cells[0].merit > 0.95
     assert cells[1].merit < 0.7
     assert cells[0].relative_volume == pytest.approx(1, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("wavelength", "search", "tried"),
+    [
+        (WAVELENGTH, None, ["cubic"]),
+        (WAVELENGTH, 5, ["cubic", "hexagonal", "orthorhombic"]),
+        (1.2 * WAVELENGTH, None, ["cubic", "hexagonal", "orthorhombic"]),
+    ],
+    ids=["explained", "search", "unexplained"],
+)
+def test_no_lattice_lower_than_that_of_a_crystal_that_explains_the_pattern_is_tried(
+    peaks, monkeypatch, wavelength, search, tried
+):
+    """With a wrong wavelength the volume of the crystal is unusual."""
+    options = PredictionOptions(wavelength, cell="auto", search=search)
+    query = PredictionQuery.of(peaks, "NaCl", options, as_measured=False)
+    numbers = np.array([site.specie.Z for site in SALT])
+    salt = Material("salt", SALT.lattice.matrix, numbers, SALT.frac_coords)
+    known = match_pattern(query.prepared, query.formula, [salt])
+    systems, lattices = [], []
+    monkeypatch.setattr(module, "index_lines", lambda *asked: systems.append(asked[2][0]) or ())
+    cells = find_cells(query, known, lambda asked: lattices.extend(asked) or ())
+    assert systems == tried
+    assert [each.origin for each in cells] == [known[0].name]
+    np.testing.assert_array_equal(lattices, [cells[0].lattice])
 
 
 def test_where_no_cell_explains_the_lines_none_is_found(peaks, monkeypatch):

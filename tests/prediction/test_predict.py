@@ -17,7 +17,7 @@ from cmed_jax.io.pattern import load_pattern
 from cmed_jax.model.network import predict
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import density_at
-from cmed_jax.prediction.cells import INDEXED
+from cmed_jax.prediction.cells import ASKED
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import restore
 from cmed_jax.training.checkpoint import find_checkpoint
@@ -137,7 +137,7 @@ def test_a_cell_that_is_given_is_filled_and_implies_a_pattern(ask):
 
 def test_a_cell_is_sought_by_the_lines(ask, sought):
     found = sought
-    assert 1 < len(found.cells) <= INDEXED
+    assert 1 < len(found.cells) <= ASKED
     assert any(
         cell.lattice_type == "cubic F" and cell.parameters[0] == pytest.approx(5.64, rel=1e-3)
         for cell in found.cells
