@@ -5,8 +5,14 @@ import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
-from cmed_jax.powder.indexing import Shift, cell_edges, quadratic_forms, refine
-from cmed_jax.powder.zero_shift import FORMS, estimate_shift
+from cmed_jax.powder.indexing import (
+    Shift,
+    cell_edges,
+    first_of_each,
+    quadratic_forms,
+    refine,
+)
+from cmed_jax.powder.zero_shift import FORMS, PRECISION, estimate_shift, evidence
 
 CU = 1.54184
 CRYSTALS = {
@@ -97,3 +103,32 @@ def test_a_metric_is_refined_with_its_shift():
     assert cell_edges("cubic", found.metric)[0] == pytest.approx(5.64, rel=1e-5)
     assert found.shift.zero == pytest.approx(0.04, abs=1e-4)
     assert found.matched.all()
+
+
+def test_evidence_is_the_sum_of_the_logarithms_of_positions_in_gaps():
+    """Each lattice by itself, line by line; there are more lattices than are assessed at once."""
+    rng = np.random.default_rng(0)
+    metrics = rng.uniform(3, 12, (300, 2)) ** -2
+    angle = np.sort(rng.uniform(10, 120, (300, 9)), axis=1)
+    expected = []
+    for metric, measured in zip(metrics, angle, strict=True):
+        sine = CU / 2 * np.sqrt(FORMS["tetragonal"] @ metric)
+        lines = np.degrees(2 * np.arcsin(sine[sine <= 1]))
+        total = 0.0
+        for each in measured:
+            if (lines <= each).any() and (lines > each).any():
+                below, above = each - lines[lines <= each].max(), lines[lines > each].min() - each
+                share = max(2 * min(below, above), PRECISION) / (below + above)
+                total -= np.log(min(share, 1))
+        expected.append(total)
+    found = evidence(metrics, FORMS["tetragonal"], angle, CU)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 200])
+def test_rows_are_kept_where_they_stand_first(rows):
+    kinds = np.random.default_rng(0).integers(-2, 3, (rows, 3)).astype(float)
+    seen = {}
+    for place, row in enumerate(map(tuple, kinds)):
+        seen.setdefault(row, place)
+    assert first_of_each(kinds).tolist() == sorted(seen.values())
