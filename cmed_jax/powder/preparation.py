@@ -345,6 +345,8 @@ def _of_shift(shift: Shift | None) -> str:
             "the zero shift is not corrected: no cubic, tetragonal or hexagonal lattice explains "
             "the positions of the lines beyond doubt"
         )
+    if not shift.displacement and not round(shift.zero, 3):
+        return "the positions of the lines show no zero shift"
     moved = f"a zero shift of {shift.zero:.3f} degrees"
     if shift.displacement:
         moved += f" and a displacement of {shift.displacement:.2g} of the radius"

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.io.pattern import pattern_of_columns
@@ -85,6 +86,16 @@ def test_the_zero_shift_is_found_and_said(prepared):
     assert prepared.shift.zero == pytest.approx(ZERO, abs=0.01)
     said = f"a zero shift of {prepared.shift.zero:.3f} degrees"
     assert any(said in warning for warning in prepared.warnings)
+
+
+def test_where_the_lines_show_no_zero_shift_none_is_said_to_be_corrected():
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5] * 3]
+    )
+    lines = XRDCalculator(wavelength=CU).get_pattern(salt, two_theta_range=(15, 130))
+    warnings = prepare(pattern_of_columns(lines.x, lines.y, CU)).warnings
+    assert "the positions of the lines show no zero shift" in warnings
+    assert not any("is corrected" in each for each in warnings)
 
 
 def test_a_network_of_sticks_is_shown_the_strongest_bins_of_the_record(prepared, lines):
