@@ -77,6 +77,11 @@ def test_streaming_trains_as_resident_does_where_everything_is_drawn(dataset):
     same(trained(dataset, "streaming", config, every(4), lines), resident)
 
 
+@pytest.mark.optimised
+def test_several_steps_in_a_dispatch_change_nothing(dataset, alone):
+    same(trained(dataset, "resident", StepConfig(), every(4)), alone)
+
+
 def test_several_streamed_steps_in_a_dispatch_of_pmap_are_those_steps(dataset, alone):
     found = trained(dataset, "streaming", StepConfig(), every(4), how="pmap")
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, alone)
