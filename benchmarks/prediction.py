@@ -6,6 +6,7 @@ file, which compiles programs and reads known crystals, and the median and the l
 others. Times are those of a clock: run nothing else beside it.
 """
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +54,12 @@ def seconds_of_steps(restored: Restored, listed: ListedPattern) -> Float[np.ndar
 
 def main(options: Options) -> None:
     """Print the table."""
+    files = listed_patterns(options.patterns)
+    if len(files) < 2:
+        sys.exit(f"{options.patterns} lists {len(files)} files: list at least 2")
     start = time.perf_counter()
     restored = restore(options.model)
     loading = time.perf_counter() - start
-    files = listed_patterns(options.patterns)
     times = np.array([seconds_of_steps(restored, each) for each in track(files)])
     table = Table("step", "first file", "median of the others", "longest of them")
     rows = {**dict(zip(STEPS, times.T, strict=True)), "all": times.sum(axis=1)}

@@ -26,6 +26,8 @@ ASKED = 8
 """The number of cells in which a network is asked, that of a known crystal among them."""
 
 Stages = tuple[tuple[Axes, ...], ...]
+"""Lattices that are tried together, one group after the other."""
+
 STAGES: Stages = (
     ("cubic",),
     ("hexagonal", "tetragonal"),
