@@ -48,6 +48,8 @@ _APART = re.compile(r"([·•⋅∙* \u2009\u00a0]\d+(?:[./]\d+)?)[ \u2009\u00a0
 """The pattern of a number of water with a blank between it and the water."""
 _BLANK = re.compile(r"(?<=[\d)\]])[ \u2009\u00a0]+(?=\d*\.?\d*\(?(?:H2O|H₂O|D2O)|\d+[A-Z])")
 """The pattern of a blank in the place of the dot of a hydrate, as in CuSO4 5H2O."""
+_POINT = re.compile(r"(?<=\.\d)(\d*)[ \u2009\u00a0]+(?=\(?(?:H2O|H₂O|D2O))")
+"""The pattern of a blank before the water of CuSO4.5 H2O, where the point may be a decimal one."""
 _SHARE = re.compile(r"(?<=[A-Za-z)\]}])(\d{1,4})/([1-9]\d{0,3})(?=$|[A-Z(\[{)\]}·])")
 """The pattern of an amount that is a fraction, as in La2/3Sr1/3MnO3."""
 _NUMERAL = re.compile(
@@ -219,7 +221,7 @@ def plain_formula(formula: str) -> str:
     plain = re.sub(
         "[\u2160-\u2188]", lambda match: f"({normalize('NFKC', match.group())})", formula
     )
-    plain = _BLANK.sub("·", _APART.sub(r"\1", plain))
+    plain = _BLANK.sub("·", _APART.sub(r"\1", _POINT.sub(r"\1", plain)))
     if match := re.search(r"\d[ \u2009\u00a0]+[\d.]", plain):
         raise ValueError(
             f"formula {formula!r} has the numbers {match.group()!r} beside each other: write "

@@ -17,15 +17,21 @@ FORTRAN = re.compile(r"([+-]?(?:\d+\.\d*|\.\d+))(?:[dDqQ]([+-]?\d{1,3})|([+-]\d{
 """The pattern of a number of FORTRAN: its exponent has the letter D or Q, or no letter."""
 
 
+UNCERTAINTY = re.compile(r"(?<=[\d.])\(\d+\)")
+"""The pattern of a standard uncertainty behind a number, as in 27.365(4)."""
+
+
 def to_number(field: str) -> float:
     """Return the number of a field, with any minus sign and any exponent of FORTRAN.
+
+    A standard uncertainty behind it, as in 27.365(4), is left out.
 
     Raises:
         ValueError: the field is not a number.
     """
     if "_" in field:  # Python accepts underscores between digits
         raise ValueError(f"{field!r} is not a number")
-    field = field.replace("\u2212", "-")
+    field = UNCERTAINTY.sub("", field.replace("\u2212", "-"))
     if match := FORTRAN.fullmatch(field):
         mantissa, lettered, bare = match.groups()
         return float(f"{mantissa}e{lettered or bare}")

@@ -1,6 +1,7 @@
 """The patterns to predict: files, folders, or the rows of a manifest."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -160,8 +161,12 @@ def _job(row: dict[str, str], place: str, folder: Path, common: PredictionOption
 def _cell(text: str) -> Cell:
     if text.lower() == "auto":
         return "auto"
+    words = text.replace(";", " ").split()
+    # Commas are decimal where each number has its own place between blanks.
+    decimal = len(words) > 1 and all(re.fullmatch(r"\d+(,\d+)?", word) for word in words)
     try:
-        a, b, c, alpha, beta, gamma = map(float, text.replace(",", " ").split())
+        plain = " ".join(words).replace(",", "." if decimal else " ")
+        a, b, c, alpha, beta, gamma = map(float, plain.split())
     except ValueError:
         raise ValueError(f"cell {text!r}: give a b c alpha beta gamma, or auto") from None
     return a, b, c, alpha, beta, gamma

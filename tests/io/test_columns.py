@@ -301,3 +301,11 @@ def test_a_line_of_numbers_before_a_profile_is_none_of_its_points(read, line):
 def test_intensities_below_zero_alone_are_refused(read):
     with pytest.raises(ValueError, match="no intensity above zero, the largest is"):
         read(table(TWO_THETA, -INTENSITY))
+
+
+def test_of_a_file_of_spec_the_first_scan_is_read(read):
+    first = table(TWO_THETA, INTENSITY, heading="#S 1 ascan tth 20 80 6\n#L Two Theta  Detector")
+    second = table(range(50, 60), range(10), heading="#S 2 ascan chi 50 59\n#L chi  Detector")
+    found = read(first + second)
+    np.testing.assert_allclose(found.two_theta, TWO_THETA)
+    assert found.notes == ("only the first scan is read, up to line 10",)

@@ -8,6 +8,12 @@ from cmed_jax.io.pattern import load_pattern
 TWO_THETA = np.array([21.3, 27.9, 38.6, 45.2, 51.7, 66.4])
 FIRST = np.array([31, 100, 14, 55, 8, 23])
 SECOND = np.array([97, 12, 45, 6, 77, 100])
+D = 1.5406 / 2 / np.sin(np.radians(TWO_THETA / 2))
+COLUMNS = {
+    **{"2": TWO_THETA, "t": TWO_THETA / 2, "d": D, "q": 2 * np.pi / D, "i": FIRST, "o": SECOND},
+    **{"x": TWO_THETA + 0.5, "y": D + 0.01, "1": np.full(6, 1), "-": np.full(6, "")},
+}
+"""Columns by a letter: i is the intensity, o another; x and y are two-theta and d of a model."""
 
 
 @pytest.fixture
@@ -91,3 +97,73 @@ def test_the_last_label_that_is_of_an_axis_counts(read):
     spacing = 1.5406 / 2 / np.sin(np.radians(TWO_THETA / 2))
     found = read(lines, np.round(spacing, 7), FIRST)
     np.testing.assert_allclose(found.two_theta, TWO_THETA, rtol=1e-5)
+
+
+def check(read, heading, letters):
+    """Return the pattern of columns by their letters, of which the measured ones are read."""
+    found = read(heading, *(COLUMNS[letter] for letter in letters))
+    np.testing.assert_allclose(found.two_theta, TWO_THETA, rtol=1e-6)
+    np.testing.assert_allclose(found.intensity, FIRST)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heading", "letters"),
+    [
+        ("d (A) Intensity", "di"),
+        ("I (%) d (A)", "id"),
+        ("2theta (deg) theta (deg) I (cts)", "2ti"),
+        ("2theta (deg) Icalc (cts) Iobs (cts)", "2oi"),
+        ("2theta [deg] FWHM [deg] Height [cts]", "2oi"),
+        ("Angle;Time per step;Counts;", "21i-"),
+        ("2Theta,Theta,Counts,", "2ti-"),
+        ("2theta,background,counts,", "2oi-"),
+        (",2theta,theta,counts", "-2ti"),
+        ("\t2theta\ttheta\tcounts", "-2ti"),
+    ],
+)
+def test_neither_units_nor_separators_at_the_ends_are_columns(read, heading, letters):
+    assert not check(read, heading, letters).notes
+
+
+@pytest.mark.parametrize(
+    "axis", ["Theta (deg)", "Energy (keV)", "Omega (deg)", "TOF (us)", "Time (s)", "Temp (K)"]
+)
+@pytest.mark.parametrize("intensity", ["Counts", "Detector", "I (cts)"])
+def test_an_axis_with_its_unit_in_brackets_is_refused_by_name(read, axis, intensity):
+    with pytest.raises(ValueError, match=f"(?i){axis.split()[0]}.*give two-theta.* not "):
+        read(f"{axis} {intensity}", TWO_THETA, FIRST)
+
+
+@pytest.mark.parametrize(
+    ("heading", "letters"),
+    [
+        ("Imeas dmeas Icalc dcalc hkl", "idoy1"),
+        ("Icalc dcalc Iobs dobs h k l", "oyid111"),
+        ("h k l 2theta_calc 2theta_obs Iobs", "111x2i"),
+        ("dexp dcalc I hkl", "dyi1"),
+        ("hkl d(obs) d(calc) I/I0", "1dyi"),
+        ("h k l 2theta mult I", "1112oi"),
+        ("h k l 2theta mult Area", "1112oi"),
+        ("h k l d |F| Intensity", "111doi"),
+    ],
+)
+def test_of_the_columns_of_a_refinement_the_measured_ones_are_read(read, heading, letters):
+    check(read, heading, letters)
+
+
+@pytest.mark.parametrize("name", ["|F|", "F2", "Fobs", "Fc^2"])
+def test_structure_factors_are_no_intensities(read, name):
+    for position in ("d", "2theta", "2theta mult"):
+        with pytest.raises(ValueError, match="give intensities, not structure factors"):
+            check(read, f"h k l {position} {name}", f"111{position[0]}{'1' * ('m' in position)}i")
+
+
+@pytest.mark.parametrize("heading", ["X,Y,E", "# X , Y , E", "x y e"])
+def test_the_columns_of_mantid_are_known(read, heading):
+    np.testing.assert_allclose(check(read, heading, "2io").sigma, SECOND)
+
+
+@pytest.mark.parametrize(("more", "letters"), [("", "2iooo"), (',"Q"', "2ioooq")])
+def test_the_columns_of_gsas_ii_are_known(read, more, letters):
+    assert check(read, f'"x","y_obs","weight","y_calc","y_bkg"{more}', letters).sigma is None

@@ -165,6 +165,13 @@ def test_ranges_that_adjoin_are_one_pattern(read, data, note):
     assert found.notes == (f"2 ranges that adjoin are joined, {note}",)
 
 
+def test_the_beginning_of_a_range_of_a_uxd_is_none_of_the_next(read):
+    before = f"_2THETA={ANGLE[100]:.2f}\n_COUNTS".encode()
+    found = read(uxd_in_parts().replace(b"_COUNTS", before, 1), "parts.uxd")
+    np.testing.assert_allclose(found.two_theta, ANGLE, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.intensity, COUNTS)
+
+
 @pytest.mark.parametrize(
     ("reader", "name"),
     [

@@ -314,3 +314,59 @@ def test_encodings_and_endings_do_not_matter(read, tmp_path, encoding, name):
     found = read(text.encode(encoding), name)
     np.testing.assert_array_equal(found.intensity, COUNTS)
     assert pattern_files([tmp_path]) == [tmp_path / name]
+
+
+@pytest.mark.parametrize("place", [1, 2, 4])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_row_without_its_intensity_is_refused(read, separator, place):
+    lines = ["2theta,Iobs,Icalc", "27.36,13,12", "31.70,99,98", "56.45,20,21"]
+    lines.insert(place, "45.43,,66")
+    with pytest.raises(ValueError, match=f"line {place + 1} has an empty cell"):
+        read("\n".join(lines).replace(",", separator))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    ("heading", "more"),
+    [("2theta,A,2theta,B", "27.4,5 30.1,12 ,,45.43,66 ,,46.43,67"), ("2theta,I,number", "1 ")],
+)
+def test_empty_cells_of_other_columns_do_no_harm(read, heading, more, separator):
+    first, second, *rest = more.split(" ")
+    text = "\n".join([heading, f"27.36,13,{first}", f"31.7,99,{second}", *rest])
+    found = read(text.replace(",", separator))
+    assert found.two_theta.tolist() == [27.36, 31.7]
+    assert found.intensity.tolist() == [13, 99]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2theta, I\n27,36, 13\n31,70, 100\n45,43, 55\n",
+        "".join(f"{20 + i // 10},{i % 10},{100 + i % 7}\n" for i in range(300)),
+    ],
+)
+def test_whole_numbers_between_commas_that_may_be_decimal_are_refused(read, text):
+    with pytest.raises(ValueError, match="its commas may part columns or be decimal marks"):
+        read(text)
+
+
+def test_commas_beside_decimal_points_part_columns(read):
+    found = read(rows(",", "{:.2f}".format, lambda n: f"{n},10"))
+    np.testing.assert_array_equal(found.intensity, COUNTS)
+
+
+@pytest.mark.parametrize("separator", [" ", ",", ";", "\t"])
+def test_a_range_before_the_points_is_none_of_them(read, separator):
+    text = rows(separator, "{:.2f}".format, str)
+    found = read(f"20.0 25.98 0.02\n{text}".replace(" ", separator))
+    np.testing.assert_allclose(found.two_theta, ANGLE)
+    assert found.notes == ("line 1 is left out: it is the range",)
+
+
+@pytest.mark.parametrize(
+    "text", ["31.704(4) 100(5)\n45.45(1) 55\n", "2theta;I\n31,704(4);100(5)\n45,45(1);55(3)\n"]
+)
+def test_uncertainties_behind_numbers_are_left_out(read, text):
+    found = read(text)
+    assert found.two_theta.tolist() == [31.704, 45.45]
+    assert found.intensity.tolist() == [100, 55]

@@ -78,3 +78,20 @@ def test_of_neutrons_in_a_title_a_note_speaks(read):
 def test_stated_neutrons_are_refused(read, header):
     with pytest.raises(ValueError, match="give a pattern of X-rays, not of neutrons"):
         read(header)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("Wavelength: Cu; step time 2.5 s", "wavelength calibrated 5.2.2020: 0.4133 A"),
+        *("Detector: LAMBDA, exposure 1.0 s", "Wavelength known to 0.1 %: 0.4133"),
+        "wavelength bandwidth 0.14 %",
+    ],
+)
+def test_a_number_with_a_meaning_of_its_own_is_no_wavelength(tmp_path, line):
+    path = tmp_path / "pattern.txt"
+    path.write_text(f"# {line}\n{ROWS}")
+    with pytest.raises(ValueError, match="the wavelength is missing"):
+        load_pattern(path)
+    path.write_text(f"# {line}\n# Wavelength: 0.4133 A\n{ROWS}")
+    assert load_pattern(path).radiation.wavelengths.tolist() == [0.4133]

@@ -76,6 +76,19 @@ def test_elements_take_the_place_of_a_formula_and_the_other_way_round():
 
 
 @pytest.mark.parametrize(
+    ("text", "a"),
+    [
+        ("5,64 5,64 5,64 90 90 90", 5.64),
+        ("5.64, 5.64, 5.64, 90, 90, 90", 5.64),
+        ("5,5,5,90,90,90", 5),
+    ],
+)
+def test_commas_in_a_cell_are_decimal_where_blanks_part_its_numbers(text, a):
+    cell = parse_options({"cell": text}, PredictionOptions()).cell
+    assert cell == (a, a, a, 90, 90, 90)
+
+
+@pytest.mark.parametrize(
     ("rows", "message"),
     [
         ([["file"]], "names no pattern"),
@@ -84,6 +97,7 @@ def test_elements_take_the_place_of_a_formula_and_the_other_way_round():
         ([["file", "composition"], ["a.xy", "Si"], ["", "NaCl"]], "row 2 .* names no file"),
         ([["file", "composition"], ["a.xy"]], "row 1 .* not as many fields"),
         ([["file", "cell"], ["a.xy", "5 5 5"]], "row 1 .*: cell '5 5 5'"),
+        ([["file", "cell"], ["a.xy", "5,64 5,64 5,64"]], "row 1 .*: cell '5,64 5,64 5,64'"),
         ([["file", "centring"], ["a.xy", "X"]], "row 1 .*: unknown centring 'X'"),
     ],
 )

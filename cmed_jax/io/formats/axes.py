@@ -43,6 +43,8 @@ SQUARED = {
 """Patterns of the spellings of units of 1/d^2, by the size of the unit in 1/angstrom^2."""
 DEGREES = r"deg\w*|grad|2th\w*|\W*"
 """The pattern of units of angles that may stand beside a name."""
+ORIGINS = "obs|meas|exp|calc|hkl"
+"""The pattern of what may stand in brackets behind a name, and is no unit."""
 OTHER_ANGULAR = r"m?rad(ian)?s?|arc ?(sec|min)\w*|gon|gradians?"
 """The pattern of units of angles other than degrees."""
 OTHER_UNITS = (
@@ -165,7 +167,8 @@ AXES = (
     ),
     AxisKind(
         "d",
-        r"^d(\b|_)(?!\W*rad)|^d[-_ (\[/]?(spacing|hkl|obs|calc|value|å|a\b|nm|pm|ang)|^d ?\(?hkl"
+        r"^d(\b|_)(?!\W*rad)|^d[-_ (\[/]?(spacing|hkl|obs|meas|exp|calc|value|å|a\b|nm|pm|ang)"
+        r"|^d ?\(?hkl"
         r"|(?<![a-z])d ?[(\[](å|a|nm|pm)[)\]]|^(lattice |plane )?spacing|^d[-_ ]?space|interplanar"
         r"|netzebenen|interreticul|^espaciado"
         r"|межплоскост|晶面间距|面間隔",
@@ -285,7 +288,7 @@ def check_unit(name: str) -> None:
     """
     unit, alone = _in_brackets(name), plain(name)
     other = re.fullmatch(OTHER_UNITS, alone) and alone not in LETTERS_ALONE
-    if other or (unit and not re.fullmatch(DEGREES, unit)):
+    if other or (unit and not re.fullmatch(f"{DEGREES}|{ORIGINS}", unit)):
         raise ValueError(refusal(name, None))
 
 

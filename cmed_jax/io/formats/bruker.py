@@ -133,7 +133,10 @@ def _ranges(text: str) -> Iterator[Scan]:
                 axis = other.group(1)[:20]
                 raise ValueError(f"line {number} is over {axis!r}: give a scan over two-theta")
             key, _, value = line.partition("=")
-            header[key.strip().upper()] = value.strip(" '")
+            key = key.strip().upper()
+            header[key] = value.strip(" '")
+            if key == "_START":  # of the next range; its _2THETA, if any, follows
+                header.pop("_2THETA", None)
         elif kind and line[0] != ";":
             rows.append(_row(kind, line, number))
     if kind and rows:

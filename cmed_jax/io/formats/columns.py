@@ -9,8 +9,20 @@ import numpy as np
 
 from cmed_jax.io.formats.axes import kind_of
 from cmed_jax.io.formats.headings import Layout, layout_of
-from cmed_jax.io.formats.lists import is_apart, unnamed
+from cmed_jax.io.formats.lists import is_apart, states_range, unnamed
 from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split_line
+from cmed_jax.io.formats.rows import (
+    PROFILE_POINTS,
+    Lines,
+    check_decimal_commas,
+    check_groups,
+    check_row,
+    is_foot,
+    number_of_columns,
+    row_of,
+    wanted,
+    with_empty_cells,
+)
 from cmed_jax.io.formats.scan import (
     MOST_POINTS,
     Column,
@@ -20,12 +32,10 @@ from cmed_jax.io.formats.scan import (
     per_equal_time,
 )
 from cmed_jax.io.formats.stated import check_stated, notes_on_probe, stated_radiation
-from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_number, to_numbers
+from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
 
 COMMENT = "#!;%'\"/*"
 """The characters that begin a line without data."""
-PROFILE_POINTS = 200
-"""The number of evenly spaced points from which on two columns are a profile."""
 LONGEST_HEADER = 10_000
 """The largest number of lines before the data."""
 MOST_TRIED = 400
@@ -38,16 +48,12 @@ LONGEST_ROW = 20
 """The largest number of counts in a row."""
 MOST_FIELDS = 50
 """The number of fields of a line that are examined to find the beginning of the data."""
-MOST_UNNAMED = 4
-"""The most numbers in a row without headings; rows of counts have more."""
 SPEC = re.compile(r"L +(?=\S+ {2,}\S)")
 """The beginning of a comment of SPEC that names the columns."""
-RULE = re.compile(r"[=_~*#+.\s-]{3,}")
-"""The pattern of a line that separates the data from what follows."""
+SCAN = re.compile(r"#S\s+\d")
+"""The beginning of a comment of SPEC before a scan."""
 MILLIONS = re.compile(r"(?<![\d.,])\d{1,3}([.,])\d{3}(?:\1\d{3})+(?![\d.,])")
 """The pattern of a number whose marks can only separate thousands."""
-GROUPS = re.compile(r"(?<!\S)[1-9]\d{0,2}(?: \d{3})+(\.\d*)?(?!\S)")
-"""The pattern of a number whose thousands became numbers of their own."""
 NUMBERED = "the first column numbers the points: the second is taken for two-theta in degrees"
 FEWEST_NUMBERED = 3
 """The number of rows from which on a first column of 0, 1, 2 or 1, 2, 3 numbers the points."""
@@ -58,7 +64,6 @@ ROUNDED, SLOWEST = 0.75, 0.12
 
 Counting times that grow with the angle stay the same for many points.
 """
-Lines = Sequence[tuple[int, str]]
 
 
 def read_columns(data: bytes) -> Scan:
@@ -89,8 +94,16 @@ def read_columns_with_sigma(data: bytes) -> Scan:
 
 
 def _read(data: bytes, usual: Layout) -> Scan:
-    lines = list(numbered_lines(decode(data)))
+    whole = numbered_lines(decode(data), margin=True)
+    lines = [(number, _without_margin(line)) for number, line in whole]
     return _rows_of_counts(lines) or _columns(lines, usual)
+
+
+def _without_margin(line: str) -> str:
+    """Return a line without its margin; tabs stay, where they are empty cells before numbers."""
+    bare = line.lstrip()
+    kept = "\t" in bare and re.match(r"[+-]?[\d.]", bare)
+    return line.lstrip(" ") if kept else bare
 
 
 def _rows_of_counts(lines: Lines) -> Scan | None:
@@ -123,7 +136,11 @@ def _range(line: str) -> tuple[float, float, int] | None:
 def _columns(lines: Lines, usual: Layout) -> Scan:
     begin, headings, radiation = _head(lines)
     marks = marks_of(lines[begin:])
-    layout = layout_of(headings, len(split_line(lines[begin][1], marks)), usual)
+    ranged = states_range([split_line(line, marks) for _, line in lines[begin : begin + 3]])
+    of_range = [f"line {lines[begin][0]} is left out: it is the range"] if ranged else []
+    begin += ranged
+    columns = number_of_columns(lines[begin:], marks)
+    layout = layout_of(headings, columns, usual)
     numbered = not layout.named and _are_numbered(lines[begin:], marks)
     if numbered:
         layout = layout._replace(position=1, intensity=2, sigma=None, notes=(NUMBERED,))
@@ -135,30 +152,42 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     rows: list[list[float]] = []
     times: list[float | None] = []
     numbers: list[int] = []
+    written: list[list[str]] = []
     head = (line[:LONGEST_HEADING] for _, line in lines[:begin])
-    notes = [*layout.notes, *notes_on_probe(head)]
-    first: list[str] = []
+    notes = [*of_range, *layout.notes, *notes_on_probe(head)]
     for place, (number, line) in enumerate(lines[begin:], start=begin):
         if _is_comment(line):
+            if rows and SCAN.match(line):
+                notes += [f"only the first scan is read, up to line {number}"]
+                break
             radiation = radiation or stated_radiation(line[:LONGEST_HEADING])
             continue
         fields = split_line(line, marks)
+        if len(fields) < columns:
+            fields = with_empty_cells(fields, line, number, marks, layout, columns)
+            if not fields:
+                continue
         try:
-            row = _row(fields, layout)
+            row = row_of(fields, layout)
         except (ValueError, IndexError):
-            if not rows or not _is_foot(lines[place:], layout, marks):
-                raise ValueError(f"line {number} is not {_wanted(layout)}: {line[:60]!r}") from None
+            if not rows or not is_foot(lines[place:], layout, marks):
+                raise ValueError(f"line {number} is not {wanted(layout)}: {line[:60]!r}") from None
             notes += [f"what follows the data is left out, from line {number} on: {line[:40]!r}"]
             break
-        first = first or fields
-        _check_row(fields, layout, line, number, first)
+        written.append(fields)
+        check_row(fields, layout, line, number, written[0])
         rows.append(row)
         times.append(_time(fields, layout))
         numbers.append(number)
     if not layout.named:
-        _check_groups(headings, lines[begin : begin + len(rows)], marks)
+        check_groups(headings, lines[begin : begin + len(rows)], marks)
+    of_rows = [line for _, line in lines[begin : begin + len(rows)]]
+    if all("," in line for line in of_rows):
+        names = headings[-1].split(",") if headings else [""]
+        check_decimal_commas(written, of_rows, len(names) if kind_of(names[0]) else 0)
     if is_apart(rows):
-        notes += [f"line {numbers[0]} is left out, for it is far from the others: {first[:4]}"]
+        far = written[0][:4]
+        notes += [f"line {numbers[0]} is left out, for it is far from the others: {far}"]
         rows, times, numbers = rows[1:], times[1:], numbers[1:]
     scan = _scan(np.array(rows), numbers, layout, radiation)
     scan = replace(scan, notes=tuple(notes))
@@ -240,7 +269,7 @@ def _begins_data(line: str, headings: Iterable[str]) -> bool:
     fields = _fields(line)
     layout = layout_of(headings, len(fields), Layout())
     try:
-        _row(fields, layout)
+        row_of(fields, layout)
     except (ValueError, IndexError):
         return False
     return True
@@ -281,51 +310,6 @@ def _is_comment(line: str) -> bool:
     return line[0] in COMMENT and not begins_with_number(line)
 
 
-def _is_foot(rest: Lines, layout: Layout, marks: Marks) -> bool:
-    """Return whether the remaining lines are a foot, which begins with a line without numbers.
-
-    Lines after a rule are always a foot. Otherwise no line of a foot is a row of data.
-    """
-    first = rest[0][1]
-    if RULE.fullmatch(first):
-        return True
-    if re.match(r"[+-]?[\d.]", first):  # a damaged row
-        return False
-    return not any(_is_row(line, layout, marks) for _, line in rest)
-
-
-def _is_row(line: str, layout: Layout, marks: Marks) -> bool:
-    try:
-        return bool(_row(split_line(line, marks), layout))
-    except (ValueError, IndexError):
-        return False
-
-
-def _check_row(fields: list[str], layout: Layout, line: str, number: int, first: list[str]) -> None:
-    """Refuse rows in which the first numbers may not be two-theta and an intensity."""
-    if "," in line and len(fields) > len(first) and re.fullmatch(r"\d{3}(\.\d*)?", fields[-1]):
-        raise ValueError(
-            f"line {number} has more numbers than those before: part its columns by semicolons or "
-            "blanks if its commas part thousands"
-        )
-    longer = max(fields, first, key=len)
-    if len(fields) != len(first) and GROUPS.search(" ".join(longer[1:])):
-        raise ValueError(
-            f"line {number} has {len(fields)} numbers, and the first line of the data "
-            f"{len(first)}: write thousands without blanks or commas"
-        )
-    if not layout.named and sum(number_or_none(x) is not None for x in fields) > MOST_UNNAMED:
-        raise ValueError(
-            f"line {number} holds {len(fields)} numbers, as files of counts do: give two-theta "
-            "beside each intensity, or a heading that names the columns"
-        )
-    if "," in line and any(re.fullmatch(r"0\d+", field) for field in fields):
-        raise ValueError(
-            f"line {number} is parted by commas that may be decimal ones: part its columns by "
-            "semicolons or blanks"
-        )
-
-
 def _scan(rows: np.ndarray, lines: list[int], layout: Layout, radiation: Radiation | None) -> Scan:
     position, intensity = rows[:, 0], rows[:, 1]
     _check_order(position, lines)
@@ -346,33 +330,3 @@ def _check_order(position: Column, lines: list[int]) -> None:
             f"line {lines[where]} goes back in the first column, from {position[where - 1]} to "
             f"{position[where]}: give one scan, with two-theta in the first column"
         )
-
-
-def _check_groups(headings: list[str], lines: Lines, marks: Marks) -> None:
-    """Refuse rows that all hold a number whose thousands seem to be separated like columns.
-
-    In a short list the second of two numbers may be indices, unless it has decimals, or the
-    heading names fewer columns.
-    """
-    rows = [split_line(line, marks) for _, line in lines if line[0].isdigit()]
-    found = [GROUPS.search(" ".join(row[1:])) for row in rows]
-    if not rows or not all(found):
-        return
-    names = re.split(r",|\s{2,}", headings[-1]) if headings else []
-    names = names if len(names) > 1 else headings[-1].split() if headings else []
-    fewer = 1 < len(names) < len(rows[0]) and kind_of(names[0]) is not None
-    if len(rows) >= PROFILE_POINTS or fewer or any(match and match[1] for match in found):
-        raise ValueError(
-            f"the same sign separates its columns, and the thousands of its intensities, it seems "
-            f"(line {lines[0][0]} has {len(rows[0])} numbers): write thousands without blanks or "
-            "commas"
-        )
-
-
-def _wanted(layout: Layout) -> str:
-    return "two columns of numbers" if layout.sigma is None else "three columns of numbers"
-
-
-def _row(fields: list[str], layout: Layout) -> list[float]:
-    wanted = (layout.position, layout.intensity, layout.sigma)
-    return [to_number(fields[column]) for column in wanted if column is not None]

@@ -38,7 +38,7 @@ CALCULATED = (
 )
 NO_INTENSITY = (
     rf"{MONITOR}|{BACKGROUND}|{CALCULATED}|breadth|width|fwhm|(?<![a-z])(noise|weights?|norm)(?![a-z])"
-    r"|attenuat|absor(ber|ption|bance)|transmi(ttance|ssion (factor|coeff))"
+    r"|attenuat|absor(ber|ption|bance)|transmi(ttance|ssion (factor|coeff))|^(mult(iplicity)?|m)$"
 )
 """The pattern of names that are an intensity only where no other column is one.
 
@@ -60,10 +60,16 @@ BENT = (
     r"|\^\W?(0?[.,]5|1 ?/ ?2)|(?<![a-z])db(?![a-z])"
 )
 """The pattern of names of functions of the intensity."""
+FACTOR = r"\|?f[\W_]?([oc]|obs|calc?|real|imag)?\W{0,2}(2|²)?"
+"""The pattern of whole names of structure factors and of their squares."""
 ALSO = r"^(area|height|rel(ative)?\b|i ?/ ?i|f\W*2?$|multiplicity|mult|m$|remarks?|comments?)"
 """The beginning of names of columns that stand beside intensities in lists of lines."""
-NO_POSITION = r"^(fwhm|width|breadth|bkg|backg|calc|diff(?!raction)|resid|mult)"
+NO_POSITION = (
+    r"^y[_ ]?(obs|calc|bkg|diff)|^(fwhm|width|breadth|bkg|backg|calc|diff(?!raction)|resid|mult)"
+)
 """The beginning of names of columns that may have the unit of positions and are none."""
+COMPUTED = r"calc|fit|model"
+"""The pattern of names of positions that are taken only where no others are there."""
 RADIANS = r"(th|theta|θ)[\W_]{0,3}m?rad(ians?)?(?![a-z])"
 Q = r"(?<![a-z])q(?![a-z])"
 """`RADIANS` and `Q` match headings that state radians and Q, in lower case."""
@@ -81,6 +87,10 @@ DECLARED = re.compile(
 """The pattern of a line that says what the first column is, as in "x: energy (keV), y: counts"."""
 LISTED = re.compile(r"^\W*(?:columns?|cols?|fields|labels?)\s*[:=]\s*(?=\S)", re.IGNORECASE)
 """The beginning of a line that lists the columns."""
+WORD = re.compile(r"[^\s\[(]\S*(?:\s+[\[(][^\])]*[\])])?")
+"""The pattern of a name without blanks, and of the unit in brackets behind it."""
+XYE = ["x", "y", "e"]
+"""The names of position, intensity and standard deviation in files of Mantid."""
 TWO_THETA = Position("two_theta")
 
 
@@ -167,7 +177,10 @@ def _with_units(headings: list[str], columns: int) -> list[str]:
 
 
 def _split(heading: str, columns: int) -> list[str]:
-    """Return the names in a heading where there are as many as columns, else nothing."""
+    """Return the names in a heading where there are as many as columns, else nothing.
+
+    Lines that end with a separator have no column behind it.
+    """
     # A name may hold a comma, as in "d, nm", where other signs separate the names.
     split = (
         _parted(heading, ";"),
@@ -176,8 +189,11 @@ def _split(heading: str, columns: int) -> list[str]:
         _parted(heading, ","),
         re.split(r"[,;\t]", heading),
         [] if re.search(r"[,;\t]", heading) else heading.split(),
+        [] if re.search(r"[,;\t]", heading) else WORD.findall(heading),
     )
-    return next((names for names in split if len(names) == columns), [])
+    found = next((names for names in split if len(names) == columns), [])
+    bare = heading.strip(",;\t ")
+    return found if found or bare == heading else _split(bare, columns)
 
 
 def _parted(heading: str, separator: str) -> list[str]:
@@ -208,7 +224,8 @@ def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
     names = [plain(name) for name in _split(heading, columns)]
     if any(name.endswith(":") for name in names):  # a name and its value
         return None
-    sigma = next((i for i, name in enumerate(names) if _is_sigma(name)), None)
+    is_sigma = [_is_sigma(name) or (names[:3] == XYE and name == "e") for name in names]
+    sigma = is_sigma.index(True) if any(is_sigma) else None
     intensity = _intensity(names, sigma)
     kinds = [None if i in (sigma, intensity) else _kind(name) for i, name in enumerate(names)]
     if (
@@ -241,7 +258,11 @@ def _seconds(name: str) -> float:
 def _beside(
     heading: str, names: list[str], kinds: list[AxisKind | None], sigma: int | None
 ) -> int | None:
-    """Return the column beside the positions, where no name states that it is the intensity."""
+    """Return the column beside the positions, where no name states that it is the intensity.
+
+    Raises:
+        ValueError: structure factors are there instead.
+    """
     if not names or kinds[0] is None:
         return None
     if kinds[0].axis == "q" and unit_of_q(heading) and not unit_of_q(names[0]):
@@ -252,6 +273,11 @@ def _beside(
     if len(names) == 2 and kinds[0].axis is not None and re.search(r"[,;\t]", heading):
         others += [i for i, kind in enumerate(kinds[1:], 1) if kind and kind.axis is None]
     likely = [i for i in others if not re.search(f"{NO_INTENSITY}|{TIME}", names[i])]
+    known = any(kind is not None and kind.axis is not None for kind in kinds)
+    if known and likely and re.fullmatch(FACTOR, names[likely[0]]):
+        raise ValueError(
+            f"it has a column {names[likely[0]]!r}: give intensities, not structure factors"
+        )
     return next(iter([*likely, *others]), None)
 
 
@@ -320,14 +346,22 @@ def _intensity(names: list[str], sigma: int | None) -> int | None:
 def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> int | None:
     """Return the column that holds the positions: two-theta before d before Q and its like.
 
+    Observed positions come before calculated ones, and x before a Q whose unit is not given.
+
     Raises:
         ValueError: no column does, and one is of an axis that is refused.
     """
     for wanted in ("two_theta", "d", "q"):
-        for i, kind in enumerate(kinds):
-            if kind is not None and kind.axis == wanted:
-                return i
-    refused = [(name, kind) for name, kind in zip(names, kinds, strict=True) if kind is not None]
+        found = [i for i, kind in enumerate(kinds) if kind is not None and kind.axis == wanted]
+        if wanted == "q" and "x" in names:
+            found = [i for i in found if unit_of_q(names[i])]
+        if found:
+            return min(found, key=lambda i: re.search(COMPUTED, names[i]) is not None)
+    refused = [
+        (name, kind)
+        for name, kind in zip(names, kinds, strict=True)
+        if kind is not None and (kind.axis is None or "x" not in names)
+    ]
     for name, kind in refused:
         if kind.name == "theta":
             raise ValueError(f"its columns are {heading[:40]!r}: {kind.why}")

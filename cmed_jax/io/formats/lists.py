@@ -101,6 +101,18 @@ def is_apart(rows: Sequence[Sequence[float]]) -> bool:
     return bool(steps[0] > FAR * max(np.median(steps), STEP) and steps[1] < 2 * np.median(steps))
 
 
+def states_range(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first of three rows is start, stop and step, and the others are points."""
+    if [len(row) for row in rows] != [3, 2, 2]:
+        return False
+    numbers = [[number_or_none(field) for field in row] for row in rows]
+    match [*numbers[0], numbers[1][0], numbers[2][0]]:
+        case [float(start), float(stop), float(step), float(first), float(second)]:
+            near = abs(first - start) < EVEN and abs(second - first - step) < EVEN
+            return near and stop > second and step > 0
+    return False
+
+
 def _rows(lines: Sequence[tuple[int, str]], marks: Marks) -> list[list[float]]:
     """Return the numbers at the beginning of each row, up to a line that begins with none."""
     read = (

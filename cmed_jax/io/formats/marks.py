@@ -81,6 +81,19 @@ def split_line(line: str, marks: Marks) -> list[str]:
     return [part for field in fields for part in re.split(r"[,;\s]+", field) if part]
 
 
+def cells_of(line: str, marks: Marks, columns: int) -> list[str] | None:
+    """Return as many cells of a line as there are columns, empty ones too.
+
+    None where no separator shows the places of empty cells. Those at the end may be missing.
+    """
+    separator = marks.columns or next((mark for mark in "\t;," if mark in line), "")
+    cells = line.split(separator) if separator else []
+    if not cells or len(cells) > columns or all(map(str.strip, cells)):
+        return None
+    plain = [" ".join(split_line(cell, marks)) if cell.strip() else "" for cell in cells]
+    return plain + [""] * (columns - len(cells))
+
+
 def begins_with_number(line: str) -> bool:
     """Return whether a line that begins with a quotation mark holds numbers."""
     return QUOTED.match(line) is not None

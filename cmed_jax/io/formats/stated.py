@@ -28,9 +28,11 @@ X_RAYS = re.compile(
 """The pattern of a line that names X-rays."""
 WAVELENGTH = re.compile(
     r"(?:wave[\s_-]?length|lambda|λ)(?:[^\d\n]{0,9}?(?<![a-z])(nm|pm|m)(?![a-z]))?[^\d\n]{0,20}?"
-    r"(\d+(?:[.,]\d+(?:e[+-]?\d+)?|e-\d+))(?:\s*(nm|pm|m)(?![a-z]))?",
+    r"(\d+(?:[.,]\d+(?:e[+-]?\d+)?|e-\d+))"
+    r"(?!\d|[.,]\d|\s*(?:[%°]|(?:s|sec|min|kv|ma|deg|k|mm)\b))(?:\s*(nm|pm|m)(?![a-z]))?",
     re.IGNORECASE,
 )
+"""The pattern of a wavelength: no date, share, time, or other number with a unit of its own."""
 BETA = r"k[ _(-]{0,2}(?:beta|β|b)\d?"
 ALPHA_2 = r"k[ _(-]{0,2}(?:alpha|α|a)[ _-]?2"
 """`BETA` and `ALPHA_2` match lines of an anode that are not the strongest."""
