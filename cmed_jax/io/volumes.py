@@ -1,19 +1,20 @@
 """Writing of densities: as arrays, and as volumes in their cell for visualisation programs.
 
 Every format except XSF holds the density on the fractional grid i/n with the endpoint excluded.
-Grids of XSF repeat the first plane at the end. Cube, XSF and CHGCAR files list atoms, and a density
-has none. pymatgen and ASE need at least one atom. A placeholder (atomic number 0, symbol X) is
-therefore written at the origin.
+Grids of XSF repeat the first plane at the end. Cube, XSF and CHGCAR files list atoms: those of the
+crystal whose density it is. The density of a network has none, but pymatgen and ASE need at least
+one. A placeholder (atomic number 0, symbol X) is then written at the origin.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gemmi
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
+from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.io.atomic import atomic_write
 from cmed_jax.physics.cell import cell_volume, reciprocal_lattice
@@ -23,6 +24,17 @@ BOHR = 0.529177210544
 
 Density = Float[np.ndarray, "a b c"]
 Lattice = Float[np.ndarray, "3 3"]
+
+
+class Atoms(NamedTuple):
+    """The atoms of a cell: their atomic numbers and fractional coordinates."""
+
+    numbers: Integer[np.ndarray, " n"]
+    coords: Float[np.ndarray, "n 3"]
+
+
+PLACEHOLDER = Atoms(np.zeros(1, int), np.zeros((1, 3)))
+"""The atom of a density without atoms."""
 
 
 def check_output(path: str | Path, lattice: Lattice | None = None) -> None:
@@ -65,6 +77,7 @@ def save_volume(
     density: Density,
     std: Density | None = None,
     lattice: Lattice | None = None,
+    atoms: Atoms = PLACEHOLDER,
 ) -> None:
     """Write a density atomically, in the format of the file's suffix or name.
 
@@ -72,16 +85,17 @@ def save_volume(
     |---|---|
     | .npy | the density, e/angstrom^3 |
     | .npz | "density", and where known its deviation "std" and the "lattice" (rows, angstrom) |
-    | .cube | Gaussian cube: bohr and e/bohr^3 |
-    | .xsf | XCrySDen: angstrom and e/angstrom^3 |
+    | .cube | Gaussian cube: bohr and e/bohr^3, atoms |
+    | .xsf | XCrySDen: angstrom and e/angstrom^3, atoms |
     | .ccp4, .map, .mrc | CCP4 map in P 1: cell parameters, without the orientation of the cell |
-    | .chgcar, .vasp, CHGCAR* | VASP: angstrom and electrons, density times volume of the cell |
+    | .chgcar, .vasp, CHGCAR* | VASP: density times volume of the cell (electrons), atoms |
 
     Args:
         path: the file to write.
         density: the density, e/angstrom^3, on the fractional grid i/n, axes a, b, c.
         std: the standard deviation at each voxel, e/angstrom^3.
         lattice: rows a, b, c in angstrom of the cell; all formats but the arrays need it.
+        atoms: the atoms in the cell, for the formats that list them.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -92,7 +106,7 @@ def save_volume(
     suffix = _suffix(path)
     with atomic_write(path) as partial:
         if lattice is not None and suffix in _VOLUMES:
-            _VOLUMES[suffix](partial, density, lattice)
+            _VOLUMES[suffix](partial, density, lattice, atoms)
         elif suffix == ".npz":
             _write_npz(partial, density=density, std=std, lattice=lattice)
         else:
@@ -123,24 +137,30 @@ def _write_npz(path: Path, **arrays: np.ndarray | None) -> None:
         np.savez_compressed(file, **known)
 
 
-def _write_cube(path: Path, density: Density, lattice: Lattice) -> None:
+def _write_cube(path: Path, density: Density, lattice: Lattice, atoms: Atoms) -> None:
     edges = lattice / np.array(density.shape)[:, None] / BOHR
+    places = atoms.coords % 1 @ lattice / BOHR
     head = [
         "electron density in e/bohr^3, written by cmed_jax",
         "OUTER LOOP: X, MIDDLE LOOP: Y, INNER LOOP: Z",
-        f"{1:5d}" + _row(np.zeros(3)),
+        f"{len(places):5d}" + _row(np.zeros(3)),
         *(f"{n:5d}" + _row(edge) for n, edge in zip(density.shape, edges, strict=True)),
-        f"{0:5d}" + _row(np.zeros(4)),
+        *(
+            f"{z:5d}" + _row(np.array([z, *place]))
+            for z, place in zip(atoms.numbers.tolist(), places, strict=True)
+        ),
     ]
     runs = density.astype(float).reshape(-1, density.shape[2]) * BOHR**3
     path.write_text("\n".join(head) + "\n" + _six_a_line(runs), encoding="ascii")
 
 
-def _write_xsf(path: Path, density: Density, lattice: Lattice) -> None:
+def _write_xsf(path: Path, density: Density, lattice: Lattice, atoms: Atoms) -> None:
     closed = np.pad(density.astype(float), (0, 1), mode="wrap")
     rows = [_row(row) for row in lattice]
+    places = zip(atoms.numbers.tolist(), atoms.coords % 1 @ lattice, strict=True)
     head = ["# electron density in e/angstrom^3, written by cmed_jax"]
-    head += ["CRYSTAL", "PRIMVEC", *rows, "PRIMCOORD", "1 1", "0" + _row(np.zeros(3))]
+    head += ["CRYSTAL", "PRIMVEC", *rows, "PRIMCOORD", f"{len(atoms.numbers)} 1"]
+    head += [f"{z}{_row(place)}" for z, place in places]
     head += ["BEGIN_BLOCK_DATAGRID_3D", "electron_density", "BEGIN_DATAGRID_3D_density"]
     head += [" ".join(map(str, closed.shape)), _row(np.zeros(3)), *rows]
     tail = ["END_DATAGRID_3D", "END_BLOCK_DATAGRID_3D"]
@@ -149,7 +169,8 @@ def _write_xsf(path: Path, density: Density, lattice: Lattice) -> None:
     path.write_text(text, encoding="ascii")
 
 
-def _write_ccp4(path: Path, density: Density, lattice: Lattice) -> None:
+def _write_ccp4(path: Path, density: Density, lattice: Lattice, atoms: Atoms) -> None:
+    del atoms  # the format has no place for them
     cell = gemmi.UnitCell(*cell_parameters(lattice))
     grid = np.ascontiguousarray(density, np.float32)
     volume = gemmi.Ccp4Map()
@@ -158,13 +179,15 @@ def _write_ccp4(path: Path, density: Density, lattice: Lattice) -> None:
     volume.write_ccp4_map(str(path))
 
 
-def _write_chgcar(path: Path, density: Density, lattice: Lattice) -> None:
+def _write_chgcar(path: Path, density: Density, lattice: Lattice, atoms: Atoms) -> None:
     from pymatgen.core import DummySpecies, Structure
     from pymatgen.io.vasp import Chgcar
 
-    placeholder = Structure(lattice, [DummySpecies("X")], np.zeros((1, 3)))
+    order = np.argsort(atoms.numbers, kind="stable")  # the format lists elements one by one
+    species = [SYMBOLS[z] if z else DummySpecies("X") for z in atoms.numbers[order].tolist()]
+    structure = Structure(lattice, species, atoms.coords[order] % 1)
     electrons = density.astype(float) * cell_volume(lattice)
-    Chgcar(placeholder, {"total": electrons}).write_file(str(path))
+    Chgcar(structure, {"total": electrons}).write_file(str(path))
 
 
 def _row(vector: Float[np.ndarray, " n"]) -> str:
@@ -182,7 +205,7 @@ def _six_a_line(runs: Float[np.ndarray, "m n"]) -> str:
 
 
 _ARRAYS = (".npy", ".npz")
-_VOLUMES: dict[str, Callable[[Path, Density, Lattice], None]] = {
+_VOLUMES: dict[str, Callable[[Path, Density, Lattice, Atoms], None]] = {
     ".cube": _write_cube,
     ".xsf": _write_xsf,
     ".ccp4": _write_ccp4,

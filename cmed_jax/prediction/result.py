@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.config import Config
+from cmed_jax.crystal.material import Material
+from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.io.atomic import write_text
-from cmed_jax.io.volumes import save_volume
+from cmed_jax.io.volumes import PLACEHOLDER, Atoms, save_volume
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.cell import cell_volume
 from cmed_jax.powder.preparation import Prepared
@@ -170,4 +172,25 @@ class Prediction:
                 )
             write_text(path, self.structures[0].cif())
             return
-        save_volume(path, self.density, self.std, self.lattice if lattice is None else lattice)
+        lattice = self.lattice if lattice is None else lattice
+        save_volume(path, self.density, self.std, lattice, self._atoms)
+
+    @property
+    def crystal(self) -> Material | None:
+        """The crystal whose density it is, in `lattice`; None for that of a network or a mixture.
+
+        Its origin may differ from that of the conventional cell in a CIF.
+        """
+        if len(self.experts) != 1 or self.experts[0].refined is None:
+            return None
+        return self.experts[0].refined.crystal
+
+    @property
+    def _atoms(self) -> Atoms:
+        """The atoms of that crystal; of elements that share a site, the most frequent one."""
+        if self.crystal is None:
+            return PLACEHOLDER
+        shares = self.structures[0].shares if self.structures else UNSHARED
+        filled = [shares.get(z, {z: 1.0}) for z in self.crystal.numbers.tolist()]
+        numbers = np.array([max(each, key=each.__getitem__) for each in filled])
+        return Atoms(numbers, self.crystal.frac_coords)

@@ -10,7 +10,7 @@ from pymatgen.core import Lattice
 from pymatgen.io.common import VolumetricData
 from pymatgen.io.vasp import Chgcar
 
-from cmed_jax.io.volumes import check_output, save_volume
+from cmed_jax.io.volumes import Atoms, check_output, save_volume
 
 SHAPE = (5, 8, 13)
 """A shape of unequal axes, not multiples of the six values in a line, shows exchanged axes."""
@@ -158,6 +158,22 @@ def test_pymatgen_reads_the_chgcar(tmp_path, blob, turned, name):
     electrons = found.data["total"].sum() / found.ngridpts
     assert electrons == pytest.approx(blob.mean(dtype=float) * volume, rel=1e-9)
     assert [site.specie.symbol for site in found.structure] == [PLACEHOLDER]
+
+
+def test_other_readers_find_the_atoms(tmp_path, blob, turned):
+    atoms = Atoms(np.array([17, 11, 17]), np.array([[-0.1, 0.2, 0.3], [0, 0, 0], [0.5, 0.5, 1.25]]))
+    for name in ("a.cube", "a.xsf", "a.vasp"):
+        save_volume(tmp_path / name, blob, lattice=turned, atoms=atoms)
+    with (tmp_path / "a.cube").open() as file:
+        cube = ase.io.cube.read_cube(file)["atoms"]
+    xsf = read_xsf(tmp_path / "a.xsf")[3]
+    structure = Chgcar.from_file(tmp_path / "a.vasp").structure
+    places = np.array([[0.9, 0.2, 0.3], [0, 0, 0], [0.5, 0.5, 0.25]])
+    for found in (cube, xsf):
+        assert found.get_chemical_symbols() == ["Cl", "Na", "Cl"]
+        np.testing.assert_allclose(found.positions, places @ turned, atol=1e-6)
+    assert [site.specie.symbol for site in structure] == ["Na", "Cl", "Cl"]
+    np.testing.assert_allclose(structure.frac_coords, places[[1, 0, 2]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", VOLUMES)
