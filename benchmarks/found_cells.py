@@ -1,11 +1,15 @@
-"""Densities in cells that the product finds: `python -m benchmarks.found_cells RUN --data DIR`.
+"""A network alone in cells that it finds: `python -m benchmarks.found_cells RUN --data DIR`.
 
 For evenly spaced test materials the lines of the ideal pattern (Mo K-alpha) and the formula are
-given, and no cell. The cell is found as for a measured file (`cmed_jax.prediction.cells`): the
-lines are indexed, and the network is asked in the most plausible cells. The network recalls
-crystals of the dataset's training split alone. Printed for each crystal system are the share of
-right cells (edges and angles within 0.5 %), the plain SSIM in the cell that was found and in the
-given one, and the seconds of one material.
+given, and no cell. The cell is found as for a measured file (`cmed_jax.prediction.cells`), but
+without known crystals that explain the pattern: the lines are indexed, and the network is asked in
+the most plausible cells. The network recalls crystals of the dataset's training split alone.
+Printed for each crystal system are the share of right cells (edges and angles within 0.5 %), the
+plain SSIM in the cell that was found and in the given one, and the seconds of one material.
+
+`--patterns FOLDER --materials FILES` asks about the measured files of a folder's manifest.csv in
+the same way. The network then recalls the embedded crystals. Printed for each file are whether the
+cell is right, and the SSIM with the independent-atom density of the known structure.
 """
 
 import time
@@ -20,22 +24,25 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measured_predictions import independent_atoms, structures, verdict_of
+from benchmarks.patterns import listed_patterns
 from cmed_jax.cli import run_command
 from cmed_jax.crystal.composition import format_composition
 from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import crystal_system
 from cmed_jax.data.dataset import load_compact_examples, load_examples, read_records
-from cmed_jax.data.examples import Examples
+from cmed_jax.data.embedded_memory import recall_embedded
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Generator, full_query
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.evaluation.statistics import bootstrap_interval
 from cmed_jax.model.generator import network_generator
+from cmed_jax.model.network import Network
 from cmed_jax.physics.density import GRID
 from cmed_jax.physics.patterns import MO_K_ALPHA, powder_lines
 from cmed_jax.prediction.cells import find_cells
 from cmed_jax.prediction.options import PredictionOptions
-from cmed_jax.prediction.query import PredictionQuery
+from cmed_jax.prediction.query import Pattern, PredictionQuery
 from cmed_jax.prediction.restore import restore
 
 RIGHT = 0.005
@@ -48,19 +55,84 @@ LINES = 120
 
 @dataclass(frozen=True)
 class Options:
-    """Find the cells of test materials from their lines, and predict their densities.
+    """Find the cells of materials from their lines, and predict their densities.
 
     Attributes:
         run: a run's folder, a checkpoint inside it, or a released network.
         data: directory of the dataset, which holds the training and the test materials.
         split: the split that is scored.
         most: number of materials of each crystal system, evenly spaced.
+        patterns: a folder with `manifest.csv` and the measured files that it names.
+        materials: files of JSON lines with the known structures of these files.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    data: Path
+    data: Path | None = None
     split: str = "test"
     most: int = 40
+    patterns: Path | None = None
+    materials: tuple[Path, ...] = ()
+
+    def __post_init__(self):
+        if (self.data is None) == (self.patterns is None):
+            raise ValueError("give either --data or --patterns")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Print the table."""
+    options = tyro.cli(Options, args=args, prog="python -m benchmarks.found_cells")
+    network = restore(options.run, alone=True).network
+    if options.data is not None:
+        table = of_materials(network, options.data, options.split, options.most)
+    else:
+        assert options.patterns is not None
+        table = of_files(network, options.patterns, options.materials)
+    Console(width=100).print(table)
+
+
+def of_materials(network: Network, data: Path, split: str, most: int) -> Table:
+    """Return the table of the crystal systems of a dataset."""
+    memory = Memory.of(load_compact_examples(data, "train"))
+    generator = network_generator(network, GRID, memory=memory)
+    examples = load_examples(data, split)
+    stored = {
+        record["material_id"].decode(): record["reflections"]
+        for record in read_records(data, split)
+    }
+    systems = np.array([crystal_system(group) for group in examples.space_group.tolist()])
+    table = Table("system", "n", "right cells", "SSIM, cell found", "SSIM, cell given", "seconds")
+    for system in sorted(set(systems)):
+        some = examples.rows(np.flatnonzero(systems == system)).evenly_spaced(most)
+        given = np.asarray(generator(full_query(some)))[:, 0]
+        found, right, began = [], [], time.perf_counter()
+        for row, name in enumerate(some.material_id.tolist()):
+            formula = format_composition(some.composition[row])
+            density, lattice = _predicted(generator, _lines(stored[name]), formula, MO_K_ALPHA)
+            found.append(density)
+            right.append(lattice is not None and _same(lattice, some.lattice[row]))
+        seconds = (time.perf_counter() - began) / len(some)
+        truths = some.densities(slice(None))
+        own, their = (np.asarray(ssim(truths, each)) for each in (np.stack(found), given))
+        table.add_row(
+            system, str(len(some)), f"{np.mean(right):.0%}", _figure(own), _figure(their),
+            f"{seconds:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def of_files(network: Network, patterns: Path, materials: tuple[Path, ...]) -> Table:
+    """Return the table of the measured files of a folder whose structure is known."""
+    generator = network_generator(network, GRID, memory=recall_embedded)
+    listed = listed_patterns(patterns)
+    truths = structures(materials, {known.mp_id for known in listed})
+    table = Table("file", "formula", "right cell", "SSIM")
+    for known in listed:
+        if (truth := truths.get(known.mp_id)) is None:
+            continue
+        density, lattice = _predicted(generator, known.path, known.formula, known.wavelength)
+        score = float(ssim(independent_atoms(truth)[None], density[None])[0])
+        table.add_row(known.path.stem, known.formula, verdict_of(lattice, known), f"{score:.3f}")
+    return table
 
 
 def _lines(
@@ -74,44 +146,12 @@ def _lines(
     return angle[strongest], 100 * strength[strongest] / strength.max()
 
 
-def main(args: list[str] | None = None) -> None:
-    """Print the table."""
-    options = tyro.cli(Options, args=args, prog="python -m benchmarks.found_cells")
-    network = restore(options.run, alone=True).network
-    memory = Memory.of(load_compact_examples(options.data, "train"))
-    generator = network_generator(network, GRID, memory=memory)
-    examples = load_examples(options.data, options.split)
-    stored = {
-        record["material_id"].decode(): record["reflections"]
-        for record in read_records(options.data, options.split)
-    }
-    systems = np.array([crystal_system(group) for group in examples.space_group.tolist()])
-    table = Table("system", "n", "right cells", "SSIM, cell found", "SSIM, cell given", "seconds")
-    for system in sorted(set(systems)):
-        some = examples.rows(np.flatnonzero(systems == system)).evenly_spaced(options.most)
-        given = np.asarray(generator(full_query(some)))[:, 0]
-        found, right, began = [], [], time.perf_counter()
-        for row, name in enumerate(some.material_id.tolist()):
-            density, lattice = _predicted(generator, stored[name], some, row)
-            found.append(density)
-            right.append(lattice is not None and _same(lattice, some.lattice[row]))
-        seconds = (time.perf_counter() - began) / len(some)
-        truths = some.densities(slice(None))
-        own, their = (np.asarray(ssim(truths, each)) for each in (np.stack(found), given))
-        table.add_row(
-            system, str(len(some)), f"{np.mean(right):.0%}", _figure(own), _figure(their),
-            f"{seconds:.1f}",
-        )  # fmt: skip
-    Console(width=100).print(table)
-
-
 def _predicted(
-    generator: Generator, reflections: Float[np.ndarray, "m 2"], some: Examples, row: int
+    generator: Generator, pattern: Pattern, formula: str | None, wavelength: float
 ) -> tuple[Float[np.ndarray, "a b c"], Float[np.ndarray, "3 3"] | None]:
     """Return the density in the cell that is found, and that cell; None where there is none."""
-    asked = PredictionOptions(wavelength=str(MO_K_ALPHA), cell="auto")
-    formula = format_composition(some.composition[row])
-    query = PredictionQuery.of(_lines(reflections), formula, asked, as_measured=False)
+    asked = PredictionOptions(wavelength=str(wavelength), cell="auto")
+    query = PredictionQuery.of(pattern, formula, asked, as_measured=False)
 
     def ask(lattices: Sequence[Float[np.ndarray, "3 3"]]) -> Float[np.ndarray, "c a b d"]:
         return np.asarray(generator(query.in_cells(lattices)))[:, 0]

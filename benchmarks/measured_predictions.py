@@ -56,7 +56,6 @@ class Options:
         materials: files of JSON lines with the known structures.
         wrong: repeat the queries with a wrong wavelength and a wrong formula as well.
         wavelengths: the wrong wavelengths.
-        alone: use the network alone, without refined crystals.
         structures: known crystals to explain the patterns with; by default the embedded ones.
         rietveld: refine the first structure on the whole profile; a note tells Rwp and goodness.
     """
@@ -66,7 +65,6 @@ class Options:
     materials: tuple[Path, ...] = ()
     wrong: bool = False
     wavelengths: tuple[str, ...] = ("CoKa", "MoKa")
-    alone: bool = False
     structures: str | None = None
     rietveld: bool = False
 
@@ -169,8 +167,6 @@ def main() -> None:
     files = listed_patterns(options.patterns)
     truths = structures(options.materials, {known.mp_id for known in files})
     restored = restore(options.run)
-    if options.alone:
-        restored = restored._replace(gate=None)
     print(
         f"{'':24} {'':9}{'known a':>7} {'c':>7} {'found':12}{'a':>7} {'c':>7} {'':4} "
         f"{'cosine':>6} {'Rwp':>5} {'SSIM':>6}   {'exact a':>7} {'c':>7} "

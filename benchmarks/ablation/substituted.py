@@ -57,6 +57,8 @@ class Options:
 def substituted(known: Sequence[Material], seed: int) -> Iterator[Material]:
     """Yield training crystals with other elements, none of them known, and none twice.
 
+    Their names hold the crystal system, so that files of several systems can be joined.
+
     Args:
         known: the crystals of every split; those without a split, or of "train", are changed.
         seed: the seed of everything that is random.
@@ -75,7 +77,8 @@ def substituted(known: Sequence[Material], seed: int) -> Iterator[Material]:
         if crystal is not None and (kind := (crystal.formula, crystal.space_group)) not in found:
             found.add(kind)
             misses = 0
-            yield replace(crystal, material_id=f"substituted-{len(found)}")
+            name = f"substituted-{crystal.crystal_system}-{len(found)}"
+            yield replace(crystal, material_id=name)
 
 
 def _other_elements(
