@@ -32,7 +32,7 @@ from cmed_jax.physics.instrument import Lines
 from cmed_jax.physics.patterns import RADIATIONS, two_theta
 from cmed_jax.physics.reflections import half_sphere, reflections
 from cmed_jax.powder.background import Method, background
-from cmed_jax.powder.peaks import counting_noise
+from cmed_jax.powder.noise import counting_noise
 
 POINTS = 5000
 """The number of points of every simulated pattern, fixed so that one program is compiled."""

@@ -14,6 +14,7 @@ formula units in a primitive cell should have their usual volume.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -150,14 +151,14 @@ def index_lines(
     strong = lines.area >= WEAK * lines.area.max(initial=0)
     angle, area = lines.angle[strong], lines.area[strong]
     order = np.argsort(angle)
-    angle, area = angle[order], area[order]
+    shift = lines.shift or UNSHIFTED
+    angle, area = shift.correct(angle[order]), area[order]
     weight = np.minimum(np.sqrt(area / (CERTAIN * area.max(initial=0))), 1)
     if not len(angle):
         return ()
-    start = 0.0 if lines.shift is None else lines.shift.zero
     found: list[IndexedCell] = []
     for axes in systems:
-        trials = _trials(axes, angle, weight, lines.wavelength, start, composition)
+        trials = _trials(axes, angle, weight, lines.wavelength, composition)
         if not len(trials.score):
             continue
         best = _distinct(axes, trials, DESCRIBED)
@@ -166,7 +167,8 @@ def index_lines(
         )
         if axes not in EARLIEST and any(_is_decisive(cell) for cell in found):
             break
-    return tuple(_merged(found))[:GIVEN]
+    merged = islice(_merged(found), GIVEN)
+    return tuple(cell._replace(zero=shift.zero + cell.zero) for cell in merged)
 
 
 def _is_decisive(cell: IndexedCell) -> bool:
@@ -185,18 +187,17 @@ def _trials(
     angle: Float[np.ndarray, " k"],
     weight: Float[np.ndarray, " k"],
     wavelength: float,
-    zero: float,
     composition: Float[np.ndarray, "119"] | None,
 ) -> Trials:
     """Return refined trial lattices of one system."""
-    first = angle[:FIRST] - zero
+    first = angle[:FIRST]
     squared = s_of_two_theta(first, wavelength) ** 2
     guessed = trial_metrics(axes, squared, volume_limits(axes, squared, composition))
     if not len(guessed):
         nothing = np.zeros(0)
         return Trials(guessed, nothing.astype(int), nothing, nothing)
     table = NearTable.of(first, wavelength, NEAR)
-    trials = counted(axes, guessed, table, zero)
+    trials = counted(axes, guessed, table, 0.0)
     fitted = refined(
         axes,
         trials.at(_different(axes, trials)[:KEPT]),

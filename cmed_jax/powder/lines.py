@@ -5,12 +5,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.physics.patterns import two_theta
+from cmed_jax.physics.patterns import s_of_two_theta, two_theta
 from cmed_jax.powder.indexing import Shift
 from cmed_jax.powder.preparation import NOTHING_LEFT, Prepared
 
 LINE_WIDTH = 0.1
 """The width of lines in a list of peaks, which does not state widths, degrees."""
+
+USUAL_START = 10.0
+"""Two-theta, degrees, at which a list of peaks is taken to begin if its first line is early."""
+LATE = 0.33
+"""The s of a first line, 1/angstrom, from which on lines before it may have been left out.
+
+That is 29 degrees for copper; few crystals have no line before.
+"""
 
 Column = Float[np.ndarray, " k"]
 
@@ -45,8 +53,10 @@ class MeasuredLines(NamedTuple):
     def of(cls, prepared: Prepared) -> "MeasuredLines":
         """Return the lines of a prepared pattern."""
         angle, peaks = prepared.measured.two_theta, prepared.peaks
-        # A list of peaks does not say where it was begun.
-        start = angle[0] if prepared.measured.is_profile else max(min(angle[0] - 1, 10.0), 0.0)
+        start = angle[0]
+        if not prepared.measured.is_profile:  # a list of peaks does not say where it was begun
+            late = s_of_two_theta(angle[:1], prepared.radiation.mean).item() > LATE
+            start = max(angle[0] - 1 if late else min(angle[0] - 1, USUAL_START), 0.0)
         stop = angle[-1] + (not prepared.measured.is_profile)
         widths = peaks.width[np.isfinite(peaks.width)]
         return cls(

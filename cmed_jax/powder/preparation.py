@@ -6,7 +6,7 @@ the radiation (`cmed_jax.powder.peaks`); zero shift and displacement of the samp
 (`cmed_jax.powder.zero_shift`); and the grid of the network (`cmed_jax.powder.network_grid`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -26,9 +26,9 @@ from cmed_jax.powder.network_grid import (
     profile_on_network_grid,
     sticks_on_network_grid,
 )
+from cmed_jax.powder.noise import excess_of_sigma, is_credible, noise_of
 from cmed_jax.powder.peaks import (
     BROAD,
-    counting_noise,
     fit_peaks,
     sensible,
     usual_widths,
@@ -47,8 +47,6 @@ EXPLAINED = 1.8
 """The mean square of residuals, in variances, below which K-alpha 1 is not tried alone."""
 CHANCE = 9.0
 """The decrease of the sum of squares, in variances, that chance hardly causes."""
-LEAST_NOISE = 1e-4
-"""The least standard deviation of a point, as a share of the largest intensity."""
 SAME_LINE = 5e-4
 """The difference, angstrom, below which wavelengths belong to one line of an anode."""
 
@@ -94,6 +92,11 @@ class Preparation:
 
 
 EVERY_STEP = Preparation()
+NOT_CORRECTED = (
+    "the zero shift is not corrected: no cubic, tetragonal or hexagonal lattice explains "
+    "the positions of the lines beyond doubt"
+)
+"""The sentence about a shift that the preparation does not find."""
 NOTHING_LEFT = np.zeros((3, 0))
 """What the lines of a list of peaks leave over: nothing."""
 
@@ -200,6 +203,12 @@ def prepare(
     if measured.is_profile:
         level = background(angle, intensity, options.background)
         used, lines, notes = _lines(measured, intensity - level, options)
+        excess = excess_of_sigma(measured)
+        if excess is not None and not is_credible(excess):
+            notes.append(
+                f"the standard deviations in the file are {excess:.2g} times the scatter of the "
+                "points, which is used instead"
+            )
         resolution = (angle[-1] - angle[0]) / (len(angle) - 1) / 2
     else:
         check_intensities(intensity)
@@ -211,13 +220,7 @@ def prepare(
         precision = max(PRECISION, resolution)
         shift = estimate_shift(lines.angle, lines.area, used.mean, precision)
         notes.append(_of_shift(shift))
-    corrected = (shift or UNSHIFTED).correct(lines.angle)
-    if measured.is_profile and as_measured:
-        straight = (shift or UNSHIFTED).correct(angle)
-        pattern = profile_on_network_grid(straight, intensity, used.mean)
-    else:
-        pattern = sticks_on_network_grid(corrected, lines.area, used.mean, options.monochromator)
-    peaks = PeakList(lines.angle, s_of_two_theta(corrected, used.mean), *lines[1:])
+    peaks, pattern = _corrected(measured, options, used, lines, shift, as_measured=as_measured)
     return Prepared(
         measured,
         options,
@@ -230,6 +233,52 @@ def prepare(
         coverage_of(measured, used.mean),
         (*measured.notes, *notes),
     )
+
+
+def with_shift(prepared: Prepared, shift: Shift, *, as_measured: bool) -> Prepared:
+    """Return a pattern in which no shift was found with a shift that is known otherwise.
+
+    Args:
+        prepared: the prepared pattern.
+        shift: its zero shift and displacement.
+        as_measured: as for `prepare`.
+    """
+    peaks, pattern = _corrected(
+        prepared.measured,
+        prepared.options,
+        prepared.radiation,
+        prepared.peaks.fitted,
+        shift,
+        as_measured=as_measured,
+    )
+    notes = [each for each in prepared.warnings if each != NOT_CORRECTED]
+    return replace(
+        prepared,
+        peaks=peaks,
+        shift=shift,
+        pattern=pattern,
+        warnings=(*notes, _of_shift(shift)),
+    )
+
+
+def _corrected(
+    measured: MeasuredPattern,
+    options: Preparation,
+    used: Radiation,
+    lines: FittedLines,
+    shift: Shift | None,
+    *,
+    as_measured: bool,
+) -> tuple[PeakList, Float[np.ndarray, "1024"]]:
+    """Return the lines and the input of the network, corrected for a shift."""
+    shift = shift or UNSHIFTED
+    corrected = shift.correct(lines.angle)
+    if measured.is_profile and as_measured:
+        straight = shift.correct(measured.two_theta)
+        pattern = profile_on_network_grid(straight, measured.intensity, used.mean)
+    else:
+        pattern = sticks_on_network_grid(corrected, lines.area, used.mean, options.monochromator)
+    return PeakList(lines.angle, s_of_two_theta(corrected, used.mean), *lines[1:]), pattern
 
 
 def _lines(
@@ -288,18 +337,6 @@ def _without_overlaps(angle: Float[np.ndarray, " n"], peaks: FittedLines) -> Boo
     return ~near.any(axis=0)
 
 
-def noise_of(measured: MeasuredPattern) -> Float[np.ndarray, " n"]:
-    """Return the standard deviation of each intensity, as given or as of counts.
-
-    A file that gives none for its strongest point does not know them. The counts themselves are no
-    measure: those that are low by chance would weigh most.
-    """
-    intensity, noise = measured.intensity, measured.sigma
-    if noise is None or not noise[np.argmax(intensity)] > 0:
-        noise = counting_noise(intensity)
-    return np.maximum(noise, LEAST_NOISE * intensity.max())
-
-
 def _radiations(given: Radiation, options: Preparation) -> list[tuple[Radiation, str, float]]:
     """Return the possible radiations of a pattern, the likeliest first.
 
@@ -341,10 +378,7 @@ def _without(alone: Radiation) -> str:
 
 def _of_shift(shift: Shift | None) -> str:
     if shift is None:
-        return (
-            "the zero shift is not corrected: no cubic, tetragonal or hexagonal lattice explains "
-            "the positions of the lines beyond doubt"
-        )
+        return NOT_CORRECTED
     if not shift.displacement and not round(shift.zero, 3):
         return "the positions of the lines show no zero shift"
     moved = f"a zero shift of {shift.zero:.3f} degrees"

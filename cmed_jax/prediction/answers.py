@@ -1,6 +1,7 @@
 """The answer to a query: the predicted density, a known crystal, or a structure of the search."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +28,14 @@ from cmed_jax.prediction.structures import (
     structure_answer,
 )
 from cmed_jax.search.search import SearchResult
-from cmed_jax.search.solved import SolvedStructure
+from cmed_jax.search.solved import SolvedStructure, Verdict
 from cmed_jax.solution.isostructural import IsostructuralMatch
 from cmed_jax.solution.rietveld import RietveldFit
 
 PREDICTED = "the prediction"
 """The name of the predicted density among the explanations of a pattern."""
+ALARMED = 0.2
+"""The largest probability of a structure beside an alarm about the question."""
 
 
 class Answered(NamedTuple):
@@ -83,8 +86,13 @@ def answered(
     solved = structure_answer(searched, query, assessment)
     if solved is not None:
         answer, name = solved, f"{format_composition(query.composition)} from the search"
-        assessment = _assessment(query, known, answer, name)
+        verdict = None if searched is None else searched.verdict
+        assessment = _assessment(query, known, answer, name, verdict)
     structures = ranked_structures(query, known, searched, answer)
+    if assessment is not None and not assessment.consistent:
+        structures = tuple(
+            replace(each, probability=min(each.probability, ALARMED)) for each in structures
+        )
     refined = refined_structure(query, structures)
     return Answered(answer, assessment, searched, structures, *refined)
 
@@ -104,8 +112,17 @@ def _assessment(
     known: Sequence[IsostructuralMatch],
     answer: Answer | None,
     name: str = PREDICTED,
+    verdict: Verdict | None = None,
 ) -> Assessment | None:
-    """Return the assessment of the query; None without a crystal to compare it with."""
+    """Return the assessment of the query; None without a crystal to compare it with.
+
+    Args:
+        query: the query.
+        known: the known crystals that may explain the pattern.
+        answer: the predicted density or the structure of the search.
+        name: the name of that answer in sentences.
+        verdict: the verdict of the search on it, where it is a structure of the search.
+    """
     prepared, formula = query.prepared, query.formula
     if prepared is None or formula is None or (not known and name == PREDICTED):
         return None
@@ -125,6 +142,7 @@ def _assessment(
                 its.noise,
                 volumes,
                 volumes.are_usual(formula),
+                verdict,
             )
         )
     lines = len(prepared.peaks.two_theta)

@@ -19,6 +19,7 @@ import numpy as np
 from cmed_jax.crystal.atomic_volumes import KnownVolumes
 from cmed_jax.physics.patterns import RADIATIONS
 from cmed_jax.powder.preparation import PeakList
+from cmed_jax.search.solved import Verdict
 from cmed_jax.solution.calculated import WIDTH, CalculatedPattern
 from cmed_jax.solution.isostructural import IsostructuralMatch
 
@@ -55,6 +56,7 @@ SIMPLE = 20
 
 A cubic or a small hexagonal cell shows as many up to 80 degrees of copper radiation.
 """
+MAY_GO = "pattern, wavelength and formula may go together"
 NOISY = 0.05
 """The part of Rwp due to counting noise from which on a sentence tells it."""
 
@@ -78,6 +80,7 @@ class Explanation(NamedTuple):
         noise: the Rwp that counting noise alone leaves of the true pattern.
         volumes: the volumes of known crystals of the compound.
         of_known_volume: whether they tell the usual volume.
+        verdict: the verdict of the search on its structure; None for others.
     """
 
     name: str
@@ -88,6 +91,17 @@ class Explanation(NamedTuple):
     noise: float = 0.0
     volumes: KnownVolumes = KnownVolumes()
     of_known_volume: bool = False
+    verdict: Verdict | None = None
+
+    @property
+    def is_structure(self) -> bool:
+        """Whether it has atoms: a known crystal, or a structure of the search."""
+        return self.crystal is not None or self.verdict is not None
+
+    @property
+    def disagreement(self) -> tuple[float, float]:
+        """The misfit, and the Rwp where noise accounts for all of several."""
+        return self.misfit, self.rwp
 
     @property
     def is_of_usual_volume(self) -> bool:
@@ -175,7 +189,8 @@ def assess(
     A pattern that nothing explains does not tell against the question where it has many lines and
     no crystal of the compound is known: the structure may be of a type that is not known either.
     A compound that is known in other types than the one that explains the pattern is asked about
-    with the wrong formula, or is another form.
+    with the wrong formula, or is another form, which a structure that the search found shows. A
+    predicted density alone is no structure of the formula: it is never accepted.
 
     Args:
         explanations: known crystals and the predicted density.
@@ -185,7 +200,7 @@ def assess(
     """
     if not explanations:
         return None
-    best = min(explanations, key=lambda each: each.misfit)
+    best = min(explanations, key=lambda each: each.disagreement)
     is_known = any(each.volumes.of_compound for each in explanations)
     if best.misfit > EXPLAINED:
         said = (
@@ -204,19 +219,25 @@ def assess(
     if whole:
         # A density fits a pattern more freely than atoms: where a crystal explains it about as
         # well, the crystal is accepted.
-        accepted = min(whole, key=lambda each: (each.crystal is None, each.misfit))
-        if is_known and not any(each.is_of_usual_volume for each in _known_types(explanations)):
+        accepted = min(whole, key=lambda each: (each.crystal is None, *each.disagreement))
+        other = is_known and not any(each.is_of_usual_volume for each in _known_types(explanations))
+        if other and accepted.verdict != "found":
             said = (
                 f"no known crystal of the compound explains the pattern, but {_explained(accepted)}"
             )
             return Assessment(
                 False, f"{said}: check the formula, or whether it is another form", accepted
             )
+        if not accepted.is_structure:
+            said = f"{MAY_GO}: {_explained(accepted)}, but no structure of the formula does"
+            return Assessment(True, said)
         said = f"pattern, wavelength and formula go together: {_explained(accepted)}"
+        said += ", which is another form than those that are known" if other else ""
         return Assessment(True, said, accepted)
     if usual:
-        said = "pattern, wavelength and formula may go together, but no crystal is accepted"
-        return Assessment(True, f"{said}: {_but_for(min(usual, key=lambda each: each.misfit))}")
+        closest = min(usual, key=lambda each: each.disagreement)
+        said = f"{MAY_GO}, but no crystal is accepted: {_but_for(closest)}"
+        return Assessment(True, said)
     said = f"the wavelength looks wrong, or else the formula: {_explained(best)}"
     by = best if best.is_whole else None
     return Assessment(False, said + _anode(best.relative_volume, wavelength), by)

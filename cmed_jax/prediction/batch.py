@@ -39,7 +39,7 @@ class Output:
     """The network of all jobs, and the form in which its predictions are written.
 
     Attributes:
-        model: the name of a released network (cubic, trigonal), a run's folder, a checkpoint inside
+        model: the name of a released network (all), a run's folder, a checkpoint inside
             it, or the folder of a released network.
         formats: the formats of the density; all but npz and npy hold the cell, and are left out
             where it is neither given nor found.
@@ -91,7 +91,7 @@ def _left_out(prediction: Prediction, formats: tuple[Format, ...]) -> list[Diagn
     if prediction.lattice is not None or not wanting:
         return []
     message = (
-        f"{', '.join(wanting)} cannot be written, as these formats hold the cell, which is not "
-        "known: give it, or a composition by which it is sought"
+        f"not written: {', '.join(wanting)}. The cell is not known: give it, or a composition with "
+        "which it can be found"
     )
     return [Diagnostic("format_left_out", "note", message)]

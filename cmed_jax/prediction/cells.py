@@ -13,10 +13,11 @@ from jaxtyping import Float
 from cmed_jax.crystal import cell_contents
 from cmed_jax.crystal.symmetry import lattice_type_of
 from cmed_jax.physics.cell import cell_volume
-from cmed_jax.powder.cell_indexing import IndexedCell, index_lines
-from cmed_jax.powder.indexing import Axes, Shift
+from cmed_jax.powder.cell_indexing import IndexedCell
+from cmed_jax.powder.indexing import Shift
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.prediction.assessment import WELL, explanation_of
+from cmed_jax.prediction.indexed import STAGES, Stages, cells_of_lines
 from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.solution.calculated import calculate_pattern
 from cmed_jax.solution.cell_ranking import CellCandidate, best_cells_first
@@ -24,22 +25,6 @@ from cmed_jax.solution.isostructural import IsostructuralMatch
 
 ASKED = 8
 """The number of cells in which a network is asked, that of a known crystal among them."""
-
-Stages = tuple[tuple[Axes, ...], ...]
-"""Lattices that are tried together, one group after the other."""
-
-STAGES: Stages = (
-    ("cubic",),
-    ("hexagonal", "tetragonal"),
-    ("orthorhombic", "monoclinic", "triclinic"),
-)
-"""The lattices that are tried, in this order, until one explains all lines.
-
-Those of lower symmetry than a known crystal that explains the pattern well are not tried.
-"""
-
-CERTAIN = 20.0
-"""De Wolff's figure of merit above which a cell that indexes all lines is not doubted."""
 
 LARGEST = 2000.0
 """The largest volume of a primitive cell in which a network is asked, angstrom^3."""
@@ -88,7 +73,10 @@ def find_cells(
 
 
 def _stages(query: PredictionQuery, known: Sequence[IsostructuralMatch]) -> Stages:
-    """Return the lattices that are tried; all of them where structures are searched for."""
+    """Return the lattices that are tried; all of them where structures are searched for.
+
+    Those of lower symmetry than a known crystal that explains the pattern well are not tried.
+    """
     assert query.prepared is not None  # its cell is sought
     explanations = [explanation_of(each, query.prepared.peaks) for each in known]
     well = [
@@ -113,16 +101,12 @@ def indexed_cells(query: PredictionQuery, stages: Stages) -> tuple[IndexedCell, 
 
     Args:
         query: a query with a measured pattern.
-        stages: the lattices that are tried, in this order, until one explains all lines.
+        stages: the lattices that are tried, unless the lines were indexed for the zero shift.
     """
     assert query.prepared is not None
-    lines, found = MeasuredLines.of(query.prepared), list[IndexedCell]()
-    for systems in stages:
-        found += index_lines(lines, query.formula, systems)
-        found.sort(key=lambda cell: -cell.merit)
-        if found and found[0].indexed == found[0].lines and found[0].m20 >= CERTAIN:
-            break
-    return tuple(found)
+    if query.indexed:
+        return query.indexed
+    return cells_of_lines(MeasuredLines.of(query.prepared), query.formula, stages)
 
 
 def _relative_volume(lattice: Float[np.ndarray, "3 3"], query: PredictionQuery) -> float:

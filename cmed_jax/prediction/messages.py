@@ -130,6 +130,14 @@ def _doubts(
         found += checks.check_cell(answer.lattice, query.formula, "doubt")
     if answer.calculated is not None:
         found += checks.check_agreement(answer.calculated, known)
+    crystals = any(expert.refined is not None for expert in answer.mixture.experts)
+    cells = answer.lattice is not None or known or crystals
+    if restored.network.reads_reflections and not cells:
+        message = (
+            "the network was asked without a cell, and reads no pattern without one: give the "
+            "cell, or auto"
+        )
+        found.append(Diagnostic("asked_without_cell", "doubt", message))
     return found + checks.check_elements(query.composition, restored.domain)
 
 
@@ -147,13 +155,6 @@ def _notes(
     if any(each is not None for each in crystals):
         found += checks.check_alike_elements(query.composition)
         found += checks.check_faint_elements(query.composition)
-    cells = answer.lattice is not None or known or any(each is not None for each in crystals)
-    if restored.network.reads_reflections and not cells:
-        message = (
-            "the network was asked without a cell, and reads no pattern without one: give the "
-            "cell, or auto"
-        )
-        found.append(Diagnostic("asked_without_cell", "note", message))
     if query.shared is not None:
         found.append(Diagnostic("solid_solution", "note", query.shared.sentence))
     if options.analogues and query.tells_cell and formula is not None and not known:

@@ -1,7 +1,7 @@
 """The query behind a prediction: a pattern, and what is known of its crystal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +22,11 @@ from cmed_jax.physics.amplitudes import (
     unobserved,
 )
 from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
+from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.lines import LINE_WIDTH, MeasuredLines
 from cmed_jax.powder.network_grid import check_grid_pattern
 from cmed_jax.powder.preparation import Prepared, prepare
+from cmed_jax.prediction.indexed import with_shift_of_cell
 from cmed_jax.prediction.options import PredictionOptions
 
 Column = Sequence[float] | Real[np.ndarray, "..."]
@@ -64,6 +66,8 @@ class PredictionQuery:
         given: the given cell; None where none is given.
         options: the options of the prediction.
         shared: the parent of a solid solution, which replaces it in searches.
+        indexed: the cells that the lines were indexed with for their zero shift, the best first;
+            empty where the preparation found the shift.
     """
 
     prepared: Prepared | None
@@ -74,6 +78,7 @@ class PredictionQuery:
     given: ConventionalCell | None
     options: PredictionOptions
     shared: Shared | None = None
+    indexed: tuple[IndexedCell, ...] = ()
 
     @classmethod
     def of(
@@ -113,7 +118,11 @@ class PredictionQuery:
         if options.cell is not None and not isinstance(options.cell, str):
             given = ConventionalCell(np.asarray(options.cell, float), options.centring)
         shared = shared_sites(composition) if isinstance(composition, str | Mapping) else None
-        return cls(prepared, shown, coverage, known, knowledge, given, options, shared)
+        query = cls(prepared, shown, coverage, known, knowledge, given, options, shared)
+        if prepared is None:
+            return query
+        shifted, cells = with_shift_of_cell(prepared, query.formula, as_measured=as_measured)
+        return replace(query, prepared=shifted, pattern=shifted.pattern, indexed=cells)
 
     @property
     def batch(self) -> Query:

@@ -17,8 +17,9 @@ from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.assessment import BESIDE, WELL, Assessment
-from cmed_jax.prediction.cells import STAGES, indexed_cells
+from cmed_jax.prediction.cells import indexed_cells
 from cmed_jax.prediction.diagnostics import Diagnostic
+from cmed_jax.prediction.indexed import STAGES
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
 from cmed_jax.search.known import known_structure

@@ -4,6 +4,8 @@ A known crystal with other elements has coordinates that are nearly right. They 
 of the search are, in its own space group and on its own positions.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
@@ -21,7 +23,7 @@ from cmed_jax.search.descent import (
 )
 from cmed_jax.search.description import describe, search_space, with_fitted
 from cmed_jax.search.exploration import fits_of
-from cmed_jax.search.observed import ObservedLines
+from cmed_jax.search.observed import ObservedLines, group_lines
 from cmed_jax.search.order import LEAST_SHARE, LINES_PER_FREE, SearchSpace
 from cmed_jax.search.reflection_model import orbits_of
 from cmed_jax.search.score import scored
@@ -96,7 +98,8 @@ def known_structure(
     used = described.assignment._replace(free=described.assignment.free if fitted else 0)
     judged = scored(space.model, space.separations, used, fits)
     assert judged is not None  # there is one structure
-    return SolvedStructure.of(crystal, judged, origin, shares)
+    outside = group_lines(lines, crystal.lattice).outside
+    return replace(SolvedStructure.of(crystal, judged, origin, shares), outside=outside)
 
 
 def distance_misfit(crystal: Material) -> float:

@@ -29,6 +29,7 @@ from cmed_jax.search.settings import lattice_for
 from cmed_jax.search.solved import (
     SolvedStructure,
     Verdict,
+    as_found,
     different,
     solved_structures,
     verdict,
@@ -169,6 +170,7 @@ def _finished(
                 break
     except KeyboardInterrupt:
         interrupted = True
+        first = first or as_found(found.best[:1], groups)
     every = sorted([*(structures or first), *varied], key=lambda each: each.score)
     try:
         return different(every, lines), interrupted

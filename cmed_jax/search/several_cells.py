@@ -50,7 +50,7 @@ def search_cells(
         The result; without structures where no cell has one, or none can be searched.
     """
     began = time.monotonic()
-    results, refused = list[SearchResult](), list[str]()
+    results, refused, interrupted = list[SearchResult](), list[str](), False
     for number, lattice in enumerate(lattices):
         left = began + seconds - time.monotonic()
         if left <= 0:
@@ -67,6 +67,9 @@ def search_cells(
         except ValueError as error:  # the cell is too small for the formula, or no line fits it
             refused.append(str(error))
             continue
+        except KeyboardInterrupt:  # before the search in this cell had anything to return
+            interrupted = True
+            break
         results.append(result)
         if result.interrupted or (result.verdict == "found" and result.outside <= FOREIGN):
             break
@@ -76,18 +79,11 @@ def search_cells(
         tried=sum(each.tried for each in results),
         seconds=time.monotonic() - began,
         complete=bool(results) and each_one and all(each.complete for each in results),
-        interrupted=any(each.interrupted for each in results),
+        interrupted=interrupted or any(each.interrupted for each in results),
         refused=tuple(refused),
     )
 
 
 def disagreement(result: SearchResult) -> float:
-    """Return the residual of the first structure, with the lines outside its cell counted in.
-
-    The squared cosine with the amplitudes of all lines is smaller by the share of the intensity
-    that the cell explains. Without a structure, the disagreement is infinite.
-    """
-    if not result.structures:
-        return np.inf
-    residual = min(result.structures[0].raised_residual, 1.0)
-    return float(np.sqrt(1 - (1 - residual**2) * (1 - result.outside)))
+    """Return the disagreement of the first structure; infinite without one."""
+    return result.structures[0].disagreement if result.structures else np.inf

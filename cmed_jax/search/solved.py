@@ -80,8 +80,8 @@ class SolvedStructure:
         residual: R = sqrt(1 - cos^2) between the roots of measured and calculated intensities; 0 is
             perfect.
         raised_residual: the residual, raised for the fitted free coordinates: R sqrt(N / (N - 2.5
-            P)) for P of them and N resolved groups of lines. The probability and the verdict of the
-            search depend on it.
+            P)) for P of them and N resolved groups of lines. The verdict of the search depends on
+            it.
         free_coordinates: the number of free coordinates that were fitted.
         b_factor: the overall displacement factor, angstrom^2.
         misfit: the misfit of its nearest-neighbour distances, 0 (usual) to 1 (unusual).
@@ -94,6 +94,7 @@ class SolvedStructure:
             compare with.
         lacks_hydrogen: whether the structure is without the hydrogen atoms of the formula, for
             which no places were found.
+        outside: the share of the measured intensity where its cell has no line.
     """
 
     material: Material
@@ -108,6 +109,7 @@ class SolvedStructure:
     shares: Shares = field(default_factory=lambda: UNSHARED)
     rwp: float | None = None
     lacks_hydrogen: bool = False
+    outside: float = 0.0
 
     @classmethod
     def of(
@@ -132,6 +134,16 @@ class SolvedStructure:
             origin=origin,
             shares=shares,
         )
+
+    @property
+    def disagreement(self) -> float:
+        """The raised residual, with the lines outside its cell counted in.
+
+        The squared cosine with the amplitudes of all lines is smaller by the share of the intensity
+        that the cell explains. The probability depends on it.
+        """
+        residual = min(self.raised_residual, 1.0)
+        return float(np.sqrt(1 - (1 - residual**2) * (1 - self.outside)))
 
     @property
     def formula(self) -> str:
@@ -234,7 +246,14 @@ def solved_structures(
         else:
             material = _higher(_material(each, count), each, lines, groups)
         lacking = count > 0 and HYDROGEN not in material.numbers
-        yield replace(SolvedStructure.of(material, each), lacks_hydrogen=lacking)
+        found = SolvedStructure.of(material, each)
+        yield replace(found, lacks_hydrogen=lacking, outside=groups.outside)
+
+
+def as_found(best: Sequence[Scored], groups: Groups) -> list[SolvedStructure]:
+    """Return structures as a search found them, without hydrogen, in the symmetry of the search."""
+    found = (SolvedStructure.of(_material(each, 0), each) for each in best)
+    return [replace(each, outside=groups.outside) for each in found]
 
 
 def different(
@@ -285,7 +304,7 @@ def _judged(
     each: SolvedStructure, different: Sequence[SolvedStructure], lines: ObservedLines
 ) -> SolvedStructure:
     """Return a structure with its probability."""
-    residual = each.raised_residual / lines.expected_error
+    residual = each.disagreement / lines.expected_error
     agreement = 1 / (1 + np.exp(np.clip((residual - HALF) / WIDTH, -50, 50)))
     agreement *= min(1.0, len(lines.s) / ENOUGH_LINES)
     lead = float(np.clip((_lead(each, different) - 1) / (APART - 1), 0, 1))

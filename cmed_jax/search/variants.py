@@ -147,7 +147,7 @@ def _solved(
         found = SolvedStructure.of(canonical_cell(fitted, EXACT_SYMPREC), best, structure.origin)
     except ValueError:
         return None
-    return replace(found, lacks_hydrogen=structure.lacks_hydrogen)
+    return replace(found, lacks_hydrogen=structure.lacks_hydrogen, outside=structure.outside)
 
 
 def _best(

@@ -18,7 +18,8 @@ from cmed_jax.physics.patterns import lorentz_polarization, two_theta
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.powder.indexing import UNSHIFTED, Shift
 from cmed_jax.powder.line_profiles import FittedLines, profile, profiles
-from cmed_jax.powder.preparation import Prepared, noise_of
+from cmed_jax.powder.noise import noise_of
+from cmed_jax.powder.preparation import Prepared
 
 THERMAL = np.arange(0.0, 6.1, 0.5)
 """The isotropic B that are tried, angstrom^2."""
@@ -103,7 +104,7 @@ def _drawn(
 
     Rwp = sqrt(sum w (y - k y')^2 / sum w y^2) of net intensities, with the scale k that minimises
     it and the weight w = 1 / sigma^2 (Young, The Rietveld Method, 1993, chapter 1). The variance
-    sigma^2 is that of the noise (`cmed_jax.powder.preparation.noise_of`), or for a list of peaks
+    sigma^2 is that of the noise (`cmed_jax.powder.noise.noise_of`), or for a list of peaks
     the intensity. Points below 1 % of the largest variance have equal weights. The Rwp of noise
     alone has sigma in place of y - k y'.
     """

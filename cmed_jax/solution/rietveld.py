@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.powder.preparation import Prepared, noise_of
+from cmed_jax.powder.noise import noise_of
+from cmed_jax.powder.preparation import Prepared
 from cmed_jax.search.solved import SolvedStructure
 
 PLAN = "mccusker_structural"

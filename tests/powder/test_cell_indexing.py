@@ -8,6 +8,7 @@ from pymatgen.core import Lattice, Structure
 from cmed_jax.crystal.composition import parse_composition
 from cmed_jax.crystal.lattice import PRIMITIVE
 from cmed_jax.powder.cell_indexing import index_lines
+from cmed_jax.powder.indexing import Shift
 from cmed_jax.powder.lines import MeasuredLines
 
 CU = 1.54184
@@ -61,6 +62,15 @@ def test_the_cell_of_each_system_is_found_first(name):
     merits = [each.merit for each in cells]
     assert merits == sorted(merits, reverse=True)
     assert len(cells) <= 20
+
+
+def test_the_shift_of_the_preparation_is_taken_off_before_lines_are_indexed():
+    """A displacement of the sample moves lines by up to a quarter of a degree."""
+    lines, shift = lines_of("tetragonal", zero=0.0), Shift(0.05, 0.002)
+    moved = lines._replace(angle=lines.angle + shift.at(lines.angle), shift=shift)
+    own, same = (index_lines(each, systems=("tetragonal",))[0] for each in (lines, moved))
+    np.testing.assert_allclose(same.parameters, own.parameters, rtol=2e-4)
+    assert same.zero == pytest.approx(own.zero + 0.05, abs=0.002)
 
 
 def test_a_cell_is_found_whose_lines_have_high_indices():

@@ -9,8 +9,8 @@ import scipy.stats
 from cmed_jax.io.formats.scan import Radiation
 from cmed_jax.physics.instrument import radiation
 from cmed_jax.powder.line_profiles import FittedLines, profile, profiles, shapes, slopes
+from cmed_jax.powder.noise import counting_noise
 from cmed_jax.powder.peaks import (
-    counting_noise,
     fit_peaks,
     with_overlapping,
     without_companions,

@@ -17,7 +17,8 @@ from cmed_jax.physics.instrument import Lines
 from cmed_jax.physics.patterns import powder_lines, published_pattern
 from cmed_jax.physics.reflections import reflections
 from cmed_jax.physics.simulation import crystal_of
-from cmed_jax.powder.preparation import Preparation, noise_of, prepare
+from cmed_jax.powder.noise import noise_of
+from cmed_jax.powder.preparation import Preparation, prepare
 
 CU = 1.541837
 ZERO = 0.06
@@ -197,3 +198,10 @@ def test_a_file_without_deviations_has_the_noise_of_its_counts(measured):
     found = noise_of(dataclasses.replace(measured, sigma=sigma))
     np.testing.assert_array_equal(found[sigma > 0], sigma[sigma > 0])
     assert found[sigma == 0] == pytest.approx(1e-4 * measured.intensity.max())
+
+
+@pytest.mark.parametrize(("share", "said"), [(12.0, "12 times"), (0.02, "0.02 times")])
+def test_deviations_far_from_the_scatter_of_the_points_are_not_used(measured, share, said):
+    wrong = dataclasses.replace(measured, sigma=share * noise_of(measured))
+    np.testing.assert_array_equal(noise_of(wrong), noise_of(measured))
+    assert any(said in warning for warning in prepare(wrong).warnings)

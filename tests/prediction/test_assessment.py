@@ -1,5 +1,7 @@
 """The assessment: correct for consistent queries, and specific about inconsistent ones."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,11 +32,13 @@ from cmed_jax.solution.calculated import CalculatedPattern
 from cmed_jax.solution.isostructural import IsostructuralMatch, match_pattern
 
 NAME = "NaCl like KBr"
+likely = partial(Explanation, verdict="likely")
+"""Structures of the search, which are accepted as known crystals are."""
 CU = RADIATIONS["CuKa"]
 
 
 def test_what_is_explained_in_a_usual_volume_goes_together():
-    assessment = assess([Explanation("junk", 0.9, 5.0), Explanation(NAME, 0.12, 1.05)], CU, "AB")
+    assessment = assess([likely("junk", 0.9, 5.0), likely(NAME, 0.12, 1.05)], CU, "AB")
     assert assessment.consistent
     assert "NaCl like KBr explains the pattern (Rwp 0.12) in 1.05 times" in assessment.sentence
 
@@ -43,14 +47,14 @@ def test_what_is_explained_in_a_usual_volume_goes_together():
 def test_a_volume_tells_of_which_anode_the_radiation_was(anode):
     """Lines keep their angles: a cell is too large by as much as the wavelength is too long."""
     relative_volume = (RADIATIONS[anode] / CU) ** 3
-    assessment = assess([Explanation(NAME, 0.12, relative_volume)], RADIATIONS[anode], "AB")
+    assessment = assess([likely(NAME, 0.12, relative_volume)], RADIATIONS[anode], "AB")
     assert not assessment.consistent
     assert "the wavelength looks wrong" in assessment.sentence
     assert "with CuKa, 1.5419 angstrom" in assessment.sentence
 
 
 def test_what_explains_the_pattern_best_answers_beside_the_alarm():
-    good, poor = Explanation(NAME, 0.12, 1.57), Explanation("junk", 0.6, 1.0)
+    good, poor = likely(NAME, 0.12, 1.57), likely("junk", 0.6, 1.0)
     assessment = assess([good, poor], CU, "AB")
     assert (assessment.consistent, assessment.accepted) == (False, good)
     foreign = good._replace(unexplained=Unexplained(IMPURE + 0.01, (27.4,)))
@@ -58,14 +62,14 @@ def test_what_explains_the_pattern_best_answers_beside_the_alarm():
 
 
 def test_no_anode_is_named_where_none_would_do():
-    assessment = assess([Explanation(NAME, 0.12, 0.6)], 1.0, "AB")
+    assessment = assess([likely(NAME, 0.12, 0.6)], 1.0, "AB")
     assert not assessment.consistent
     assert "Ka," not in assessment.sentence
 
 
 def test_a_poor_explanation_in_a_usual_volume_does_not_save_a_wrong_wavelength():
     """Some distorted crystal of the same type always fits a little better than none."""
-    good, poor = Explanation(NAME, 0.12, 1.57), Explanation("junk", 0.6, 1.0)
+    good, poor = likely(NAME, 0.12, 1.57), likely("junk", 0.6, 1.0)
     assert not assess([good, poor], CU, "AB").consistent
     assert assess([good, poor._replace(rwp=0.15)], CU, "AB").consistent
     limit = EXPLAINED - 0.01
@@ -74,7 +78,7 @@ def test_a_poor_explanation_in_a_usual_volume_does_not_save_a_wrong_wavelength()
 
 
 def test_where_nothing_explains_the_pattern_the_formula_is_to_be_checked():
-    assessment = assess([Explanation("junk", EXPLAINED + 0.1, 1.0)], CU, "ABC3")
+    assessment = assess([likely("junk", EXPLAINED + 0.1, 1.0)], CU, "ABC3")
     assert not assessment.consistent
     assert "no known crystal of the type ABC3 explains the pattern" in assessment.sentence
     assert "check the formula" in assessment.sentence
@@ -115,7 +119,7 @@ def test_lines_of_a_list_have_a_width_of_their_own_and_the_strongest_are_named()
 
 @pytest.mark.parametrize("volume", [SMALLEST_KNOWN - 0.01, LARGEST_KNOWN + 0.01])
 def test_where_the_compound_is_known_its_volume_is_usual_within_less(volume):
-    estimated = Explanation(NAME, 0.12, volume)
+    estimated = likely(NAME, 0.12, volume)
     assert assess([estimated], CU, "AB").consistent
     assert not assess([estimated._replace(of_known_volume=True)], CU, "AB").consistent
 
@@ -124,7 +128,7 @@ KNOWN = KnownVolumes((20.0,), 20.0)
 
 
 def test_many_lines_of_an_unknown_compound_that_nothing_explains_raise_a_doubt():
-    junk = Explanation("junk", EXPLAINED + 0.1, 1.0)
+    junk = likely("junk", EXPLAINED + 0.1, 1.0)
     assert not assess([junk], CU, "ABC3", SIMPLE).consistent
     doubtful = assess([junk], CU, "ABC3", SIMPLE + 1)
     assert (doubtful.consistent, doubtful.accepted) == (True, None)
@@ -134,8 +138,8 @@ def test_many_lines_of_an_unknown_compound_that_nothing_explains_raise_a_doubt()
 
 def test_a_known_compound_that_only_another_type_explains_raises_an_alarm():
     """Silver with the formula of silicon is explained by silicon of the type of copper."""
-    foreign = Explanation("Si like Cu", 0.1, 1.0, volumes=KNOWN._replace(of_type=None))
-    own = Explanation("Si like Si", EXPLAINED + 0.1, 1.0, volumes=KNOWN)
+    foreign = likely("Si like Cu", 0.1, 1.0, volumes=KNOWN._replace(of_type=None))
+    own = likely("Si like Si", EXPLAINED + 0.1, 1.0, volumes=KNOWN)
     assessment = assess([foreign, own], CU, "A")
     assert (assessment.consistent, assessment.accepted) == (False, foreign)
     assert "check the formula, or whether it is another form" in assessment.sentence
@@ -145,8 +149,32 @@ def test_a_known_compound_that_only_another_type_explains_raises_an_alarm():
     assert assess([foreign._replace(volumes=KnownVolumes())], CU, "A").consistent
 
 
+def test_a_compound_in_a_form_that_the_search_found_raises_no_alarm():
+    """Aragonite where calcite alone is known."""
+    foreign = Explanation("CaCO3 from the search", 0.1, 1.0, volumes=KNOWN._replace(of_type=None))
+    assert not assess([foreign._replace(verdict="likely")], CU, "ABC3").consistent
+    found = foreign._replace(verdict="found")
+    assessment = assess([found], CU, "ABC3")
+    assert (assessment.consistent, assessment.accepted) == (True, found)
+    assert "another form than those that are known" in assessment.sentence
+
+
+def test_a_density_alone_is_no_structure_of_the_formula():
+    density = Explanation("the prediction", 0.1, 1.0)
+    assessment = assess([density, likely("junk", 0.5, 1.0)], CU, "AB")
+    assert (assessment.consistent, assessment.accepted) == (True, None)
+    assert "but no structure of the formula does" in assessment.sentence
+
+
+def test_where_noise_explains_all_the_smaller_rwp_is_better():
+    """Standard deviations that are too large leave no misfit to any crystal."""
+    poor, good = (likely(name, rwp, 1.0, noise=1.0) for name, rwp in (("a", 0.8), ("b", 0.3)))
+    for explanations in ([poor, good], [good, poor]):
+        assert assess(explanations, CU, "AB").accepted == good
+
+
 def test_noise_does_not_count_against_an_explanation():
-    noisy = Explanation(NAME, 0.85, 1.05, noise=0.84)
+    noisy = likely(NAME, 0.85, 1.05, noise=0.84)
     assessment = assess([noisy], CU, "AB")
     assert (assessment.consistent, assessment.accepted) == (True, noisy)
     assert "(Rwp 0.85, 0.24 without counting noise)" in assessment.sentence
@@ -156,17 +184,17 @@ def test_noise_does_not_count_against_an_explanation():
 
 @given(rwp=st.floats(0, 1), noise=st.floats(0, 1))
 def test_a_misfit_is_a_part_of_the_rwp(rwp, noise):
-    misfit = Explanation(NAME, rwp, 1.0, noise=noise).misfit
+    misfit = likely(NAME, rwp, 1.0, noise=noise).misfit
     assert 0 <= misfit <= rwp + 1e-9
-    assert Explanation(NAME, rwp, 1.0).misfit == pytest.approx(rwp)
+    assert likely(NAME, rwp, 1.0).misfit == pytest.approx(rwp)
 
 
 def test_what_leaves_lines_unexplained_is_not_believed():
-    poor = Explanation(NAME, 0.5, 1.1, Unexplained(IMPURE + 0.01, (27.4, 53.87)))
+    poor = likely(NAME, 0.5, 1.1, Unexplained(IMPURE + 0.01, (27.4, 53.87)))
     assessment = assess([poor], CU, "AB")
     assert (assessment.consistent, assessment.accepted) == (True, None)
     assert "but not lines at 27.40, 53.87 degrees, 4 % of its area" in assessment.sentence
-    better = Explanation("NaCl like MgO", 0.55, 1.0, Unexplained(IMPURE - 0.01, (53.87,)))
+    better = likely("NaCl like MgO", 0.55, 1.0, Unexplained(IMPURE - 0.01, (53.87,)))
     assert assess([poor, better], CU, "AB").accepted == better
 
 
@@ -183,7 +211,7 @@ def test_rock_salt_is_not_believed_to_be_of_the_type_of_caesium_chloride():
         known = Material(name, crystal.lattice.matrix, numbers, crystal.frac_coords)
         (found,) = match_pattern(measured, parse_composition("NaCl")[0], [known], 1)
         left = unexplained(measured.peaks, found.calculated)
-        explanations[name] = Explanation(found.name, found.rwp, found.relative_volume, left)
+        explanations[name] = Explanation(found.name, found.rwp, found.relative_volume, left, found)
     odd = {x for x, (each, *_) in zip(lines.x, lines.hkls, strict=True) if each["hkl"][0] % 2}
     assert explanations["MgO"].unexplained == Unexplained()
     assert explanations["CsCl"].unexplained.share > IMPURE

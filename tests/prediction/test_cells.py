@@ -12,7 +12,7 @@ from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import electron_density
 from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.powder.cell_indexing import IndexedCell
-from cmed_jax.prediction import cells as module
+from cmed_jax.prediction import indexed as module
 from cmed_jax.prediction.cells import find_cells
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.query import PredictionQuery
@@ -54,6 +54,26 @@ def test_a_query_is_read_in_each_cell(peaks):
     seen = batch.observed[2] > 0
     assert not batch.amplitude[2, mixed].any()
     assert (batch.amplitude[2, ~mixed & seen] > 0).all()
+
+
+def test_the_cell_of_a_sample_of_low_symmetry_tells_its_zero_shift():
+    sites = [
+        [0.76, 0.25, 0.415],
+        [-0.085, 0.25, 0.762],
+        [-0.095, 0.25, 0.922],
+        [-0.087, 0.473, 0.68],
+    ]
+    cell = Lattice.orthorhombic(5.740, 4.961, 7.967)
+    aragonite = Structure.from_spacegroup("Pnma", cell, ["Ca", "C", "O", "O"], sites)
+    lines = XRDCalculator(WAVELENGTH).get_pattern(aragonite, two_theta_range=(10, 80))
+    strong = lines.y > 1
+    pattern = lines.x[strong] + 0.12, lines.y[strong]
+    query = PredictionQuery.of(pattern, "CaCO3", PredictionOptions(WAVELENGTH), as_measured=False)
+    assert query.prepared.shift.zero == pytest.approx(0.12, abs=0.005)
+    spacings = np.array(lines.d_hkls)[strong]
+    np.testing.assert_allclose(query.prepared.peaks.s, 1 / spacings, rtol=2e-4)
+    assert "a zero shift of 0.12" in query.prepared.warnings[-1]
+    assert not any("not corrected" in warning for warning in query.prepared.warnings)
 
 
 def test_amplitudes_of_measured_lines_are_those_of_the_crystal(peaks):

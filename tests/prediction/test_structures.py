@@ -9,6 +9,7 @@ import pytest
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
+from pymatgen.io.common import VolumetricData
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from cmed_jax.mixture.experts import Mixture
@@ -128,6 +129,13 @@ def test_figures_page_and_cif_tell_the_structure(solved, tmp_path):
     solved.save(tmp_path / "rutile.cif")
     block = gemmi.cif.read(str(tmp_path / "rutile.cif")).sole_block()
     assert gemmi.make_small_structure_from_block(block).spacegroup.number == 136
+    solved.save(tmp_path / "rutile.cube")
+    cube = VolumetricData.from_cube(tmp_path / "rutile.cube")
+    numbers = [site.specie.Z for site in cube.structure]
+    assert sorted(numbers) == [8, 8, 8, 8, 22, 22]
+    for site in cube.structure:  # at titanium is the maximum, and there is a lesser one at oxygen
+        at, away = (cube.value_at(*site.frac_coords % 1), cube.data["total"].max())
+        assert at > (0.9 if site.specie.symbol == "Ti" else 0.2) * away
 
 
 def test_a_structure_without_the_hydrogen_of_its_formula_says_so(ask, solved, monkeypatch):

@@ -10,6 +10,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.search import search as module
 from cmed_jax.search import solved
 from cmed_jax.search.exploration import Progress
 from cmed_jax.search.observed import ObservedLines
@@ -130,6 +131,26 @@ def test_an_interruption_among_variants_ends_the_search_in_all_cells(monkeypatch
     assert found.interrupted
     assert found.structures[0].space_group == 136
     assert len(searched) == 1
+
+
+def test_an_interruption_before_anything_is_finished_leaves_what_the_search_found(monkeypatch):
+    """In the symmetrisation of the first structure, and before the search in the second cell."""
+    crystal, lines = pattern("TiO2")
+    lattice, own = np.array(crystal.lattice.matrix), solved._higher
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(solved, "_higher", interrupted)
+    found = search_cells([lattice], "TiO2", lines, seconds=10)
+    assert found.interrupted
+    assert StructureMatcher().fit(found.structures[0].structure, crystal)
+    monkeypatch.setattr(solved, "_higher", own)
+    calls = iter([module.aligned, interrupted])
+    monkeypatch.setattr(module, "aligned", lambda *given: next(calls)(*given))
+    monkeypatch.setattr("cmed_jax.search.several_cells.FOREIGN", -1.0)  # no cell ends the search
+    found = search_cells([lattice, 1.01 * lattice], "TiO2", lines, seconds=10)
+    assert (found.interrupted, len(found.structures) > 0) == (True, True)
 
 
 @pytest.mark.parametrize("step", ["_residual", "_distinct"])
