@@ -1,6 +1,6 @@
 """From a powder X-ray diffraction pattern to the electron density of the unit cell.
 
-This module lists everything public; each name is imported on first use.
+This module lists everything public, and the module `physics`; each is imported on first use.
 """
 
 from importlib import import_module
@@ -55,6 +55,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Imported on first use: a dataset worker that needs the physics alone does not wait for the
     # network, and a prediction does not load matplotlib.
+    if name == "physics":
+        return import_module(f"{__name__}.physics")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "physics"})

@@ -41,11 +41,13 @@ class Options:
 
     Attributes:
         patterns: files of measured patterns, or folders of them: columns of two-theta and intensity
-            (.xy, .csv, ...), .cif, .xrdml, .ras, .rasx, .brml, .raw, .uxd, .fxye, .gsas.
+            (.xy, .xye, .csv, .dat, .txt, .chi), .cif, .xrdml, .ras, .rasx, .asc, .brml, .raw, .uxd,
+            .fxye, .gsas, .gsa, .gss.
         output: the network, and the form of the output.
         options: the options of every pattern.
-        manifest: a CSV file with a pattern in each row: file, and any of composition, elements,
-            wavelength, cell, centring.
+        manifest: a table with a pattern in each row, separated by commas, semicolons or tabs: file,
+            a path relative to the manifest, and any of composition, elements, wavelength, cell,
+            centring.
         out: the folder to write to. For halite.xy it receives the densities, such as halite.npz,
             the page halite.html, and structures that also explain the pattern, such as
             halite.structure-1.cif. One results.json holds the figures of all patterns.

@@ -44,7 +44,8 @@ class Options:
         targets: chips to compile for, and platforms to lower for.
         precisions: precisions of steps; everything else is computed in float32.
         inputs: places of the training split; base is always resident.
-        materials: crystals of the training split; 17,128 are those of CrystalNet's cubic one.
+        materials: crystals of the table; 17,128 are CrystalNet's cubic ones of all splits, of which
+            16,378 are for training.
         share: crystals of a batch on each chip.
         compile: compile what the file lacks; otherwise print what it holds.
     """

@@ -33,8 +33,9 @@ class Options:
     Attributes:
         model: the name of a released network, a run's folder, or a checkpoint inside it.
         port: the port of the address; 0 takes a free one.
-        samples: the number of densities to draw beside the plain one; their deviation colours the
-            surfaces.
+        samples: the number of densities to draw from the network beside the plain one; their
+            deviation colours the surfaces. There are none where a known crystal or a structure of
+            the search is the answer.
     """
 
     model: tyro.conf.Positional[str]

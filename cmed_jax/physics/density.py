@@ -56,7 +56,8 @@ def electron_density(
     Args:
         crystal: a single one.
         shape: points along a, b, c.
-        b_factor: isotropic B of every atom, angstrom^2.
+        b_factor: isotropic B of every atom, angstrom^2; by default 4, as in the densities that the
+            released network predicts. 0 is atoms at rest.
 
     Raises:
         ValueError: b_factor is negative or too large, or the grid has no points or too many.

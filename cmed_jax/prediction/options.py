@@ -31,11 +31,13 @@ class PredictionOptions:
             element that is not known.
         cell: a b c (angstrom) alpha beta gamma (degrees) of the conventional cell; or auto, which
             searches among the cells that the lines are indexed with and those of known crystals.
-            The command searches wherever a composition is given.
+            The command searches wherever a formula is given. Without a cell, and where no known
+            crystal explains the pattern, the released network cannot read the pattern.
         centring: the centring of the given cell; the density is that of its primitive cell. R means
             hexagonal axes, and P means that the cell is primitive already.
-        samples: the number of densities to draw beside the plain one; their deviation colours the
-            surface.
+        samples: the number of densities to draw from the network beside the plain one; their
+            deviation colours the surface. There are none where a known crystal or a structure of
+            the search is the answer.
         seed: the seed of the samples.
         grid: the numbers of points along a, b, c.
         analogues: the number of known crystals to search for that explain the pattern with the

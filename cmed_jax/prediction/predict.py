@@ -69,7 +69,8 @@ def restore_and_predict(
     Example:
         >>> angles, intensities = [27.4, 31.7, 45.5], [8.0, 100.0, 55.0]  # rock salt
         >>> found = restore_and_predict(
-        ...     "cubic", (angles, intensities), "NaCl", wavelength="CuKa", analogues=0
+        ...     "cubic", (angles, intensities), "NaCl", wavelength="CuKa",
+        ...     cell=(5.64, 5.64, 5.64, 90, 90, 90), centring="F", analogues=0,
         ... )
         >>> found.density.shape
         (50, 50, 50)

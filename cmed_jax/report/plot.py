@@ -17,9 +17,10 @@ COLOURS = {"measured": "#1f2933", "background": "#b8862b", "implied": "#3b6ea5",
 
 
 def plot(prediction: Prediction) -> Figure:
-    """Return a figure: slices of density and deviation above the measured and calculated pattern.
+    """Return a figure: slices of the density above the measured and the calculated pattern.
 
-    The slices pass through the densest voxel, in fractional coordinates.
+    The slices pass through the densest voxel, in fractional coordinates. Slices of the deviation
+    stand below those of the density where `prediction.std` is known.
     """
     drawn = volumes(prediction)
     figure = Figure(figsize=(10, 8 if len(drawn) == 1 else 10), layout="constrained")

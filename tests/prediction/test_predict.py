@@ -1,5 +1,8 @@
 """Prediction: from every form of a pattern, and with an error for every mistake."""
 
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -121,7 +124,7 @@ def test_a_prediction_knows_its_run_and_its_limits(ask, dataset):
     assert found.config.data == str(dataset)
     assert found.config.network.width == 16
     assert 0 < found.coverage.mean() < 1
-    without = ask(found.pattern, composition=None, wavelength=None).warnings
+    without = ask(found.pattern, composition=None, wavelength=None).doubts
     assert [words.split(",")[0] for words in without] == ["the network was asked without a cell"]
     assert ask(found.pattern, composition=None, wavelength=None, **SALT).warnings == ()
     assert any("no training crystal holds Na, Cl" in warning for warning in found.warnings)
@@ -248,6 +251,13 @@ def test_the_package_offers_prediction_by_name():
     assert set(cmed_jax.__all__) == {name for name in cmed_jax.__all__ if hasattr(cmed_jax, name)}
     with pytest.raises(AttributeError, match="no attribute 'predictions'"):
         _ = cmed_jax.predictions
+
+
+def test_the_package_lists_its_public_names_and_the_physics():
+    assert {*cmed_jax.__all__, "physics"} <= set(dir(cmed_jax))
+    asked = "import sys, cmed_jax as c; print('jax' in sys.modules, c.physics.Grid.__name__)"
+    command = [sys.executable, "-c", asked]
+    assert subprocess.check_output(command, text=True).split() == ["False", "Grid"]
 
 
 def test_known_crystals_explain_a_pattern_beside_the_network(ask, known):
