@@ -109,7 +109,7 @@ def parts(config: Config, inputs: Inputs, step_seconds: float, times: int) -> di
     inputs = inputs.placed()
     (rows,) = next(inputs.batches([range(1)]))
     key = jax.random.key(0)
-    keys = jax.random.split(key, (len(rows), 3))
+    keys = jax.random.split(key, (len(rows), 4))
     task = task_of(inputs.table, rows, keys, key, config.step)
 
     def encoded(network: Network) -> tuple[Array, Array]:

@@ -16,12 +16,15 @@ if command -v nvidia-smi >/dev/null; then
   export XLA_FLAGS="--xla_gpu_deterministic_ops=true ${XLA_FLAGS-}"
 fi
 
-asked=
-trap 'asked=yes; kill -TERM "$training"' TERM INT
+asked= training=
+trap 'asked=yes; kill -TERM "$training" 2>/dev/null || true' TERM INT
 
 for ((start = 0; start <= ${RESTARTS:-20}; start++)); do
+  [[ $asked ]] && exit 143
+  training=
   python -m cmed_jax.train "$@" &
   training=$!
+  [[ $asked ]] && kill -TERM "$training" 2>/dev/null # the trap did not know it yet
   wait "$training"
   code=$?
   if [[ $asked ]]; then # wait was cut short by the signal: now for the state to be saved

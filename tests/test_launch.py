@@ -160,6 +160,20 @@ def test_a_run_that_is_asked_to_stop_saves_itself_first(stand_ins):
     assert stand_ins.calls() == ["python -m cmed_jax.train base", "listening"]
 
 
+@pytest.mark.parametrize("moment", ["training=", "training=$!"])
+def test_a_stop_between_two_starts_is_not_lost(stand_ins, tmp_path, moment):
+    """The signal comes just before a command of the script, when the run starts again."""
+    stand_ins("python", f"(($(wc -l < {stand_ins.file}) < 2)) && exit 75; exec sleep 30")
+    hook = tmp_path / "hook"
+    ask = '[[ $BASH_COMMAND == "$MOMENT" ]] && ((++times == 2)) && kill -TERM $$'
+    hook.write_text(f"times=0; [[ $0 == *train.sh ]] && trap '{ask}' DEBUG\n")
+    began = time.monotonic()
+    variables = {"BASH_ENV": str(hook), "MOMENT": moment}
+    assert run("train.sh", "base", environment=stand_ins.environment, **variables) == 143
+    assert time.monotonic() - began < 20
+    assert len(stand_ins.calls()) <= 2
+
+
 def test_processes_that_are_asked_to_stop_save_themselves_first(stand_ins):
     assert asked_to_stop("train_processes.sh", "2", "base", stand_ins=stand_ins, processes=2) == 143
 

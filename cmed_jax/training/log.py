@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -79,16 +79,16 @@ class Log:
 def timed(path: Path, queries: int) -> list[dict[str, Any]]:
     """Return the metrics that a run wrote, each with the "seconds" spent in steps up to it.
 
-    Time spent on validation and checkpoints is excluded from the recorded speeds and from these
-    seconds.
+    Time spent on validation, and on handing a checkpoint over, is excluded from the recorded speeds
+    and from these seconds. The time in which a checkpoint is written beside the steps counts.
+    Damaged lines are left out.
 
     Args:
         path: the file of the metrics.
         queries: the number of voxel queries in a step.
     """
     seconds, done, rows = 0.0, 0, []
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
+    for row in _rows(path):
         if rate := row.get("voxel_queries_per_second"):
             seconds += (row["step"] - done) * queries / rate
             done = row["step"]
@@ -147,11 +147,13 @@ def _bar() -> Progress:
 def _lines_until(path: Path, step: int) -> list[str]:
     if not path.exists():
         return []
-    lines = []
-    for line in path.read_text(errors="replace").splitlines(keepends=True):
-        try:
-            if json.loads(line)["step"] <= step:
-                lines.append(line)
-        except json.JSONDecodeError:  # a line cut off by a kill, or a damaged one
-            break
-    return lines
+    return [json.dumps(row) + "\n" for row in _rows(path) if row["step"] <= step]
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the metrics of each line; those cut off by a kill, or damaged, are left out."""
+    for line in path.read_text(errors="replace").splitlines():
+        with suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                yield row

@@ -81,7 +81,8 @@ def fit(
             _report(*pending, config, log)  # before saving: a diverged state is not saved
             pending = None
             scores = _validated(validate, state, done, log) if to_validate else None
-            checkpoints.save(done, state, scores)
+            with log.speed.paused():
+                checkpoints.save(done, state, scores)
         if stopping:
             break
     checkpoints.wait()

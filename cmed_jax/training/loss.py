@@ -52,7 +52,7 @@ def loss_terms(
     config: StepConfig,
 ) -> dict[str, Array]:
     """Return the mean of each term of the loss over the batch."""
-    keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(key, place), 3))(places)
+    keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(key, place), 4))(places)
     task = task_of(table, batch, keys, key, config)
     latent = network.encode(task.query, task.recalled)
     noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
@@ -68,7 +68,7 @@ def loss_terms(
 def task_of(
     table: Table | None,
     batch: Batch,
-    keys: Key[Array, "b 3"],
+    keys: Key[Array, "b 4"],
     key: PRNGKeyArray,
     config: StepConfig,
 ) -> Task:
@@ -77,7 +77,8 @@ def task_of(
     Args:
         table: the training examples; None where the batch holds them.
         batch: rows of the table, or examples.
-        keys: random keys of each example: for its measurement, its voxels, and its latent.
+        keys: random keys of each example: for its measurement, its voxels, its latent, and what
+            it recalls.
         key: random key of the step, for the voxels that all examples share.
         config: the random choices of a step.
     """
@@ -93,7 +94,7 @@ def task_of(
     coordinates = to_coordinates(voxels, shape)
     recalled = None
     if stored.reflections is not None:
-        query, recalled = _reflections(stored, stored.reflections, rows, keys[:, 0], config)
+        query, recalled = _reflections(stored, stored.reflections, rows, keys, config)
         density = _of_series(stored.reflections.series[rows], coordinates)
         scale = density.max(axis=1)
     else:
@@ -117,7 +118,11 @@ def _patterns(stored: Table, rows: Rows, keys: Array, config: StepConfig) -> Que
 
 
 def _reflections(
-    stored: Table, reflections: Reflections, rows: Rows, keys: Array, config: StepConfig
+    stored: Table,
+    reflections: Reflections,
+    rows: Rows,
+    keys: Key[Array, "b 4"],
+    config: StepConfig,
 ) -> tuple[Query, Recalled]:
     """Return the queries of a network that reads reflections, and the crystals they recall.
 
@@ -130,16 +135,14 @@ def _reflections(
     ideal = Amplitudes(column("amplitude", rows), column("observed", rows))
     disturbed = jax.vmap(partial(augment_reflections, config=config.augmentation))
     lattice, amplitudes, composition, knowledge = disturbed(
-        keys, column("lattice", rows), ideal, jnp.asarray(stored.composition)[rows]
+        keys[:, 0], column("lattice", rows), ideal, jnp.asarray(stored.composition)[rows]
     )
     nothing = jnp.zeros((len(composition), 0))
     query = Query(nothing, composition, knowledge, nothing, lattice, *amplitudes, nothing)
     with_ratios = (knowledge == Knowledge.FULL)[:, None]
     both = jnp.asarray(reflections.neighbours)[rows]
     near = jnp.where(with_ratios, both[:, 0], both[:, 1])
-    present = jax.vmap(forgotten)(
-        jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys), (near >= 0).astype(jnp.float32)
-    )
+    present = jax.vmap(forgotten)(keys[:, 3], (near >= 0).astype(jnp.float32))
     recalled = Recalled(
         column("lattice", near),
         column("amplitude", near),

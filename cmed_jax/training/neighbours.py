@@ -4,6 +4,8 @@ Every crystal is compared with every other one, which takes minutes for a hundre
 therefore keeps what was found.
 """
 
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from cmed_jax.training.hosts import is_primary
 
 FILE = "neighbours.npz"
 """The file of a run that holds the neighbours of its training crystals."""
+DAMAGES = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile)
+"""What NumPy and zipfile raise for a file that is missing or damaged."""
 
 Neighbours = Int32[Array | np.ndarray, "n 2 k"]
 """Rows of the most similar other crystals of each crystal, the best first; -1 pads.
@@ -46,13 +50,15 @@ def kept_neighbours(
 ) -> Neighbours:
     """Return the neighbours of a split from a file, which is written where it does not hold them.
 
+    A file that is damaged only costs the time to find the neighbours again.
+
     Args:
         examples: the split.
         recalled: number of neighbours of each crystal.
         kept: the file; None for none. The first process of a run writes it.
     """
-    if kept is not None and kept.exists():
-        with np.load(kept) as file:
+    if kept is not None:
+        with suppress(*DAMAGES), kept.open("rb") as opened, np.load(opened) as file:
             if np.array_equal(file["material_id"], examples.material_id):
                 return file["neighbours"]
     found = neighbours_of(examples, recalled)

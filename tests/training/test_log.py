@@ -56,6 +56,35 @@ def test_a_run_that_goes_on_drops_what_came_after_its_checkpoint(tmp_path):
     assert found == [(n, 1.0) for n in range(1, 5)] + [(n, 2.0) for n in range(5, 9)]
 
 
+DAMAGED = (
+    "[1]",
+    "7",
+    '"step"',
+    "null",
+    "{}",
+    '{"loss": 1.0}',
+    '{"step": "2"}',
+    '{"step": 2, "lo',
+    "",
+)
+"""Lines that hold no metrics of a step."""
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+@pytest.mark.parametrize("place", [1, 3])
+def test_a_damaged_line_costs_no_other(tmp_path, damaged, place):
+    """The lines have 10 seconds each; the last one may be cut off."""
+    rows = [{"step": n, "voxel_queries_per_second": 100.0} for n in (1, 2, 3)]
+    texts = [json.dumps(row) for row in rows]
+    texts.insert(place, damaged)
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("\n".join(texts))
+    assert timed(path, 1000) == [row | {"seconds": 10.0 * row["step"]} for row in rows]
+    with Log(tmp_path, 2, 10, speed(2)) as run:
+        run.write(3, {"loss": 2.0})
+    assert lines(tmp_path) == [*rows[:2], {"step": 3, "loss": 2.0}]
+
+
 def test_seconds_of_training_are_those_in_steps(tmp_path, clock):
     counted = speed()
     with Log(tmp_path, 0, 10, counted) as run:

@@ -14,6 +14,7 @@ from flax import nnx
 from cmed_jax.config import LoopConfig, StepConfig
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_compact_examples
+from cmed_jax.training import speed
 from cmed_jax.training.checkpoint import Checkpoints
 from cmed_jax.training.inputs import Inputs, open_inputs, reflection_inputs
 from cmed_jax.training.log import Log
@@ -107,6 +108,21 @@ def test_it_logs_every_so_often_with_the_number_of_steps_done(run):
     assert training == [(n, n - 0.5) for n in (2, 4, 6, 8, 10)]
     validation = [(n["step"], n["validation/ssim"]) for n in run.lines() if "loss" not in n]
     assert validation == [(4, 0.4), (8, 0.8), (10, 1.0)]
+
+
+def test_the_time_in_which_a_checkpoint_is_handed_over_is_no_time_of_steps(run, monkeypatch):
+    """Each step takes a second and each checkpoint a hundred, of a clock that is set here."""
+    now = [0.0]
+    monkeypatch.setattr(speed.time, "monotonic", lambda: now[0])
+
+    def take(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(Recorder, "save", lambda self, *given: take(100))
+    run(then=lambda number, metrics: take(1) or metrics)
+    rates = [n["voxel_queries_per_second"] for n in run.lines() if "loss" in n]
+    assert len(rates) == 5
+    assert min(rates) > 0.5
 
 
 def test_it_goes_on_after_the_first_step(run):

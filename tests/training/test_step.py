@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from cmed_jax.config import StepConfig
-from cmed_jax.data.augmentation import AugmentationConfig
+from cmed_jax.data.augmentation import FORGOTTEN, AugmentationConfig
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import full_query
@@ -20,7 +20,9 @@ from cmed_jax.model.network import Latent, Network
 from cmed_jax.model.published import PublishedConfig
 from cmed_jax.physics.amplitude_errors import AmplitudeErrors
 from cmed_jax.physics.artefact_ranges import LABORATORY
+from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.physics.instrument import Lines
+from cmed_jax.training.loss import loss_terms
 from cmed_jax.training.neighbours import kept_neighbours
 from cmed_jax.training.step import compute_as, initial_state, make_step
 from cmed_jax.training.table import Reflections, Table
@@ -104,6 +106,22 @@ def test_a_run_keeps_the_neighbours_of_its_own_crystals_alone(tmp_path, monkeypa
     np.testing.assert_array_equal(kept_neighbours(examples, 2, kept), found)
 
 
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive", "half", "flipped"])
+def test_neighbours_in_a_damaged_file_are_found_again(tmp_path, content):
+    examples, kept = synthetic_examples(8, seed=2), tmp_path / "neighbours.npz"
+    found = kept_neighbours(examples, 2, kept)
+    whole = kept.read_bytes()
+    if content == "half":
+        content = whole[: len(whole) // 2]
+    elif content == "flipped":
+        content = bytearray(whole)
+        content[len(content) // 2] ^= 0x10
+    kept.write_bytes(content)
+    np.testing.assert_array_equal(kept_neighbours(examples, 2, kept), found)
+    with np.load(kept) as file:
+        np.testing.assert_array_equal(file["neighbours"], found)
+
+
 def test_a_step_lowers_the_loss_on_its_batch(table):
     step, state = begin()
     losses = []
@@ -183,6 +201,41 @@ def test_errors_of_measurements_depend_on_seed_step_and_place(table, reads):
 
     assert norm() == norm()
     assert len({norm(), norm(seed=1), norm(number=1), norm(place=1)}) == 4
+
+
+def test_what_is_recalled_does_not_depend_on_the_errors(table):
+    """The cell is so large that the smallest s among its observed harmonics tells the start."""
+    count, seen = 4000, []
+
+    class Witness(Oracle):
+        def encode(self, query, recalled):
+            seen.append((query.observed, recalled.present[:, 0]))
+            return Latent(query.lattice[:, 0, :1], jnp.zeros((count, 1)))
+
+    @jax.jit
+    def run(key):
+        reflections = table.reflections._replace(
+            lattice=jnp.broadcast_to(60 * jnp.eye(3), (16, 3, 3)),
+            observed=jnp.ones_like(table.reflections.observed),
+            neighbours=jnp.ones_like(table.reflections.neighbours),
+        )
+        given = table._replace(reflections=reflections)
+        rows, places = jnp.zeros(count, int), jnp.arange(count)
+        errors = AmplitudeErrors(start=(0.0, 0.1))
+        config = StepConfig(AugmentationConfig(errors=errors, stored=0.0))
+        loss_terms(Witness(), given, rows, places, key, config)
+        return seen.pop()
+
+    observed, recalled = jax.tree.map(np.asarray, run(jax.random.key(0)))
+    s = np.linalg.norm(harmonics(), axis=1) / 60
+    start = np.where(observed > 0, s, np.inf).min(axis=1)
+    quarter = np.digitize(start, np.quantile(start, [0.25, 0.5, 0.75]), right=True)
+    share = [recalled[quarter == each].mean() for each in range(4)]
+    expected = sum(often * (1 - withheld) for withheld, often in FORGOTTEN)
+    fewest = np.bincount(quarter).min()
+    assert fewest > count / 8
+    deviation = np.sqrt(expected * (1 - expected) / fewest)
+    np.testing.assert_allclose(share, expected, atol=4 * deviation)
 
 
 class Oracle(Network):
