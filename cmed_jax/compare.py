@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from cmed_jax.cli import run_command
-from cmed_jax.evaluation.comparison import compare, load_results, table
+from cmed_jax.evaluation.comparison import compare, load_results, table, unlike
 from cmed_jax.io.atomic import write_text
 from cmed_jax.report.tables import TABLE_WIDTH
 
@@ -36,7 +36,10 @@ def main(args: list[str] | None = None) -> int:
         raise ValueError("a run is given twice; give different ones")
     runs = {str(run): load_results(run, options.split) for run in options.runs}
     found = compare(runs)
-    Console(width=max(Console().width, TABLE_WIDTH)).print(table(found))
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    console.print(table(found))
+    for sentence in unlike(runs):
+        console.print(sentence, highlight=False, markup=False)
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(options.out, json.dumps(found, indent=1) + "\n")

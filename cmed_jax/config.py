@@ -5,15 +5,23 @@ This module imports no training code, so that predictions can read it without Gr
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cmed_jax.data.augmentation import AugmentationConfig
-from cmed_jax.model.presets import KINDS, BaseConfig, NetworkConfig, PublishedConfig
+from cmed_jax.model.presets import KINDS, NetworkConfig
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 InputMode = Literal["auto", "resident", "streaming"]
 Mode = Literal["jit", "pmap"]
+
+
+def _check_finite(part: object) -> None:
+    """Raise ValueError where a number of a part of the configuration is not finite."""
+    for name, value in vars(part).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}: give a finite number")
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class StepConfig:
     def __post_init__(self):
         if self.accumulate < 1:
             raise ValueError(f"accumulate is {self.accumulate}: give at least 1")
+        _check_finite(self.augmentation)
 
 
 @dataclass(frozen=True)
@@ -50,13 +59,14 @@ class OptimizerConfig:
 
     Attributes:
         learning_rate: highest rate.
-        final_rate: rate at the end of a cosine.
+        final_rate: rate at the end of a cosine, at most the highest.
         epsilon: size of a gradient below which a weight no longer moves by whole steps. Adam
             divides gradients by their sizes, which amplifies the rounding errors of tiny ones.
         weight_decay: weight decay, decoupled from the gradient (AdamW).
         clip: largest norm of the gradient; 0 means no clipping.
         schedule: one cosine over the whole run, or the article's warm restarts.
-        warmup: number of steps of linear rise before the single cosine.
+        warmup: number of steps of linear rise before the single cosine; at most a tenth of the
+            steps of the run are used.
         first_cycle: number of steps of the first restarted cosine; each next one is twice as long.
     """
 
@@ -73,6 +83,15 @@ class OptimizerConfig:
         for name in ("learning_rate", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a positive number")
+        _check_finite(self)
+        for name in ("weight_decay", "clip", "warmup"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give 0 or more")
+        if not 0 <= self.final_rate <= self.learning_rate:
+            raise ValueError(
+                f"final_rate is {self.final_rate}: give a number from 0 to the learning rate, "
+                f"which is {self.learning_rate}"
+            )
         if self.schedule == "warm_restarts" and self.first_cycle < 1:
             raise ValueError(f"first_cycle is {self.first_cycle}: give at least one step")
 
@@ -183,18 +202,27 @@ class Config:
                 raise ValueError(
                     f"{place} is an address: give a folder, on a disk that all processes share"
                 )
-        read = isinstance(self.network, BaseConfig)
-        if read and self.step.augmentation.artefacts is not None:
+        kind, augmentation = self._kind(), self.step.augmentation
+        read = self.network.reads_reflections
+        if read and augmentation.artefacts is not None:
             raise ValueError(
-                "base reads reflections, and artefacts are of patterns: give errors in their place"
+                f"{kind} reads reflections, and artefacts are of patterns: give errors in their "
+                "place"
             )
-        if not read and self.step.augmentation.errors is not None:
+        if read and augmentation.shift not in (0, AugmentationConfig.shift):
             raise ValueError(
-                "published reads patterns, and errors are of reflections: give artefacts in their "
+                f"{kind} reads reflections, and a shift of {augmentation.shift} bins is one of "
+                "patterns: leave it out"
+            )
+        if not read and augmentation.errors is not None:
+            raise ValueError(
+                f"{kind} reads patterns, and errors are of reflections: give artefacts in their "
                 "place"
             )
         if read and self.input == "streaming":
-            raise ValueError("base keeps 6 kB of each crystal on the devices: give input resident")
+            raise ValueError(
+                f"{kind} keeps 6 kB of each crystal on the devices: give input resident"
+            )
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}: give at least 1")
         if self.profile < 0:
@@ -204,9 +232,12 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as JSON values."""
-        kind = next(name for name, cls in KINDS.items() if type(self.network) is cls)
         # As it comes back from a file: tuples become lists.
-        return json.loads(json.dumps(dataclasses.asdict(self))) | {"kind": kind}
+        return json.loads(json.dumps(dataclasses.asdict(self))) | {"kind": self._kind()}
+
+    def _kind(self) -> str:
+        """Return the name of the kind of the network."""
+        return next(name for name, cls in KINDS.items() if type(self.network) is cls)
 
     def identity(self) -> dict[str, Any]:
         """Return the options that decide the weights, up to rounding.
@@ -218,7 +249,7 @@ class Config:
         """
         operational = ("data", "run", "loop", "parallel", "hosts", "input", "profile", "initial")
         parts = {name: part for name, part in self.to_json().items() if name not in operational}
-        memory = {"remat"} if isinstance(self.network, PublishedConfig) else {"remat", "accumulate"}
+        memory = {"remat"} if self.network.batch_statistics else {"remat", "accumulate"}
         step = {name: part for name, part in parts["step"].items() if name not in memory}
         return parts | {"step": step}
 

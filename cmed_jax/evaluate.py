@@ -35,6 +35,8 @@ from cmed_jax.report.evaluation_page import page
 from cmed_jax.report.gallery import chosen_rows, entry
 from cmed_jax.report.slices import plot_materials
 from cmed_jax.report.tables import TABLE_WIDTH, print_report
+from cmed_jax.training.integrity import warn
+from cmed_jax.training.lineage import dataset_of, seen_elsewhere
 
 CrystalSystem = Literal[
     "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"
@@ -49,6 +51,10 @@ FORGETFUL = "without known crystals"
 
 DECODED = "as decoded"
 """The name of the control in which the observed lines are not imposed on the densities."""
+
+
+NAMED = 10
+"""The largest number of materials that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ class Options:
         alone: score the network without its gate, and so without refined crystals.
         known: the source of the known crystals for substitution, for the gate's experts, and for
             the overlap of each material: training (the dataset's training split), embedded, or
-            another source of materials. The scored materials are left out.
+            another source of materials. The scored materials are left out of other sources than
+            training, which does not go with the split train.
         system: the crystal system of the materials that are scored; by default all of the split.
         substitution: also score the baselines that substitute and refine known crystals, which take
             about a second for each material.
@@ -171,6 +178,7 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         suite, model_entrant, asked, plain, unsearched, run = _entrants(
             options, restored, console, spread
         )
+        _warn_of_seen(options.run, restored, suite)
         model = suite.score(MODEL, model_entrant)
         controls = {name: suite.score(name, entrant) for name, entrant in asked.items()}
         _ = suite.baselines  # scored while there are processes
@@ -207,7 +215,9 @@ def _entrants(
     spread: Spread | None = None,
 ) -> Entrants:
     config, network, domain, gate = restored
-    suite = _suite(options, options.data or Path(config.data), console, spread)
+    assert options.run is not None
+    data = dataset_of(options.run, config, options.data)
+    suite = _suite(options, data, console, spread)
     shape = suite.held_out.density.shape[1:]
     memory = suite.memory if network.reads_reflections else None
     b_factor = domain.b_factor if domain is not None and network.reads_reflections else None
@@ -273,6 +283,20 @@ def _own_folder(run: Path, split: str) -> Path:
     if released.find(run) is not None:
         raise ValueError(f"{run} is a released network, which keeps no results: give --out FOLDER")
     return run_folder(run) / "evaluation" / split
+
+
+def _warn_of_seen(model: Path, restored: Restored, suite: EvaluationSuite) -> None:
+    """Say which scored materials a network was trained on before it came to its dataset."""
+    scored = suite.held_out.material_id.tolist()
+    elsewhere = seen_elsewhere(model, restored.config)
+    if elsewhere is None:
+        warn(f"the network that {model} began with may have been trained on scored materials")
+    elif seen := [name for name in scored if name in elsewhere]:
+        more = f" and {len(seen) - NAMED} more" if len(seen) > NAMED else ""
+        warn(
+            f"{len(seen)} of {len(scored)} scored materials are among those that {model}, or the "
+            f"network that it began with, was trained on: {', '.join(seen[:NAMED])}{more}"
+        )
 
 
 def _gallery(

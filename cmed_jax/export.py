@@ -2,7 +2,7 @@
 
 The file holds the network's prediction as one serialised program with its weights, for CPUs, CUDA
 and TPUs, with any number of crystals at once. It needs jax and NumPy alone, neither Flax nor this
-package. The network recalls no known crystals there.
+package. The network recalls no known crystals there, and computes in float32 on every device.
 """
 
 import math
@@ -74,6 +74,7 @@ def exported(model: str | Path) -> bytes:
     graph, state = nnx.split(network)
     points = jnp.asarray(grid_coordinates(GRID).reshape(PARTS, -1, 3))
 
+    @jax.default_matmul_precision("float32")
     def predict(
         composition: Float[Array, "b 119"],
         knowledge: Integer[Array, " b"],

@@ -3,7 +3,7 @@
 import gzip
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,9 +19,15 @@ from cmed_jax import __version__
 from cmed_jax.cli import run_command
 from cmed_jax.config import Config
 from cmed_jax.data.batches import QUERIES
-from cmed_jax.data.dataset import fingerprint, load_examples, provenance, read_records
+from cmed_jax.data.dataset import (
+    fingerprint,
+    load_compact_examples,
+    load_examples,
+    provenance,
+)
 from cmed_jax.data.domain import FILE as DOMAIN
 from cmed_jax.data.domain import keep_domain, load_domain
+from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import full_query
 from cmed_jax.evaluation.comparison import load_results
 from cmed_jax.evaluation.metrics import ssim
@@ -34,10 +40,10 @@ from cmed_jax.prediction.reference import record
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.report.model_card import card
 from cmed_jax.training.checkpoint import find_checkpoint
+from cmed_jax.training.lineage import MATERIALS, dataset_of, initial_of, materials_of
 from cmed_jax.training.log import timed
 
 CARD = "MODEL_CARD.md"
-MATERIALS = "materials.txt.gz"
 PREDICTIONS = "predictions.json"
 COMPARED = 16
 """The number of validation crystals for comparing predictions before and after rounding."""
@@ -79,8 +85,9 @@ def release(options: Options) -> dict[str, Any]:
     """
     checkpoint = find_checkpoint(options.run)
     run, before = run_folder(checkpoint), restore(checkpoint)
-    data = options.data or Path(before.config.data)
+    data = dataset_of(checkpoint, before.config, options.data)
     _check_dataset(run, data)
+    initial = initial_of(run, before.config)
     results = [load_results(path, "test") for path in options.results]
     with _new_folder(options.out) as folder:
         after = _write_network(folder, run, before, data)
@@ -92,7 +99,8 @@ def release(options: Options) -> dict[str, Any]:
                 raise ValueError(
                     f"{path} is not of {checkpoint}: run python -m cmed_jax.evaluate {run} again"
                 )
-        _write_materials(folder / MATERIALS, data)
+        materials = materials_of(data) | ((initial and initial.materials) or set())
+        _write_materials(folder / MATERIALS, materials)
         _write_json(folder / PREDICTIONS, record(after))
         about = {
             "names": [options.out.name, *options.aliases],
@@ -108,6 +116,11 @@ def release(options: Options) -> dict[str, Any]:
             "origin": options.origin,
             "licence": options.licence,
         }
+        if initial is not None:
+            known = initial.materials
+            about["initial"] = initial._asdict() | {
+                "materials": None if known is None else len(known)
+            }
         manifest = released.seal(folder, about)
         text = card(manifest, after.config, after.domain, results)
         (folder / CARD).write_text(text, encoding="utf-8")
@@ -152,10 +165,9 @@ def _write_network(folder: Path, run: Path, before: Restored, data: Path) -> Res
     return Restored(config, network, load_domain(folder), load_gate(folder, weights))
 
 
-def _write_materials(path: Path, data: Path) -> None:
+def _write_materials(path: Path, materials: Set[str]) -> None:
     """Write the ids of the training crystals, one on each line."""
-    names = sorted(record["material_id"].decode() for record in read_records(data, "train"))
-    text = "".join(f"{name}\n" for name in names)
+    text = "".join(f"{name}\n" for name in sorted(materials))
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
@@ -179,11 +191,17 @@ def _training(run: Path, config: Config, step: int) -> dict[str, float | None]:
 
 
 def _rounding(before: Restored, after: Restored, data: Path) -> dict[str, Any]:
-    """Return how much rounding the parameters changes the densities of some validation crystals."""
+    """Return how much rounding the parameters changes the densities of some validation crystals.
+
+    Networks that read reflections recall the training crystals, as in an evaluation.
+    """
     examples = load_examples(data, "validation").evenly_spaced(COMPARED)
     query, shape = full_query(examples), examples.density.shape[1:]
+    reads = before.network.reads_reflections
+    memory = Memory.of(load_compact_examples(data, "train")) if reads else None
     old, new = (
-        np.asarray(network_generator(each.network, shape)(query))[:, 0] for each in (before, after)
+        np.asarray(network_generator(each.network, shape, memory=memory)(query))[:, 0]
+        for each in (before, after)
     )
     change = np.abs(new - old).mean(axis=(1, 2, 3)) / old.mean(axis=(1, 2, 3))
     return {

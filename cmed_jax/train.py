@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -21,7 +21,6 @@ from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Control, Query, full_query
 from cmed_jax.evaluation.scoring import evaluate
 from cmed_jax.io.integrity import checksum
-from cmed_jax.model.base import Base, BaseConfig
 from cmed_jax.model.generator import network_generator
 from cmed_jax.model.network import Network
 from cmed_jax.model.standards import Standards
@@ -181,7 +180,7 @@ class Opened(NamedTuple):
 def _open(config: Config, parallel: DataParallel) -> Opened:
     """Return the inputs of a network: reflections or bins, as it reads."""
     network = config.network
-    if not isinstance(network, BaseConfig):
+    if not network.reads_reflections:
         lines, control = _measurements(config)
         inputs = open_inputs(config.data, config.input, lines, parallel, config.batch, config.seed)
         return Opened(inputs, lambda network: None, None, control)
@@ -189,7 +188,7 @@ def _open(config: Config, parallel: DataParallel) -> Opened:
     standards = Standards.of(training, network.harmonics)
 
     def prepare(built: Network) -> None:
-        cast(Base, built).learn_standards(standards)
+        built.learn_standards(standards)
 
     kept = Path(config.run) / NEIGHBOURS
     inputs = reflection_inputs(

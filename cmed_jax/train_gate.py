@@ -35,6 +35,7 @@ from cmed_jax.prediction.restore import restore
 from cmed_jax.solution.prototypes import Prototypes
 from cmed_jax.training.checkpoint import find_checkpoint
 from cmed_jax.training.folder import locked
+from cmed_jax.training.lineage import dataset_of
 
 SAMPLES = 5
 """The number of samples of the network that give its variance in validation."""
@@ -103,7 +104,7 @@ def gathered(options: Options) -> tuple[GateExamples, GateExamples]:
     """Return the training examples of the gate, and those of validation crystals."""
     checkpoint = find_checkpoint(options.run)
     config, network, *_ = restore(checkpoint, alone=True)
-    data = options.data or Path(config.data)
+    data = dataset_of(checkpoint, config, options.data)
     known, held_out = (load_structures(data, split) for split in ("train", "validation"))
     prototypes = Prototypes.of_crystals(known, _recipe(data))
     memory = Memory.of(load_compact_examples(data, "train")) if network.reads_reflections else None

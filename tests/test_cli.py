@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import math
 import os
 
+import jax
 import pytest
+from flax import nnx
 from jax.errors import JaxRuntimeError
 
 from cmed_jax.cli import PRESETS, parse, run_command
 from cmed_jax.config import Config
 from cmed_jax.model.base import BaseConfig
+from cmed_jax.model.presets import KINDS
 from cmed_jax.model.published import PublishedConfig
 
 WHERE = ("--data", "there", "--run", "here")
@@ -34,6 +38,22 @@ def test_presets_are_what_the_readme_says():
     demo, base = (parse([name, *WHERE]).network for name in ("demo", "base"))
     assert isinstance(demo, BaseConfig)
     assert demo.width * demo.blocks < base.width * base.blocks
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_configuration_says_of_its_network_is_true(kind):
+    config = KINDS[kind]()
+    network = nnx.eval_shape(lambda: config.build(nnx.Rngs(0)))
+    assert config.reads_reflections == network.reads_reflections
+    assert config.batch_statistics == bool(jax.tree.leaves(nnx.state(network, nnx.BatchStat)))
+    assert not {"reads_reflections", "batch_statistics"} & dataclasses.asdict(config).keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
+def test_a_latent_loss_has_a_weight(kind, weight):
+    with pytest.raises(ValueError, match=f"kl_weight is {weight}: give 0 or a positive number"):
+        KINDS[kind](kl_weight=weight)
 
 
 def test_options_of_the_command_line_override_the_preset():

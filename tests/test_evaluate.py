@@ -256,6 +256,7 @@ def test_neither_run_nor_data_is_answered(answer):
         (["--search", "nan"], "search is nan seconds: give 0 or more"),
         (["--search", "5"], "there is no gate that weighs structures"),
         (["--split", "tests"], "tests"),
+        (["--split", "train"], "known is training, which are the scored crystals of the split tr"),
         (["--splt", "test"], "--split"),
     ],
 )

@@ -1,5 +1,7 @@
 """Exported networks against the networks themselves."""
 
+import re
+
 import jax.export
 import numpy as np
 import pytest
@@ -17,6 +19,9 @@ def test_the_exported_program_predicts_what_the_network_does(finished, dataset, 
     assert main([str(finished), "--out", str(out)]) == 0
     program = jax.export.deserialize(bytearray(out.read_bytes()))
     assert set(program.platforms) == {"cpu", "cuda", "tpu"}
+    products = re.findall(r"dot_general .*xf32>", program.mlir_module())
+    assert products  # a GPU or a TPU would round their factors by default
+    assert all("precision = [HIGHEST, HIGHEST]" in product for product in products)
     query = full_query(load_examples(dataset, "validation"))
     arguments = query.composition, query.knowledge, query.lattice, query.amplitude, query.observed
     found = np.asarray(program.call(*arguments))

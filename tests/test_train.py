@@ -138,6 +138,7 @@ def test_a_run_on_fresh_patterns_says_what_they_hold_and_can_predict(
     [
         ("demo", ("--step.augmentation.artefacts", "laboratory"), "give errors in their place"),
         ("demo", ("--input", "streaming"), "give input resident"),
+        ("demo", ("--step.augmentation.shift", 5), "base reads reflections, and a shift of 5 bins"),
     ],
 )
 def test_what_a_network_cannot_read_is_refused(tiny, answer, tmp_path, preset, options, message):
@@ -275,6 +276,10 @@ def test_a_misspelt_option_is_answered_with_the_right_one(
         (["--network.width", "-3"], "width is -3: give at least 1"),
         (["--loop.log-every", "0"], "log_every is 0: give at least 1"),
         (["--step.augmentation.full", "0.3"], "sum to 1"),
+        (["--step.augmentation.full", "nan"], "full is nan: give a finite number"),
+        (["--step.augmentation.noise", "nan"], "noise is nan: give a finite number"),
+        (["--network.kl-weight", "-1"], "kl_weight is -1.0: give 0 or a positive number"),
+        (["--optimizer.clip", "-1"], "clip is -1.0: give 0 or more"),
         (["--batch", "21"], "a batch of 21 crystals cannot be drawn from 20"),
     ],
 )

@@ -20,6 +20,9 @@ from cmed_jax.io.run import run_folder
 ALIKE = {"dataset": "datasets", "split": "splits"}
 """The fields of the results that runs must have in common, and their plurals for messages."""
 
+NEEDED = {"run": tuple(ALIKE), "protocol": ("as_published",), "model": ("plain",)}
+"""The parts of the results that a comparison needs, and what it needs of each."""
+
 METRICS = {"ssim": ".3f", "psnr": ".1f", "nmae": ".3f", "cosine": ".3f"}
 """The metrics that are compared where all runs have them, and their print formats."""
 
@@ -31,7 +34,7 @@ def load_results(path: str | Path, split: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there are no results.
-        ValueError: the file holds no results of a model.
+        ValueError: the file holds no results of a model, or lacks a part of them.
     """
     path = Path(path)
     places = [path, path / "results.json"]
@@ -47,6 +50,8 @@ def load_results(path: str | Path, split: str) -> dict[str, Any]:
         raise ValueError(f"{found} is no results.json: {error}") from None
     if not isinstance(results, dict) or not results.get("model"):
         raise ValueError(f"{found} holds no results of a model: evaluate a run, not the baselines")
+    if lacking := _lacking(results):
+        raise ValueError(f"{found} lacks {', '.join(lacking)}: evaluate the run again")
     return results
 
 
@@ -98,6 +103,42 @@ def table(comparison: Mapping[str, Any]) -> Table:
         others = (f"{mine[name]['mean']:{METRICS[name]}}" for name in metrics)
         found.add_row(run, format_interval(ssim, ".3f"), f"{ssim['median']:.3f}", *cells, *others)
     return found
+
+
+def unlike(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each way in which the runs were not answered alike.
+
+    Such runs may be compared, but their difference is not that of the networks alone.
+    """
+    answered = {name: _answered(results["run"]) for name, results in runs.items()}
+    said = []
+    for what in next(iter(answered.values())):
+        values = {name: each[what] for name, each in answered.items()}
+        if len(set(values.values())) > 1:
+            each = ", ".join(f"{value} in {name}" for name, value in values.items())
+            said.append(f"The runs differ in {what}: {each}.")
+    return said
+
+
+def _answered(run: Mapping[str, Any]) -> dict[str, str]:
+    """Return what answered besides the network, as texts by their descriptions."""
+    return {
+        "the gate": "none" if run.get("gate") is None else "one",
+        "the known crystals (--known)": str(run.get("known") or "none"),
+        "the crystals of substitution and overlap": str(run.get("crystals") or "not stated"),
+        "the search (--search)": f"{run.get('search') or 0:g} s",
+    }
+
+
+def _lacking(results: Mapping[str, Any]) -> list[str]:
+    """Return the names of the needed parts that results lack."""
+    lacking = [] if isinstance(results.get("materials"), list) else ["materials"]
+    for part, names in NEEDED.items():
+        if not isinstance(results.get(part), dict):
+            lacking.append(part)
+        else:
+            lacking += [f"{part}.{name}" for name in names if name not in results[part]]
+    return lacking
 
 
 def _check_alike(runs: Mapping[str, Mapping[str, Any]]) -> None:

@@ -36,6 +36,9 @@ from cmed_jax.evaluation.structure_metrics import StructureMetrics
 from cmed_jax.physics.patterns import MO_K_ALPHA
 from cmed_jax.solution.prototypes import Prototypes, canonical_crystals
 
+TRAIN = "train"
+"""The name of the training split."""
+
 CACHE = "baselines"
 """The folder beside the records for the scores of baselines; it may be deleted."""
 
@@ -44,7 +47,8 @@ class EvaluationSuite:
     """A split on which generators are scored, with the baselines of its dataset.
 
     Baselines, refined crystals and the overlap are computed from the `known` crystals. None of
-    these is scored.
+    these is scored. Where the training split itself is scored, the constant map is the only
+    baseline, since the others would find each crystal in that split.
     """
 
     def __init__(
@@ -77,9 +81,14 @@ class EvaluationSuite:
 
         Raises:
             FileNotFoundError: there is no dataset.
-            ValueError: the dataset has no such split, or no crystal of the system in it, or there
-                is no such source.
+            ValueError: the dataset has no such split, or no crystal of the system in it, there is
+                no such source, or the known crystals are those that are scored.
         """
+        if split == TRAIN and known == "training":
+            raise ValueError(
+                f"known is {known}, which are the scored crystals of the split {split}: give "
+                "--known embedded, or another --split"
+            )
         self.data, self.split, self.as_published = Path(data), split, as_published
         self.console, self.spread = console or Console(), spread
         self.system, self.substitution = system, substitution
@@ -147,8 +156,9 @@ class EvaluationSuite:
         if self.system is not None:
             key["system"] = self.system
         of_known = key | {"known": _digest(self.known)}
-        keys = dict.fromkeys(OF_TRAINING, key)
-        if self.substitution and self.of_independent_atoms:
+        trained_on = self.split == TRAIN
+        keys = dict.fromkeys(OF_TRAINING[:1] if trained_on else OF_TRAINING, key)
+        if self.substitution and self.of_independent_atoms and not trained_on:
             keys |= dict.fromkeys(OF_CRYSTALS, of_known)
         return {
             name: cached(self.data / CACHE, name, key, partial(self._baseline, name))

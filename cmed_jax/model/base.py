@@ -21,6 +21,7 @@ It differs from the published network in these points:
 """
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ from jaxtyping import Array, Bool, Float
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data.memory import Likeness, Recalled, likeness, unit_metric
 from cmed_jax.data.query import Query
-from cmed_jax.model.network import Block, Latent, Network
+from cmed_jax.model.network import Block, Latent, Network, check_kl_weight
 from cmed_jax.model.standards import Standards
 from cmed_jax.physics.harmonics import LIMIT, harmonics
 from cmed_jax.physics.log_series import basis, density_of_logarithm, logarithm, part_of
@@ -58,6 +59,9 @@ class BaseConfig:
         kl_weight: weight of the latent's divergence from the standard normal.
     """
 
+    reads_reflections: ClassVar[Literal[True]] = True
+    batch_statistics: ClassVar[Literal[False]] = False
+
     width: int = 1024
     blocks: int = 3
     hidden: int = 1024
@@ -73,6 +77,7 @@ class BaseConfig:
             raise ValueError(f"harmonics is {self.harmonics}: records hold them up to {LIMIT}")
         if self.recalled < 0:
             raise ValueError(f"recalled is {self.recalled}: give 0 or more")
+        check_kl_weight(self.kl_weight)
 
     def build(self, rngs: nnx.Rngs, axis_name: str | None = None) -> "Base":
         """Return the network; `axis_name` is unused, as there are no batch statistics."""

@@ -10,6 +10,7 @@ e/angstrom^3.
 """
 
 import abc
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from jaxtyping import Array, Float, Key
 
 from cmed_jax.data.memory import Recalled
 from cmed_jax.data.query import Query
+from cmed_jax.model.standards import Standards
 
 CHUNK = 5000
 """The largest number of coordinates of a full grid that are decoded at once."""
@@ -60,6 +62,12 @@ class Network(nnx.Module, abc.ABC):
     """
 
     reads_reflections = False
+
+    def learn_standards(self, standards: Standards) -> None:
+        """Take over the units of a training split, before the first step; by default not at all.
+
+        Networks that read reflections are given them.
+        """
 
     @abc.abstractmethod
     def encode(self, query: Query, recalled: Recalled | None) -> Latent:
@@ -103,6 +111,12 @@ class Network(nnx.Module, abc.ABC):
         over_voxels = jax.vmap(self.decode, in_axes=(None, 0))
         own = 0 if coordinates.ndim == 3 else None
         return jax.vmap(over_voxels, in_axes=(0, own))(conditioning, coordinates)
+
+
+def check_kl_weight(weight: float) -> None:
+    """Raise ValueError where the weight of the latent's divergence is not a number from 0 on."""
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"kl_weight is {weight}: give 0 or a positive number")
 
 
 @partial(jax.jit, static_argnames=("shape",))

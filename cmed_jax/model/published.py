@@ -13,7 +13,7 @@ generator.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from cmed_jax.data.memory import Recalled
 from cmed_jax.data.query import Query
-from cmed_jax.model.network import Block, Latent, Network
+from cmed_jax.model.network import Block, Latent, Network, check_kl_weight
 
 HALF = 512
 """The width of one branch's latent, of the position encoding and of the decoder."""
@@ -39,7 +39,13 @@ class PublishedConfig:
         kl_weight: weight of the latent's divergence from the standard normal.
     """
 
+    reads_reflections: ClassVar[Literal[False]] = False
+    batch_statistics: ClassVar[Literal[True]] = True
+
     kl_weight: float = 0.05
+
+    def __post_init__(self):
+        check_kl_weight(self.kl_weight)
 
     def build(self, rngs: nnx.Rngs, axis_name: str | None = None) -> "Published":
         """Return the network; batch statistics are shared over `axis_name` if pmap binds it."""

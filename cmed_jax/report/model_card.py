@@ -12,7 +12,6 @@ from cmed_jax.config import Config
 from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.mixture.gate import FILE as GATE
-from cmed_jax.model.presets import BaseConfig
 from cmed_jax.physics.artefact_ranges import PRESETS
 from cmed_jax.prediction.reference import TOLERANCE
 from cmed_jax.report.evaluation_page import verdict
@@ -99,6 +98,8 @@ def _facts(
         f"crystals by at most {rounding['largest_change']:.2%} on average over the cell; SSIM with "
         f"those before at least {rounding['lowest_ssim']:.6f}",
     }
+    if "initial" in manifest:
+        facts["trained further from"] = _initial(**manifest["initial"])
     if domain is not None:
         facts["elements seen"] = " ".join(SYMBOLS[number] for number in domain.elements)
         facts["space groups seen"] = ", ".join(map(str, domain.space_groups))
@@ -113,6 +114,14 @@ def _facts(
     return facts
 
 
+def _initial(name: str, weights: int | None, materials: int | None) -> str:
+    """Return a description of the network that the training began with."""
+    which = name if weights is None else f"{name} (weights {weights})"
+    if materials is None:
+        return f"{which}, whose training crystals are not known: `materials.txt.gz` lacks them"
+    return f"{which}, whose {materials:,} training crystals are in `materials.txt.gz`, too"
+
+
 def _density(identity: Mapping[str, Any]) -> str:
     if identity["density"] == "iam":
         return f"of independent atoms with B = {identity['b_factor']:g} Å²"
@@ -122,7 +131,7 @@ def _density(identity: Mapping[str, Any]) -> str:
 def _patterns(config: Config) -> str:
     """Return a description of the patterns of the training."""
     augmentation = config.step.augmentation
-    if isinstance(config.network, BaseConfig):
+    if config.network.reads_reflections:
         if augmentation.errors is None:
             return "ideal reflections"
         share = augmentation.stored

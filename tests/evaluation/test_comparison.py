@@ -101,6 +101,48 @@ def test_the_command_says_what_is_missing(folders, answer, tmp_path):
         assert message in err
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, []),
+        ({"known": "embedded"}, ["the known crystals", "training in ", "embedded in "]),
+        ({"crystals": "embedded"}, ["the crystals of substitution", "embedded in "]),
+        ({"search": 20.0}, ["the search", "0 s in ", "20 s in "]),
+        ({"gate": 7}, ["the gate", "none in ", "one in "]),
+    ],
+)
+def test_what_differs_besides_the_network_is_said(folders, answer, changes, said):
+    """The gates of two networks have different weights, which is no difference."""
+    alike = {"known": "training", "crystals": "training", "search": 0.0, "gate": None}
+    for folder, run in zip(folders, (alike, alike | changes), strict=True):
+        (path,) = folder.rglob("results.json")
+        results = json.loads(path.read_text())
+        results["run"] |= run
+        path.write_text(json.dumps(results))
+    code, out, _ = answer(main, *folders)
+    assert code == 0
+    found = " ".join(out.split())
+    assert found.count("The runs differ in ") == len(changes)
+    for words in said:
+        assert words in found
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("run", None), ("run", "split"), ("protocol", None), ("protocol", "as_published"),
+     ("materials", None), ("model", "plain")],
+)  # fmt: skip
+def test_results_that_lack_a_part_are_refused(runs, folders, answer, part, name):
+    results = copy.deepcopy(runs["better"])
+    results["model"]["kept"] = True
+    del (results[part] if name else results)[name or part]
+    (folders[1] / "results.json").write_text(json.dumps(results))
+    code, _, err = answer(main, *folders)
+    assert (code, err.count("\n")) == (2, 1)
+    lacking = ".".join(filter(None, (part, name)))
+    assert err.endswith(f"results.json lacks {lacking}: evaluate the run again\n")
+
+
 @pytest.mark.parametrize("text", ["not json", "[]", '{"model": null}'])
 def test_other_files_are_refused(folders, answer, text):
     (folders[1] / "results.json").write_text(text)

@@ -12,6 +12,7 @@ from cmed_jax.crystal import sources
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.data.dataset import load_structures
 from cmed_jax.evaluation.baselines import OF_CRYSTALS, OF_TRAINING
+from cmed_jax.evaluation.scoring import Scores
 from cmed_jax.evaluation.suite import EvaluationSuite
 
 EMBEDDED = Path(sources.__file__).parent / "embedded" / "oc20_bulks.jsonl.gz"
@@ -48,6 +49,14 @@ def test_training_crystals_are_known_unless_others_are_named(suite, dataset):
     names = [crystal.material_id for crystal in load_structures(dataset, "train")]
     assert [crystal.material_id for crystal in suite.prototypes.crystals] == names
     np.testing.assert_array_equal(suite.memory.amplitude, suite.training.amplitude)
+
+
+def test_of_the_training_split_no_baseline_finds_the_crystal_itself(dataset, known, monkeypatch):
+    scores = object.__new__(Scores)
+    monkeypatch.setattr("cmed_jax.evaluation.suite.cached", lambda *key: scores)
+    assert set(EvaluationSuite(dataset, "train", known=known).baselines) == {"constant map"}
+    with pytest.raises(ValueError, match="known is training, which are the scored crystals"):
+        EvaluationSuite(dataset, "train")
 
 
 @pytest.fixture

@@ -45,9 +45,10 @@ def made(finished, results, built_once):
 
     def build(folder):
         run = shutil.copytree(finished, folder / finished.name)
-        config = json.loads((run / "config.json").read_text())
-        config["config"]["initial"] = str(finished)  # as if it had begun with these weights
-        (run / "config.json").write_text(json.dumps(config))
+        for path in run.glob("checkpoints/*/_CHECKPOINT_METADATA"):
+            metadata = json.loads(path.read_text())  # as if it had begun with these weights
+            metadata["custom_metadata"]["config"]["initial"] = str(finished)
+            path.write_text(json.dumps(metadata))
         options = ["--out", folder / "tiny", "--origin", ORIGIN, "--aliases", "small"]
         assert release([str(run), *map(str, options), "--results", str(results)]) == 0
         shutil.rmtree(run)

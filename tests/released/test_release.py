@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cmed_jax import release as module
 from cmed_jax.app.__main__ import predictor
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.evaluate import main as evaluate
 from cmed_jax.io import released
 from cmed_jax.mixture.experts import FEATURES
+from cmed_jax.model.generator import network_generator
 from cmed_jax.predict import main as predict
 from cmed_jax.prediction.restore import restore
 from cmed_jax.release import main
@@ -56,6 +58,41 @@ def test_the_command_says_what_rounding_changes_and_how_large_it_is(unscored):
 def test_the_training_materials_are_named(made, dataset):
     with gzip.open(made / "materials.txt.gz", "rt") as file:
         assert file.read().split() == load_examples(dataset, "train").material_id.tolist()
+
+
+def test_the_network_that_training_began_with_is_named(made, said, finished):
+    began = released.read_manifest(made)["initial"]
+    assert began == {"name": finished.name, "weights": None, "materials": 20}
+    row = f"| trained further from | {finished.name}, whose 20 training crystals are in `materi"
+    assert row in said
+    assert restore(made).config.initial is None  # it would be a path of this machine
+
+
+def test_the_card_says_that_the_beginning_is_not_known(made):
+    config, _, domain, _ = restore(made)
+    began = {"initial": {"name": "old", "weights": 7, "materials": None}}
+    text = card(released.read_manifest(made) | began, config, domain, [])
+    row = "| trained further from | old (weights 7), whose training crystals are not known: "
+    assert f"{row}`materials.txt.gz` lacks them |" in text
+
+
+def test_materials_of_the_initial_network_are_listed_once(tmp_path):
+    module._write_materials(tmp_path / "list.gz", {"b", "a"} | {"a", "c"})
+    assert gzip.decompress((tmp_path / "list.gz").read_bytes()) == b"a\nb\nc\n"
+
+
+def test_rounding_is_measured_as_the_network_answers(finished, dataset, monkeypatch):
+    """It recalls known crystals."""
+    recalled = []
+
+    def generator(*given, memory):
+        recalled.append(len(memory))
+        return network_generator(*given, memory=memory)
+
+    monkeypatch.setattr(module, "network_generator", generator)
+    restored = restore(finished)
+    assert module._rounding(restored, restored, dataset)["largest_change"] == 0
+    assert recalled == [20, 20]
 
 
 def test_the_manifest_says_where_it_comes_from(made, finished, dataset):

@@ -1,5 +1,7 @@
 """Learning rates against closed forms, and the optimizer against Adam written out."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -92,6 +94,25 @@ def test_a_rate_that_is_not_positive_is_refused(rate):
 def test_an_epsilon_that_is_not_positive_is_refused(epsilon):
     with pytest.raises(ValueError, match=f"epsilon is {epsilon}"):
         OptimizerConfig(epsilon=epsilon)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        *((name, -1, "give 0 or more") for name in ("clip", "weight_decay", "warmup")),
+        *((name, math.nan, "finite") for name in ("clip", "weight_decay", "final_rate")),
+        *((name, math.inf, "finite") for name in ("clip", "learning_rate", "epsilon")),
+        *(("final_rate", rate, "from 0 to the learning rate") for rate in (-1.0, 5.0)),
+    ],
+)
+def test_a_number_that_would_spoil_the_training_is_refused(name, value, message):
+    with pytest.raises(ValueError, match=f"{name} is {value}: .*{message}"):
+        OptimizerConfig(**{name: value})
+
+
+def test_a_rate_may_stay_where_it_is():
+    rate = learning_rate(OptimizerConfig(learning_rate=1e-3, final_rate=1e-3, warmup=0), 100)
+    np.testing.assert_allclose(rate(np.array([0, 50, 100])), 1e-3, rtol=1e-6)
 
 
 def test_a_cycle_of_no_step_is_refused():
