@@ -29,7 +29,6 @@ from cmed_jax.cli import PRESETS
 from cmed_jax.config import Config, Precision
 from cmed_jax.data.batches import QUERIES
 from cmed_jax.data.dataset import load_compact_examples
-from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import Network
 from cmed_jax.training.cost import compiled_step, flops_per_step, peak_flops
 from cmed_jax.training.inputs import Inputs, open_inputs, reflection_inputs
@@ -166,7 +165,7 @@ def main() -> None:
     for preset in options.presets:
         config = options.config(preset)
         for mode in options.inputs:
-            if isinstance(config.network, BaseConfig):
+            if config.network.reads_reflections:
                 if mode == "streaming":  # it is always resident
                     continue
                 training = load_compact_examples(options.data, "train")

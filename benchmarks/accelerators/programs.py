@@ -19,7 +19,6 @@ from cmed_jax.cli import PRESETS
 from cmed_jax.config import Precision
 from cmed_jax.data.memory import Recalled
 from cmed_jax.data.query import Query
-from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.network import CHUNK, QUERIES, predict
 from cmed_jax.model.presets import NetworkConfig
 from cmed_jax.physics.crystal import Crystal
@@ -60,7 +59,7 @@ whole = partial(jax.ShapeDtypeStruct, dtype=np.int32)
 
 def table_of(network: NetworkConfig, n: int) -> Table:
     """Return the shapes of a table of n materials."""
-    if not isinstance(network, BaseConfig):
+    if not network.reads_reflections:
         return Table(single((n, 119)), single((n, 1024)), half((n, *GRID)), single((n,)))
     read = len(harmonics())
     reflections = Reflections(
@@ -119,17 +118,17 @@ def prediction(preset: str, device: jax.Device, *, batch: int) -> Call:
     graph, state = nnx.split(nnx.eval_shape(lambda: config.network.build(nnx.Rngs(0))))
     read = len(harmonics())
     query = Query(
-        single((batch, 0 if isinstance(config.network, BaseConfig) else 1024)),
+        single((batch, 0 if config.network.reads_reflections else 1024)),
         single((batch, 119)),
         whole((batch,)),
-        single((batch, 0 if isinstance(config.network, BaseConfig) else 1024)),
+        single((batch, 0 if config.network.reads_reflections else 1024)),
         single((batch, 3, 3)),
         single((batch, read)),
         single((batch, read)),
         single((batch, 0)),
     )
     recalled = None
-    if isinstance(config.network, BaseConfig):
+    if config.network.reads_reflections:
         known = config.network.recalled
         recalled = Recalled(
             single((batch, known, 3, 3)),
