@@ -4,6 +4,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -149,16 +150,49 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         if found is not None:
             position, intensity, note = found
             layout = Layout(position, intensity, notes=(*layout.notes, note))
-    rows: list[list[float]] = []
-    times: list[float | None] = []
-    numbers: list[int] = []
-    written: list[list[str]] = []
+    table = _table(lines[begin:], layout, columns, marks)
     head = (line[:LONGEST_HEADING] for _, line in lines[:begin])
-    notes = [*of_range, *layout.notes, *notes_on_probe(head)]
-    for place, (number, line) in enumerate(lines[begin:], start=begin):
+    notes = [*of_range, *layout.notes, *notes_on_probe(head), *table.notes]
+    rows, numbers = table.rows, table.numbers
+    times = [_time(fields, layout) for fields in table.fields]
+    of_rows = lines[begin : begin + len(rows)]
+    if not layout.named:
+        check_groups(headings, of_rows, marks)
+    if all("," in line for _, line in of_rows):
+        names = headings[-1].split(",") if headings else [""]
+        named = len(names) if kind_of(names[0]) else 0
+        check_decimal_commas(table.fields, [line for _, line in of_rows], named)
+    if is_apart(rows):
+        far = table.fields[0][:4]
+        notes += [f"line {numbers[0]} is left out, for it is far from the others: {far}"]
+        rows, times, numbers = rows[1:], times[1:], numbers[1:]
+    scan = _scan(np.array(rows), numbers, layout, radiation or table.radiation)
+    scan = replace(scan, notes=tuple(notes))
+    known = np.array([time for time in times if time is not None])
+    return _per_time(scan, known) if len(known) == len(times) else scan
+
+
+class _Table(NamedTuple):
+    """The rows of data: their numbers, fields and lines, and what is said among them."""
+
+    rows: list[list[float]]
+    fields: list[list[str]]
+    numbers: list[int]
+    radiation: Radiation | None
+    notes: list[str]
+
+
+def _table(lines: Lines, layout: Layout, columns: int, marks: Marks) -> _Table:
+    """Return the rows of data, up to a foot or to a further scan.
+
+    Raises:
+        ValueError: a line within the data is not numbers, or has them where they may not be read.
+    """
+    found, radiation = _Table([], [], [], None, []), None
+    for place, (number, line) in enumerate(lines):
         if _is_comment(line):
-            if rows and SCAN.match(line):
-                notes += [f"only the first scan is read, up to line {number}"]
+            if found.rows and SCAN.match(line):
+                found.notes.append(f"only the first scan is read, up to line {number}")
                 break
             radiation = radiation or stated_radiation(line[:LONGEST_HEADING])
             continue
@@ -170,29 +204,16 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
         try:
             row = row_of(fields, layout)
         except (ValueError, IndexError):
-            if not rows or not is_foot(lines[place:], layout, marks):
+            if not found.rows or not is_foot(lines[place:], layout, marks):
                 raise ValueError(f"line {number} is not {wanted(layout)}: {line[:60]!r}") from None
-            notes += [f"what follows the data is left out, from line {number} on: {line[:40]!r}"]
+            said = f"what follows the data is left out, from line {number} on: {line[:40]!r}"
+            found.notes.append(said)
             break
-        written.append(fields)
-        check_row(fields, layout, line, number, written[0])
-        rows.append(row)
-        times.append(_time(fields, layout))
-        numbers.append(number)
-    if not layout.named:
-        check_groups(headings, lines[begin : begin + len(rows)], marks)
-    of_rows = [line for _, line in lines[begin : begin + len(rows)]]
-    if all("," in line for line in of_rows):
-        names = headings[-1].split(",") if headings else [""]
-        check_decimal_commas(written, of_rows, len(names) if kind_of(names[0]) else 0)
-    if is_apart(rows):
-        far = written[0][:4]
-        notes += [f"line {numbers[0]} is left out, for it is far from the others: {far}"]
-        rows, times, numbers = rows[1:], times[1:], numbers[1:]
-    scan = _scan(np.array(rows), numbers, layout, radiation)
-    scan = replace(scan, notes=tuple(notes))
-    known = np.array([time for time in times if time is not None])
-    return _per_time(scan, known) if len(known) == len(times) else scan
+        found.rows.append(row)
+        found.fields.append(fields)
+        found.numbers.append(number)
+        check_row(fields, layout, line, number, found.fields[0])
+    return found._replace(radiation=radiation)
 
 
 def _time(fields: Sequence[str], layout: Layout) -> float | None:
