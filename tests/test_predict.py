@@ -207,7 +207,7 @@ def test_a_mistake_about_one_file_is_answered_in_a_line(predict, tmp_path, text,
 def test_where_the_cell_is_not_known_formats_that_hold_it_are_left_out_and_named(predict, tmp_path):
     code, _, errors = predict(composition=None, formats=("cube", "npy", "vasp"))
     assert code == 0
-    assert "note: salt.xy: cube, vasp cannot be written" in errors
+    assert "note: salt.xy: not written: cube, vasp. The cell is not known" in errors
     assert results(tmp_path / "out")[0]["files"] == ["salt.html", "salt.npy"]
 
 
