@@ -75,7 +75,7 @@ def counting_noise(intensity: Column) -> Column:
     compared, or every fourth.
     """
     mean = scipy.ndimage.gaussian_filter1d(np.maximum(intensity, 0).astype(float), 3.0)
-    floor = (1e-4 * np.abs(intensity).max(initial=0.0)) ** 2
+    floor = (LEAST_NOISE * np.abs(intensity).max(initial=0.0)) ** 2
     groups = _variances(intensity, mean, 1)
     for step in (2, 4):
         wider = _variances(intensity, mean, step)

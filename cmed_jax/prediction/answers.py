@@ -17,6 +17,7 @@ from cmed_jax.prediction.assessment import (
     explanation_of,
     unexplained,
 )
+from cmed_jax.prediction.checks import UNLIKELY
 from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.prediction.result import Answer
@@ -34,8 +35,6 @@ from cmed_jax.solution.rietveld import RietveldFit
 
 PREDICTED = "the prediction"
 """The name of the predicted density among the explanations of a pattern."""
-ALARMED = 0.2
-"""The largest probability of a structure beside an alarm about the question."""
 
 
 class Answered(NamedTuple):
@@ -91,7 +90,7 @@ def answered(
     structures = ranked_structures(query, known, searched, answer)
     if assessment is not None and not assessment.consistent:
         structures = tuple(
-            replace(each, probability=min(each.probability, ALARMED)) for each in structures
+            replace(each, probability=min(each.probability, UNLIKELY)) for each in structures
         )
     refined = refined_structure(query, structures)
     return Answered(answer, assessment, searched, structures, *refined)

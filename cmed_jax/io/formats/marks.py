@@ -84,10 +84,11 @@ def split_line(line: str, marks: Marks) -> list[str]:
 def cells_of(line: str, marks: Marks, columns: int) -> list[str] | None:
     """Return as many cells of a line as there are columns, empty ones too.
 
-    None where no separator shows the places of empty cells. Those at the end may be missing.
+    None where no separator shows the places of empty cells, or where `split_line` keeps them, as in
+    a file with quoted numbers. Those at the end may be missing.
     """
-    separator = marks.columns or next((mark for mark in "\t;," if mark in line), "")
-    cells = line.split(separator) if separator else []
+    separator = next((mark for mark in "\t;," if mark in line), "")
+    cells = line.split(separator) if separator and not marks.columns else []
     if not cells or len(cells) > columns or all(map(str.strip, cells)):
         return None
     plain = [" ".join(split_line(cell, marks)) if cell.strip() else "" for cell in cells]
