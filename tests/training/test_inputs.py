@@ -9,13 +9,12 @@ import pytest
 from flax import nnx
 
 from cmed_jax.config import StepConfig
-from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.batches import Rows
 from cmed_jax.data.dataset import load_compact_examples, load_examples
-from cmed_jax.data.lines import load_lines
-from cmed_jax.physics.artefact_ranges import LABORATORY
+from cmed_jax.physics.instrument import Lines
 from cmed_jax.training import inputs as module
 from cmed_jax.training.inputs import open_inputs, reflection_inputs
+from cmed_jax.training.loss import task_of
 from cmed_jax.training.parallel import DataParallel
 from cmed_jax.training.step import initial_state, make_step
 from tests.networks import PatternReader
@@ -28,17 +27,17 @@ def opened(dataset, mode, lines=None, parallel=None):
     return open_inputs(str(dataset), mode, lines, parallel, BATCH, SEED).placed()
 
 
-def trained(dataset, mode, config, spans, lines=None, how="jit"):
+def trained(dataset, mode, spans, how="jit"):
     """Parameters and losses of twelve steps."""
     parallel = DataParallel(how, devices=jax.devices()[:1])
-    inputs = opened(dataset, mode, lines, parallel)
+    inputs = opened(dataset, mode, parallel=parallel)
     optimizer = optax.adam(1e-2)
 
     def begin():
         return initial_state(PatternReader(nnx.Rngs(0)), optimizer)
 
     graph, _ = nnx.eval_shape(begin)
-    step = parallel.compile(make_step(graph, optimizer, config, SEED, parallel.axis_name))
+    step = parallel.compile(make_step(graph, optimizer, StepConfig(), SEED, parallel.axis_name))
     state, losses = parallel.create(lambda: begin()[1]), []
     for span, batches in zip(spans, inputs.batches(spans), strict=True):
         before = state
@@ -59,49 +58,62 @@ def same(one, other):
 @pytest.fixture(scope="module")
 def alone(dataset):
     """Resident inputs, with one step in a dispatch."""
-    return trained(dataset, "resident", StepConfig(), every(1))
+    return trained(dataset, "resident", every(1))
 
 
 @pytest.mark.optimised
 def test_streaming_trains_as_resident_does(dataset, alone):
-    same(trained(dataset, "streaming", StepConfig(), every(1)), alone)
-
-
-@pytest.mark.optimised
-def test_streaming_trains_as_resident_does_where_everything_is_drawn(dataset):
-    """The run draws voxels for each crystal and fresh patterns, several steps in a dispatch."""
-    lines, _ = load_lines(dataset, "train", LABORATORY.s_max, 16)
-    fresh = AugmentationConfig(artefacts=LABORATORY, noise=0.0)
-    config = StepConfig(fresh, shared_voxels=False)
-    resident = trained(dataset, "resident", config, every(4), lines)
-    same(trained(dataset, "streaming", config, every(4), lines), resident)
+    same(trained(dataset, "streaming", every(1)), alone)
 
 
 @pytest.mark.optimised
 def test_several_steps_in_a_dispatch_change_nothing(dataset, alone):
-    same(trained(dataset, "resident", StepConfig(), every(4)), alone)
+    same(trained(dataset, "resident", every(4)), alone)
 
 
 def test_several_streamed_steps_in_a_dispatch_of_pmap_are_those_steps(dataset, alone):
-    found = trained(dataset, "streaming", StepConfig(), every(4), how="pmap")
+    found = trained(dataset, "streaming", every(4), how="pmap")
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, alone)
 
 
 def test_batches_are_those_of_the_steps_in_any_order(dataset):
     """A continued run begins in the middle."""
     examples, rows = load_examples(dataset, "train"), Rows(20, BATCH, SEED)
-    resident, streaming = opened(dataset, "resident"), opened(dataset, "streaming")
+    rng, shapes = np.random.default_rng(0), ((20, 9), (20, 9), (20, 9, 28))
+    lines = Lines(*(rng.random(shape, np.float32) for shape in shapes))
+    resident, streaming = (opened(dataset, mode, lines) for mode in ("resident", "streaming"))
     assert streaming.material_id.tolist() == examples.material_id.tolist()
     spans = [range(7, 9), range(2, 3)]
     found = zip(spans, resident.batches(spans), streaming.batches(spans), strict=True)
     for span, places, table in found:
         expected = np.stack([rows[step] for step in span])
         np.testing.assert_array_equal(places, expected)
+        np.testing.assert_array_equal(table.composition, examples.composition[expected])
         np.testing.assert_array_equal(table.pattern, examples.pattern[expected])
         np.testing.assert_array_equal(table.density, examples.density[expected])
         np.testing.assert_array_equal(table.scale, examples.density_scale[expected])
+        same(table.lines, Lines(*(column[expected] for column in lines)))
     assert resident.table.density.shape == (20, 50, 50, 50)
+    same(resident.table.lines, lines)
     assert streaming.table is None
+
+
+def test_streamed_examples_are_asked_for_voxels_of_their_own_as_rows_are(dataset):
+    """The trainings here ask all examples for the same voxels."""
+    keys = jax.random.split(jax.random.key(0), (BATCH, 4))
+
+    @jax.jit
+    def asked(table, batches):
+        batch = jax.tree.map(lambda column: column[0], batches)
+        task = task_of(table, batch, keys, keys[0, 0], StepConfig(shared_voxels=False))
+        return task.coordinates, task.density
+
+    resident, streaming = (opened(dataset, mode) for mode in ("resident", "streaming"))
+    (rows,), (examples,) = (inputs.batches([range(1)]) for inputs in (resident, streaming))
+    coordinates, density = asked(None, examples)
+    assert len(np.unique(coordinates, axis=0)) == BATCH
+    assert (density > 0).any(axis=1).all()
+    same((coordinates, density), asked(resident.table, rows))
 
 
 def test_reflections_are_resident_and_batches_are_their_rows(dataset):
