@@ -32,6 +32,7 @@ from cmed_jax.crystal.lattice import cell_parameters
 from cmed_jax.crystal.material import crystal_system
 from cmed_jax.data.dataset import load_compact_examples, load_examples, read_records
 from cmed_jax.data.embedded_memory import recall_embedded
+from cmed_jax.data.examples import Examples
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Generator, full_query
 from cmed_jax.evaluation.metrics import ssim
@@ -44,6 +45,7 @@ from cmed_jax.prediction.cells import find_cells
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.query import Pattern, PredictionQuery
 from cmed_jax.prediction.restore import restore
+from cmed_jax.training.lineage import warn_of_seen
 
 RIGHT = 0.005
 """The largest relative error of a cell that counts as right."""
@@ -81,28 +83,38 @@ class Options:
 def main(args: list[str] | None = None) -> None:
     """Print the table."""
     options = tyro.cli(Options, args=args, prog="python -m benchmarks.found_cells")
-    network = restore(options.run, alone=True).network
+    restored = restore(options.run, alone=True)
+    network = restored.network
     if options.data is not None:
-        table = of_materials(network, options.data, options.split, options.most)
+        asked = by_system(load_examples(options.data, options.split), options.most)
+        scored = [name for _, some in asked for name in some.material_id.tolist()]
+        warn_of_seen(options.run, restored.config, options.data, scored)
+        table = of_materials(network, options.data, options.split, asked)
     else:
         assert options.patterns is not None
         table = of_files(network, options.patterns, options.materials)
     Console(width=100).print(table)
 
 
-def of_materials(network: Network, data: Path, split: str, most: int) -> Table:
+def by_system(examples: Examples, most: int) -> list[tuple[str, Examples]]:
+    """Return some evenly spaced materials of each crystal system."""
+    systems = np.array([crystal_system(group) for group in examples.space_group.tolist()])
+    rows = {name: np.flatnonzero(systems == name) for name in sorted(set(systems.tolist()))}
+    return [(name, examples.rows(each).evenly_spaced(most)) for name, each in rows.items()]
+
+
+def of_materials(
+    network: Network, data: Path, split: str, asked: list[tuple[str, Examples]]
+) -> Table:
     """Return the table of the crystal systems of a dataset."""
     memory = Memory.of(load_compact_examples(data, "train"))
     generator = network_generator(network, GRID, memory=memory)
-    examples = load_examples(data, split)
     stored = {
         record["material_id"].decode(): record["reflections"]
         for record in read_records(data, split)
     }
-    systems = np.array([crystal_system(group) for group in examples.space_group.tolist()])
     table = Table("system", "n", "right cells", "SSIM, cell found", "SSIM, cell given", "seconds")
-    for system in sorted(set(systems)):
-        some = examples.rows(np.flatnonzero(systems == system)).evenly_spaced(most)
+    for system, some in asked:
         given = np.asarray(generator(full_query(some)))[:, 0]
         found, right, began = [], [], time.perf_counter()
         for row, name in enumerate(some.material_id.tolist()):

@@ -28,6 +28,7 @@ from cmed_jax.evaluation.scoring import evaluate
 from cmed_jax.evaluation.statistics import figures, format_interval, paired
 from cmed_jax.model.generator import network_generator
 from cmed_jax.prediction.restore import restore
+from cmed_jax.training.lineage import warn_of_seen
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ def main() -> None:
     structures = list(load_structures(options.data, "train"))
     examples = load_examples(options.data, options.split)
     shape, b_factor = examples.density.shape[1:], restored.domain.b_factor
+    systems = by_system(examples, options)
+    scored = [name for _, part in systems for name in part.material_id.tolist()]
+    warn_of_seen(options.run, restored.config, options.data, scored)
 
     def copied(query: Query) -> Float[np.ndarray, "b 1 na nb nc"]:
         rows, _ = memory.nearest(query, 1)
@@ -74,7 +78,7 @@ def main() -> None:
         "no known crystals": (asked(None, b_factor), full_query),
     }
     table = Table("system", "materials", *entrants, "lead")
-    for system, part in by_system(examples, options):
+    for system, part in systems:
         found = {
             name: evaluate(generator, part, control=control).plain["ssim"]
             for name, (generator, control) in entrants.items()

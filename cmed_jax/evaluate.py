@@ -35,8 +35,7 @@ from cmed_jax.report.evaluation_page import page
 from cmed_jax.report.gallery import chosen_rows, entry
 from cmed_jax.report.slices import plot_materials
 from cmed_jax.report.tables import TABLE_WIDTH, print_report
-from cmed_jax.training.integrity import warn
-from cmed_jax.training.lineage import dataset_of, seen_elsewhere
+from cmed_jax.training.lineage import dataset_of, warn_of_seen
 
 CrystalSystem = Literal[
     "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"
@@ -51,10 +50,6 @@ FORGETFUL = "without known crystals"
 
 DECODED = "as decoded"
 """The name of the control in which the observed lines are not imposed on the densities."""
-
-
-NAMED = 10
-"""The largest number of materials that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +173,8 @@ def evaluate_run(options: Options, console: Console | None = None) -> dict[str, 
         suite, model_entrant, asked, plain, unsearched, run = _entrants(
             options, restored, console, spread
         )
-        _warn_of_seen(options.run, restored, suite)
+        scored = suite.held_out.material_id.tolist()
+        warn_of_seen(options.run, restored.config, suite.data, scored)
         model = suite.score(MODEL, model_entrant)
         controls = {name: suite.score(name, entrant) for name, entrant in asked.items()}
         _ = suite.baselines  # scored while there are processes
@@ -283,20 +279,6 @@ def _own_folder(run: Path, split: str) -> Path:
     if released.find(run) is not None:
         raise ValueError(f"{run} is a released network, which keeps no results: give --out FOLDER")
     return run_folder(run) / "evaluation" / split
-
-
-def _warn_of_seen(model: Path, restored: Restored, suite: EvaluationSuite) -> None:
-    """Say which scored materials a network was trained on before it came to its dataset."""
-    scored = suite.held_out.material_id.tolist()
-    elsewhere = seen_elsewhere(model, restored.config)
-    if elsewhere is None:
-        warn(f"the network that {model} began with may have been trained on scored materials")
-    elif seen := [name for name in scored if name in elsewhere]:
-        more = f" and {len(seen) - NAMED} more" if len(seen) > NAMED else ""
-        warn(
-            f"{len(seen)} of {len(scored)} scored materials are among those that {model}, or the "
-            f"network that it began with, was trained on: {', '.join(seen[:NAMED])}{more}"
-        )
 
 
 def _gallery(

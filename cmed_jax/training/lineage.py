@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +11,12 @@ from cmed_jax.config import Config
 from cmed_jax.data.dataset import fingerprint, read_records
 from cmed_jax.io import released
 from cmed_jax.io.run import CHECKPOINTS, CONFIG, run_folder
+from cmed_jax.training.integrity import warn
 
 MATERIALS = "materials.txt.gz"
 """The file of a released network that holds the ids of its training crystals, one on each line."""
+NAMED = 10
+"""The largest number of materials that a warning names."""
 
 
 class Initial(NamedTuple):
@@ -64,21 +67,57 @@ def materials_of(data: Path) -> set[str]:
     return {record["material_id"].decode() for record in read_records(data, "train")}
 
 
-def seen_elsewhere(model: str | Path, config: Config) -> Set[str] | None:
-    """Return the ids of the crystals that a network may have seen besides those of its dataset.
+def seen_elsewhere(model: str | Path, config: Config, scored: str | Path) -> Set[str] | None:
+    """Return the ids of the crystals that a network may have seen besides those of a dataset.
 
-    Those of a run are the training crystals of the network that it began with; None where they are
-    not known. A released network lists all that it was trained on.
+    A released network lists all that it was trained on. Those of a run are the training crystals of
+    the network that it began with and, where another dataset is scored than that of its training,
+    its own training crystals. None where they are not known.
+
+    Args:
+        model: a run's folder, a checkpoint inside it, or a released network.
+        config: the configuration of its training.
+        scored: the directory of the dataset that is scored.
     """
     folder = released.find(model)
     if folder is not None:
         begun = released.read_manifest(folder).get("initial", {"materials": 0})
         return None if begun["materials"] is None else _listed(folder) or set()
-    initial = initial_of(run_folder(Path(model).absolute()), config)
-    return set() if initial is None else initial.materials
+    run = run_folder(Path(model).absolute())
+    with suppress(OSError, ValueError, KeyError):  # nothing is known of a run without a record
+        if _dataset_at_start(run) != fingerprint(scored):
+            return _seen_by_run(run, config)
+        initial = initial_of(run, config)
+        return set() if initial is None else initial.materials
+    return None
 
 
-def _training_materials(model: str | Path, weights: int | None) -> Set[str] | None:
+def warn_of_seen(
+    model: str | Path, config: Config, scored: str | Path, names: Sequence[str]
+) -> None:
+    """Warn of the scored materials that a network was trained on.
+
+    Args:
+        model: a run's folder, a checkpoint inside it, or a released network.
+        config: the configuration of its training.
+        scored: the directory of the dataset that is scored.
+        names: the ids of the scored materials.
+    """
+    seen_before = seen_elsewhere(model, config, scored)
+    if seen_before is None:
+        warn(
+            f"{model}, or the network that it began with, may have been trained on scored "
+            "materials: its training materials are not known"
+        )
+    elif seen := [name for name in names if name in seen_before]:
+        more = f" and {len(seen) - NAMED} more" if len(seen) > NAMED else ""
+        warn(
+            f"{len(seen)} of {len(names)} scored materials are among those that {model}, or the "
+            f"network that it began with, was trained on: {', '.join(seen[:NAMED])}{more}"
+        )
+
+
+def _training_materials(model: str, weights: int | None) -> Set[str] | None:
     folder = released.find(model)
     if folder is not None:
         same = weights in (None, released.read_manifest(folder)["weights"])
@@ -87,13 +126,21 @@ def _training_materials(model: str | Path, weights: int | None) -> Set[str] | No
     from cmed_jax.training.checkpoint import find_checkpoint, read_config
 
     checkpoint = find_checkpoint(model)
-    run, config = run_folder(checkpoint), Config.from_json(read_config(checkpoint))
-    begun = json.loads((run / CONFIG).read_bytes())["identity"]["dataset"]
+    return _seen_by_run(run_folder(checkpoint), Config.from_json(read_config(checkpoint)))
+
+
+def _seen_by_run(run: Path, config: Config) -> Set[str] | None:
+    """Return the ids of all training crystals of a run; None where its dataset is another now."""
     initial = initial_of(run, config)
     before = set() if initial is None else initial.materials
-    if before is None or fingerprint(config.data) != begun:
+    if before is None or fingerprint(config.data) != _dataset_at_start(run):
         return None
     return materials_of(Path(config.data)) | before
+
+
+def _dataset_at_start(run: Path) -> str:
+    """Return the fingerprint of the dataset that a run was started with."""
+    return json.loads((run / CONFIG).read_bytes())["identity"]["dataset"]
 
 
 def _listed(folder: Path) -> Set[str] | None:
