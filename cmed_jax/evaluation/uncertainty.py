@@ -5,8 +5,10 @@ voxel. It then lies within t sqrt(1 + 1/k) deviations of their mean as often as 
 degrees of freedom predicts, for every k. A deviation that a model predicts itself is taken as that
 of a Gaussian around the prediction. The coverage is how often the truth lies within the interval.
 The error in ten equal parts of the voxels, ordered by their deviation, shows whether the deviation
-locates the errors. The spread of a material is one number that needs no truth: materials of small
-spread should be predicted well.
+locates the errors. A deviation of few samples is noisy: the largest are too large, by chance. One
+part of the samples therefore orders the voxels, and the other one says what error to expect. The
+spread of a material is one number that needs no truth: materials of small spread should be
+predicted well.
 """
 
 from collections.abc import Mapping
@@ -21,66 +23,83 @@ LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 
 PARTS = 10
 """The number of parts into which the voxels of a material are divided by their deviation."""
+ENOUGH = 4
+"""The number of samples from which two parts have a deviation each."""
+
+Calibration = dict[str, Float[np.ndarray, "..."] | None]
+"""The figures of one material by name; None for those that are not known."""
 
 
 def of_samples(
     truth: Float[np.ndarray, "a b c"], samples: Float[Array | np.ndarray, "k a b c"]
-) -> dict[str, Float[np.ndarray, "..."]]:
+) -> Calibration:
     """Return the calibration of the deviation of two or more samples around their mean."""
     samples = np.asarray(samples)
     k = len(samples)
     mean, deviation = samples.mean(axis=0), samples.std(axis=0, ddof=1)
-    return _calibration(truth, mean, deviation, float(np.sqrt(1 + 1 / k)), scipy.stats.t(k - 1))
+    widening = float(np.sqrt(1 + 1 / k))
+    order, expected = deviation, None
+    if k >= ENOUGH:
+        half = (k + 1) // 2
+        order = samples[:half].std(axis=0, ddof=1)
+        expected = widening * samples[half:].std(axis=0, ddof=1)
+    reach = widening * _reach(scipy.stats.t(k - 1))
+    return _calibration(truth, mean, deviation, reach, order, expected)
 
 
 def of_deviation(
     truth: Float[np.ndarray, "a b c"],
     answer: Float[np.ndarray, "a b c"],
     deviation: Float[np.ndarray, "a b c"],
-) -> dict[str, Float[np.ndarray, "..."]]:
+) -> Calibration:
     """Return the calibration of the deviation that a model predicts for its answer."""
-    return _calibration(truth, answer, deviation, 1.0, scipy.stats.norm)
+    return _calibration(truth, answer, deviation, _reach(scipy.stats.norm), deviation, deviation)
 
 
 def _calibration(
     truth: Float[np.ndarray, "a b c"],
     answer: Float[np.ndarray, "a b c"],
     deviation: Float[np.ndarray, "a b c"],
-    widening: float,
-    distribution: Any,
-) -> dict[str, Float[np.ndarray, "..."]]:
+    reach: Float[np.ndarray, " levels"],
+    order: Float[np.ndarray, "a b c"],
+    expected: Float[np.ndarray, "a b c"] | None,
+) -> Calibration:
     """Compare the deviation at each voxel with the error of the answer.
 
     Args:
         truth: the true density.
         answer: the predicted density.
         deviation: the deviation at each voxel.
-        widening: the factor of the deviation that accounts for the error of the answer.
-        distribution: the distribution of errors / (widening * deviation), from `scipy.stats`.
+        reach: half the width of the interval of each of `LEVELS`, in deviations.
+        order: the values by which the voxels are ordered. They must not be those of `expected`
+            where these are noisy.
+        expected: the error to expect at each voxel; None where it is not known.
 
     Returns:
         spread: mean deviation / mean |answer|.
         coverage: the share of voxels with the truth within the interval, for each of `LEVELS`.
-        expected: the expected error in each of `PARTS` equal parts of the voxels, in the order of
-            their deviation: root mean square of the widened deviation / mean |truth|.
+        expected: the error to expect in each of `PARTS` equal parts of the voxels, in their order:
+            root mean square / mean |truth|.
         error: the root mean square error of the answer in each part / mean |truth|.
     """
-    reach = widening * distribution.ppf((1 + np.array(LEVELS)) / 2)
     error = np.abs(truth - answer)
-    parts = np.array_split(np.argsort(deviation, axis=None), PARTS)
+    parts = np.array_split(np.argsort(order, axis=None), PARTS)
     magnitude = np.abs(truth).mean() or 1.0
     return {
         "spread": np.array(deviation.mean() / (np.abs(answer).mean() or 1.0)),
         "coverage": np.array([(error <= r * deviation).mean() for r in reach]),
-        "expected": widening * _root_mean_square(deviation, parts) / magnitude,
+        "expected": None if expected is None else _root_mean_square(expected, parts) / magnitude,
         "error": _root_mean_square(error, parts) / magnitude,
     }
 
 
-def summary(figures: Mapping[str, Float[np.ndarray, "n ..."]]) -> dict:
+def summary(figures: Mapping[str, Float[np.ndarray, "n ..."] | None]) -> dict[str, Any]:
     """Return the means of calibrations over materials, for JSON."""
-    means = {name: np.mean(values, axis=0, dtype=float) for name, values in figures.items()}
-    return {"levels": list(LEVELS)} | {name: mean.tolist() for name, mean in means.items()}
+    means = {
+        name: None if values is None else np.mean(values, axis=0, dtype=float).tolist()
+        for name, values in figures.items()
+    }
+    return {"levels": list(LEVELS)} | means
 
 
 def trust(
@@ -105,6 +124,11 @@ def trust(
         "trusted": float(np.mean(trusted, dtype=float)),
         "doubted": float(np.mean(doubted, dtype=float)) if len(doubted) else None,
     }
+
+
+def _reach(distribution: Any) -> Float[np.ndarray, " levels"]:
+    """Return half the widths of the intervals of `LEVELS` of a distribution of `scipy.stats`."""
+    return distribution.ppf((1 + np.array(LEVELS)) / 2)
 
 
 def _root_mean_square(

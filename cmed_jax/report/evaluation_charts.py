@@ -136,6 +136,8 @@ def coverage(results: Results) -> str:
 
 def deviation(results: Results) -> str:
     """Return the error over the expected error, for parts of the voxels."""
+    if results["uncertainty"]["expected"] is None:
+        return "<p>It takes at least four samples.</p>"
     expected, error = (
         np.maximum(results["uncertainty"][name], LEAST / 10) for name in ("expected", "error")
     )

@@ -31,6 +31,29 @@ def test_samples_that_agree_too_well_cover_too_little():
     assert (found["expected"] < 0.2 * found["error"]).all()
 
 
+def alike(samples):
+    """A truth and samples from one Gaussian, the same at every voxel."""
+    truth, *others = 5 + np.random.default_rng(0).normal(size=(samples + 1, *SHAPE))
+    return truth, np.stack(others)
+
+
+@pytest.mark.parametrize("samples", [4, 5])
+def test_of_few_samples_what_is_expected_is_not_chosen_by_its_own_noise(samples):
+    """No voxel differs from another: in each part both errors are the deviation of the Gaussian."""
+    found = of_samples(*alike(samples))
+    wanted = np.full(PARTS, np.sqrt(1 + 1 / samples) / 5)
+    np.testing.assert_allclose(found["expected"], wanted, rtol=0.06)
+    np.testing.assert_allclose(found["error"], wanted, rtol=0.06)
+
+
+def test_fewer_than_four_samples_do_not_say_what_to_expect():
+    found = of_samples(*alike(3))
+    assert found["expected"] is None
+    np.testing.assert_allclose(found["error"], np.sqrt(4 / 3) / 5, rtol=0.06)
+    one = {name: None if value is None else value[None] for name, value in found.items()}
+    assert json.loads(json.dumps(summary(one)))["expected"] is None
+
+
 def test_errors_grow_with_the_deviation_where_it_tells():
     found = of_samples(*drawn(40))
     assert found["expected"].shape == found["error"].shape == (PARTS,)
