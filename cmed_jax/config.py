@@ -6,15 +6,20 @@ This module imports no training code, so that predictions can read it without Gr
 import dataclasses
 import json
 import math
+import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cmed_jax.data.augmentation import AugmentationConfig
+from cmed_jax.io.writable import check_local
 from cmed_jax.model.presets import KINDS, NetworkConfig
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 InputMode = Literal["auto", "resident", "streaming"]
 Mode = Literal["jit", "pmap"]
+
+SEEDS = 2**32
+"""The number of seeds that JAX tells apart."""
 
 
 def _check_finite(part: object) -> None:
@@ -121,6 +126,10 @@ class LoopConfig:
                 raise ValueError(f"{name} is {value}: give at least 1")
 
 
+ENVIRONMENT = {"processes": "JAX_NUM_PROCESSES", "process": "JAX_PROCESS_ID"}
+"""The environment variables that stand for options of several processes."""
+
+
 @dataclass(frozen=True)
 class HostsConfig:
     """The addresses and time limits of the processes of a run with several processes.
@@ -147,6 +156,11 @@ class HostsConfig:
         for name in ("patience", "timeout"):
             if (seconds := getattr(self, name)) < 1:
                 raise ValueError(f"{name} is {seconds}: give at least 1 second")
+        if self.coordinator:
+            for name, variable in ENVIRONMENT.items():
+                if getattr(self, name) is None and variable in os.environ:
+                    # As if it were given: the run's configuration is read elsewhere, too.
+                    object.__setattr__(self, name, int(os.environ[variable]))
         given = (self.coordinator, self.processes, self.process)
         if self.coordinator and None in given:
             raise ValueError("a coordinator is given: give processes and process, too")
@@ -198,10 +212,7 @@ class Config:
 
     def __post_init__(self):
         for place in (self.data, self.run):
-            if "://" in str(place):
-                raise ValueError(
-                    f"{place} is an address: give a folder, on a disk that all processes share"
-                )
+            check_local(str(place))  # it may not be known yet (tyro.MISSING)
         kind, augmentation = self._kind(), self.step.augmentation
         read = self.network.reads_reflections
         if read and augmentation.artefacts is not None:
@@ -221,8 +232,10 @@ class Config:
             )
         if read and self.input == "streaming":
             raise ValueError(
-                f"{kind} keeps 6 kB of each crystal on the devices: give input resident"
+                f"{kind} keeps about 8 kB of each crystal on the devices: give input resident"
             )
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(f"seed is {self.seed}: give a number from 0 to {SEEDS - 1}")
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}: give at least 1")
         if self.profile < 0:

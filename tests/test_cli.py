@@ -6,15 +6,17 @@ import math
 import os
 
 import jax
+import numpy as np
 import pytest
 from flax import nnx
 from jax.errors import JaxRuntimeError
 
 from cmed_jax.cli import PRESETS, parse, run_command
-from cmed_jax.config import Config
+from cmed_jax.config import Config, HostsConfig
 from cmed_jax.model.base import BaseConfig
 from cmed_jax.model.presets import KINDS
 from cmed_jax.model.published import PublishedConfig
+from tfds_builders.cmed import __main__ as command
 
 WHERE = ("--data", "there", "--run", "here")
 
@@ -84,6 +86,43 @@ def test_a_run_may_go_on_in_less_memory():
         assert identity("base", *options) == identity("base")
     assert identity("published", "--step.remat") == identity("published")
     assert identity("published", "--step.accumulate", "8") != identity("published")
+
+
+def test_seeds_that_jax_does_not_tell_apart_are_refused(capsys):
+    largest = 2**32 - 1
+    assert parse(["demo", *WHERE, "--seed", str(largest)]).seed == largest
+    same = [jax.random.key_data(jax.random.key(seed)) for seed in (1, 1 + 2**32)]
+    np.testing.assert_array_equal(*same)  # without 64 bits
+    for seed in (-1, 2**32, 2**63):
+        with pytest.raises(SystemExit) as end:
+            parse(["demo", *WHERE, "--seed", str(seed)])
+        assert end.value.code == 2
+        said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert f"seed is {seed}: give a number from 0 to 4294967295" in said
+
+
+def test_what_a_coordinator_needs_may_come_from_the_environment(monkeypatch):
+    """What was read is kept, as the run's configuration is read on other machines, too."""
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "4")
+    monkeypatch.setenv("JAX_PROCESS_ID", "3")
+    config = parse(["demo", *WHERE, "--hosts.coordinator", "h:1"])
+    assert config.hosts == HostsConfig("h:1", 4, 3)
+    assert HostsConfig("h:1", process=1) == HostsConfig("h:1", 4, 1)
+    with pytest.raises(ValueError, match="process is 4: of 4 processes, count from 0"):
+        HostsConfig("h:1", process=4)
+    written = config.to_json()
+    monkeypatch.delenv("JAX_NUM_PROCESSES")
+    assert Config.from_json(written) == config
+    with pytest.raises(ValueError, match="a coordinator is given: give processes and process"):
+        HostsConfig("h:1")
+
+
+def test_a_bucket_is_no_folder_of_datasets(tmp_path, monkeypatch, capsys):
+    """As a path it would be the folder gs: in the one where the command is run."""
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["--data_dir", "gs://bucket/here"]) == 2
+    assert "error: gs://bucket/here is an address: give a folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("option", ["--data", "--run"])

@@ -18,14 +18,12 @@ class Rows:
     """The rows of the training split for each step: epochs in an order shuffled by the seed."""
 
     def __init__(self, examples: int, batch: int, seed: int):
-        """Raise ValueError where a batch is larger than the split, or the seed is negative."""
+        """Raise ValueError where a batch is larger than the split."""
         if not 0 < batch <= examples:
             raise ValueError(
                 f"a batch of {batch} crystals cannot be drawn from {examples}: "
                 f"choose a batch size from 1 to {examples}"
             )
-        if seed < 0:
-            raise ValueError(f"seed is {seed}: give 0 or more")
         self._examples, self._batch, self._seed = examples, batch, seed
 
     def __getitem__(self, step: int) -> Int32[np.ndarray, " b"]:

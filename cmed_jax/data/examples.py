@@ -29,8 +29,8 @@ Kept = TypeVar("Kept", bound="CompactExamples")
 class CompactExamples:
     """A split without patterns and grids; row i is the same material on every machine, by id.
 
-    A crystal takes 6 kB, and 250 kB with its grid: a network that reads reflections is trained on
-    the Fourier series alone.
+    A crystal takes about 8 kB, and 250 kB with its grid: a network that reads reflections is
+    trained on the Fourier series alone.
 
     Attributes:
         material_id: id of the material in its source.

@@ -1,7 +1,22 @@
-"""A check that a folder can be written to, made before hours of work."""
+"""Checks that a folder is one, and can be written to, made before hours of work."""
 
 import tempfile
 from pathlib import Path
+
+
+def check_local(place: str | Path) -> None:
+    """Check that a place is a folder of this machine or its network, and no address.
+
+    Args:
+        place: the place as it was given: a `Path` of an address looks like a folder.
+
+    Raises:
+        ValueError: it is an address.
+    """
+    if "://" in str(place):
+        raise ValueError(
+            f"{place} is an address: give a folder, on a disk that all processes share"
+        )
 
 
 def check_folder(folder: Path) -> None:

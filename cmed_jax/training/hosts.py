@@ -24,7 +24,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cmed_jax.config import HostsConfig
+from cmed_jax.config import ENVIRONMENT, HostsConfig
 
 LINGER = 1.0
 """The seconds that process 0 waits before it ends, so that others can print their errors.
@@ -50,8 +50,8 @@ def joined(config: HostsConfig) -> Iterator[None]:
     with _sentence_at_a_sudden_end():
         jax.distributed.initialize(
             config.coordinator,
-            _given(config.processes, "JAX_NUM_PROCESSES"),
-            _given(config.process, "JAX_PROCESS_ID"),
+            _given(config.processes, ENVIRONMENT["processes"]),
+            _given(config.process, ENVIRONMENT["process"]),
             initialization_timeout=config.patience,
             heartbeat_timeout_seconds=config.timeout,
             shutdown_timeout_seconds=config.timeout,

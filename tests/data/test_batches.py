@@ -43,11 +43,6 @@ def test_a_batch_that_cannot_be_drawn_is_an_error(batch):
         Rows(10, batch, seed=0)
 
 
-def test_a_negative_seed_is_an_error():
-    with pytest.raises(ValueError, match="seed is -1: give 0 or more"):
-        Rows(10, 2, seed=-1)
-
-
 @pytest.mark.parametrize("examples", [8, 9, 12, 13])
 def test_a_batch_reaches_over_the_end_of_an_epoch(examples):
     drawn = epochs(Rows(examples, 8, seed=0), 8, examples, 8)

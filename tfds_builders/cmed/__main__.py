@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cmed_jax.data.dataset import PROVENANCE, REFUSED
 from cmed_jax.data.records import COARSE, Recipe
+from cmed_jax.io.writable import check_local
 
 Config = Literal[
     "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic", "all"
@@ -46,7 +47,7 @@ class Job:
             "--runner=DirectRunner --direct_num_workers=4"; its workers replace the processes.
     """
 
-    data_dir: Path
+    data_dir: str
     config: Config = "cubic"
     materials: str | None = None
     density: Literal["iam", "chgcar"] = "iam"
@@ -85,10 +86,11 @@ def build(job: Job) -> None:
 
     from tfds_builders.cmed.cmed_dataset_builder import Builder, Options
 
+    check_local(job.data_dir)
     workers = _at_least_one("workers", job.workers)
     beam = None if job.beam_options is None else tuple(shlex.split(job.beam_options))
     options = Options(job.materials, _recipe(job), workers, _part(job), beam)
-    builder = Builder(data_dir=job.data_dir.expanduser(), config=job.config, options=options)
+    builder = Builder(data_dir=Path(job.data_dir).expanduser(), config=job.config, options=options)
     if builder.is_built():
         print(f"{builder.data_dir} is complete already")
         return
