@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cmed_jax.crystal.symmetry import space_group_name
 from cmed_jax.data.examples import Examples, evenly_spaced_rows
-from cmed_jax.data.query import Generator, Query, full_query
+from cmed_jax.data.query import Generator, full_query
 from cmed_jax.evaluation import metrics
 
 LINEAR_PART = 60
@@ -74,8 +74,8 @@ def plain_density(
     generator: Generator, examples: Examples, row: int
 ) -> Float[np.ndarray, "na nb nc"]:
     """Return the plain candidate of a generator for one material of a split."""
-    query = full_query(examples)
-    return np.asarray(generator(Query(*(field[[row]] for field in query))))[0, 0]
+    # Of this material alone: the lines of another one may be far more.
+    return np.asarray(generator(full_query(examples.rows(np.array([row])))))[0, 0]
 
 
 def plot_material(

@@ -1,12 +1,21 @@
 """Pictures of slices."""
 
+import dataclasses
+
 import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from cmed_jax.report.slices import draw_plane, planes, plot_material, shared_colours
+from cmed_jax.data.examples import ragged
+from cmed_jax.report.slices import (
+    draw_plane,
+    plain_density,
+    planes,
+    plot_material,
+    shared_colours,
+)
 
 
 @pytest.mark.parametrize("blur", [1, 10])
@@ -16,6 +25,22 @@ def test_a_material_is_drawn(tmp_path, test_split, blur):
     picture = matplotlib.image.imread(tmp_path / "material.png")
     assert min(picture.shape[:2]) > 800
     assert picture[..., :3].std() > 0.1
+
+
+def test_a_material_is_asked_about_without_the_lines_of_others(test_split):
+    lengths = [3000, *[5] * (len(test_split) - 1)]
+    many = ragged([np.ones((length, 2), np.float32) for length in lengths])
+    examples = dataclasses.replace(test_split, lines=many)
+    asked = []
+
+    def generate(query):
+        asked.append(query)
+        return examples.densities([3])[:, None]
+
+    np.testing.assert_array_equal(plain_density(generate, examples, 3), examples.densities([3])[0])
+    (query,) = asked
+    assert query.lines.shape == (1, 8, 2)
+    np.testing.assert_array_equal(query.composition, examples.composition[[3]])
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 8), (8, 6, 4)])
