@@ -1,6 +1,7 @@
 """The step: its gradient, and random numbers that do not depend on the division of the batch."""
 
 import dataclasses
+import re
 from functools import cache, partial
 
 import jax
@@ -392,8 +393,17 @@ def test_bfloat16_learns_as_float32_does_with_parameters_in_float32(table):
     assert {leaf.dtype for leaf in jax.tree.leaves(parameters)} == {jnp.dtype("float32")}
 
 
-def test_tf32_is_float32_where_the_device_has_none(table, plain):
-    assert gradient_after(table, precision="tf32")[1] == plain[1]
+def test_tf32_is_asked_for_in_the_products_with_every_kernel(table):
+    """JAX calls it HIGH. CPUs have none, so that their numbers would not tell."""
+    program, state = descent(StepConfig(PARTIAL, precision="tf32"))
+    lowered = program.lower(0, RATE, state, table, *batch(range(8)), 0).as_text()
+    product = r"precision = \[(\w+), (\w+)\] : \(tensor<\w+>, tensor<(\w+)xf32>\)"
+    products = re.findall(product, lowered)
+    kernels = [leaf.shape for leaf in jax.tree.leaves(state.parameters) if leaf.ndim == 2]
+    assert kernels
+    for shape in kernels:
+        asked = {tuple(both) for *both, by in products if by == "x".join(map(str, shape))}
+        assert asked == {("HIGH", "HIGH")}, shape
 
 
 @pytest.mark.parametrize("network", [TINY, PublishedConfig()])
