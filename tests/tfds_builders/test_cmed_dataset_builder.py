@@ -1,12 +1,9 @@
 """The job that builds the dataset, from the command line to the processes."""
 
 import contextlib
+import io
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,23 +61,39 @@ def rows():
     ]
 
 
-@pytest.fixture
-def materials(rows, tmp_path):
-    path = tmp_path / "materials.jsonl"
+def write_materials(rows, folder):
+    path = folder / "materials.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "not json\n")
     return path
 
 
 @pytest.fixture
+def materials(rows, tmp_path):
+    return write_materials(rows, tmp_path)
+
+
+@contextlib.contextmanager
+def one_thread(workers):
+    """A pool in this process, because starting others takes seconds."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture
 def in_process(monkeypatch):
-    """Compute in this process, because starting others takes seconds."""
+    monkeypatch.setattr(cmed_dataset_builder, "worker_pool", one_thread)
 
-    @contextlib.contextmanager
-    def pool(workers):
-        with ThreadPoolExecutor(1) as executor:
-            yield executor
 
-    monkeypatch.setattr(cmed_dataset_builder, "worker_pool", pool)
+@pytest.fixture(scope="module")
+def built(rows, tmp_path_factory):
+    """The directory of a dataset that tests leave as it is; printed.txt is what was printed."""
+    folder, printed = tmp_path_factory.mktemp("built"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(cmed_dataset_builder, "worker_pool", one_thread)
+        assert run(write_materials(rows, folder), folder) == 0
+    directory = folder / "cmed" / "cubic" / VERSION
+    (folder / "printed.txt").write_text(printed.getvalue())
+    return directory
 
 
 def run(materials, data_dir, *options):
@@ -104,21 +117,19 @@ def assert_equal(one, other):
             np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
 
-def test_a_build_leaves_records_provenance_and_refusals(in_process, materials, tmp_path, capsys):
-    assert run(materials, tmp_path) == 0
-    directory = tmp_path / "cmed" / "cubic" / VERSION
-    content = provenance(directory)
+def test_a_build_leaves_records_provenance_and_refusals(built):
+    content = provenance(built)
     assert content["records"] == {"test": 2, "train": 5, "validation": 1}
     assert (content["dropped"], content["refused"]) == (1, 3)
-    refused = refusals(directory)
+    refused = refusals(built)
     reasons = {refusal["material_id"]: refusal["reason"] for refusal in refused}
     assert reasons == {
         "heavy": "Cn has no tabulated X-ray form factor",
         "m0": "the id appears twice; the first is kept",
         "line 13": "is not a JSON object",
     }
-    assert load_examples(directory, "train").material_id.tolist() == ["m0", "m1", "m2", "m3", "m4"]
-    output = capsys.readouterr().out
+    assert load_examples(built, "train").material_id.tolist() == ["m0", "m1", "m2", "m3", "m4"]
+    output = (built.parents[2] / "printed.txt").read_text()
     for line in (
         "8 records in",
         "train",
@@ -131,24 +142,22 @@ def test_a_build_leaves_records_provenance_and_refusals(in_process, materials, t
         assert line in output
 
 
-def test_records_are_ordered_by_id(in_process, materials, tmp_path):
-    run(materials, tmp_path)
-    ids = [record["material_id"] for record in decoded(tmp_path / "cmed" / "cubic" / VERSION)]
+def test_records_are_ordered_by_id(built):
+    ids = [record["material_id"] for record in decoded(built)]
     assert ids == sorted(ids)
 
 
-def test_processes_change_nothing(materials, tmp_path):
-    """The numbers of two runs, with one and with three processes, are bitwise equal."""
-    for count in (1, 3):
-        assert run(materials, tmp_path / str(count), "--workers", str(count)) == 0
-    one, three = (decoded(tmp_path / str(count) / "cmed" / "cubic" / VERSION) for count in (1, 3))
-    assert_equal(one, three)
+def test_processes_change_nothing(built, materials, tmp_path):
+    """The numbers of two processes, and those of a thread, are bitwise equal."""
+    assert run(materials, tmp_path, "--workers", "2") == 0
+    for split in provenance(built)["records"]:
+        two = decoded(tmp_path / "cmed" / "cubic" / VERSION, split)
+        assert_equal(decoded(built, split), two)
 
 
-def test_a_second_start_says_that_it_is_done(in_process, materials, tmp_path, capsys):
-    run(materials, tmp_path)
-    capsys.readouterr()
-    assert run(materials, tmp_path) == 0
+def test_a_second_start_says_that_it_is_done(built, in_process, materials, capsys):
+    """The same materials may lie elsewhere."""
+    assert run(materials, built.parents[2]) == 0
     assert "is complete already" in capsys.readouterr().out
 
 
@@ -162,20 +171,18 @@ def test_a_second_start_says_that_it_is_done(in_process, materials, tmp_path, ca
     ],
 )
 def test_another_dataset_in_the_way_is_named(
-    in_process, materials, tmp_path, capsys, options, difference
+    built, in_process, materials, capsys, options, difference
 ):
-    run(materials, tmp_path)
-    assert run(materials, tmp_path, *options) == 2
+    assert run(materials, built.parents[2], *options) == 2
     error = capsys.readouterr().err
     assert "holds another dataset" in error
     assert difference in error
 
 
-def test_another_source_is_another_dataset(in_process, materials, tmp_path, capsys):
-    run(materials, tmp_path)
+def test_another_source_is_another_dataset(built, in_process, materials, capsys):
     with materials.open("a") as file:
         file.write("\n")
-    assert run(materials, tmp_path) == 2
+    assert run(materials, built.parents[2]) == 2
     assert "holds another dataset: source is" in capsys.readouterr().err
 
 
@@ -242,13 +249,13 @@ def test_chgcar_densities_become_records(in_process, tmp_path):
     assert refusal["material_id"] == "short"
 
 
-def test_shards_follow_each_other(in_process, materials, tmp_path, monkeypatch):
-    run(materials, tmp_path / "one")
+def test_shards_follow_each_other(built, in_process, materials, tmp_path, monkeypatch):
     monkeypatch.setattr(cmed_dataset_builder, "SHARD", 2)
-    run(materials, tmp_path / "three")
-    one, three = (tmp_path / name / "cmed" / "cubic" / VERSION for name in ("one", "three"))
+    run(materials, tmp_path)
+    three = tmp_path / "cmed" / "cubic" / VERSION
+    assert len(list(built.glob("cmed-train.array_record-*"))) == 1
     assert len(list(three.glob("cmed-train.array_record-*"))) == 3
-    assert_equal(decoded(one), decoded(three))
+    assert_equal(decoded(built), decoded(three))
 
 
 def test_shards_and_splits_of_which_nothing_is_usable_are_no_obstacle(
@@ -294,42 +301,6 @@ def test_two_jobs_do_not_build_the_same_dataset(in_process, materials, tmp_path,
         assert run(materials, tmp_path) == 2
     assert "another job is building" in capsys.readouterr().err
     assert running.exists()
-
-
-def test_a_killed_job_takes_its_workers_along_and_leaves_nothing_readable(rows, tmp_path):
-    materials = tmp_path / "many.jsonl"
-    many = [{**rows[i % 8], "material_id": f"m{i}"} for i in range(2000)]
-    materials.write_text("".join(json.dumps(row) + "\n" for row in many))
-    line = [sys.executable, "-m", "tfds_builders.cmed", "--config", "cubic", "--workers", "1"]
-    line += ["--data_dir", str(tmp_path), "--materials", str(materials)]
-    job = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.DEVNULL)
-    parent = tmp_path / "cmed" / "cubic"
-    wait_for(lambda: list(parent.glob("incomplete.*/*array_record*")))
-    workers_of_job = children(job.pid)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    assert workers_of_job
-    wait_for(lambda: not any(alive(pid) for pid in workers_of_job))
-    with pytest.raises(FileNotFoundError, match="no dataset"):
-        load_examples(parent / VERSION, "train")
-
-
-def wait_for(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def alive(pid):
-    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-        os.kill(pid, 0)
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    return False
 
 
 def test_workers_leave_the_environment_as_it_was(monkeypatch):
