@@ -42,7 +42,6 @@ from cmed_jax.data.examples import Examples
 from cmed_jax.data.memory import Memory
 from cmed_jax.data.query import Generator, Query
 from cmed_jax.model.observed_lines import with_observed_lines
-from cmed_jax.physics.density import B_FACTOR
 from cmed_jax.physics.harmonics import harmonics, lengths
 from cmed_jax.solution.distances import composition_distance, pattern_distance
 from cmed_jax.solution.prototypes import Prototypes
@@ -80,11 +79,16 @@ NAMES = (*OF_TRAINING, *OF_CRYSTALS)
 """The names of all baselines in the report."""
 
 
-def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[str, Generator]:
+def baselines(
+    training: Examples, b_factor: float | None, prototypes: Prototypes | None = None
+) -> dict[str, Generator]:
     """Return every baseline by its name in the report.
 
     Args:
         training: the training split.
+        b_factor: the isotropic B of its densities, angstrom^2; None for densities that are not of
+            independent atoms. Lines are those of independent atoms, and without B no baseline of
+            `OF_PATTERN` is returned.
         prototypes: the known crystals; without them neither kind of substitution is returned.
 
     Raises:
@@ -107,9 +111,10 @@ def baselines(training: Examples, prototypes: Prototypes | None = None) -> dict[
         "nearest in pattern": nearest(training, lambda query: pattern(query.pattern)),
         "nearest in both": in_both,
         "nearest in reflections": in_reflections,
-        PHASES: with_observed_amplitudes(in_reflections),
-        MODIFIED: lambda query: with_observed_lines(query, in_reflections(query), B_FACTOR),
     }
+    if b_factor is not None:
+        found[PHASES] = with_observed_amplitudes(in_reflections, b_factor)
+        found[MODIFIED] = with_lines_imposed(in_reflections, b_factor)
     if prototypes is not None:
         found["substitution"] = substitution(prototypes, otherwise=in_both)
         found["refined substitution"] = solution(prototypes, otherwise=in_both)
@@ -179,11 +184,16 @@ def nearest_in_reflections(training: Examples) -> Generator:
     return generate
 
 
-def with_observed_amplitudes(generator: Generator) -> Generator:
+def with_lines_imposed(generator: Generator, b_factor: float) -> Generator:
+    """Return a generator of a generator's densities with the observed lines, where they agree."""
+    return lambda query: with_observed_lines(query, generator(query), b_factor)
+
+
+def with_observed_amplitudes(generator: Generator, b_factor: float) -> Generator:
     """Return a generator of the phases of a generator's first density with observed amplitudes.
 
-    The amplitudes are damped as those of densities of independent atoms are, and scaled to the
-    power of the density at the observed harmonics. Its other coefficients stay.
+    The amplitudes are damped by B, and scaled to the power of the density at the observed
+    harmonics. Its other coefficients stay.
     """
     places = harmonics()
 
@@ -194,7 +204,7 @@ def with_observed_amplitudes(generator: Generator) -> Generator:
             used = np.asarray(query.observed[row]) > 0
             if not used.any():
                 continue
-            damping = np.exp(-B_FACTOR * lengths(lattice, places) ** 2 / 4)
+            damping = np.exp(-b_factor * lengths(lattice, places) ** 2 / 4)
             wanted = np.asarray(query.amplitude[row]) * damping
             factors = np.fft.fftn(density)
             own = factors[tuple(places.T)]

@@ -5,17 +5,24 @@ import pytest
 from scipy.spatial.distance import cosine
 
 from cmed_jax.crystal.composition import Knowledge
+from cmed_jax.data.examples import Examples, example_of
 from cmed_jax.data.query import full_query
-from cmed_jax.evaluation.baselines import PATTERN_WEIGHT, baselines
+from cmed_jax.data.records import Recipe, make_record
+from cmed_jax.evaluation.baselines import OF_PATTERN, PATTERN_WEIGHT, baselines
 from cmed_jax.evaluation.controls import without_composition, without_pattern
 from cmed_jax.evaluation.scoring import evaluate
+from cmed_jax.physics.density import B_FACTOR
 from cmed_jax.physics.harmonics import harmonics
 from cmed_jax.solution.distances import BROADENING
+from tests.structures import CENTRE, ORIGIN, cubic, hexagonal, material
+
+B = 2.5
+"""The isotropic B of the baselines, angstrom^2."""
 
 
 @pytest.fixture(scope="module")
 def generators(training_split):
-    return baselines(training_split)
+    return baselines(training_split, B)
 
 
 def answered_rows(densities, training):
@@ -127,7 +134,7 @@ def test_nearest_in_reflections_is_what_a_network_would_recall_first(generators,
 
 
 def test_its_phases_have_the_observed_amplitudes(generators, test_split):
-    """Observed ones are damped by B = 4 and scaled to the power of the density; others stay."""
+    """Observed ones are damped by B and scaled to the power of the density; others stay."""
     query = full_query(test_split)
     half = np.float32(np.linalg.norm(harmonics(), axis=1) < 4)
     query = query._replace(observed=query.observed * half)
@@ -138,7 +145,7 @@ def test_its_phases_have_the_observed_amplitudes(generators, test_split):
         places = tuple(harmonics().T)
         seen = query.observed[row] > 0
         s = np.linalg.norm(harmonics() @ np.linalg.inv(lattice).T, axis=1)
-        wanted = query.amplitude[row] * np.exp(-4 * s**2 / 4)
+        wanted = query.amplitude[row] * np.exp(-B * s**2 / 4)
         ratio = np.abs(after[places])[seen] / wanted[seen]
         np.testing.assert_allclose(ratio, ratio[0], rtol=0.02)
         power = [np.linalg.norm(each[places][seen]) for each in (before, after)]
@@ -152,9 +159,36 @@ def test_its_phases_have_the_observed_amplitudes(generators, test_split):
         assert gap < 1e-4 * np.abs(before).max()
 
 
-def test_its_density_is_modified_where_the_lines_agree(generators, training_split, test_split):
-    """The lines of these crystals are not those of their compositions, and nothing agrees."""
-    query = full_query(test_split)
+def test_its_density_is_modified_where_the_lines_agree():
+    """The densities that are copied are blurred, and the lines restore what was lost, for the B."""
+    crystals = [cubic("Fm-3m", 5.64, Na=ORIGIN, Cl=CENTRE), hexagonal(3.2, 1.62, "Mg")]
+    records = [
+        make_record(material(f"m{i}", crystal), Recipe(b_factor=B))
+        for i, crystal in enumerate(crystals)
+    ]
+    asked = Examples.of([example_of(record) for record in records])
+    truths = asked.densities(slice(None))
+    modes = np.stack(np.meshgrid(*[np.fft.fftfreq(50, 1 / 50)] * 3, indexing="ij"), axis=-1)
+    blurred = []
+    for truth, lattice in zip(truths, asked.lattice, strict=True):
+        s = np.linalg.norm(modes @ np.linalg.inv(lattice).T, axis=-1)
+        blurred.append(np.fft.ifftn(np.fft.fftn(truth) * np.exp(-(s**2) / 2)).real)
+    known = dataclasses.replace(
+        asked, density=np.float16(blurred), density_scale=np.ones(len(truths), np.float32)
+    )
+    errors = {
+        (b, name): np.abs(baselines(known, b)[name](full_query(asked))[:, 0] - truths).mean()
+        for b in (B, B + 1.5)
+        for name in ("nearest in reflections", "its density modified")
+    }
+    copied, modified = errors[B, "nearest in reflections"], errors[B, "its density modified"]
+    assert modified < 0.3 * copied
+    assert modified < 0.7 * errors[B + 1.5, "its density modified"]
+
+
+def test_lines_that_do_not_agree_leave_its_density_as_it_is(test_split, training_split):
+    """The lines of these crystals are not those of their compositions."""
+    query, generators = full_query(test_split), baselines(training_split, B_FACTOR)
     np.testing.assert_array_equal(
         generators["its density modified"](query), generators["nearest in reflections"](query)
     )
@@ -177,7 +211,7 @@ def test_peaks_two_bins_apart_still_match(generators, training_split):
 def test_of_equal_compositions_the_first_id_wins(test_split, training_split):
     same = np.broadcast_to(training_split.composition[0], training_split.composition.shape)
     training = dataclasses.replace(training_split, composition=same)
-    answer = baselines(training)["nearest in composition"](full_query(test_split))
+    answer = baselines(training, B)["nearest in composition"](full_query(test_split))
     assert answered_rows(answer, training) == [0] * len(test_split)
 
 
@@ -208,4 +242,8 @@ def test_training_materials_are_found_again(generators, training_split):
 def test_an_empty_training_split_is_refused(training_split):
     empty = {name: value[:0] for name, value in vars(training_split).items()}
     with pytest.raises(ValueError, match="training split, and it is empty"):
-        baselines(type(training_split)(**empty))
+        baselines(type(training_split)(**empty), B)
+
+
+def test_without_b_no_baseline_uses_the_lines(generators, training_split):
+    assert set(generators) - set(baselines(training_split, None)) == OF_PATTERN

@@ -69,7 +69,7 @@ def test_a_perfect_predictor_scores_one_everywhere(examples, training, structure
     model = evaluate(perfect(examples, samples=3), examples, further=structure_metrics)
     known = {
         name: evaluate(b, examples, further=structure_metrics)
-        for name, b in baselines(training).items()
+        for name, b in baselines(training, B_FACTOR).items()
     }
     found = results(model, known, {}, run={})
     for figures in (found["model"]["plain"], found["model"]["published"]):
@@ -108,7 +108,9 @@ def test_a_constant_predictor_is_the_constant_map(examples, training, structure_
         return np.full((len(query.pattern), 1, 50, 50, 50), mean)
 
     model = evaluate(constant, examples, further=structure_metrics)
-    known = evaluate(baselines(training)["constant map"], examples, further=structure_metrics)
+    known = evaluate(
+        baselines(training, B_FACTOR)["constant map"], examples, further=structure_metrics
+    )
     for name, values in known.plain.items():
         np.testing.assert_allclose(model.plain[name], values, rtol=1e-4, atol=1e-6)
     for name, value in {"pearson": 0, "r_factor": 1, "cosine": 0, "rwp": 1}.items():

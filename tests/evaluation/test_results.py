@@ -33,7 +33,7 @@ def scores(test_split, training_split):
     model = evaluate(blurred(test_split), test_split)
     retrieved = {
         name: evaluate(generator, test_split)
-        for name, generator in baselines(training_split).items()
+        for name, generator in baselines(training_split, 4.0).items()
     }
     controls = {
         name: evaluate(lambda query: blurred(test_split)(query)[:, :1], test_split, control=control)

@@ -15,6 +15,7 @@ from cmed_jax.data.records import Recipe
 from cmed_jax.evaluation.baselines import baselines, substitution
 from cmed_jax.evaluation.controls import without_composition, without_pattern
 from cmed_jax.evaluation.metrics import pearson, ssim
+from cmed_jax.physics.density import B_FACTOR
 from cmed_jax.solution.profiles import REACH, STEP, fit_scales
 from cmed_jax.solution.prototypes import Prototypes, canonical_crystals, crystal_kind
 from cmed_jax.solution.site_assignments import site_assignments
@@ -97,10 +98,10 @@ def test_it_has_no_answer_where_nothing_tells(generator):
 def test_nearest_in_both_answers_instead(prototypes):
     training, _ = split(TRAINING)
     held_out, _ = split([cubic("Fm-3m", 6.0, Al=ORIGIN, Mn=CENTRE, Cu=QUARTER)])
-    found = baselines(training, prototypes)
+    found = baselines(training, B_FACTOR, prototypes)
     query = full_query(held_out)
     np.testing.assert_array_equal(found["substitution"](query), found["nearest in both"](query))
-    assert "substitution" not in baselines(training)
+    assert "substitution" not in baselines(training, B_FACTOR)
 
 
 def test_each_query_is_answered_for_itself(generator):
