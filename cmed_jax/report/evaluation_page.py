@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cmed_jax.evaluation.baselines import MODIFIED
 from cmed_jax.evaluation.results import best_baseline
 from cmed_jax.evaluation.statistics import format_interval, standing
 from cmed_jax.report import evaluation_charts
@@ -49,6 +50,15 @@ SHARES = ("above_0.9", "above_0.95", "below_0.7")
 OTHERS = {"psnr": ".1f", "nmae": ".3f", "cosine": ".3f"}
 """The further metrics of the table, and their formats."""
 
+RIVALS = {
+    "nearest in both": "nearest in both",
+    "nearest in reflections": "nearest in reflections",
+    MODIFIED: f"nearest in reflections, {MODIFIED}",
+    "substitution": "substitution",
+    "refined substitution": "refined substitution",
+}
+"""The names, in a sentence, of the baselines that the verdict compares the model with."""
+
 READS = 0.02
 """The loss of SSIM with a wrong pattern or composition above which the model uses that input."""
 
@@ -81,16 +91,11 @@ def verdict(results: Results) -> list[tuple[bool, str]]:
     """Return the assessment of the model: sentences, each with whether it is favourable."""
     ssim = _mean(results["model"])
     said = []
-    for name in (
-        "nearest in both",
-        "nearest in reflections",
-        "substitution",
-        "refined substitution",
-    ):
+    for name, called in RIVALS.items():
         if name in results["baselines"]:
             lead = results["leads"][name]["all"]
             where, by = standing(lead), format_interval(lead, "+.3f")
-            sentence = f"Beside the baseline “{name}” it is {where}: {by}, in pairs."
+            sentence = f"Beside the baseline “{called}” it is {where}: {by}, in pairs."
             said.append((where == "above", sentence))
     for name, what in (("wrong pattern", "pattern"), ("wrong composition", "composition")):
         if name in results["controls"]:

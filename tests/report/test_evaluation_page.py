@@ -80,6 +80,13 @@ def test_sections_without_figures_are_left_out(report):
     assert not {f"#{key}" for key in gone} & set(outline.addresses)
 
 
+def test_of_too_few_samples_it_says_why_there_is_no_chart(report):
+    unknown = report | {"uncertainty": report["uncertainty"] | {"expected": None}}
+    text = page(unknown, {})
+    assert "It takes at least four samples." in text
+    assert "It takes at least four samples." not in page(report, {})
+
+
 def test_the_table_shows_the_figures_and_names_are_escaped(report):
     text = page(report, {})
     assert f"<td>{report['model']['plain']['ssim']['mean']:.3f}</td>" in text
@@ -98,6 +105,17 @@ def test_the_verdict_flatters_nobody(report):
     assert ("below" in retrieval, said[retrieval]) == (True, False)
     assert ("above" in substitution, said[substitution]) == (True, True)
     assert said[pattern]
+
+
+def test_the_verdict_names_the_copy_with_the_lines_imposed():
+    """No fair baseline is stronger, and the model is not above it."""
+    model, other = scores(0.8, 0), scores(0.9, 0)
+    said = verdict(results(model, {"its density modified": other}, {}, run={}))
+    ((good, sentence),) = (each for each in said if "modified" in each[1])
+    assert sentence.startswith(
+        "Beside the baseline “nearest in reflections, its density modified” it is below"
+    )
+    assert not good
 
 
 def test_a_lead_that_may_be_chance_is_no_good_news():
