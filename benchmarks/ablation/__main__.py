@@ -9,7 +9,8 @@ the number of steps within the budget, and the schedule ends with the last of th
 to one core, for example with `taskset -c 1`.
 
 Finished arms are added to R/results.jsonl and skipped when the command is started again, so that a
-kill costs only the arm under way.
+kill costs only the arm under way. Arms that were asked about other materials, or trained on another
+dataset, are refused. Scores are paired by the ids of the materials.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ from rich.table import Table
 
 from cmed_jax.cli import PRESETS, run_command
 from cmed_jax.config import StepConfig
-from cmed_jax.data.dataset import load_compact_examples, load_examples
+from cmed_jax.data.dataset import fingerprint, load_compact_examples, load_examples
 from cmed_jax.data.examples import CompactExamples, Examples
 from cmed_jax.data.memory import Memory
 from cmed_jax.evaluation.overlap import TrainingOverlap, overlap_key, training_overlap
@@ -223,9 +224,44 @@ def read_results(path: Path) -> Iterator[dict[str, Any]]:
     yield from map(json.loads, path.read_text().splitlines() if path.exists() else ())
 
 
+def check_alike(path: Path, done: list[dict[str, Any]], options: Options) -> None:
+    """Check that finished arms had this budget and these datasets.
+
+    Raises:
+        ValueError: one of them had others.
+    """
+    if others := {row["budget"] for row in done} - {options.minutes}:
+        raise ValueError(
+            f"{path} holds arms of {others.pop():g} minutes: give as many, or another folder"
+        )
+    if done and any(row.get("dataset") != fingerprint(options.data) for row in done):
+        raise ValueError(f"{path} holds arms of another dataset: give that one, or another folder")
+
+
+def check_materials(path: Path, done: list[dict[str, Any]], held_out: Examples) -> None:
+    """Check that finished arms were asked about the same materials.
+
+    Raises:
+        ValueError: one of them was asked about others.
+    """
+    names = sorted(held_out.material_id.tolist())
+    if any(sorted(row["materials"]) != names for row in done):
+        raise ValueError(
+            f"{path} holds arms that were asked about other materials: give the same --materials "
+            "and --substituted, or another folder"
+        )
+
+
+def by_material(row: dict[str, Any], name: str, materials: list[str]) -> np.ndarray:
+    """Return a column of an arm in the order of some materials."""
+    values = dict(zip(row["materials"], row[name], strict=True))
+    return np.array([values[material] for material in materials])
+
+
 def table_of(results: list[dict[str, Any]]) -> Table:
     """Return the table of arms, best first, each compared with ours on the same materials."""
-    ours = next((np.array(row["ssim"]) for row in results if row["arm"] == OURS), None)
+    materials = results[0]["materials"]
+    ours = next((by_material(r, "ssim", materials) for r in results if r["arm"] == OURS), None)
     overlap = np.array(results[0]["kinship"])
     groups = [
         (overlap_key(kind), overlap == kind) for kind in TrainingOverlap if (overlap == kind).any()
@@ -237,7 +273,7 @@ def table_of(results: list[dict[str, Any]]) -> Table:
     for heading in (*headings, *(name for name, _ in groups), "NMAE", "Pearson"):
         table.add_column(heading, justify="right")
     for row in sorted(results, key=lambda row: -np.mean(row["ssim"])):
-        ssim = np.array(row["ssim"])
+        ssim = by_material(row, "ssim", materials)
         table.add_row(
             row["arm"],
             f"{row['parameters']:,}",
@@ -261,18 +297,21 @@ def main(args: list[str] | None = None) -> None:
     path = options.out / "results.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     done = list(read_results(path))
-    if others := {row["budget"] for row in done} - {options.minutes}:
-        raise ValueError(
-            f"{path} holds arms of {others.pop():g} minutes: give as many, or another folder"
-        )
+    check_alike(path, done, options)
     names = [name for name in options.chosen if name not in {row["arm"] for row in done}]
     console = Console(width=140)
     if names:
         held_out, overlap = asked(options)
+        check_materials(path, done, held_out)
+        about = {
+            "dataset": fingerprint(options.data),
+            "materials": held_out.material_id.tolist(),
+            "kinship": overlap.tolist(),
+        }
         for name in names:
             data = (options.substituted if ARMS[name].substituted else None) or options.data
             result = run_arm(ARMS[name], data, held_out, options.minutes)
-            add_result(path, result | {"arm": name, "kinship": overlap.tolist()})
+            add_result(path, result | about | {"arm": name})
             console.print(f"{name}: SSIM {np.mean(result['ssim']):.4f}", highlight=False)
     console.print(table_of([row for row in read_results(path) if row["arm"] in options.chosen]))
 

@@ -13,7 +13,8 @@ from cmed_jax.crystal.atomic_volumes import relative_volume
 from cmed_jax.crystal.composition import composition_vector
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.sources import open_source
-from cmed_jax.data.dataset import load_compact_examples, load_examples
+from cmed_jax.data.dataset import fingerprint, load_compact_examples, load_examples
+from cmed_jax.evaluation.statistics import format_interval, paired
 from cmed_jax.model.standards import Standards
 from tests.networks import TINY
 
@@ -97,6 +98,7 @@ def test_arms_that_have_ended_are_not_run_again(small, dataset, tmp_path, answer
     assert (code, errors) == (0, "")
     (row,) = study.read_results(tmp_path / "results.jsonl")
     assert (row["budget"], row["steps"], len(row["kinship"])) == (1e-4, 2, 4)
+    assert row["materials"] == load_examples(dataset, "validation").material_id.tolist()
 
     asked = []
     monkeypatch.setattr(study, "run_arm", lambda arm, *_: asked.append(arm) or dict(row))
@@ -114,7 +116,8 @@ def test_substituted_crystals_are_trained_on(small, dataset, tmp_path, answer, m
     row = {"budget": 1.0, "parameters": 1, "steps": 1, "minutes": 1.0}
     row |= dict.fromkeys(study.SCORES, [0.5] * 2)
     monkeypatch.setattr(study, "run_arm", lambda arm, data, *_: asked.append(data) or dict(row))
-    monkeypatch.setattr(study, "asked", lambda options: (None, np.zeros(2, int)))
+    held_out = load_examples(dataset, "validation").evenly_spaced(2)
+    monkeypatch.setattr(study, "asked", lambda options: (held_out, np.zeros(2, int)))
     command = "--data", dataset, "--out", tmp_path, "--minutes", "1"
     code, _, errors = answer(study.main, *command, "--substituted", elsewhere)
     assert (code, errors) == (0, "")
@@ -129,6 +132,43 @@ def test_materials_that_the_training_split_knows_are_not_asked(dataset):
     assert set(study.kinds(left)) == set(study.kinds(validation)) - set(study.kinds(training))
     rows = np.isin(validation.material_id, left.material_id)
     np.testing.assert_array_equal(left.density, validation.density[rows])
+
+
+def finished_arm(name, dataset, materials, ssim):
+    """A row of an arm that took the budget of the command."""
+    row = {"arm": name, "budget": 10.0, "parameters": 1, "steps": 1, "minutes": 1.0}
+    row |= {"dataset": fingerprint(dataset), "materials": materials}
+    return row | {"kinship": [0] * len(ssim)} | dict.fromkeys(study.SCORES, ssim)
+
+
+def test_arms_are_paired_by_material(dataset):
+    """The same scores in another order differ by nothing, for every material."""
+    names, ssim = ["a", "b", "c"], [0.1, 0.5, 0.9]
+    rows = [
+        finished_arm("base", dataset, names, ssim),
+        finished_arm("narrow", dataset, names[::-1], ssim[::-1]),
+    ]
+    (column,) = (c for c in study.table_of(rows).columns if c.header == "SSIM - base")
+    assert {*column.cells} == {"", format_interval(paired(np.array(ssim), np.array(ssim)), "+.3f")}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"dataset": "of others"}, "holds arms of another dataset: give that one"),
+        ({"materials": ["other"]}, "holds arms that were asked about other materials: give"),
+    ],
+)
+def test_arms_about_other_materials_are_refused(
+    small, dataset, tmp_path, answer, monkeypatch, change, sentence
+):
+    names = load_examples(dataset, "validation").material_id.tolist()
+    row = finished_arm("base", dataset, names, [0.5] * len(names)) | change
+    (tmp_path / "results.jsonl").write_text(json.dumps(row) + "\n")
+    monkeypatch.setattr(study, "run_arm", lambda *_: pytest.fail("an arm was run"))
+    code, _, errors = answer(study.main, "--data", dataset, "--out", tmp_path)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert sentence in errors
 
 
 def test_mistakes_are_one_sentence(small, dataset, tmp_path, answer):
