@@ -11,8 +11,13 @@ from jaxtyping import PyTree
 
 from cmed_jax.cli import parse, run_command
 from cmed_jax.config import Config
-from cmed_jax.data.batches import QUERIES
-from cmed_jax.data.dataset import fingerprint, load_compact_examples, load_examples
+from cmed_jax.data.batches import QUERIES, Rows
+from cmed_jax.data.dataset import (
+    fingerprint,
+    load_compact_examples,
+    load_examples,
+    number_of_records,
+)
 from cmed_jax.data.domain import keep_domain
 from cmed_jax.data.examples import Examples, evenly_spaced_rows
 from cmed_jax.data.lines import load_lines
@@ -70,18 +75,20 @@ def _train(config: Config) -> tuple[int, StopRequest]:
     with raise_together():  # no process waits for one that cannot start
         parallel = DataParallel(config.parallel)
         parallel.check_batch(config.batch, config.step.accumulate)
+        # Before there is a folder: the batch has to fit the split.
+        Rows(number_of_records(config.data, "train"), config.batch, config.seed)
         identity = config.identity() | {"dataset": fingerprint(config.data)}
         given = _initial_weights(config)
         if given is not None:
             identity["initial"] = checksum(given)
     check_alike(identity | {part: config.to_json()[part] for part in ("step", "loop")})
 
-    with locked(folder), stop_on_signals() as stop, programs_kept(folder):
+    with locked(folder, identity), stop_on_signals() as stop, programs_kept(folder):
         with raise_together():
             inputs, prepare, memory, control = _open(config, parallel)
             held_out = load_examples(config.data, "validation")
             held_out = held_out.evenly_spaced(config.loop.validation_materials)
-            if is_primary():  # last: a run with invalid options leaves no folder behind
+            if is_primary():  # last: a run has begun where its dataset could be read
                 keep_identity(folder, config.to_json(), identity)
                 keep_domain(folder, config.data)
         check_alike({"resident": inputs.table is not None})

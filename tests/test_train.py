@@ -290,10 +290,25 @@ def test_an_impossible_option_is_named(tiny, answer, tmp_path, options, message)
     assert "Traceback" not in err
 
 
-def test_a_mistake_does_not_begin_a_run(tiny, answer, tmp_path):
+def test_a_mistake_neither_begins_a_run_nor_changes_another_one(tiny, answer, tmp_path, dataset):
     """The right batch is not rejected because a wrong one was tried before."""
-    assert answer(main, "demo", *tiny, "--run", tmp_path, "--batch", "21")[0] == 2
-    assert not (tmp_path / "config.json").exists()
+    run, data = tmp_path / "run", tmp_path / "data"
+    assert answer(main, "demo", *tiny, "--run", run, "--batch", "21")[0] == 2
+    assert not run.exists()
+
+    shutil.copytree(dataset, data, ignore=shutil.ignore_patterns("baselines"))
+    provenance = json.loads((data / "provenance.json").read_text())
+    provenance["identity"]["max_atoms"] += 1
+    (data / "provenance.json").write_text(json.dumps(provenance))
+    run.mkdir()
+    begun = {"config": {}, "identity": {"dataset": "of another run"}}
+    (run / "config.json").write_text(json.dumps(begun))
+    (run / "neighbours.npz").write_bytes(b"of another dataset")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    code, _, err = answer(main, "demo", *tiny, "--run", run, "--data", data)
+    assert (code, "begun differently" in err) == (2, True)
+    after = {path.name: path.read_bytes() for path in run.iterdir() if path.name != ".lock"}
+    assert after == before
 
 
 def test_a_missing_dataset_is_answered_with_how_to_build_it(tiny, answer, tmp_path):

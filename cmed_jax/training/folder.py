@@ -20,29 +20,37 @@ HOLDER = ".holder"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, identity: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Create the folder and lock it for this run.
 
-    The first process of the run holds the lock, which is released however the process ends.
+    The first process of the run holds the lock, which is released however the process ends. A
+    folder of another run stays as it is.
+
+    Args:
+        folder: the run's folder.
+        identity: the options and the dataset that a run in the folder must have; None for any.
 
     Raises:
-        ValueError: another run holds the folder, or not all processes of this run see it.
+        ValueError: another process holds the folder, the run in it was started with a different
+            identity, or not all processes of this run see it.
     """
     word = broadcast_from_primary({"word": token_hex()})["word"]
     with ExitStack() as held:
         with raise_together():
             if is_primary():
-                held.enter_context(_lock(folder, word))
+                held.enter_context(_lock(folder, word, identity))
         with raise_together():
             _check_shared(folder, word)
         yield
 
 
 @contextmanager
-def _lock(folder: Path, word: str) -> Iterator[None]:
+def _lock(folder: Path, word: str, identity: Mapping[str, Any] | None) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     busy = f"another process is training in {folder}: wait for it or choose another folder"
     with held(folder / LOCK, busy):
+        if identity is not None:
+            check_identity(folder, identity)
         write_text(folder / HOLDER, word)
         yield
 
@@ -66,21 +74,27 @@ def written_once(folder: Path) -> Iterator[Path]:
 
 
 def keep_identity(folder: Path, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    """Write the configuration, or check that it agrees with that of the run in the folder.
+    """Write the configuration of a run that begins; that of the start is kept.
 
     Args:
         folder: the run's folder.
-        config: the whole configuration; that of the start is kept.
+        config: the whole configuration.
         identity: the options and the dataset that must not change for the run to continue.
-
-    Raises:
-        ValueError: the run in the folder was started with a different identity; the error names the
-            difference.
     """
     path = folder / CONFIG
     if not path.exists():
         text = json.dumps({"config": config, "identity": identity}, indent=2)
         write_text(path, text + "\n")
+
+
+def check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Check that the run in a folder, if there is one, was started with the same identity.
+
+    Raises:
+        ValueError: it was started with a different one; the error names the difference.
+    """
+    path = folder / CONFIG
+    if not path.exists():
         return
     try:
         begun = _flat(json.loads(path.read_text())["identity"])

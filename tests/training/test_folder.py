@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cmed_jax.training.folder import keep_identity, locked
+from cmed_jax.training.folder import check_identity, keep_identity, locked
 
 CONFIG = {"seed": 1, "run": "here", "network": {"width": 16, "blocks": 2}}
 IDENTITY = {"seed": 1, "network": {"width": 16, "blocks": 2}, "dataset": "abc", "shares": (1, 2)}
@@ -35,6 +35,7 @@ def test_a_run_that_is_begun_alike_goes_on(tmp_path):
     written = (tmp_path / "config.json").read_text()
     assert json.loads(written)["config"] == CONFIG
     keep_identity(tmp_path, CONFIG | {"run": "there"}, IDENTITY)
+    check_identity(tmp_path, IDENTITY)
     assert (tmp_path / "config.json").read_text() == written
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
@@ -50,5 +51,10 @@ def test_a_run_that_is_begun_alike_goes_on(tmp_path):
 )
 def test_a_run_that_is_begun_differently_is_refused(tmp_path, change, difference):
     keep_identity(tmp_path, CONFIG, IDENTITY)
-    with pytest.raises(ValueError, match=f"was begun differently: {difference}"):
-        keep_identity(tmp_path, CONFIG, IDENTITY | change)
+    with locked(tmp_path, IDENTITY):
+        pass
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    refused = pytest.raises(ValueError, match=f"was begun differently: {difference}")
+    with refused, locked(tmp_path, IDENTITY | change):
+        raise AssertionError
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
