@@ -14,7 +14,6 @@ from cmed_jax.evaluate import DECODED, FORGETFUL, Options, entrants_of, main
 from cmed_jax.evaluation.baselines import NAMES, OF_TRAINING
 from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.evaluation.robustness import CONDITIONS
-from cmed_jax.io.run import run_folder
 
 
 @pytest.fixture(scope="module")
@@ -265,11 +264,6 @@ def test_mistakes_are_answered(finished, answer, options, message):
     assert code == 2
     assert message in err
     assert "Traceback" not in err
-
-
-def test_a_checkpoint_inside_a_run_is_evaluated_in_the_folder_of_the_run(finished):
-    (checkpoint, *_) = sorted((finished / "checkpoints").iterdir())
-    assert run_folder(checkpoint) == run_folder(finished) == finished
 
 
 def test_a_run_without_checkpoint_is_answered(tmp_path, answer):
