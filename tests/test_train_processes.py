@@ -26,7 +26,6 @@ STEPS = 16
 
 ALONE = (*PYTHON, "cmed_jax.train")
 AGREEING = (sys.executable, Path(__file__).parent / "agreeing.py")
-DIVERGING = (sys.executable, Path(__file__).parent / "diverging.py")
 ON_A_FULL_DISK = ("bash", "-c", 'ulimit -f 10; exec "$@"', "-")
 """No file may grow as large as this process's part of a checkpoint."""
 
@@ -44,13 +43,13 @@ def train(tiny):
 
 @pytest.fixture
 def agreeing(unused_port):
-    """Start two processes of a case; the second elsewhere, or by way of a command, if given."""
+    """Start two processes of a case; the second by way of a command, if given."""
 
-    def agreeing(case, folder, second=None, by=()):
+    def agreeing(case, folder, by=()):
         settings = {"PYTHONPATH": str(ROOT)}
         return [
             start(*AGREEING, case, 0, unused_port, folder, **settings),
-            start(*by, *AGREEING, case, 1, unused_port, second or folder, **settings),
+            start(*by, *AGREEING, case, 1, unused_port, folder, **settings),
         ]
 
     return agreeing
@@ -110,32 +109,26 @@ def test_where_one_process_is_killed_the_other_ends_with_a_sentence(agreeing, tm
     assert "start all of them again, and the run continues from its last checkpoint" in err
 
 
-def test_two_processes_do_not_train_where_another_run_does(agreeing, tmp_path):
-    with locked(tmp_path):
-        (err, code), (other_err, other_code) = ended(agreeing("begin", tmp_path))
+def test_what_one_process_cannot_do_both_say_and_end(agreeing, tmp_path):
+    """The folder is in use, or not the same for both; in the end the second has no room."""
+    with locked(tmp_path / "busy"):
+        processes = agreeing("fail", tmp_path, by=ON_A_FULL_DISK)
+        (err, code), (other_err, other_code) = ended(processes)
     assert (code, other_code) == (2, 2)
-    assert f"error: another process is training in {tmp_path}" in err
-    assert "error: process 0 of 2 cannot go on: another process is training in" in other_err
-    assert not (tmp_path / "config.json").exists()
+    assert f"fault: another process is training in {tmp_path / 'busy'}" in err
+    assert "fault: process 0 of 2 cannot go on: another process is training in" in other_err
+    assert not (tmp_path / "busy" / "config.json").exists()
 
+    sentence = f"{tmp_path / '1'} is not the folder that process 0 sees: give one on a disk that "
+    assert f"fault: process 1 of 2 cannot go on: {sentence}all share" in err
+    assert f"fault: {sentence}all share" in other_err
+    assert not (tmp_path / "0" / "config.json").exists()
 
-def test_two_processes_that_do_not_see_one_folder_are_refused(agreeing, tmp_path):
-    here, there = tmp_path / "here", tmp_path / "there"
-    (err, code), (other_err, other_code) = ended(agreeing("begin", here, second=there))
-    assert (code, other_code) == (2, 2)
-    sentence = f"{there} is not the folder that process 0 sees: give one on a disk that all share"
+    folder = tmp_path / "full"
+    sentence = f"cannot write a checkpoint in {folder / 'checkpoints'} (File too large): see to"
     assert f"error: process 1 of 2 cannot go on: {sentence}" in err
     assert f"error: {sentence}" in other_err
-    assert not (here / "config.json").exists()
-
-
-def test_where_one_process_cannot_write_a_checkpoint_all_end_with_the_fault(agreeing, tmp_path):
-    (err, code), (other_err, other_code) = ended(agreeing("save", tmp_path, by=ON_A_FULL_DISK))
-    assert (code, other_code) == (2, 2)
-    sentence = f"cannot write a checkpoint in {tmp_path / 'checkpoints'} (File too large): see to"
-    assert f"error: process 1 of 2 cannot go on: {sentence}" in err
-    assert f"error: {sentence}" in other_err
-    assert steps_saved(tmp_path) == []
+    assert steps_saved(folder) == []
 
 
 def test_where_checkpoints_can_no_longer_be_written_both_processes_end(agreeing, tmp_path):
@@ -146,14 +139,8 @@ def test_where_checkpoints_can_no_longer_be_written_both_processes_end(agreeing,
     assert other_code not in (0, None)
 
 
-def test_where_the_loss_diverges_both_processes_say_so(train, tmp_path, unused_port):
-    meet = (f"--hosts.coordinator=127.0.0.1:{unused_port}", "--hosts.processes=2")
-    options = (*meet, "--hosts.timeout=5", "--loop.checkpoint-every=1")
-    processes = [
-        train(tmp_path, *options, f"--hosts.process={n}", by=DIVERGING, PYTHONPATH=str(ROOT))
-        for n in range(2)
-    ]
-    for err, code in ended(processes):
+def test_where_the_loss_diverges_both_processes_say_so(agreeing, tmp_path):
+    for err, code in ended(agreeing("diverge", tmp_path)):
         assert code == 2
         assert (
             "the loss of step 2 is inf: train in a new folder with a lower learning rate; " in err
