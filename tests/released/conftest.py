@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from cmed_jax.evaluate import main as evaluate
+from cmed_jax.evaluation.controls import CONTROLS
 from cmed_jax.io import released
 from cmed_jax.release import main as release
 
@@ -30,11 +31,14 @@ def unscored(finished, built_once):
 
 @pytest.fixture(scope="session")
 def results(unscored, dataset, built_once):
-    """The results of the released tiny network."""
+    """The results of the released tiny network, with two of the controls."""
+    few = {name: CONTROLS[name] for name in ("wrong pattern", "wrong composition")}
 
     def build(folder):
         options = ["--data", dataset, "--out", folder, "--samples", 1, "--pictures", 0]
-        assert evaluate([str(unscored[0]), *map(str, options)]) == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("cmed_jax.evaluate.CONTROLS", few)
+            assert evaluate([str(unscored[0]), *map(str, options)]) == 0
 
     return built_once("results", build) / "results.json"
 

@@ -179,6 +179,11 @@ def test_a_gate_is_released_with_its_network(gated, made_with_gate, made, said):
     ours, trained = (restore(each).gate(features, jnp.ones(3, bool)) for each in (out, gated))
     np.testing.assert_array_equal(ours, trained)
     assert restore(made).gate is None
+    alone, both = (json.loads((each / "predictions.json").read_text()) for each in (made, out))
+    assert len(both) == len(alone) + 1  # the last is of the mixture
+    for one, other in zip(alone, both, strict=False):
+        assert other["material_id"] == one["material_id"]
+        assert other["density"] == pytest.approx(one["density"], rel=1e-5)
 
 
 def test_the_card_says_who_answered(made, results):
