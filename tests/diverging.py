@@ -1,12 +1,9 @@
-"""`python diverging.py OPTIONS` trains with a step that computes nothing, and whose loss diverges.
+"""A step that computes nothing, and whose loss diverges.
 
 Nothing of a network has to be compiled, for what a run does then does not depend on it.
 """
 
 import jax.numpy as jnp
-
-from cmed_jax import train
-from cmed_jax.cli import run_command
 
 
 def make_step(*_, after=1):
@@ -17,8 +14,3 @@ def make_step(*_, after=1):
         return state, {"loss": loss, "gradient_norm": jnp.float32(1)}
 
     return step
-
-
-if __name__ == "__main__":
-    train.make_step = make_step
-    run_command(train.main)

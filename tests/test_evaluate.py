@@ -114,6 +114,8 @@ def test_the_split_of_the_option_is_scored(finished, dataset):
 def test_the_report_is_one_page_with_all_results(finished, dataset, tmp_path, monkeypatch):
     kept = {name: CONDITIONS[name] for name in ("Crystallite size", "Texture")}
     monkeypatch.setattr("cmed_jax.evaluation.robustness.CONDITIONS", kept)
+    of_the_page = {name: CONTROLS[name] for name in ("wrong pattern", "wrong composition")}
+    monkeypatch.setattr("cmed_jax.evaluate.CONTROLS", of_the_page)
     assert main([str(finished), "--samples", "2", "--report", str(tmp_path / "report")]) == 0
     written = {path.name: path for path in (tmp_path / "report").iterdir()}
     assert set(written) == {"results.json", "index.html"}
@@ -156,12 +158,14 @@ def test_without_a_run_the_baselines_are_shown_alone(dataset, found, tmp_path, a
 
 
 def test_the_articles_own_way_is_named_where_it_is_asked_for(dataset, tmp_path, answer, found):
-    code, out, _ = answer(main, "--data", dataset, "--as-published", "--out", tmp_path)
+    options = ("--as-published", "--no-substitution", "--out", tmp_path)
+    code, out, _ = answer(main, "--data", dataset, *options)
     assert code == 0
     assert "6 materials, computed as published" in out
     published = json.loads((tmp_path / "results.json").read_text())
     assert published["protocol"]["missing_plane"] == 29
     assert found["protocol"]["missing_plane"] is None
+    assert set(published["baselines"]) == set(OF_TRAINING)
     for name, scores in published["baselines"].items():
         assert scores["plain"]["nmae"] != found["baselines"][name]["plain"]["nmae"]
 

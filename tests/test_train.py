@@ -1,5 +1,6 @@
 """The command that trains: a stopped run ends bit for bit like an uninterrupted one."""
 
+import contextlib
 import gc
 import json
 import resource
@@ -15,11 +16,11 @@ import numpy as np
 import pytest
 
 from cmed_jax import train
-from cmed_jax.cli import PRESETS
+from cmed_jax.cli import PRESETS, parse
 from cmed_jax.config import StepConfig
 from cmed_jax.data.augmentation import AugmentationConfig
 from cmed_jax.data.batches import Rows
-from cmed_jax.data.dataset import load_examples
+from cmed_jax.data.dataset import fingerprint, load_examples
 from cmed_jax.data.measured_query import measured_query
 from cmed_jax.physics.amplitude_errors import AmplitudeErrors
 from cmed_jax.physics.artefact_ranges import LABORATORY
@@ -174,13 +175,29 @@ def test_the_folder_says_what_it_was_begun_with(finished, dataset):
     assert list((finished / "tensorboard").glob("events.*"))
 
 
-def test_a_trace_is_written_into_the_run(tiny, answer, tmp_path, monkeypatch):
-    """All dispatches have two steps, so that nothing is compiled while the trace is taken."""
+def without_the_last(finished, folder):
+    """Copy the finished run as it was one step before its end."""
+    shutil.copytree(finished, folder, dirs_exist_ok=True)
+    shutil.rmtree(folder / "checkpoints" / str(STEPS))
+
+
+def test_the_steps_of_a_run_are_traced_where_that_is_asked_for(
+    finished, tiny, answer, tmp_path, monkeypatch
+):
+    """What the trace holds is in training/test_profile.py."""
+    asked, taken = [], []
+
+    @contextlib.contextmanager
+    def traced(program, number, folder):
+        asked.append((number, folder))
+        yield lambda *given: taken.append(given[-1]) or program(*given)
+
+    monkeypatch.setattr(train, "traced", traced)
     monkeypatch.setattr(train, "make_step", partial(diverging.make_step, after=STEPS))
-    options = ["--profile", "2", "--loop.steps-per-dispatch", "2", "--loop.checkpoint-every", "4"]
-    assert answer(main, "demo", *tiny, "--run", tmp_path, *options)[0] == 0
-    assert list((tmp_path / "profile").glob("plugins/profile/*/*.xplane.pb"))
-    assert [line["step"] for line in lines_logged(tmp_path) if "loss" in line][-1] == STEPS
+    without_the_last(finished, tmp_path)
+    assert answer(main, "demo", *tiny, "--run", tmp_path, "--profile", 2)[0] == 0
+    assert asked == [(2, tmp_path)]
+    assert taken == [STEPS - 1]
 
 
 def test_training_may_begin_with_the_weights_of_another_run(finished, tiny, answer, tmp_path):
@@ -200,8 +217,10 @@ def test_training_may_begin_with_the_weights_of_another_run(finished, tiny, answ
 
 
 def test_a_finished_run_says_that_it_is_done(finished, tiny, answer):
+    """How often it logs and saves may change."""
     before = weights(finished), (finished / "metrics.jsonl").read_text()
-    code, out, _ = answer(main, "demo", *tiny, "--run", finished)
+    options = ("--loop.log-every", 3, "--loop.checkpoint-every", 4)
+    code, out, _ = answer(main, "demo", *tiny, "--run", finished, *options)
     assert code == 0
     size, cost, done = out.splitlines()
     assert size.endswith(" parameters, 20 materials to train on, 3 to validate on")
@@ -211,25 +230,30 @@ def test_a_finished_run_says_that_it_is_done(finished, tiny, answer):
     assert (finished / "metrics.jsonl").read_text() == before[1]
 
 
-def test_how_often_it_logs_and_saves_may_change(finished, tiny, answer):
-    options = ("--loop.log-every", 3, "--loop.checkpoint-every", 4)
-    assert answer(main, "demo", *tiny, "--run", finished, *options)[0] == 0
+def test_a_run_with_other_options_is_refused(finished, tiny, answer):
+    code, _, err = answer(main, "demo", *tiny, "--run", finished, "--seed", 7)
+    assert code == 2
+    difference = "seed is 7 and not 0"
+    assert err.startswith(f"error: {finished} holds a run that was begun differently: {difference}")
+    assert "choose another folder" in err
 
 
 @pytest.mark.parametrize(
-    ("options", "difference"),
+    ("option", "value", "difference"),
     [
-        (["--optimizer.learning-rate", "0.5"], "optimizer.learning_rate is 0.5 and not"),
-        (["--network.width", "17"], "network.width is 17 and not 16"),
-        (["--seed", "7"], "seed is 7 and not 0"),
-        (["--step.augmentation.noise", "0.5"], "step.augmentation.noise is 0.5 and not"),
+        ("optimizer.learning-rate", 0.5, "optimizer.learning_rate is 0.5 and not"),
+        ("network.width", 17, "network.width is 17 and not 16"),
+        ("step.augmentation.noise", 0.5, "step.augmentation.noise is 0.5 and not"),
     ],
 )
-def test_a_run_with_other_options_is_refused(finished, tiny, answer, options, difference):
-    code, _, err = answer(main, "demo", *tiny, "--run", finished, *options)
-    assert code == 2
-    assert err.startswith(f"error: {finished} holds a run that was begun differently: {difference}")
-    assert "choose another folder" in err
+def test_an_option_that_decides_the_weights_is_of_the_identity(
+    finished, tiny, option, value, difference
+):
+    config = parse(["demo", *tiny, "--run", str(finished), f"--{option}", str(value)])
+    identity = config.identity() | {"dataset": fingerprint(config.data)}
+    refused = pytest.raises(ValueError, match=f"that was begun differently: {difference}")
+    with refused, locked(finished, identity):
+        pass
 
 
 def test_a_run_with_another_dataset_is_refused(finished, tiny, answer, dataset, tmp_path):
