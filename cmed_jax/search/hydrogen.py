@@ -1,8 +1,8 @@
 """Placement of hydrogen atoms by distances, since X-rays hardly see them beside heavier elements.
 
 The other atoms are found first. Then Wyckoff assignments of the hydrogen atoms are filled orbit by
-orbit, the usual assignments first. Each orbit is placed where its distance to the nearest atom is
-most usual, where other atoms are far away, and where no distance is too short.
+orbit, the usual assignments first. Each orbit is placed where its distance to the nearest atom of
+another element is most usual, where other atoms are far away, and where no distance is too short.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ from cmed_jax.search.starts import POOL, evenly
 from cmed_jax.search.usage import position_costs
 from cmed_jax.search.wyckoff import Position, Wyckoff
 
-TRIED = 24
+TRIED = 48
 """The number of assignments of the hydrogen atoms that are tried."""
-PER_ORBIT = 0.03
-"""The misfit added for each orbit, which favours the simplest arrangement."""
+PER_ORBIT, PER_FREE = 0.03, 0.03
+"""The misfit added for each orbit and each free coordinate: simple arrangements are usual."""
 LEAST_SHARE = 0.9
 """The share of the least distances that atoms must keep."""
 CROWDED = 0.05
@@ -59,12 +59,19 @@ def with_hydrogen(
     """
     rng = np.random.default_rng(0)
     costs = position_costs(group) + PER_ORBIT
-    every = set(range(len(group.positions)))
+    # Beside the other atoms, positions that the normalizer exchanges are different places.
+    group = group._replace(equivalent=np.arange(len(group.positions))[None])
+    possible = {
+        place
+        for place, position in enumerate(group.positions)
+        if np.isfinite(_misfits(position, lattice, heavy, _pool(position))).any()
+    }
     # All atoms may be on the general position, with three free coordinates each at most.
-    offered = assignments(group, [count], costs, [every], _same_place, 3 * count)
+    offered = assignments(group, [count], costs, [possible], _same_place, 3 * count)
     found: list[tuple[float, Placed]] = []
     for assignment in islice(_assignments(offered), TRIED):
-        filled, total = heavy, PER_ORBIT * len(assignment.places[0])
+        filled = heavy
+        total = PER_ORBIT * len(assignment.places[0]) + PER_FREE * assignment.free
         for place in sorted(
             assignment.places[0], key=lambda each: group.positions[each].multiplicity
         ):
@@ -92,7 +99,7 @@ def _best_place(
     rng: np.random.Generator,
 ) -> tuple[float, Placed] | None:
     """Return the least misfit of an orbit of hydrogen, and all atoms including the orbit."""
-    free = evenly(*POOL[position.free]).astype(float)
+    free = _pool(position)
     misfits = _misfits(position, lattice, filled, free)
     for width in SEARCHED if position.free else ():
         if not np.isfinite(misfits.min()):
@@ -106,6 +113,11 @@ def _best_place(
     coords = position.linear @ free[misfits.argmin()] + position.offset
     numbers = np.append(filled.numbers, np.full(len(coords), HYDROGEN))
     return float(misfits.min()), Placed(numbers, np.concatenate([filled.coords, coords]))
+
+
+def _pool(position: Position) -> Float[np.ndarray, "k f"]:
+    """Return places on a position, spread evenly."""
+    return evenly(*POOL[position.free]).astype(float)
 
 
 def _misfits(
@@ -123,7 +135,9 @@ def _misfits(
     least = least_distances(elements)
     lengths = Separations.of(lattice, least).lengths(atoms, np.array([0]))[:, 0]
     kept = least[element[0], element]
-    near = lengths.argmin(axis=1)
+    # Hydrogen is bonded to another element, even where hydrogen is nearer.
+    bonded = np.where((numbers == HYDROGEN) & (len(elements) > 1), np.inf, lengths)
+    near = bonded.argmin(axis=1)
     misfits = [
         neighbour_misfit(HYDROGEN, int(numbers[at]), float(row[at]))
         for at, row in zip(near, lengths, strict=True)

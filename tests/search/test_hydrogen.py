@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import spglib
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from cmed_jax.search.hydrogen import Placed, with_hydrogen
@@ -38,3 +39,17 @@ def test_hydrogen_of_a_hydrate_is_not_on_centres_of_symmetry():
     found = with_hydrogen(wyckoff(14), lattice, heavy, 44)
     doubled = 2 * found.coords[found.numbers == 1]
     assert np.abs(doubled - np.rint(doubled)).max(axis=1).min() > 0.01
+
+
+@pytest.mark.parametrize("palladium", [0.0, 0.5])
+def test_positions_that_the_normalizer_exchanges_are_different_places_for_hydrogen(palladium):
+    """The hydrogen of SrPdH3 is between palladium atoms, whichever of them is the origin."""
+    strontium = 0.5 - palladium
+    hydrogen = [palladium, palladium, strontium]
+    sites = [[strontium] * 3, [palladium] * 3, hydrogen]
+    truth = Structure.from_spacegroup("Pm-3m", Lattice.cubic(3.82), ["Sr", "Pd", "H"], sites)
+    heavy = Placed(np.array([38, 46]), np.array(sites[:2]))
+    found = with_hydrogen(wyckoff(221), truth.lattice.matrix, heavy, 3)
+    assert found is not None
+    placed = Structure(truth.lattice, found.numbers.tolist(), found.coords)
+    assert StructureMatcher(stol=0.01).fit(placed, truth)
