@@ -4,20 +4,23 @@ Python, the command line, manifests and the local page share one set.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-from cmed_jax.crystal.composition import parse_composition
+from cmed_jax.crystal.composition import Composition, parse_composition
 from cmed_jax.crystal.lattice import Centring, primitive_lattice
 from cmed_jax.crystal.sources import open_source
 from cmed_jax.physics.instrument import radiation
 from cmed_jax.powder.preparation import EVERY_STEP, Preparation
+from cmed_jax.prediction.arguments import check_composition_type, check_types
 from cmed_jax.solution.rietveld import check_rietveld
 
 Cell = tuple[float, float, float, float, float, float] | Literal["auto"]
 
 MOST_POINTS = 256**3
 """The largest number of points in a grid, whose density takes 64 MiB."""
+BOTH = "give either --composition or --elements, not both"
+"""The sentence about a composition that is given twice."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,11 @@ class PredictionOptions:
         """Check the options before anything is computed.
 
         Raises:
-            ValueError: if an option is unusable, or two contradict each other.
+            ValueError: if an option is of a wrong type or unusable, or two contradict each other.
         """
+        check_types({field.name: getattr(self, field.name) for field in fields(self)})
         if self.composition and self.elements:
-            raise ValueError("give either --composition or --elements, not both")
+            raise ValueError(BOTH)
         parse_composition(self.knowledge)
         if self.wavelength is not None:
             radiation(self.wavelength)
@@ -97,7 +101,7 @@ class PredictionOptions:
             check_rietveld()
 
     def _check_cell(self) -> None:
-        if isinstance(self.cell, tuple):
+        if self.cell is not None and not isinstance(self.cell, str):
             primitive_lattice(self.cell, self.centring)
         elif self.centring != "P":
             raise ValueError(f"centring {self.centring} is of no cell: give --cell as well")
@@ -110,9 +114,46 @@ class PredictionOptions:
                 f"grid is {self.grid}, {points:,} points: give at most {MOST_POINTS:,}, such as "
                 "256 256 256"
             )
-        for name in ("samples", "analogues", "search"):
+        for name in ("samples", "seed", "analogues", "search"):
             if (number := getattr(self, name)) is not None and number < 0:
                 raise ValueError(f"{name} is {number}: give 0 or more")
 
 
 DEFAULTS = PredictionOptions()
+
+
+def changed(options: PredictionOptions, changes: dict[str, Any]) -> PredictionOptions:
+    """Return options with some fields changed, and rows of numbers as tuples.
+
+    Raises:
+        ValueError: if there is no such option, or one has a value of a wrong type.
+    """
+    names = [field.name for field in fields(PredictionOptions)]
+    for name in changes:
+        if name not in names:
+            raise ValueError(f"unknown option {name!r}: give some of {', '.join(names)}")
+    values = {name: getattr(options, name) for name in names} | changes
+    check_types(values)
+    if values["cell"] is not None and not isinstance(values["cell"], str):
+        values["cell"] = tuple(map(float, values["cell"]))
+    rows = {"elements": tuple(values["elements"]), "grid": tuple(map(int, values["grid"]))}
+    return PredictionOptions(**values | rows)
+
+
+def known_composition(options: PredictionOptions, composition: Any) -> Composition:
+    """Return what is known of the composition: that of the call, or else of the options.
+
+    Args:
+        options: the options, which may hold a composition or elements.
+        composition: the composition of the call, in one of its forms; None for that of the options.
+
+    Raises:
+        ValueError: if it has no form of a composition, cannot be read, or is given twice.
+    """
+    if composition is None:
+        return options.knowledge
+    check_composition_type(composition)
+    if options.elements:
+        raise ValueError(BOTH)
+    parse_composition(composition)
+    return composition
