@@ -146,8 +146,10 @@ def test_a_manifest_says_what_is_known_of_each(predict, file, tmp_path):
 
 
 def test_the_command_takes_elements_without_ratios(predict, tmp_path):
-    assert predict(composition=None, elements=("Na", "Cl"))[0] == 0
+    code, _, errors = predict(composition=None, elements=("Na", "Cl"), scale=True)
+    assert code == 0
     assert results(tmp_path / "out")[0]["composition"] == "Na, Cl"
+    assert "note: salt.xy: not scaled: the number of electrons is not known" in errors
 
 
 def test_a_file_that_says_its_wavelength_needs_none(predict, tmp_path):

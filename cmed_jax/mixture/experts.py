@@ -69,6 +69,13 @@ class Mixture(NamedTuple):
     deviation: Float[np.ndarray, "na nb nc"] | None
     experts: tuple[Expert, ...]
 
+    @property
+    def crystal(self) -> Material | None:
+        """The crystal of the expert with the largest weight; None where that is the network."""
+        largest = max(self.experts, key=lambda each: each.weight, default=None)
+        refined = None if largest is None else largest.refined
+        return None if refined is None else refined.crystal
+
 
 class Experts(NamedTuple):
     """The densities of all experts for one query, the network's first, and the experts' features.

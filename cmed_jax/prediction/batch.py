@@ -12,7 +12,7 @@ from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.options import PredictionOptions
 from cmed_jax.prediction.predict import STEPS, restore_and_predict
 from cmed_jax.prediction.restore import Restored
-from cmed_jax.prediction.result import Prediction
+from cmed_jax.prediction.result import NO_ELECTRONS, Prediction
 
 JOB_STEPS = (*STEPS, "writing the files")
 """The steps of a job, in order."""
@@ -44,7 +44,7 @@ class Output:
         formats: the formats of the density; all but npz and npy hold the cell, and are left out
             where it is neither given nor found.
         scale: whether the density is scaled to the number of electrons in the cell, where that is
-            known; by default it is written as predicted.
+            known, and a note says where it is not; by default it is written as predicted.
     """
 
     model: str
@@ -79,10 +79,12 @@ def predict_job(
             f"this machine could not compute it ({reason}): a coarser --grid or fewer --samples "
             "take less memory"
         ) from error
+    notes = _left_out(found, output.formats)
     if output.scale and found.electrons is not None:
         found = found.scaled()
-    left_out = _left_out(found, output.formats)
-    return dataclasses.replace(found, diagnostics=(*found.diagnostics, *left_out))
+    elif output.scale:
+        notes.append(Diagnostic("not_scaled", "note", f"not scaled: {NO_ELECTRONS}"))
+    return dataclasses.replace(found, diagnostics=(*found.diagnostics, *notes))
 
 
 def _left_out(prediction: Prediction, formats: tuple[Format, ...]) -> list[Diagnostic]:

@@ -35,6 +35,13 @@ class Answer(NamedTuple):
     calculated: CalculatedPattern | None
 
 
+NO_ELECTRONS = (
+    "the number of electrons is not known: give the formula, and the cell or auto; in a cell of "
+    "more than two formula units, a structure has to explain the pattern as well"
+)
+"""The sentence about a density that cannot be scaled."""
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """A predicted density, and its inputs.
@@ -59,7 +66,7 @@ class Prediction:
         diagnostics: the findings about the input and the prediction, the most severe first.
         prepared: the prepared measured pattern; None for a pattern on the network's grid.
         lattice: rows a, b, c in angstrom of the primitive cell, which the density fills: as given,
-            as found, or as refined with the accepted crystal; None where it is not known.
+            as found, or as refined with the crystal that answers; None where it is not known.
         conventional: the conventional cell of that lattice; None where it is not known.
         cells: the cells found by the search, through the density and through known crystals, the
             best first; empty where there was no search.
@@ -70,7 +77,8 @@ class Prediction:
         assessment: the assessment whether pattern, wavelength and formula are consistent; None
             without known crystals to compare with.
         electrons: the number of electrons in the cell, from whole formula units; None where the
-            cell or the formula is not known, or the volume does not determine the number.
+            cell or the formula is not known, or neither a crystal nor the volume determines the
+            number.
         experts: the experts that contributed, with their weights; empty where the density is the
             network's alone.
         searched: the result of the search for a structure, without structures where none was
@@ -136,9 +144,7 @@ class Prediction:
             ValueError: if the number of electrons is not known.
         """
         if self.electrons is None or self.lattice is None:
-            raise ValueError(
-                "the number of electrons is not known: give the formula, and the cell or auto"
-            )
+            raise ValueError(NO_ELECTRONS)
         factor = np.float32(self.electrons / (self.density.mean() * cell_volume(self.lattice)))
         return replace(
             self,
