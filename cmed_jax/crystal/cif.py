@@ -53,6 +53,8 @@ PER_CUBIC_METRE = 1000.0
 """The number of kg/m^3 in a g/cm^3, in which some programs write densities."""
 GRAMS = 1.66053907
 """The atomic mass constant in g/cm^3 angstrom^3."""
+ISOTOPES = ("D", "T")
+"""The symbols of heavy hydrogen, which scatters X-rays like any hydrogen."""
 WATER = frozenset("BDKUVWY")
 """Elements of one letter that a label such as Wat (water), Vac or Du (a dummy) does not mean."""
 MISSING = (".", "?", "")
@@ -104,11 +106,11 @@ def read_cif(text: str) -> "Structure":
     whole = [each for each, wrong in zip(found, said, strict=True) if not wrong]
     if not whole:
         raise ValueError(said[0])
-    if len(whole) > 1:
-        names = ", ".join(each.name for each in fitting)
+    settings = [each.name for each, wrong in zip(fitting, said, strict=True) if not wrong]
+    if not all(_are_equal(whole[0], each, lattice.matrix) for each in whole[1:]):
         raise ValueError(
-            f"its space group has several settings ({names}), and the file does not say which: "
-            "list the operations, or name the setting in the symbol"
+            f"its space group has several settings ({', '.join(settings)}), and the file does not "
+            "say which: list the operations, or name the setting in the symbol"
         )
     structure = Structure(lattice, whole[0].elements, whole[0].positions)
     _check_filled(block, whole[0], structure)
@@ -259,12 +261,15 @@ def _occupancy(field: str, label: str) -> float:
 def _element(label: str, symbol: str, formula: Iterable[str]) -> str:
     """Return the element of an atom by its type symbol, or else by the letters of its label.
 
+    A mass number before the type symbol is left out, as in 7Li, and D and T are hydrogen.
+
     Raises:
         ValueError: neither is an element.
     """
     if symbol not in MISSING:
-        match = re.fullmatch(r"([A-Za-z]{1,2})([\d.]*[+-]?|[+-][\d.]*)", symbol.strip())
+        match = re.fullmatch(r"\d{0,3}([A-Za-z]{1,2})([\d.]*[+-]?|[+-][\d.]*)", symbol.strip())
         candidates = [match.group(1).capitalize()] if match else []
+        candidates = ["H" if each in ISOTOPES else each for each in candidates]
     else:
         letters = (re.match(r"[A-Za-z]*", label) or [""])[0]
         candidates = [letters[:2].capitalize(), letters[:1].upper()]
@@ -275,7 +280,8 @@ def _element(label: str, symbol: str, formula: Iterable[str]) -> str:
         named = label if symbol in MISSING else symbol
         named = named[:20]
         raise ValueError(f"atom {label[:20]!r} is {named!r}, which is no element: name its element")
-    return next((each for each in known if each in formula), known[0])
+    found = next((each for each in known if each in formula), known[0])
+    return "H" if found in ISOTOPES else found
 
 
 def _contents(
@@ -302,6 +308,17 @@ def _contents(
             raise ValueError(f"partial occupancy: {shares} at {label}")
     elements = [element for at, filled, _ in orbits for element in list(filled) * len(at)]
     return Contents(elements, np.concatenate([at for at, _, _ in orbits]))
+
+
+def _are_equal(one: Contents, other: Contents, lattice: Float[np.ndarray, "3 3"]) -> bool:
+    """Return whether two contents of a cell are the same atoms at the same places."""
+    if Counter(one.elements) != Counter(other.elements):
+        return False
+    kinds = np.array(other.elements)
+    return all(
+        _holds(other.positions[kinds == element], position, lattice)
+        for element, position in zip(one.elements, one.positions, strict=True)
+    )
 
 
 def _orbit(
@@ -339,11 +356,11 @@ def _formula(block: gemmi.cif.Block) -> dict[str, float] | None:
         return None
     amounts: dict[str, float] = {}
     for symbol, amount in parts:
+        symbol = "H" if symbol in ISOTOPES else symbol
         try:
             atomic_number(symbol)
         except ValueError:
             return None
-        symbol = "H" if symbol == "D" else symbol
         amounts[symbol] = amounts.get(symbol, 0.0) + float(amount or 1)
     return amounts if sum(amounts.values()) > 0 else None
 
@@ -360,7 +377,7 @@ def _contradiction(block: gemmi.cif.Block, contents: Contents) -> str:
             if said > count
             else ""
         )
-    found = Counter("H" if each == "D" else each for each in contents.elements)
+    found = Counter(contents.elements)
     units = found.total() / sum(formula.values())
     alike = found.keys() == {each for each, amount in formula.items() if amount}
     alike = alike and all(

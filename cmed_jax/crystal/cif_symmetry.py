@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Sequence
+from itertools import islice, product
 from typing import NamedTuple
 
 import gemmi
 import numpy as np
 from jaxtyping import Float
 
-OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
+OPERATIONS = (
+    "_space_group_symop_operation_xyz",
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_symop_magn_operation_xyz",
+)
+CENTRINGS = "_space_group_symop_magn_centering_xyz"
+"""The translations of a magnetic group, by which its operations are multiplied."""
+MAGNETIC = ("_space_group_magn_name_BNS", "_space_group_magn_name_OG")
 HALL = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")
 HERMANN_MAUGUIN = (
     "_space_group_name_H-M_alt",
@@ -16,6 +24,8 @@ HERMANN_MAUGUIN = (
     "_space_group_name_H-M_full",
     "_space_group_name_H-M_ref",
 )
+SETTINGS = 530
+"""The number of settings in gemmi's table that are those of International Tables B."""
 NUMBERS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
 """The names of items of symmetry, without the dots of the newer dictionaries."""
 LETTERS = {"H": "H", "R": "R", "S": "1", "Z": "2"}
@@ -92,13 +102,28 @@ def _listed(block: gemmi.cif.Block) -> list[Operations]:
         fields = [gemmi.cif.as_string(field) for field in block.find_values(name)]
         fields = [field for field in fields if field not in MISSING]
         if fields:
-            return [Operations.of([_operation(field) for field in fields], "as listed")]
+            listed = [_operation(field) for field in fields]
+            if "magn" in name:
+                listed = _with_centrings(listed, block)
+            return [Operations.of(listed, "as listed")]
     return []
+
+
+def _with_centrings(listed: Sequence[gemmi.Op], block: gemmi.cif.Block) -> list[gemmi.Op]:
+    """Return the operations of a magnetic group on its atoms, once each.
+
+    Those that differ by the reversal of time alone do the same to the atoms.
+    """
+    fields = [gemmi.cif.as_string(field) for field in block.find_values(CENTRINGS)]
+    moved = [_operation(field) for field in fields if field not in MISSING]
+    products = (centring * each for centring, each in product(moved or [gemmi.Op()], listed))
+    return list({each.wrap().triplet(): each for each in products}.values())
 
 
 def _operation(triplet: str) -> gemmi.Op:
     # Some programs write the number of an operation in the same field.
     triplet = re.sub(r"^\s*\d+\s+(?=\S+,)", "", triplet)
+    triplet = re.sub(r"^([^,]+,[^,]+,[^,]+),\s*[+-]?1\s*$", r"\1", triplet)  # reversal of time
     try:
         return gemmi.Op(triplet)
     except (ValueError, RuntimeError):
@@ -119,12 +144,18 @@ def _of_symbols(block: gemmi.cif.Block) -> list[Operations]:
             "them, or correct one of the two"
         )
     if not groups and number.isdecimal() and 1 <= int(number) <= 230:
-        groups = _settings(gemmi.find_spacegroup_by_number(int(number)))
+        table = islice(gemmi.spacegroup_table(), SETTINGS)
+        groups = [each for each in table if each.number == int(number)]
     if groups:
         return [Operations.of(list(group.operations()), group.xhm()) for group in groups]
     if (known := symbol or hall or number) not in ("", "0"):
         raise ValueError(
             f"space group {known[:40]!r} is not known, and no operations are listed: list them"
+        )
+    if magnetic := _text(block, MAGNETIC):
+        raise ValueError(
+            f"it names the magnetic space group {magnetic[:40]!r} alone: list its operations "
+            "(_space_group_symop_magn_operation.xyz)"
         )
     return [Operations.of([gemmi.Op("x,y,z")], "P 1")]
 

@@ -80,7 +80,11 @@ def shared_sites(composition: str | Mapping[str, float | int]) -> Shared | None:
     Raises:
         ValueError: the composition cannot be read.
     """
-    amounts = {symbol: amount for symbol, amount in amounts_of(composition).items() if amount}
+    amounts: dict[str, float] = {}
+    for symbol, amount in amounts_of(composition).items():
+        if amount:  # isotopes, such as H and D, are one element
+            element = SYMBOLS[atomic_number(symbol)]
+            amounts[element] = amounts.get(element, 0.0) + amount
     if len(amounts) < 2:
         return None
     hydrate = isinstance(composition, str) and "·" in plain_formula(composition)

@@ -398,3 +398,75 @@ def test_a_density_may_be_in_kilograms_per_cubic_metre(density):
     assert atoms(cif(CUBIC, SALT, *stated)) == {"Na": 4, "Cl": 4}
     with pytest.raises(ValueError, match="_exptl_crystal_density_diffrn is 3160, and"):
         read_cif(cif(CUBIC, SALT, group("F m -3 m"), "_exptl_crystal_density_diffrn 3160"))
+
+
+ZIRCONIA = [
+    "Zr1 Zr 0.2754 0.0395 0.2083 1",
+    "O1 O 0.07 0.3317 0.3447 1",
+    "O2 O 0.4496 0.7569 0.4792 1",
+]
+NUMBER = "_symmetry_Int_Tables_number"
+
+
+def test_a_number_alone_leaves_the_setting_open():
+    cell = (5.1505, 5.2116, 5.3173, 90, 99.23, 90)
+    items = "_chemical_formula_sum 'Zr O2'", "_cell_formula_units_Z 4"
+    with pytest.raises(ValueError, match=r"several settings .P 1 21/c 1, P 1 21/n 1, P 1 21/a 1"):
+        read_cif(cif(cell, ZIRCONIA, *items, f"{NUMBER} 14"))
+    assert atoms(cif(cell, ZIRCONIA, *items, group("P 21/c"))) == {"Zr": 4, "O": 8}
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_the_formula_tells_the_setting_of_a_number(first):
+    # Sulphur is on a mirror plane in one setting only.
+    axes = np.roll(range(3), first)
+    cell = *np.array([4.443, 5.424, 3.386])[axes], 90, 90, 90
+    place = " ".join(map(str, np.array([0.2, 0.378, 0])[axes]))
+    sites = "Fe1 Fe 0 0 0 1", f"S1 S {place} 1"
+    found = read_cif(cif(cell, sites, "_chemical_formula_sum 'Fe S2'", f"{NUMBER} 58"))
+    assert found.composition.get_el_amt_dict() == {"Fe": 2, "S": 4}
+    assert found.get_space_group_info()[1] == 58
+    distances = found.distance_matrix[np.triu_indices(6, 1)]
+    assert distances.min() == pytest.approx(2.21, abs=0.02)  # the pair of sulphur in marcasite
+
+
+def test_settings_that_make_the_same_atoms_are_one():
+    sites = ["Fe1 Fe 0 0 0 1"]
+    found = atoms(
+        cif((3.1, 4.2, 5.3, 90, 90, 90), sites, f"{NUMBER} 58", "_chemical_formula_sum Fe")
+    )
+    assert found == {"Fe": 2}
+
+
+def magnetic(centrings):
+    names = "loop_\n_space_group_symop_magn_operation.xyz\n"
+    lines = [*("x,y,z,+1", "-x,-y,z,+1", "-x,-y,z,-1")]
+    moved = "loop_\n_space_group_symop_magn_centering.xyz\n" + "\n".join(centrings)
+    return names + "\n".join(lines), moved
+
+
+def test_the_operations_of_a_magnetic_group_are_those_of_its_atoms():
+    cell = (3.0455, 3.0455, 4.307, 90, 90, 90)
+    sites = ["Fe1 Fe 0 0 0 1", "O1 O 0 0 0.5 1"]
+    items = magnetic(["x,y,z,+1", "x+1/2,y+1/2,z+1/2,-1"])
+    found = read_cif(cif(cell, sites, *items))
+    assert found.composition.get_el_amt_dict() == {"Fe": 2, "O": 2}
+    assert found.get_space_group_info()[1] == 225
+
+
+def test_a_magnetic_group_without_operations_is_named():
+    name = "_space_group_magn.name_BNS 'P_I 4/m'"
+    with pytest.raises(ValueError, match="the magnetic space group 'P_I 4/m' alone: list its oper"):
+        read_cif(cif(CUBIC, SALT, name))
+
+
+def test_isotopes_at_one_site_fill_it_together():
+    sites = ["K1 K 0 0 0 1", "D1 D 0.5 0.5 0.5 0.98", "H1 H 0.5 0.5 0.5 0.02"]
+    assert atoms(cif((4, 4, 4, 90, 90, 90), sites)) == {"K": 1, "H": 1}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "element"), [("2H", "H"), ("7Li", "Li"), ("11B", "B"), ("T", "H")]
+)
+def test_a_mass_number_is_no_part_of_an_element(symbol, element):
+    assert atoms(cif((3, 3, 3, 90, 90, 90), [f"A1 {symbol} 0 0 0 1"], group("P 1"))) == {element: 1}
