@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from cmed_jax.physics.amplitudes import EXACT
 from cmed_jax.physics.cell import reciprocal_axes
-from cmed_jax.physics.form_factors import form_factors
+from cmed_jax.physics.form_factors import Table, form_factors
 
 CYCLES = 25
 """The number of cycles; later ones change a density little."""
@@ -123,7 +123,10 @@ def _members(
 
 
 def on_scale_of_electrons(
-    lines: Float[np.ndarray, "l 2"], atoms: Float[np.ndarray, "119"], volume: float
+    lines: Float[np.ndarray, "l 2"],
+    atoms: Float[np.ndarray, "119"],
+    volume: float,
+    table: Table = "pymatgen",
 ) -> Float[np.ndarray, "l 2"]:
     """Return lines with |F|^2 in electrons^2, put on this scale as by Wilson's statistics.
 
@@ -133,6 +136,8 @@ def on_scale_of_electrons(
         lines: s and |F|^2 on any scale, in the form of `impose_lines`.
         atoms: the number of atoms of each element in the cell, by atomic number.
         volume: the volume of the cell, angstrom^3.
+        table: the form factors of the lines: "pymatgen" for lines of records, which are computed
+            with it, "it92" for measured ones.
 
     Returns:
         The lines; zeros where the lines do not reach far enough for a scale.
@@ -141,7 +146,7 @@ def on_scale_of_electrons(
     s_max, electrons = s.max(initial=0.0), float(atoms @ np.arange(len(atoms)))
     present = np.flatnonzero(atoms)
     middle = (np.arange(STEPS) + 0.5) * (s_max / STEPS)
-    squared = atoms[present] @ form_factors(present, middle**2 / 4, "pymatgen") ** 2
+    squared = atoms[present] @ form_factors(present, middle**2 / 4, table) ** 2
     shell = 4 * np.pi * middle**2 * np.exp(-SMOOTH_B * middle**2 / 2) * (s_max / STEPS)
     expected = volume * float(squared @ shell) - electrons**2
     found = float(intensity @ np.exp(-SMOOTH_B * s**2 / 2))

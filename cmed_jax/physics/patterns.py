@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Array, Float
 
-from cmed_jax.physics.radiations import radiation_name, wavelength_of
+from cmed_jax.physics.radiations import check_unit, radiation_name, wavelength_of
 
 Angles = TypeVar("Angles", Float[np.ndarray, "*m"], Float[Array, "*m"])
 """Angles as arrays of NumPy or of JAX; results are of the same kind."""
@@ -41,7 +41,8 @@ def wavelength_in_angstrom(wavelength: str | float) -> float:
     (`cmed_jax.physics.radiations`).
 
     Raises:
-        ValueError: the name is unknown, or the number is not a wavelength of X-rays.
+        ValueError: the name is unknown, or the number is not a wavelength of X-rays, or may be an
+            energy.
     """
     value: float | None
     if isinstance(wavelength, str):
@@ -50,6 +51,7 @@ def wavelength_in_angstrom(wavelength: str | float) -> float:
         value = wavelength_of(wavelength) or _plain_number(wavelength)
     else:
         value = float(wavelength)
+        check_unit(value)
     if value is None:
         raise ValueError(
             f"unknown radiation {wavelength!r:.40}: give angstroms or one of "

@@ -60,11 +60,16 @@ def wavelength_of(written: str) -> float | None:
         unit = "nm"
     if not unit and energy:
         raise ValueError(f"{written.strip()!r} has no unit: give {value:g} keV, or the wavelength")
-    if not unit and not length and LONGEST_BARE <= value <= MOST_BARE:
-        raise ValueError(
-            f"wavelength {written.strip()!r} has no unit: give {value:g} keV, or {value:g} A for "
-            "angstrom"
-        )
+    if not unit and not length:
+        check_unit(value)
     if unit in ENERGIES:
         return HC / (value * ENERGIES[unit]) if value > 0 else None
     return value * LENGTHS[unit] if unit in LENGTHS else None
+
+
+def check_unit(value: float) -> None:
+    """Raise ValueError where a wavelength without a unit may be an energy in keV."""
+    if LONGEST_BARE <= value <= MOST_BARE:
+        raise ValueError(
+            f"wavelength {value:g} has no unit: give {value:g} keV, or {value:g} A for angstrom"
+        )

@@ -137,8 +137,8 @@ def test_relative_intensities_are_put_on_the_scale_of_electrons(atoms):
     contents = np.bincount(atoms.numbers, minlength=119).astype(float)
     volume = float(abs(np.linalg.det(atoms.lattice)))
     relative = np.pad(lines * [1, 1e-4], ((0, 9), (0, 0)))
-    found = on_scale_of_electrons(relative, contents, volume)
-    np.testing.assert_allclose(found[: len(lines)], lines, rtol=0.03)  # another table of f
+    found = on_scale_of_electrons(relative, contents, volume, "it92")
+    np.testing.assert_allclose(found[: len(lines)], lines, rtol=0.01)
     assert not found[len(lines) :].any()
 
 

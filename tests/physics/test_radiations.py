@@ -122,7 +122,12 @@ def test_a_number_that_may_be_an_energy_needs_a_unit(written):
 
 
 def test_a_long_wavelength_is_read_with_its_unit():
-    assert wavelength_in_angstrom("8.04 A") == wavelength_in_angstrom(8.04) == 8.04
+    assert wavelength_in_angstrom("8.04 A") == 8.04
+
+
+def test_a_bare_number_may_be_an_energy_as_its_text_may():
+    with pytest.raises(ValueError, match=r"wavelength 8.04 has no unit: give 8.04 keV, or 8.04 A"):
+        wavelength_in_angstrom(8.04)
 
 
 @pytest.mark.parametrize("written", ["lambda=5.4", "wavelength 5.4", "\u03bb: 5,4", "Lambda 5.4"])
