@@ -358,6 +358,8 @@ def _radiations(given: Radiation, options: Preparation) -> list[tuple[Radiation,
             with_both = (scaled, f"{said}: lines are fitted with both")
             return _of_alpha2([with_both, (given, _without(given))], options)
         if abs(given.mean - wavelengths[0]) < SAME_LINE and options.alpha2 != "absent":
+            if options.alpha2 == "present":
+                return [(both, "", 1.0)]
             said = f"the lines show {anode} K-alpha 2 beside the {given.mean:.6g} angstrom of"
             return [(given, "", 1.0), (both, f"{said} K-alpha 1: both are fitted", 1.0)]
     return [(given, "", 1.0)]

@@ -69,3 +69,8 @@ def test_a_worse_fit_than_chance_allows_shows_it_beside_a_given_first_component(
     assert len(prepared(few, 1.5406).radiation.wavelengths) == 2
     alone = counted(*radiation("CuKa1"), width=0.25)
     assert len(prepared(alone, 1.5406).radiation.wavelengths) == 1
+
+
+def test_where_it_is_certain_it_is_fitted_beside_a_given_first_component():
+    found = prepared(ALONE, "CuKa1", alpha2="present")
+    np.testing.assert_allclose(found.radiation.wavelengths, radiation("CuKa")[0])
