@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from cmed_jax.io.formats.scan import Axis
+from cmed_jax.io.formats.scan import Axis, OtherAxis
 
 Fate = Literal["taken", "converted", "refused"]
 
@@ -57,6 +57,11 @@ OTHER_UNITS = (
 UNITS_BEHIND = OTHER_ANGULAR + r"|channels?|pixels?|mm|[mc]deg"
 """The pattern of units other than degrees that may stand behind a name without brackets."""
 OTHER_ANGLES = r"theta|th|omega|phi|chi|psi|gamma|delta"
+BESIDE = (
+    r"the|of|in|no|nr|number|index|axis|angle|al|drive|scan|motor|pos(ition)?|value|sample|stage"
+    r"|deg\w*|[munc]?m|k|c|s|sec|min|[km]?ev|(th|theta)|[hkl]|time|spacing|obs\w*|calc\w*"
+)
+"""The pattern of words that stand beside the name of an axis."""
 LETTERS_ALONE = frozenset("akmsv")
 """Units of one letter, which as a whole name of a column are only a letter."""
 SINE = r"sin\W*th(eta)?\W*(/|over|_by_|_per_)\W*(lambda|l\b|wave)"
@@ -105,7 +110,8 @@ AXES = (
     ),
     AxisKind(
         "a function of an angle or of Q",
-        r"^(a?(sin|cos|tan)|arc|log|ln\b|lg\b|sqrt|exp)",
+        r"^(a?(sin|cos|tan)|arc\w*|exp)\W*\d?\W*([(\[]|(2|two)?[\W_]*(theta|th)(?![a-z]))"
+        r"|^(log|ln|lg|sqrt)(10|2)?(?![a-z])|^(log|sqrt)(q|d|(2|two)?th\w*)\b",
         "refused",
         examples=("sin(theta)^2", "log(q)", "cos(2theta)"),
     ),
@@ -202,7 +208,7 @@ AXES = (
     ),
     AxisKind(
         "energy",
-        r"energ|(?<![a-z])[km]?ev(?![a-z])|^e\b|энерг|кэв|能量|エネルギー",
+        r"energ(y|ies?|ias?)(?![a-z])|(?<![a-z])[km]?ev(?![a-z])|^e\b|энерг|кэв|能量|エネルギー",
         "refused",
         examples=("Energy (keV)", "E [eV]", "Энергия (кэВ)"),
     ),
@@ -215,13 +221,14 @@ AXES = (
     ),
     AxisKind(
         "temperature or another state of the sample",
-        r"temp|^t ?[\[(_/] ?(k|c|deg)|humid|press|^field|volt|strom|current|темпер|温度",
+        r"temp(?![a-z])|temperatur|^t ?[\[(_/] ?(k|c|deg)|humidity|pressure|^press\b|^field\b"
+        r"|(?<![a-z])(volt(age|s)?|strom|current)(?![a-z])|темпер|温度",
         "refused",
         examples=("Temperature (K)", "T [°C]"),
     ),
     AxisKind(
         "a channel, a pixel, or a number of the point",
-        r"chan|kanal|^canale?\b|канал|通道|チャンネル|^ch\b|^mca|pixel|(?<![a-z])px(?![a-z])|^bin\b"
+        r"chan(nels?)?(?![a-z])|kanal|^canale?\b|канал|通道|チャンネル|^ch\b|^mca|pixel|(?<![a-z])px(?![a-z])|^bin\b"
         r"|^(strip|slice|scan|sequence|n|#)$"
         r"|^(no|nr|index|idx|point|pt|step|row|frame|image)\b\W*(no|nr|number|index)?\W*$",
         "refused",
@@ -235,7 +242,8 @@ AXES = (
     ),
     AxisKind(
         "another angle of the goniometer or of the detector",
-        r"omega|^om\b|phi|chi|psi|kappa|azim|^(eta|gamma|delta|nu|alpha|beta|tilt|rock)"
+        r"(?<![a-z])(omega|phi|chi|psi|kappa)(?=scan|drive|axis|[^a-z]|$)|^om\b|azim|^rocking\b"
+        r"|^(eta|gamma|delta|nu|alpha|beta|tilt)([\W_]*(deg\w*|angle)|\W*[(\[].*)?\W*$"
         r"|^rot(ation)?\W*(deg)?\W*$|^(angle of )?incid\w*( angle)?\W*(deg)?\W*$",
         "refused",
         examples=("Omega", "chi_deg", "φ (°)", "Azimuthal Angle (Degrees)", "Psi"),
@@ -298,6 +306,12 @@ def kind_of(name: str) -> AxisKind | None:
     return next((kind for kind in AXES if re.search(kind.pattern, name)), None)
 
 
+def names_axis_alone(name: str, kind: AxisKind) -> bool:
+    """Return whether a name is that of an axis of a kind, perhaps with a unit, and no more."""
+    rest = re.sub(rf"({kind.pattern})\w*|[\[(].*?[\])]", " ", plain(name))
+    return all(re.fullmatch(BESIDE, word) for word in re.findall(r"[^\W\d_]+", rest))
+
+
 def position_of(name: str) -> Position | None:
     """Return the meaning of a column from its name; None where the name is unknown.
 
@@ -328,11 +342,11 @@ def check_scan_axis(name: str, where: str) -> None:
         where: the field that holds the name, for the error message.
 
     Raises:
-        ValueError: the scan is over another axis.
+        OtherAxis: the scan is over another axis.
     """
-    kind = kind_of(name)
+    kind, axis = kind_of(name), name.strip()[:40]
     if kind is None or kind.fate != "taken":
-        raise ValueError(f"{where} is {name.strip()[:40]!r}: give a scan over two-theta")
+        raise OtherAxis(f"{where} is {axis!r}: give a scan over two-theta", axis)
 
 
 def unit_of_q(name: str) -> float | None:

@@ -1,8 +1,9 @@
 """Readers of Bruker's .brml, an archive of XML files, and .uxd, a text file."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,12 +12,13 @@ from cmed_jax.io.formats.bruker_views import check_scale, mean_temperature, view
 from cmed_jax.io.formats.markup import Archive, number_at, parse_xml, text_of
 from cmed_jax.io.formats.scan import (
     Column,
+    OtherAxis,
     Radiation,
     Scan,
     doublet,
     even_steps,
+    over_two_theta,
     per_equal_time,
-    together,
 )
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
 
@@ -29,7 +31,7 @@ COUPLED = {"", "COUPLED", "2THETA", "TWOTHETA", "LOCKED COUPLED", "UNLOCKED COUP
 
 
 def read_brml(data: bytes) -> Scan:
-    """Return the scans of a .brml file, combined by `together`.
+    """Return the scans over two-theta of a .brml file, combined by `together`.
 
     Raises:
         ValueError: the archive or a member is damaged, a step has no number where the intensity
@@ -40,22 +42,30 @@ def read_brml(data: bytes) -> Scan:
     if not names:
         raise ValueError("the archive holds no RawData*.xml, as a scan of Bruker's does")
     roots = ((name, parse_xml(archive.read(name), name)) for name in names)
-    scans = (_raw_data(root, name) for name, root in roots)
-    scan = together(scan for scan in scans if scan is not None)
+    scan = over_two_theta(
+        partial(_route, route, root, name)
+        for name, root in roots
+        if (route := _last_route(root)) is not None
+    )
     if scan.radiation is not None:
         return scan
     return Scan(scan.position, scan.intensity, radiation=_container(archive), notes=scan.notes)
 
 
-def _raw_data(root: ElementTree.Element, name: str) -> Scan | None:
+def _last_route(root: ElementTree.Element) -> ElementTree.Element | None:
     """Return the last route of a scan that has steps; earlier routes are its raw material."""
     for route in reversed(root.findall(".//{*}DataRoute")):
-        steps = [datum.text or "" for datum in route.iterfind("{*}Datum")]
-        if len(steps) > 1:
-            return _stepwise(route, steps, _tube(root), name)
-        if steps and route.find(".//{*}ScaleAxisInfo") is not None:
-            return _at_once(route, steps[0], _tube(root), name)
+        steps = len(route.findall("{*}Datum"))
+        if steps > 1 or (steps and route.find(".//{*}ScaleAxisInfo") is not None):
+            return route
     return None
+
+
+def _route(route: ElementTree.Element, root: ElementTree.Element, name: str) -> Scan:
+    steps = [datum.text or "" for datum in route.iterfind("{*}Datum")]
+    if len(steps) > 1:
+        return _stepwise(route, steps, _tube(root), name)
+    return _at_once(route, steps[0], _tube(root), name)
 
 
 def _stepwise(
@@ -111,27 +121,26 @@ def _tube(root: ElementTree.Element) -> Radiation | None:
 
 
 def read_uxd(data: bytes) -> Scan:
-    """Return the ranges of a .uxd file, combined by `together`.
+    """Return the ranges over two-theta of a .uxd file, combined by `together`.
 
     Raises:
         ValueError: a line is not numbers, a range does not state its beginning, or none is over
             two-theta.
     """
-    return together(_ranges(decode(data)))
+    return over_two_theta(_ranges(decode(data)))
 
 
-def _ranges(text: str) -> Iterator[Scan]:
+def _ranges(text: str) -> Iterator[Callable[[], Scan]]:
     header: dict[str, str] = {}
     kind: re.Match[str] | None = None
     rows: list[np.ndarray] = []
     for number, line in numbered_lines(text):
         if line[0] == "_":
             if kind and rows:
-                yield _range(kind, rows, header)
+                yield partial(_range, kind, rows, header.copy())
             rows, kind = [], DATA.fullmatch(line)
             if not kind and (other := OTHER.fullmatch(line)):
-                axis = other.group(1)[:20]
-                raise ValueError(f"line {number} is over {axis!r}: give a scan over two-theta")
+                yield partial(_other_range, other.group(1)[:20], number)
             key, _, value = line.partition("=")
             key = key.strip().upper()
             header[key] = value.strip(" '")
@@ -140,7 +149,11 @@ def _ranges(text: str) -> Iterator[Scan]:
         elif kind and line[0] != ";":
             rows.append(_row(kind, line, number))
     if kind and rows:
-        yield _range(kind, rows, header)
+        yield partial(_range, kind, rows, header)
+
+
+def _other_range(axis: str, number: int) -> Scan:
+    raise OtherAxis(f"line {number} is over {axis!r}: give a scan over two-theta", axis)
 
 
 def _row(kind: re.Match[str], line: str, number: int) -> np.ndarray:
@@ -154,7 +167,7 @@ def _row(kind: re.Match[str], line: str, number: int) -> np.ndarray:
 def _range(kind: re.Match[str], rows: list[np.ndarray], header: dict[str, str]) -> Scan:
     drive = header.get("_DRIVE", "").upper()
     if drive not in COUPLED:
-        raise ValueError(f"_DRIVE is {drive[:20]!r}: give a scan over two-theta")
+        raise OtherAxis(f"_DRIVE is {drive[:20]!r}: give a scan over two-theta", drive[:20])
     printed, intensity = np.array(rows).T[:2] if kind.group(1) else (None, np.concatenate(rows))
     angle = _uxd_angles(printed, len(intensity), header)
     notes: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cmed_jax.io.formats.axes import kind_of
-from cmed_jax.io.formats.scan import Column
+from cmed_jax.io.formats.scan import Column, OtherAxis
 
 COUNTER = r"counter|count|intens|detector|psd|lynx"
 """The pattern of names of recorded values that are intensities, in lower case."""
@@ -38,8 +38,8 @@ def views_of(route: ElementTree.Element, name: str) -> Views:
         name: the name of its member of the archive, for the error message.
 
     Raises:
-        ValueError: the views name axes, and none is two-theta, or no recorded value is an
-            intensity at each angle.
+        OtherAxis: the views name axes, and none is two-theta.
+        ValueError: no recorded value is an intensity at each angle.
     """
     views = Views()
     axes: list[str] = []
@@ -60,7 +60,8 @@ def views_of(route: ElementTree.Element, name: str) -> Views:
             place = int(start)
             views = views._replace(time=place) if timed else views._replace(factor=place)
     if axes and not any(map(_is_two_theta, axes)):
-        raise ValueError(f"{name} is over {', '.join(axes)[:60]}: give a scan over two-theta")
+        named = ", ".join(axes)[:60]
+        raise OtherAxis(f"{name} is over {named}: give a scan over two-theta", named)
     if not recorded:
         return views
     counts = _counter(recorded, name)
@@ -84,7 +85,7 @@ def check_scale(route: ElementTree.Element, name: str) -> None:
     """Check that the channels of a detector that stood still are over two-theta.
 
     Raises:
-        ValueError: the channels are over another axis, which is named.
+        OtherAxis: the channels are over another axis.
     """
     scale = route.find(".//{*}ScaleAxisInfo")
     said = (
@@ -93,7 +94,7 @@ def check_scale(route: ElementTree.Element, name: str) -> None:
     for axis in (each for each in said if each):
         kind = kind_of(axis)
         if kind is not None and kind.fate != "taken":
-            raise ValueError(f"{name} is over {axis[:40]}: give a scan over two-theta")
+            raise OtherAxis(f"{name} is over {axis[:40]}: give a scan over two-theta", axis[:40])
 
 
 def _is_two_theta(axis: str) -> bool:

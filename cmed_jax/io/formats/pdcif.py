@@ -192,7 +192,10 @@ def _number(field: str, tag: str, number: int) -> tuple[float, float]:
 
 
 def _radiation(block: gemmi.cif.Block) -> Radiation | None:
-    """Return the radiation of a block; two wavelengths without weights count 2:1."""
+    """Return the radiation of a block; two wavelengths without weights count 2:1.
+
+    The order of a loop means nothing. Of two without weights the shorter is K-alpha 1.
+    """
     tag = "_diffrn_radiation_wavelength"
     names = (tag, f"{tag}_value", "_pd_proc_wavelength")
     fields = [field for name in names for field in block.find_values(name)][:1000]
@@ -202,8 +205,9 @@ def _radiation(block: gemmi.cif.Block) -> Radiation | None:
     if not len(wavelengths):
         return None
     if len(weights) == len(wavelengths) and (weights >= 0).all() and 0 < weights.sum() < np.inf:
-        return Radiation(wavelengths, weights / weights.sum())
-    return doublet(*map(float, wavelengths[:2]))
+        order = np.lexsort((wavelengths, -weights))
+        return Radiation(wavelengths[order], weights[order] / weights.sum())
+    return doublet(*sorted(map(float, wavelengths[:2])))
 
 
 def _plain(field: str) -> float:

@@ -1,39 +1,41 @@
 """Readers of Rigaku's .ras and .asc, which are text, and .rasx, which is an archive."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from cmed_jax.io.formats.axes import check_scan_axis
 from cmed_jax.io.formats.markup import Archive, number_at, parse_xml, text_of
-from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, even_steps, together
+from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, even_steps, over_two_theta
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
 
 PROFILE = re.compile(r"(.*Data\d+/)Profile(\d+)\.txt")
 
 
 def read_ras(data: bytes) -> Scan:
-    """Return the scans of a .ras file, combined by `together`.
+    """Return the scans over two-theta of a .ras file, combined by `together`.
 
     The third column is the factor of the attenuator, by which the second is multiplied. The format
     does not hold the ratio of K-alpha 2 to 1; the statistical ratio is assumed.
 
     Raises:
-        ValueError: a line is not numbers, the end of a scan is missing, or there is no scan.
+        ValueError: a line is not numbers, the end of a scan is missing, or no scan is over
+            two-theta.
     """
-    return together(_scans(decode(data)))
+    return over_two_theta(_scans(decode(data)))
 
 
-def _scans(text: str) -> Iterator[Scan]:
+def _scans(text: str) -> Iterator[Callable[[], Scan]]:
     header: dict[str, str] = {}
     rows: list[np.ndarray] | None = None
     for number, line in numbered_lines(text):
         if line == "*RAS_INT_START":
             rows = []
         elif line == "*RAS_INT_END":
-            yield _scan(rows or [], header)
+            yield partial(_scan, rows or [], header.copy())
             rows = None
         elif rows is not None:
             rows.append(_row(line, f"line {number}"))
@@ -44,16 +46,18 @@ def _scans(text: str) -> Iterator[Scan]:
 
 
 def read_asc(data: bytes) -> Scan:
-    """Return the scans of an .asc file, rows of counts after headers, combined by `together`.
+    """Return the scans over two-theta of an .asc file, combined by `together`.
+
+    The counts stand in rows below the header of each scan.
 
     Raises:
         ValueError: a line is not numbers, a scan is truncated or does not state its beginning, or
-            there is no scan.
+            no scan is over two-theta.
     """
-    return together(_scans_in_rows(decode(data)))
+    return over_two_theta(_scans_in_rows(decode(data)))
 
 
-def _scans_in_rows(text: str) -> Iterator[Scan]:
+def _scans_in_rows(text: str) -> Iterator[Callable[[], Scan]]:
     header: dict[str, str] = {}
     rows: list[np.ndarray] = []
     for number, line in numbered_lines(text + "\n*EOF"):
@@ -61,7 +65,7 @@ def _scans_in_rows(text: str) -> Iterator[Scan]:
             rows.append(to_numbers(line.replace(",", " ").split(), f"line {number}"))
             continue
         if rows:
-            yield _scan_in_rows(np.concatenate(rows), header)
+            yield partial(_scan_in_rows, np.concatenate(rows), header.copy())
             rows = []
         key, _, value = line.partition("=")
         header[key.strip("* \t")] = value.strip()
@@ -73,27 +77,50 @@ def _scan_in_rows(counts: Column, header: dict[str, str]) -> Scan:
         number_or_none(header.get(key))
         for key in ("START", "STEP", "COUNT", "WAVE_LENGTH1", "WAVE_LENGTH2")
     )
+    # The format has no place for the wavelength of K-beta.
+    radiation = _radiation(header.get("XRAY_CHAR"), first, second, None)
     if start is None or step is None:
         raise ValueError("a scan in it does not say *START and *STEP")
     if points is not None and points > len(counts):
         raise ValueError(
             f"it is truncated: *COUNT promises {points:.0f} points, {len(counts)} are there"
         )
-    return Scan(even_steps(start, step, len(counts)), counts, radiation=doublet(first, second))
+    return Scan(even_steps(start, step, len(counts)), counts, radiation=radiation)
+
+
+def _radiation(
+    component: str | None, alpha1: float | None, alpha2: float | None, beta: float | None
+) -> Radiation | None:
+    """Return the components of the tube's radiation that were used: both of K-alpha, or one.
+
+    Args:
+        component: the name that the file gives to them, such as Ka1 or K-BETA.
+        alpha1: the wavelength of K-alpha 1, angstrom; None where the file has none.
+        alpha2: likewise of K-alpha 2.
+        beta: likewise of K-beta.
+    """
+    match re.sub(r"[^a-z\d]|lpha|eta", "", (component or "").lower()):
+        case "ka1":
+            return doublet(alpha1)
+        case "ka2":
+            return doublet(alpha2)
+        case "kb" | "kb1" | "kb3":
+            return doublet(beta)
+    return doublet(alpha1, alpha2)
 
 
 def read_rasx(data: bytes) -> Scan:
-    """Return the scans of a .rasx file, combined by `together`.
+    """Return the scans over two-theta of a .rasx file, combined by `together`.
 
     Raises:
-        ValueError: the archive or a member is damaged, a line is not numbers, there is no scan, or
-            one is over another axis than two-theta.
+        ValueError: the archive or a member is damaged, a line is not numbers, or no scan is over
+            two-theta.
     """
     archive = Archive(data)
     profiles = [name for name in archive.names if PROFILE.fullmatch(name)]
     if not profiles:
         raise ValueError("the archive holds no Data*/Profile*.txt, as a scan of Rigaku's does")
-    return together(_profile(archive, name) for name in sorted(profiles))
+    return over_two_theta(partial(_profile, archive, name) for name in sorted(profiles))
 
 
 def _profile(archive: Archive, name: str) -> Scan:
@@ -112,17 +139,20 @@ def _profile(archive: Archive, name: str) -> Scan:
     axis = text_of(root, "ScanInformation/AxisName")
     if axis and axis.strip():
         check_scan_axis(axis, f"AxisName of {conditions}")
-    first, second = (number_at(root, f"WavelengthKalpha{i}") for i in (1, 2))
-    scan = _counted(rows, doublet(first, second))
+    kind = root.find(".//{*}WaveType")
+    lengths = (number_at(root, f"WavelengthK{each}") for each in ("alpha1", "alpha2", "beta"))
+    scan = _counted(rows, _radiation(None if kind is None else kind.text, *lengths))
     unit, speed = (text_of(root, f"ScanInformation/{x}") for x in ("IntensityUnit", "SpeedUnit"))
     return replace(scan, seconds=_seconds(unit, number_at(root, "Speed"), speed, scan.position))
 
 
 def _scan(rows: list[np.ndarray], header: dict[str, str]) -> Scan:
     check_scan_axis(header.get("MEAS_SCAN_AXIS_X", "2-Theta"), "*MEAS_SCAN_AXIS_X")
-    first, second = (number_or_none(header.get(f"HW_XG_WAVE_LENGTH_ALPHA{i}")) for i in (1, 2))
-    single = header.get("MEAS_COND_XG_WAVE_TYPE", "Ka").lower() in ("ka1", "kalpha1")
-    scan = _counted(rows, doublet(first, None if single else second))
+    lengths = (
+        number_or_none(header.get(f"HW_XG_WAVE_LENGTH_{each}"))
+        for each in ("ALPHA1", "ALPHA2", "BETA")
+    )
+    scan = _counted(rows, _radiation(header.get("MEAS_COND_XG_WAVE_TYPE"), *lengths))
     unit, way = (header.get(f"MEAS_SCAN_{key}") for key in ("UNIT_Y", "SPEED_UNIT"))
     speed = number_or_none(header.get("MEAS_SCAN_SPEED"))
     return replace(scan, seconds=_seconds(unit, speed, way, scan.position))

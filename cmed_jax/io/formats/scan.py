@@ -1,8 +1,8 @@
 """The scan that every reader returns, its radiation, and the combination of several scans."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -34,12 +34,22 @@ class Radiation:
     """The components of a radiation.
 
     Attributes:
-        wavelengths: the wavelengths, angstrom.
-        weights: their shares of the intensity, which sum to 1.
+        wavelengths: the wavelengths, angstrom, that of the strongest component first.
+        weights: their shares of the intensity, which sum to 1 and do not ascend.
+
+    Raises:
+        ValueError: a component is stronger than the one before it.
     """
 
     wavelengths: Float[np.ndarray, " w"]
     weights: Float[np.ndarray, " w"]
+
+    def __post_init__(self):
+        if (np.diff(self.weights) > 0).any():
+            raise ValueError(
+                f"the weights of the radiation are {self.weights.tolist()}: give the strongest "
+                "component first"
+            )
 
     @property
     def mean(self) -> float:
@@ -61,6 +71,7 @@ class Scan:
         axis: the axis of the positions.
         seconds: the counting time of a point, 1 for counts per second; None where it is unknown.
         temperature: the temperature of the sample in the unit of the file; None where unknown.
+        named: whether the file says what the positions are.
     """
 
     position: Column
@@ -71,6 +82,19 @@ class Scan:
     axis: Axis = "two_theta"
     seconds: float | None = None
     temperature: float | None = None
+    named: bool = True
+
+
+class OtherAxis(ValueError):
+    """A scan over another axis than two-theta, as of an alignment; a file may hold others beside.
+
+    Attributes:
+        axis: the name of the axis.
+    """
+
+    def __init__(self, message: str, axis: str):
+        super().__init__(message)
+        self.axis = axis
 
 
 Reader = Callable[[bytes], Scan]
@@ -134,20 +158,48 @@ def per_equal_time(
     return counts * (seconds / times), seconds, (note,)
 
 
-def together(scans: Iterable[Scan]) -> Scan:
+def over_two_theta(scans: Iterable[Callable[[], Scan]]) -> Scan:
+    """Return the scans over two-theta, combined by `together`; a note names the others.
+
+    Args:
+        scans: functions that read one scan each, and raise `OtherAxis` where it is over another
+            axis.
+
+    Raises:
+        OtherAxis: all scans are over other axes.
+        ValueError: a scan cannot be read, there is none, or there are too many.
+    """
+    found: list[Scan] = []
+    others: list[OtherAxis] = []
+    for number, read in enumerate(scans):
+        if number == MOST_SCANS:
+            raise ValueError(f"it holds more than {MOST_SCANS} scans: give one of them")
+        try:
+            found.append(read())
+        except OtherAxis as other:
+            others.append(other)
+    if others and not found:
+        raise others[0]
+    scan = together(found)
+    if not others:
+        return scan
+    axes = ", ".join(dict.fromkeys(other.axis for other in others))[:60]
+    many = f"{len(others)} scans over {axes} are left out"
+    left = f"a scan over {axes} is left out" if len(others) == 1 else many
+    return replace(scan, notes=(*scan.notes, left))
+
+
+def together(scans: Sequence[Scan]) -> Scan:
     """Return the sum of scans of equal positions, adjoining ranges as one, or the first scan.
 
     A scan at another temperature than the first, or one that differs from it by more than counting
     noise, belongs to another measurement and is left out. A note names it.
 
     Raises:
-        ValueError: there is no scan, or there are too many.
+        ValueError: there is no scan.
     """
-    scans = list(islice(scans, MOST_SCANS + 1))
     if not scans:
         raise ValueError("it holds no scan over two-theta")
-    if len(scans) > MOST_SCANS:
-        raise ValueError(f"it holds more than {MOST_SCANS} scans: give one of them")
     first, *others = scans
     if not others:
         return first
@@ -162,7 +214,7 @@ def together(scans: Iterable[Scan]) -> Scan:
     return replace(first, notes=(*first.notes, note))
 
 
-def _summed(scans: list[Scan]) -> Scan:
+def _summed(scans: Sequence[Scan]) -> Scan:
     """Return the sum of the scans that are alike, with a note on those left out."""
     first = scans[0]
     alike = [scan for scan in scans if scan is first or _alike(first, scan)]
@@ -185,7 +237,7 @@ def _same_temperature(first: Scan, second: Scan) -> bool:
     return abs(first.temperature - second.temperature) < SAME_TEMPERATURE
 
 
-def _hottest_and_coldest(scans: list[Scan]) -> tuple[Scan, Scan]:
+def _hottest_and_coldest(scans: Sequence[Scan]) -> tuple[Scan, Scan]:
     known = [scan for scan in scans if scan.temperature is not None] or scans
     ordered = sorted(known, key=lambda scan: scan.temperature or 0.0)
     return ordered[0], ordered[-1]

@@ -1,12 +1,21 @@
 """Reader of PANalytical's .xrdml, XML of the schemas 1.0 to 2.3."""
 
 from dataclasses import replace
+from functools import partial
 from xml.etree import ElementTree
 
 import numpy as np
 
 from cmed_jax.io.formats.markup import number_at, parse_xml, text_of
-from cmed_jax.io.formats.scan import Column, Radiation, Scan, doublet, per_equal_time, together
+from cmed_jax.io.formats.scan import (
+    Column,
+    OtherAxis,
+    Radiation,
+    Scan,
+    doublet,
+    over_two_theta,
+    per_equal_time,
+)
 from cmed_jax.io.formats.text import number_or_none, to_numbers
 
 ABORTED = "a scan was aborted: check that its last angle is where it ended, and not where it should"
@@ -26,20 +35,19 @@ def read_xrdml(data: bytes) -> Scan:
     """
     root = parse_xml(data, "it")
     radiation = _radiation(root)
-    elements = [
-        scan for scan in root.iterfind(".//{*}scan") if scan.find("{*}dataPoints") is not None
-    ]
-    scans = [found for scan in elements if (found := _scan(scan, radiation)) is not None]
-    if not scans and elements:
-        axes = ", ".join(sorted({scan.get("scanAxis") or "an unnamed axis" for scan in elements}))
-        raise ValueError(
-            f"it holds no scan over two-theta, but over {axes[:60]}: give one over 2Theta"
-        )
-    return together(scans)
+    return over_two_theta(
+        partial(_scan, scan, radiation)
+        for scan in root.iterfind(".//{*}scan")
+        if scan.find("{*}dataPoints") is not None
+    )
 
 
-def _scan(scan: ElementTree.Element, radiation: Radiation | None) -> Scan | None:
-    """Return a scan, or None where two-theta is constant."""
+def _scan(scan: ElementTree.Element, radiation: Radiation | None) -> Scan:
+    """Return a scan.
+
+    Raises:
+        OtherAxis: two-theta is constant.
+    """
     points = scan.find("{*}dataPoints")
     assert points is not None  # checked by `read_xrdml`
     intensity = _intensity(points)
@@ -49,13 +57,14 @@ def _scan(scan: ElementTree.Element, radiation: Radiation | None) -> Scan | None
                 raise ValueError(f"two-theta is in {unit[:20]!r}: give it in degrees")
             angle = _angle(positions, len(intensity))
             if angle is None or (len(angle) > 1 and np.ptp(angle) == 0):
-                return None
+                break
             intensity, seconds, notes = _timed(points, intensity)
             if (scan.get("status") or "").lower() == "aborted":
                 notes = (*notes, ABORTED)
             found = Scan(angle, intensity, None, radiation, notes, seconds=seconds)
             return replace(found, temperature=_temperature(scan))
-    return None
+    axis = (scan.get("scanAxis") or "an unnamed axis")[:60]
+    raise OtherAxis(f"it holds no scan over two-theta, but over {axis}: give one over 2Theta", axis)
 
 
 def _timed(
