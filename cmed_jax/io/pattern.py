@@ -17,18 +17,24 @@ from cmed_jax.io.formats.pdcif import read_pdcif
 from cmed_jax.io.formats.rigaku import read_asc, read_ras, read_rasx
 from cmed_jax.io.formats.scan import Column, Radiation, Reader, Scan
 from cmed_jax.io.formats.xrdml import read_xrdml
+from cmed_jax.io.steps import even_angles, has_even_steps, is_profile, is_smooth
 from cmed_jax.physics.instrument import radiation
-from cmed_jax.physics.patterns import two_theta
+from cmed_jax.physics.patterns import s_of_two_theta, two_theta
 
 LEAST_POINTS = 2
 DISAGREEMENT = 0.005
 """The share from which on a given wavelength that differs from the file's causes a note."""
 STILL = 0.005
 """The range of two-theta, degrees, below which it is not what was scanned."""
+FEWEST_PREPARED = 50
+"""The number of points from which on a profile can be prepared."""
+LARGEST_LEAST = 6.7
+"""The least d of a pattern, angstrom, from which on its first column may be none of angles.
+
+Copper has it at 13 degrees, where Q and d in 1/angstrom and angstrom end.
+"""
 SCANNED = 10
 """The number of points from which on a range is that of a scan."""
-ALIKE = 0.8
-"""The correlation of neighbouring intensities from which on they form a profile."""
 Kind = Literal["profile", "peaks"]
 
 HEAD = 16384
@@ -212,6 +218,8 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
     angle, intensity, sigma = _two_theta(scan, used), scan.intensity, scan.sigma
     if len(angle) >= SCANNED and 0 < angle.max() < np.pi:
         notes.append(f"two-theta ends at {angle.max():.4g}: check that it is in degrees")
+    elif not scan.named and 0 < angle.max(initial=0) < 180:
+        notes += _doubt_of_axis(float(1 / s_of_two_theta(angle.max(keepdims=True), used.mean)[0]))
     beyond = angle <= 0  # a scan may begin on the other side of the primary beam
     if beyond.any() and not beyond.all():
         notes.append(f"{np.sum(beyond)} points at or below 0 degrees are left out")
@@ -230,24 +238,24 @@ def _pattern(scan: Scan, given: Radiation | None, path: Path, form: str) -> Meas
 
 
 def _evened(pattern: MeasuredPattern) -> MeasuredPattern:
-    """Return a pattern with its kind; a profile gets one point an angle, at even steps."""
-    distinct = _averaged(pattern)
-    if len(distinct.two_theta) < PROFILE_POINTS:
-        return pattern
-    if not is_profile(pattern.two_theta) and not _is_smooth(distinct.intensity):
-        return pattern
-    even = distinct if is_profile(distinct.two_theta) else _interpolated(distinct)
-    return replace(even, kind="profile")
+    """Return a pattern with its kind; a profile gets one point an angle, at even steps.
 
-
-def _is_smooth(intensity: Column) -> bool:
-    """Return whether neighbouring intensities are alike, as in a profile.
-
-    Their correlation decides. For lines it is <I>^2 / <I^2>, 1/2 or less by Wilson's statistics
-    (International Tables B, section 2.1), and 0.6 where K-alpha 2 is listed beside K-alpha 1.
+    Raises:
+        ValueError: a profile has too few points for its preparation.
     """
-    relative = intensity / np.abs(intensity).max()
-    return bool(relative[1:] @ relative[:-1] > ALIKE * (relative @ relative))
+    distinct = _averaged(pattern)
+    points = len(distinct.two_theta)
+    if not is_profile(pattern.two_theta) and not (
+        points >= PROFILE_POINTS and is_smooth(distinct.intensity)
+    ):
+        return pattern
+    if points < FEWEST_PREPARED:
+        raise ValueError(
+            f"{points} evenly spaced points are a profile too short to prepare: give "
+            f"{FEWEST_PREPARED} or more, or a list of peaks"
+        )
+    even = distinct if has_even_steps(distinct.two_theta) else _interpolated(distinct)
+    return replace(even, kind="profile")
 
 
 def _averaged(pattern: MeasuredPattern) -> MeasuredPattern:
@@ -272,9 +280,8 @@ def _averaged(pattern: MeasuredPattern) -> MeasuredPattern:
 
 
 def _interpolated(pattern: MeasuredPattern) -> MeasuredPattern:
-    """Return a pattern of as many points at even steps."""
-    angle, sigma = pattern.two_theta, pattern.sigma
-    even = np.linspace(angle[0], angle[-1], len(angle))
+    """Return a pattern at even steps."""
+    angle, sigma, even = pattern.two_theta, pattern.sigma, even_angles(pattern.two_theta)
     return replace(
         pattern,
         two_theta=even,
@@ -286,6 +293,13 @@ def _interpolated(pattern: MeasuredPattern) -> MeasuredPattern:
             f"{even[1] - even[0]:.4g} degrees",
         ),
     )
+
+
+def _doubt_of_axis(least: float) -> list[str]:
+    """Return a note on a first column without a name whose least d, angstrom, is unusual."""
+    if least <= LARGEST_LEAST:
+        return []
+    return [f"it ends at d = {least:.3g} angstrom: is the first column Q or d, and not two-theta?"]
 
 
 def _disagreement(said: Radiation | None, given: Radiation | None) -> list[str]:
@@ -332,16 +346,6 @@ def _check(angle: Column, intensity: Column, sigma: Column | None) -> None:
             f"it holds no intensity above zero, the largest is {intensity.max():g}: give counts or "
             "intensities"
         )
-
-
-def is_profile(angle: Column) -> bool:
-    """Return whether angles are those of a profile and not of peaks.
-
-    The steps of a profile are even except for a few gaps and for rounding, which may halve or
-    double them.
-    """
-    steps = np.diff(angle)
-    return len(angle) >= PROFILE_POINTS and bool(np.mean(steps < 2.5 * np.median(steps)) > 0.95)
 
 
 def check_intensities(intensity: Column) -> None:

@@ -126,6 +126,20 @@ def test_a_list_without_two_theta_in_front_is_refused(read, columns, message):
         read(table(*columns))
 
 
+@pytest.mark.parametrize(
+    "row", ["13.1 ~10", "(13.1) 10", "13.1* 10", "13.1 <1", "13.1 n.d.", "13.1,NA", "13.1 -"]
+)
+def test_a_damaged_first_row_is_no_heading(read, row):
+    text = f"# of a lamp\n2theta I\n{row}\n" + table(TWO_THETA, INTENSITY)
+    with pytest.raises(ValueError, match="line 3 is not two columns of numbers"):
+        read(text)
+
+
+@pytest.mark.parametrize("line", ["sample 12", "2theta 1st", "T 25", "1.5 hours"])
+def test_words_before_the_first_row_are_a_heading(read, line):
+    np.testing.assert_allclose(read(f"{line}\n" + table(TWO_THETA, INTENSITY)).two_theta, TWO_THETA)
+
+
 def test_a_list_by_intensity_is_read(read):
     order = np.argsort(-INTENSITY)
     found = read(table(TWO_THETA[order], INTENSITY[order]))

@@ -36,6 +36,9 @@ def read(tmp_path):
         *("2theta STO LSMO", "2theta,modelite A,halite", "2theta,normandite,halite"),
         *("2theta,cation chabazite,halite", "2theta,fondant,bgo", "2theta,Intensity A,Intensity B"),
         *("2theta,Intensity quartz,Intensity salt", "2theta,counts,calcite"),
+        *("2theta,graphite,diamond", "2theta,sapphire,quartz", "2theta,beta-quartz,calcite"),
+        *("2theta,sintered,raw", "2theta,pressed,loose", "2theta,graphite I,diamond I"),
+        *("2theta,template,machine", "2theta,salt in a 1 mm tube,quartz", "2theta,d-alanine,salt"),
     ],
 )
 def test_the_first_sample_is_read_and_the_others_are_named(read, heading):
@@ -44,6 +47,34 @@ def test_the_first_sample_is_read_and_the_others_are_named(read, heading):
     np.testing.assert_allclose(found.intensity, FIRST)
     (note,) = found.notes
     assert "is read for the intensity, and 1 more, such as" in note
+
+
+@pytest.mark.parametrize("heading", ["2theta,Omega,salt", "2theta,Temperature (K),salt"])
+def test_an_axis_beside_two_theta_is_left_and_said(read, heading):
+    found = read(heading, TWO_THETA, SECOND, FIRST)
+    np.testing.assert_allclose(found.intensity, FIRST)
+    assert found.notes[0].endswith("is taken for an axis, and is not read")
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("2theta,simulation,experiment", "2theta,Theory,Experiment", "2theta,I_sim,I_exp"),
+        *("2theta,Simulated Intensity,Measured Intensity", "2theta,theoretical,observed"),
+        *("2theta,Dark counts,Counts", "2theta,blank,sample", "2theta,empty capillary,sample"),
+        *("2theta,Intensity smoothed,Intensity raw", "2theta,I (reference),I (measured)"),
+    ],
+)
+def test_neither_a_simulation_nor_a_blank_is_the_measurement(read, heading):
+    np.testing.assert_allclose(read(heading, TWO_THETA, SECOND, FIRST).intensity, FIRST)
+
+
+@pytest.mark.parametrize(
+    "line", ["Scan type: graphite monochromator", "Scan mode: continuous, phi rotation"]
+)
+def test_words_that_hold_the_name_of_an_axis_are_none(read, line):
+    found = read(f"# {line}\n2theta,I", TWO_THETA, FIRST)
+    np.testing.assert_allclose(found.intensity, FIRST)
 
 
 @pytest.mark.parametrize("heading", ["2theta,Fit,halite", "2theta,model,raw", "2theta,diff,salt"])

@@ -107,6 +107,19 @@ def test_a_descending_list_is_refused_only_where_it_can_be_d(read):
     assert len(read([19.87, 17.15, 13.31], [10, 100, 20]).two_theta) == 3
 
 
+@pytest.mark.parametrize("first", [[3.26, 2.82, 1.99], [2.0, 2.23, 3.15, 3.7], [2.82, 3.26, 1.99]])
+def test_a_short_list_of_d_or_q_is_refused_in_any_order(read, first):
+    with pytest.raises(ValueError, match=r"its first column ends at .*, as d or Q does"):
+        read(first, [100, 20, 30, 5][: len(first)])
+
+
+def test_of_a_first_column_that_ends_where_q_does_a_note_asks(read):
+    q = np.arange(1.0, 8.0, 0.02)
+    note = "is the first column Q or d, and not two-theta?"
+    assert note in read(q, 100 + q).notes[-1]
+    assert not any(note in each for each in read(10 * q, 100 + q).notes)
+
+
 def test_a_column_of_d_beside_the_angles_of_a_profile_is_no_intensity(read):
     angle, intensity = normalised(1e-3)
     d = np.round(WAVELENGTH / 2 / np.sin(np.radians(angle / 2)), 4)

@@ -5,9 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmed_jax.io.formats.scan import Scan, per_equal_time, together
+from cmed_jax.io.formats.scan import Radiation, Scan, per_equal_time, together
 from cmed_jax.io.pattern import load_pattern
-from tests.io.instrument_files import ANGLE, COUNTS, POINTS, archive, pdcif, uxd, xrdml
+from tests.io.instrument_files import (
+    ANGLE,
+    COUNTS,
+    POINTS,
+    archive,
+    asc,
+    columns,
+    pdcif,
+    ras,
+    uxd,
+    xrdml,
+)
 
 TIMES = np.where(ANGLE < 22.5, 1.0, 4.0)
 OTHERS = {
@@ -308,6 +319,54 @@ def test_a_powder_cif_over_q_is_converted(read):
     head = "data_a\n_diffrn_radiation_wavelength 1.540598\nloop_\n_pd_proc_recip_len_Q\n"
     found = read((head + "_pd_proc_intensity_total\n" + rows).encode(), "a.cif")
     np.testing.assert_allclose(found.two_theta, ANGLE, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights", [" 1.0", ""])
+def test_the_strongest_wavelength_of_a_loop_comes_first(read, weights):
+    names = "_diffrn_radiation_wavelength\n" + "_diffrn_radiation_wavelength_wt\n" * bool(weights)
+    loop = f"loop_\n{names}1.544426{weights and ' 0.5'}\n1.540598{weights}\n"
+    data = pdcif("last").decode().split("loop_\n_diffrn")[0] + loop
+    found = read(data.encode(), "a.cif").radiation
+    np.testing.assert_allclose(found.wavelengths, [1.540598, 1.544426])
+    np.testing.assert_allclose(found.weights, [2 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "weights"),
+    [("Ratio K-Alpha2/K-Alpha1,0.4", [1 / 1.4, 0.4 / 1.4]), ("Sample,salt", [2 / 3, 1 / 3])],
+)
+def test_a_header_of_panalytical_states_both_components(read, ratio, weights):
+    lines = ["[Measurement conditions]", "K-Alpha1 wavelength,1.540598"]
+    lines += ["K-Alpha2 wavelength,1.544426", ratio, "[Scan points]", "Angle,Intensity"]
+    found = read(columns(",", heading=lines), "a.csv").radiation
+    np.testing.assert_allclose(found.wavelengths, [1.540598, 1.544426])
+    np.testing.assert_allclose(found.weights, weights)
+
+
+def test_a_radiation_begins_with_its_strongest_component():
+    with pytest.raises(ValueError, match="give the strongest component first"):
+        Radiation(np.array([1.5444, 1.5406]), np.array([1, 2]) / 3)
+
+
+BETA = '*HW_XG_WAVE_LENGTH_BETA "1.392250"'
+
+
+@pytest.mark.parametrize(
+    ("component", "wavelengths"),
+    [("Ka", [1.540598, 1.544426]), ("Ka1", [1.540598]), ("Ka2", [1.544426]), ("Kb", [1.39225])],
+)
+def test_the_component_of_rigaku_is_read(read, component, wavelengths):
+    header = f'*RAS_HEADER_START\n{BETA}\n*MEAS_COND_XG_WAVE_TYPE "{component}"'
+    data = ras().decode("latin-1").replace("*RAS_HEADER_START", header)
+    found = read(data.encode("latin-1"), "a.ras").radiation
+    np.testing.assert_allclose(found.wavelengths, wavelengths)
+    name = component.replace("Ka", "K-ALPHA").replace("Kb", "K-BETA")
+    data = asc().replace(b"*BEGIN", f"*BEGIN\n*XRAY_CHAR = {name}".encode())
+    if component == "Kb":  # the format does not hold its wavelength
+        with pytest.raises(ValueError, match="the wavelength is missing"):
+            read(data, "a.asc")
+    else:
+        np.testing.assert_allclose(read(data, "a.asc").radiation.wavelengths, wavelengths)
 
 
 def test_data_over_another_axis_of_a_uxd_is_named(read):

@@ -12,7 +12,8 @@ from pymatgen.core import Lattice, Structure
 
 from cmed_jax.crystal.material import Material
 from cmed_jax.data.records import make_record
-from cmed_jax.io.pattern import is_profile, load_pattern, pattern_of_columns
+from cmed_jax.io.pattern import load_pattern, pattern_of_columns
+from cmed_jax.io.steps import is_profile
 from cmed_jax.physics.artefact_ranges import LABORATORY
 from cmed_jax.physics.artefacts import central_conditions, expected, measure
 from cmed_jax.physics.grids import Grid
@@ -145,6 +146,49 @@ def test_a_profile_at_any_angles_has_its_lines(angle, note):
     np.testing.assert_allclose(
         peaks.area[strong] / peaks.area.max(), AREAS / 100, rtol=0.05, atol=5e-3
     )
+
+
+def test_a_short_profile_of_even_steps_is_none_of_lines():
+    angle = np.round(np.linspace(20, 80, 151), 2)
+    lines = np.exp(-(((angle[:, None] - [31.7, 45.5, 66.2]) / 0.7) ** 2)) @ [2000, 900, 300]
+    found = pattern_of_columns(angle, 50 + lines, "CuKa1")
+    assert found.kind == "profile"
+    peaks = prepare(found, Preparation(shift=False)).peaks
+    np.testing.assert_allclose(peaks.two_theta, [31.7, 45.5, 66.2], rtol=0, atol=0.05)
+
+
+def test_a_profile_too_short_to_prepare_is_refused():
+    with pytest.raises(ValueError, match="30 evenly spaced points are a profile too short"):
+        pattern_of_columns(np.linspace(20, 80, 30), np.ones(30), CU)
+
+
+@pytest.mark.parametrize("lines", [12, 40, 150])
+def test_lines_at_uneven_distances_are_peaks(lines):
+    angle = 2 * np.degrees(np.arcsin(CU / 2 * np.sqrt(np.linspace(0.02, 1.2, lines))))
+    assert pattern_of_columns(angle, np.arange(1.0, lines + 1), CU).kind == "peaks"
+
+
+@pytest.mark.parametrize(
+    "angle",
+    [
+        np.r_[np.arange(20, 40, 0.01), np.arange(40, 60, 0.02)],
+        np.r_[np.arange(20, 30, 0.02), np.arange(35, 60, 0.02)],
+    ],
+    ids=["two steps", "gap"],
+)
+def test_uneven_steps_of_ranges_are_made_even_and_said(angle):
+    found = pattern_of_columns(angle, 100 + angle, CU)
+    steps = np.diff(found.two_theta)
+    np.testing.assert_allclose(steps, steps[0])
+    assert steps[0] == pytest.approx(np.median(np.diff(angle)), rel=1e-3)
+    np.testing.assert_allclose(found.intensity, 100 + found.two_theta)
+    assert "the steps are uneven" in found.notes[0]
+
+
+def test_steps_that_are_only_printed_unevenly_are_kept():
+    angle = np.round(np.arange(20, 60, 0.0167), 2)
+    found = pattern_of_columns(angle, 100 + angle, CU)
+    np.testing.assert_array_equal(found.two_theta, angle)
 
 
 def test_standard_deviations_of_points_of_one_angle_are_those_of_their_mean(tmp_path):

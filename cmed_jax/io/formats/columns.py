@@ -4,6 +4,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split
 from cmed_jax.io.formats.rows import (
     PROFILE_POINTS,
     Lines,
+    check_before,
     check_decimal_commas,
     check_groups,
     check_row,
@@ -32,7 +34,12 @@ from cmed_jax.io.formats.scan import (
     even_steps,
     per_equal_time,
 )
-from cmed_jax.io.formats.stated import check_stated, notes_on_probe, stated_radiation
+from cmed_jax.io.formats.stated import (
+    check_stated,
+    notes_on_probe,
+    stated_radiation,
+    with_alpha2,
+)
 from cmed_jax.io.formats.text import decode, number_or_none, numbered_lines, to_numbers
 
 COMMENT = "#!;%'\"/*"
@@ -145,15 +152,17 @@ def _columns(lines: Lines, usual: Layout) -> Scan:
     numbered = not layout.named and _are_numbered(lines[begin:], marks)
     if numbered:
         layout = layout._replace(position=1, intensity=2, sigma=None, notes=(NUMBERED,))
-    if layout == Layout(notes=layout.notes) or numbered:
+    if layout == Layout(notes=layout.notes, labelled=layout.labelled) or numbered:
         found = unnamed(lines[begin:], marks, numbered=numbered)
         if found is not None:
             position, intensity, note = found
             layout = Layout(position, intensity, notes=(*layout.notes, note))
     table = _table(lines[begin:], layout, columns, marks)
-    head = (line[:LONGEST_HEADING] for _, line in lines[:begin])
+    head = [line[:LONGEST_HEADING] for _, line in lines[:begin]]
     notes = [*of_range, *layout.notes, *notes_on_probe(head), *table.notes]
     rows, numbers = table.rows, table.numbers
+    if radiation is not None and len(rows) >= PROFILE_POINTS:  # lines of a list are K-alpha 1
+        radiation = with_alpha2(radiation, head)
     times = [_time(fields, layout) for fields in table.fields]
     of_rows = lines[begin : begin + len(rows)]
     if not layout.named:
@@ -267,6 +276,8 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
         blank = line[0] in ",;" and following[0] not in ",;"
         if not (comment or blank) and _holds_numbers(line):
             if _begins_data(line, headings):
+                before = takewhile(lambda each: not _is_comment(each[1]), lines[:place][::-1])
+                check_before(list(before)[:1], len(_fields(line)))
                 return place, list(headings), radiation
             tried += 1
         text = line[:LONGEST_HEADING]
@@ -337,7 +348,8 @@ def _scan(rows: np.ndarray, lines: list[int], layout: Layout, radiation: Radiati
     sigma = None if layout.sigma is None else rows[:, 2]
     axis, factor, power = layout.of
     position = position * factor if power == 1 else np.abs(position * factor) ** power
-    return Scan(position, intensity, sigma, radiation, axis=axis)
+    named = layout.named or layout.labelled
+    return Scan(position, intensity, sigma, radiation, axis=axis, named=named)
 
 
 def _check_order(position: Column, lines: list[int]) -> None:

@@ -11,59 +11,25 @@ from cmed_jax.io.formats.axes import (
     check_unit,
     is_unit,
     kind_of,
+    names_axis_alone,
     plain,
     position_of,
     refusal,
     unit_of_q,
 )
+from cmed_jax.io.formats.intensities import (
+    FACTOR,
+    NO_INTENSITY,
+    RATE,
+    SIGMA,
+    TIME,
+    is_sigma,
+    measured_intensity,
+    notes_on_unread,
+    seconds_of,
+)
 from cmed_jax.io.formats.text import number_or_none
 
-INTENSITY = "|".join(
-    (
-        r"^(i|y|yobs|counts?|cts|cps|height|area)\b|^i[_ ]?(\(|obs|rel|meas)|i[-_ ]?obs",
-        r"^(obs|exp)$|^y_?obs|(?<![a-z])int(?!er)|intens|counts|impuls|signal|z[aä]hl|coups|cuentas|conte[go]|natez"
-        r"|интенс|импульс|сч[её]т|强度|強度|计数|計数|カウント",
-    )
-)
-SIGMA = r"esd|sigma|σ|\berr|uncert|std"
-"""The names of standard deviations, in lower case, after those of intensities.
-
-`cmed_jax.io.formats.axes` holds the names of positions.
-"""
-MONITOR = r"monitor|(?<![a-z])mon(?![a-z])|^i_?0\b|(?<![a-z])ion[\W_]*ch(am\w*)?(?![a-z])"
-BACKGROUND = r"(?<![a-z])([iy]?bkgr?d?|back[\W_]?g\w*|bgr?d?|untergrund|fond)(?![a-z])"
-CALCULATED = (
-    r"(?<![a-z])[iy]?(calc(d|ul\w*)?|diff(erences?)?|resid(uals?)?)(?![a-z])"
-    r"|(?<![a-z])(fit(ted|ting)?|model(led)?)(?![a-z]|[\W_]*\d)"
-)
-NO_INTENSITY = (
-    rf"{MONITOR}|{BACKGROUND}|{CALCULATED}|breadth|width|fwhm|(?<![a-z])(noise|weights?|norm)(?![a-z])"
-    r"|attenuat|absor(ber|ption|bance)|transmi(ttance|ssion (factor|coeff))|^(mult(iplicity)?|m)$"
-)
-"""The pattern of names that are an intensity only where no other column is one.
-
-Samples have such names in part: calcite, FIT-1, transmission and reflection.
-"""
-TIME = (
-    r"^((count(ing)?|step|exposure|live|acquisition|integration|dwell|mess)[ _-]?)?(time|zeit)"
-    r"|^(temps|tiempo|tempo|время)|^t ?[\[(_/] ?(m?s|min)|^sec(ond)?s?\b|^(ms|msecs?)\W*$"
-)
-RATE = r"cps|rate|/ ?(s|sec)\b|per s|s\^?-1"
-"""`TIME` and `RATE` match names of counting times, and of intensities that are divided by them."""
-SECONDS = {
-    r"(?<![a-z])(ms|msecs?|millisec\w*)(?![a-z])": 1e-3,
-    r"(?<![a-z])mins?(?![a-z])|minut": 60.0,
-}
-"""The patterns of units of counting times other than the second, with their length in seconds."""
-BENT = (
-    r"^\W*(log|ln|lg|sqrt|root|√)|square root|[\[(_ ](log|ln|lg|sqrt)(10)?\W*(scale)?\W*$"
-    r"|\^\W?(0?[.,]5|1 ?/ ?2)|(?<![a-z])db(?![a-z])"
-)
-"""The pattern of names of functions of the intensity."""
-FACTOR = r"\|?f[\W_]?([oc]|obs|calc?|real|imag)?\W{0,2}(2|²)?"
-"""The pattern of whole names of structure factors and of their squares."""
-ALSO = r"^(area|height|rel(ative)?\b|i ?/ ?i|f\W*2?$|multiplicity|mult|m$|remarks?|comments?)"
-"""The beginning of names of columns that stand beside intensities in lists of lines."""
 NO_POSITION = (
     r"^y[_ ]?(obs|calc|bkg|diff)|^(fwhm|width|breadth|bkg|backg|calc|diff(?!raction)|resid|mult)"
 )
@@ -97,6 +63,7 @@ TWO_THETA = Position("two_theta")
 class Layout(NamedTuple):
     """The columns by their meaning, from 0, the axis of the positions, and notes for the user.
 
+    `named` is whether a heading names the columns, `labelled` whether one names the axis alone.
     The column of counting times is that of counts; None where there is none, or for rates. Their
     unit has a length in seconds.
     """
@@ -109,6 +76,7 @@ class Layout(NamedTuple):
     notes: tuple[str, ...] = ()
     time: int | None = None
     unit_of_time: float = 1.0
+    labelled: bool = False
 
 
 def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
@@ -135,7 +103,7 @@ def layout_of(headings: Iterable[str], columns: int, usual: Layout) -> Layout:
     of = _labelled(headings)
     if of is None:
         return usual._replace(notes=_unknown(headings, columns))
-    return usual._replace(of=of)
+    return usual._replace(of=of, labelled=True)
 
 
 def _unknown(headings: Sequence[str], columns: int) -> tuple[str, ...]:
@@ -224,35 +192,37 @@ def _named(heading: str, columns: int, *, nearest: bool) -> Layout | None:
     names = [plain(name) for name in _split(heading, columns)]
     if any(name.endswith(":") for name in names):  # a name and its value
         return None
-    is_sigma = [_is_sigma(name) or (names[:3] == XYE and name == "e") for name in names]
-    sigma = is_sigma.index(True) if any(is_sigma) else None
-    intensity = _intensity(names, sigma)
+    sigmas = [is_sigma(name) or (names[:3] == XYE and name == "e") for name in names]
+    sigma = sigmas.index(True) if any(sigmas) else None
+    intensity = measured_intensity(names, sigma)
     kinds = [None if i in (sigma, intensity) else _kind(name) for i, name in enumerate(names)]
+    if kinds and kinds[0] is not None and kinds[0].axis is not None:
+        behind = zip(names[1:], kinds[1:], strict=True)
+        kinds[1:] = [_unless_sample(name, kind) for name, kind in behind]
+    skipped: list[str] = []
     if (
         intensity is None
         and nearest
         and (_are_words(heading, names) or _is_table(heading, names, kinds))
     ):
         intensity = _beside(heading, names, kinds, sigma)
+        skipped = [name for name, kind in zip(names[1:intensity], kinds[1:], strict=False) if kind]
     if intensity is None:
         return None
     position, notes = _position(heading, names, kinds), []
+    if skipped:
+        notes = [f"the column {', '.join(skipped)[:60]!r} is taken for an axis, and is not read"]
     if position is None:
         others = [i for i in range(columns) if i not in (intensity, sigma)]
         if not others:
             return None
         position = others[0]
-        notes = [_taken(names[position])]
-    notes += _unread(names, kinds, (position, intensity, -1 if sigma is None else sigma))
+        notes += [_taken(names[position])]
+    notes += notes_on_unread(names, kinds, (position, intensity, -1 if sigma is None else sigma))
     of = position_of(names[position]) or TWO_THETA
     time = None if re.search(RATE, names[intensity]) else _first(TIME, names)
-    unit = 1.0 if time is None else _seconds(names[time])
+    unit = 1.0 if time is None else seconds_of(names[time])
     return Layout(position, intensity, sigma, of, True, tuple(notes), time, unit)
-
-
-def _seconds(name: str) -> float:
-    """Return the length of the unit of a column of times, seconds."""
-    return next((each for unit, each in SECONDS.items() if re.search(unit, name)), 1.0)
 
 
 def _beside(
@@ -289,60 +259,6 @@ def _is_table(heading: str, names: list[str], kinds: list[AxisKind | None]) -> b
     )
 
 
-def _unread(names: list[str], kinds: list[AxisKind | None], of: tuple[int, ...]) -> list[str]:
-    """Return notes on columns that are not read: of a monitor, and of further samples.
-
-    Args:
-        names: the names of all columns.
-        kinds: the kinds of axes that they name.
-        of: the columns of position, intensity and standard deviation.
-    """
-    read = names[of[1]]
-    others = [name for i, name in enumerate(names) if name and i not in of and kinds[i] is None]
-    monitors = [name for name in others if re.search(MONITOR, name)]
-    notes = []
-    if monitors and not re.search(MONITOR, read):
-        notes += [
-            f"the column {monitors[0][:40]!r} is not used: divide the intensities by it if it "
-            "varies"
-        ]
-    sure = re.search(INTENSITY, read) and not re.search(NO_INTENSITY, read)
-    unlike = f"{NO_INTENSITY}|{BENT}|{ALSO}" if sure else f"{MONITOR}|{BACKGROUND}"
-    samples = [name for name in others if not re.search(f"{unlike}|{TIME}|{SIGMA}", name)]
-    if samples:
-        notes += [
-            f"the column {read[:40]!r} is read for the intensity, and {len(samples)} more, such as "
-            f"{samples[0][:40]!r}, are not"
-        ]
-    return notes
-
-
-def _is_sigma(name: str) -> bool:
-    """Return whether a column holds standard deviations of intensities."""
-    if not re.search(SIGMA, name):
-        return False
-    of = kind_of(re.sub(rf"{SIGMA}|[()]", " ", name).strip())
-    return of is None or of.axis is None
-
-
-def _intensity(names: list[str], sigma: int | None) -> int | None:
-    """Return the column that holds the intensity: measured rather than calculated or of a monitor.
-
-    Raises:
-        ValueError: the only such column holds a function of the intensity.
-    """
-    bent = [name for name in names if re.search(BENT, name) and re.search(r"i\b|int|count", name)]
-    found = [
-        i
-        for i, name in enumerate(names)
-        if i != sigma and re.search(INTENSITY, name) and not re.search(f"{TIME}|{BENT}", name)
-    ]
-    likely = [i for i in found if not re.search(NO_INTENSITY, names[i])]
-    if bent and not likely:
-        raise ValueError(f"it has a column {bent[0][:40]!r}: give the intensities themselves")
-    return next(iter([*likely, *found]), None)
-
-
 def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> int | None:
     """Return the column that holds the positions: two-theta before d before Q and its like.
 
@@ -371,6 +287,16 @@ def _position(heading: str, names: list[str], kinds: list[AxisKind | None]) -> i
 
 def _kind(name: str) -> AxisKind | None:
     return None if re.search(f"{NO_POSITION}|{SIGMA}", name) else kind_of(name)
+
+
+def _unless_sample(name: str, kind: AxisKind | None) -> AxisKind | None:
+    """Return the kind of a column behind the positions; None where it is likelier a sample.
+
+    Another axis is one only by its whole name: a "1 mm capillary" is no place.
+    """
+    if kind is None or kind.axis == "two_theta":
+        return kind
+    return kind if names_axis_alone(name, kind) else None
 
 
 def _are_words(heading: str, names: list[str]) -> bool:

@@ -33,7 +33,7 @@ SPREAD = 1.05
 FEWEST_SPACINGS, LARGEST_SPACING = 5, 25.0
 """The fewest rows and the largest d, angstrom, of a list whose first column is d if it descends."""
 LEAST_LAST = 5.0
-"""The least two-theta of the last line of a list."""
+"""The least two-theta of the last line of a list; d and Q of the usual lines are less."""
 LARGEST_INDEX = 40
 """The largest number that may be an index of a line."""
 INDICES = 3
@@ -174,6 +174,11 @@ def _check_list(table: Float[np.ndarray, "n m"]) -> None:
         )
     if table.shape[1] == INDICES + 1 and _are_pairs(table):
         raise ValueError("its rows hold two lines each, it seems: give one line in each row")
+    if first.max() < LEAST_LAST:
+        raise ValueError(
+            f"its first column ends at {first.max():g}, as d or Q does in a list of lines: give a "
+            "heading that names the columns, such as '2theta I' or 'd I'"
+        )
 
 
 def _are_angles(column: Float[np.ndarray, " n"]) -> bool:

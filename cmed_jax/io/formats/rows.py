@@ -10,7 +10,7 @@ from cmed_jax.io.formats.marks import Marks, cells_of, split_line
 from cmed_jax.io.formats.text import number_or_none, to_number
 
 PROFILE_POINTS = 200
-"""The number of evenly spaced points from which on two columns are a profile."""
+"""The number of points from which on two columns are a profile, except for a few gaps."""
 MOST_UNNAMED = 4
 """The most numbers in a row without headings; rows of counts have more."""
 RULE = re.compile(r"[=_~*#+.\s-]{3,}")
@@ -19,6 +19,8 @@ GROUPS = re.compile(r"(?<!\S)[1-9]\d{0,2}(?: \d{3})+(\.\d*)?(?!\S)")
 """The pattern of a number whose thousands became numbers of their own."""
 SEEN = 20
 """The number of rows that show how many cells of the first are empty."""
+DAMAGED = re.compile(r"[<>~≈(]*[+-]?\d[\d.,]*[)*%?]*|n/?a|n\.?d\.?|-+|\*", re.IGNORECASE)
+"""The pattern of what stands in place of a number: limits, estimates, and what was not measured."""
 Lines = Sequence[tuple[int, str]]
 
 
@@ -63,6 +65,21 @@ def with_empty_cells(
 def wanted(layout: Layout) -> str:
     """Return what a row should be, for an error message."""
     return "two columns of numbers" if layout.sigma is None else "three columns of numbers"
+
+
+def check_before(before: Lines, columns: int) -> None:
+    """Refuse a damaged row directly before the first one, which would pass for a heading.
+
+    Args:
+        before: the lines before the first row, from its neighbour on, up to a comment.
+        columns: the number of fields of the first row.
+    """
+    for number, line in before:
+        fields = split_line(line, Marks())
+        damaged = len(fields) == columns and all(map(DAMAGED.fullmatch, fields))
+        if not damaged or all(number_or_none(field) is None for field in fields):
+            return
+        raise ValueError(f"line {number} is not {wanted(Layout())}: {line[:60]!r}")
 
 
 def is_foot(rest: Lines, layout: Layout, marks: Marks) -> bool:

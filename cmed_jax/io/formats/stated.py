@@ -46,6 +46,15 @@ NOT_USED_BEHIND = re.compile(
 )
 """The patterns of words directly before the word wavelength, and between it and its number, that
 make it another wavelength than that of the strongest line."""
+SECOND = re.compile(rf"\W*{ALPHA_2}[ _-]*wave[\s_-]?length[^\w\n]{{1,9}}(\d[.,]\d+)", re.IGNORECASE)
+RATIO = re.compile(
+    rf"\W*ratio\W*{ALPHA_2}\W*/\W*k[ _(-]{{0,2}}(?:alpha|α|a)[ _-]?1[^\w\n]{{1,9}}"
+    r"(\d(?:[.,]\d+)?)",
+    re.IGNORECASE,
+)
+"""`SECOND` and `RATIO` match PANalytical's lines of K-alpha 2 and of its ratio to K-alpha 1."""
+DOUBLET = 1.02
+"""The largest ratio of the wavelengths of K-alpha 2 and 1, which copper has as 1.0025."""
 ALPHA_1 = re.compile(r"(?:alpha|α|a)[ _-]?1\W{1,5}(?:\w{1,2}\W?)?k?[ _-]?(?:alpha|α|a)[ _-]?2")
 """The pattern of both lines of a doublet beside each other, in lower case."""
 VALUE = re.compile(r"\d[.,]\d+")
@@ -58,7 +67,8 @@ def check_stated(line: str) -> None:
     A theta-theta goniometer scans two-theta.
     """
     match = STATED.match(line) or QUOTED.search(line)
-    if match and (kind := kind_of(match.group(1))) is not None:
+    # What follows a comma tells of the sample, as in "continuous, phi rotation".
+    if match and (kind := kind_of(re.split("[,;]", match.group(1))[0])) is not None:
         other = kind.name == "energy" or kind.name.startswith("another angle")
         other = other or (kind.name == "theta" and plain(match.group(1)).count("th") < 2)
         if other and kind.axis is None:
@@ -83,6 +93,27 @@ def notes_on_probe(lines: Iterable[str]) -> list[str]:
         )
     said = next(filter(MENTIONED.search, lines), "").strip()
     return [f"it says {said[:60]!r}, and is taken for a pattern of X-rays"] if said else []
+
+
+def with_alpha2(alone: Radiation, lines: Iterable[str]) -> Radiation:
+    """Return a radiation with the K-alpha 2 that further lines of its header state.
+
+    Args:
+        alone: the radiation by `stated_radiation`, K-alpha 1.
+        lines: the lines of the header, such as "K-Alpha2 wavelength,1.544426" and "Ratio
+            K-Alpha2/K-Alpha1,0.5".
+    """
+    lines, first = list(lines), float(alone.wavelengths[0])
+    second = _number(SECOND, lines)
+    if second is None or not first < second < DOUBLET * first:
+        return alone
+    return doublet(first, second, _number(RATIO, lines)) or alone
+
+
+def _number(pattern: re.Pattern[str], lines: Iterable[str]) -> float | None:
+    """Return the number in the first line that matches a pattern."""
+    found = next(filter(None, map(pattern.match, lines)), None)
+    return None if found is None else float(found.group(1).replace(",", "."))
 
 
 def stated_radiation(line: str) -> Radiation | None:
