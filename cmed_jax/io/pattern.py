@@ -246,7 +246,7 @@ def _evened(pattern: MeasuredPattern) -> MeasuredPattern:
     distinct = _averaged(pattern)
     points = len(distinct.two_theta)
     if not is_profile(pattern.two_theta) and not (
-        points >= PROFILE_POINTS and is_smooth(distinct.intensity)
+        points >= PROFILE_POINTS and is_smooth(distinct.two_theta, distinct.intensity)
     ):
         return pattern
     if points < FEWEST_PREPARED:

@@ -14,6 +14,8 @@ OFF_STEP = 0.1
 """The share of a step by which points of even steps may be off, for rounding."""
 ALIKE = 0.8
 """The correlation of neighbouring intensities from which on they form a profile."""
+ONE_LINE = 0.01
+"""The degrees within which lines are one: those that a small distortion splits are alike."""
 
 
 def is_profile(angle: Column) -> bool:
@@ -28,13 +30,16 @@ def is_profile(angle: Column) -> bool:
     return len(angle) >= FEWEST_EVEN and bool(np.ptp(steps) <= UNEVEN * np.median(steps) + PRINTED)
 
 
-def is_smooth(intensity: Column) -> bool:
+def is_smooth(angle: Column, intensity: Column) -> bool:
     """Return whether neighbouring intensities are alike, as in a profile.
 
     Their correlation decides. For lines it is <I>^2 / <I^2>, 1/2 or less by Wilson's statistics
     (International Tables B, section 2.1), and 0.6 where K-alpha 2 is listed beside K-alpha 1.
+    Points within `ONE_LINE` count as one with their mean. A sum would follow the number of points.
     """
-    relative = intensity / np.abs(intensity).max()
+    _, at, points = np.unique(angle // ONE_LINE, return_inverse=True, return_counts=True)
+    mean = np.bincount(at, intensity) / points
+    relative = mean / np.abs(mean).max()
     return bool(relative[1:] @ relative[:-1] > ALIKE * (relative @ relative))
 
 

@@ -217,6 +217,19 @@ def test_the_lines_of_a_large_cell_are_no_profile(decimals, doublet):
     np.testing.assert_array_equal(found.two_theta, np.sort(angle))
 
 
+@pytest.mark.parametrize("split", [0.0003, 0.002])
+def test_lines_that_a_small_distortion_splits_are_no_profile(split):
+    """Each of 60 lines is listed as six of nearly equal intensity."""
+    rng = np.random.default_rng(3)
+    angle = np.sort(rng.uniform(12, 80, 60))[:, None] + split * rng.random((60, 6))
+    intensity = rng.exponential(30, (60, 1)) * rng.uniform(0.9, 1.1, (60, 6))
+    neighbours = (intensity[:, 1:] * intensity[:, :-1]).sum() / np.square(intensity).sum()
+    assert neighbours > 0.8  # as in a profile
+    found = pattern_of_columns(angle.ravel(), intensity.ravel(), CU)
+    assert found.kind == "peaks"
+    np.testing.assert_array_equal(found.two_theta, np.sort(angle.ravel()))
+
+
 def test_a_wavelength_that_leaves_nothing_is_an_error():
     with pytest.raises(ValueError, match=r"wavelength 0\.2 angstrom puts all .*\(d > 0\.355"):
         sticks_on_network_grid(np.array([60.0, 90.0]), np.ones(2), 0.2)
