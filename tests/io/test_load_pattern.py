@@ -264,7 +264,9 @@ def test_peaks_are_taken_by_the_names_of_their_columns(read):
 
 
 @given(
-    rows=st.lists(st.tuples(numbers, numbers), min_size=2, max_size=30).map(sorted),
+    rows=st.lists(st.tuples(numbers, numbers), min_size=2, max_size=30)
+    .map(sorted)
+    .filter(lambda rows: rows[-1][0] > 5),  # d and Q end below
     separator=st.sampled_from([" ", "\t", ",", ";", " , ", ";  ", "\t "]),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     mark=st.sampled_from(["", "\ufeff"]),

@@ -4,7 +4,6 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +15,9 @@ from cmed_jax.io.formats.marks import Marks, begins_with_number, marks_of, split
 from cmed_jax.io.formats.rows import (
     PROFILE_POINTS,
     Lines,
-    check_before,
     check_decimal_commas,
     check_groups,
+    check_heading,
     check_row,
     is_foot,
     number_of_columns,
@@ -276,8 +275,8 @@ def _head(lines: Lines) -> tuple[int, list[str], Radiation | None]:
         blank = line[0] in ",;" and following[0] not in ",;"
         if not (comment or blank) and _holds_numbers(line):
             if _begins_data(line, headings):
-                before = takewhile(lambda each: not _is_comment(each[1]), lines[:place][::-1])
-                check_before(list(before)[:1], len(_fields(line)))
+                if place and not _is_comment(lines[place - 1][1]):
+                    check_heading(*lines[place - 1], len(_fields(line)))
                 return place, list(headings), radiation
             tried += 1
         text = line[:LONGEST_HEADING]

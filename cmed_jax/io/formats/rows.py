@@ -67,18 +67,17 @@ def wanted(layout: Layout) -> str:
     return "two columns of numbers" if layout.sigma is None else "three columns of numbers"
 
 
-def check_before(before: Lines, columns: int) -> None:
+def check_heading(number: int, line: str, columns: int) -> None:
     """Refuse a damaged row directly before the first one, which would pass for a heading.
 
     Args:
-        before: the lines before the first row, from its neighbour on, up to a comment.
+        number: the number of the line before the first row.
+        line: that line, no comment.
         columns: the number of fields of the first row.
     """
-    for number, line in before:
-        fields = split_line(line, Marks())
-        damaged = len(fields) == columns and all(map(DAMAGED.fullmatch, fields))
-        if not damaged or all(number_or_none(field) is None for field in fields):
-            return
+    fields = split_line(line, Marks())
+    damaged = len(fields) == columns and all(map(DAMAGED.fullmatch, fields))
+    if damaged and any(number_or_none(field) is not None for field in fields):
         raise ValueError(f"line {number} is not {wanted(Layout())}: {line[:60]!r}")
 
 
