@@ -174,7 +174,7 @@ def _check_list(table: Float[np.ndarray, "n m"]) -> None:
         )
     if table.shape[1] == INDICES + 1 and _are_pairs(table):
         raise ValueError("its rows hold two lines each, it seems: give one line in each row")
-    if first.max() < LEAST_LAST:
+    if first.min() > 0 and first.max() < LEAST_LAST:
         raise ValueError(
             f"its first column ends at {first.max():g}, as d or Q does in a list of lines: give a "
             "heading that names the columns, such as '2theta I' or 'd I'"
