@@ -306,8 +306,8 @@ def test_comments_and_empty_lines_may_follow(read):
 
 
 def test_points_at_or_below_zero_are_left_out_and_said(read):
-    found = read("-1 5\n0 6\n1 7\n2 8\n")
-    assert found.two_theta.tolist() == [1, 2]
+    found = read("-20 5\n0 6\n20 7\n40 8\n")
+    assert found.two_theta.tolist() == [20, 40]
     assert found.notes == ("2 points at or below 0 degrees are left out",)
 
 
