@@ -2,9 +2,10 @@
 
 Every known crystal of the same anonymous formula is a prototype. The elements replace those of the
 prototype in every way that keeps the amounts, and the cell is fitted to the measured lines
-(`cmed_jax.solution.prototype_fit`). `cmed_jax.solution.substitution` does this for the patterns of
-a dataset, which are complete and exact. Here the lines were measured over a part of the range, and
-each axis changes separately.
+(`cmed_jax.solution.prototype_fit`), or is taken from the lattices that the lines are indexed with
+(`cmed_jax.solution.indexed_prototypes`). `cmed_jax.solution.substitution` does this for the
+patterns of a dataset, which are complete and exact. Here the lines were measured over a part of the
+range, and each axis changes separately.
 
 The best crystals get coordinates that are fitted to the intensities, since those of the prototype
 are only nearly right. They are ranked by the agreement of the amplitudes of their lines with the
@@ -36,6 +37,7 @@ from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.standard_cell import EXACT_SYMPREC
 from cmed_jax.solution.calculated import CalculatedPattern, calculate_crystal_pattern
 from cmed_jax.solution.cell_ranking import CellCandidate, agreement, ranking_penalty
+from cmed_jax.solution.indexed_prototypes import Bases, in_lattices
 from cmed_jax.solution.prototype_fit import (
     Observed,
     fitted,
@@ -57,6 +59,10 @@ ALL_AXES = np.array([(x, y, -x - y) for x in range(-3, 4) for y in range(-3, 4)]
 """The changes of ln x, ln y and ln z at constant volume that are tried."""
 STRETCHED = 48
 """The largest number of crystals that are stretched along all axes."""
+IN_LATTICES = 240
+"""The largest number of crystals that are compared in indexed lattices, the least strained ones."""
+WELL = 0.95
+"""The merit of a crystal in an indexed lattice above which no other crystals are stretched."""
 REFINED = 24
 """The largest number of crystals with refined cells."""
 MISFIT = 0.03
@@ -145,6 +151,7 @@ def match_pattern(
     known: Iterable[Material | Refusal],
     most: int = 5,
     shares: Shares = UNSHARED,
+    lattices: Sequence[Float[np.ndarray, "3 3"]] = (),
 ) -> tuple[IsostructuralMatch, ...]:
     """Return the known crystals that explain a measured pattern best, compared with it.
 
@@ -154,8 +161,9 @@ def match_pattern(
         known: the known crystals in any cells.
         most: the largest number of crystals to return (`find_isostructural`).
         shares: the elements that share the sites of the parent in a solid solution.
+        lattices: the primitive cells that the lines are indexed with, rows in angstrom.
     """
-    found = find_isostructural(MeasuredLines.of(prepared), composition, known, most)
+    found = find_isostructural(MeasuredLines.of(prepared), composition, known, most, lattices)
     return tuple(
         each._replace(
             calculated=calculate_crystal_pattern(each.crystal, prepared, shares), shares=shares
@@ -169,15 +177,20 @@ def find_isostructural(
     composition: Float[np.ndarray, "119"],
     known: Iterable[Material | Refusal],
     most: int = 5,
+    lattices: Sequence[Float[np.ndarray, "3 3"]] = (),
 ) -> list[IsostructuralMatch]:
     """Return the known crystals that explain measured lines best, the best first.
+
+    The cell of a known crystal is an indexed lattice, or its own one, scaled and stretched. Where a
+    crystal in an indexed lattice explains the lines well, others are not stretched.
 
     Args:
         lines: the measured lines.
         composition: the full atom fractions.
         known: the known crystals in any cells.
         most: the largest number of crystals to return; the best one of the composition itself is
-            always among them.
+            among them if there is room for a second one.
+        lattices: the primitive cells that the lines are indexed with, rows in angstrom.
     """
     lines = lines.up_to(FARTHEST)
     if not len(lines.angle):
@@ -194,6 +207,44 @@ def find_isostructural(
         for prototype in distinct_prototypes(known, composition)
         for numbers in site_assignments(prototype.numbers, composition)
     ]
+    seen = ObservedLines.of_measured(lines)
+    judged = _refined(_in_lattices(trials, lattices, observed), seen, observed)
+    if judged and judged[0].merit > WELL:
+        trials = [trial for trial in trials if trial.is_known]
+    judged += _refined(_stretched(trials, observed), seen, observed)
+    # Of crystals that became the same one, that of the composition itself is kept.
+    found = _best_first(_canonical(sorted(judged, key=lambda each: not each.is_known)))
+    listed, beyond = found[:most], _first(found[most:], 0)
+    if beyond and not any(each.is_known for each in listed):
+        listed = [*found[: max(most - 1, 1)], beyond[0]]
+    return listed
+
+
+def _first(matches: Sequence[IsostructuralMatch], number: int) -> list[IsostructuralMatch]:
+    """Return the first matches, and known crystals of the composition itself beyond them."""
+    return [each for i, each in enumerate(matches) if i < number or each.is_known]
+
+
+def _in_lattices(
+    trials: Sequence[IsostructuralMatch],
+    lattices: Sequence[Float[np.ndarray, "3 3"]],
+    observed: Observed,
+) -> list[IsostructuralMatch]:
+    """Return the least strained crystals in indexed lattices, the best first."""
+    bases = [Bases.of(lattice) for lattice in lattices]
+    found = [
+        (each.strain, trial._replace(crystal=each.crystal))
+        for trial in trials
+        for each in in_lattices(trial.crystal, bases)
+    ]
+    found.sort(key=lambda each: each[0])
+    return _judged([trial for _, trial in found[:IN_LATTICES]], observed)
+
+
+def _stretched(
+    trials: Sequence[IsostructuralMatch], observed: Observed
+) -> list[IsostructuralMatch]:
+    """Return crystals that were scaled to the lines and stretched along their axes, best first."""
     fixed, main, free = (
         [trial for trial in trials if _free_axes(trial.crystal) == count] for count in (1, 2, 3)
     )
@@ -203,23 +254,7 @@ def find_isostructural(
         *_scaled(main, MAIN_AXIS, observed),
         *_scaled(likely, ALL_AXES, observed),
     ]
-    refined = [
-        each._replace(crystal=refined_cell(each.crystal, observed))
-        for each in _first(_best_first(scaled), REFINED)
-    ]
-    judged = _judged(refined, observed)
-    judged = _with_coordinates(_first(judged, FITTED), lines, observed)
-    # Of crystals that became the same one, that of the composition itself is kept.
-    found = _best_first(_canonical(sorted(judged, key=lambda each: not each.is_known)))
-    listed, beyond = found[:most], _first(found[most:], 0)
-    if beyond and not any(each.is_known for each in listed):
-        listed[-1] = beyond[0]
-    return listed
-
-
-def _first(matches: Sequence[IsostructuralMatch], number: int) -> list[IsostructuralMatch]:
-    """Return the first matches, and known crystals of the composition itself beyond them."""
-    return [each for i, each in enumerate(matches) if i < number or each.is_known]
+    return _best_first(scaled)
 
 
 def _best_first(analogues: Iterable[IsostructuralMatch]) -> list[IsostructuralMatch]:
@@ -264,11 +299,36 @@ def _judged(matches: Sequence[IsostructuralMatch], observed: Observed) -> list[I
     )
 
 
+def _refined(
+    likely: Sequence[IsostructuralMatch], seen: ObservedLines, observed: Observed
+) -> list[IsostructuralMatch]:
+    """Return the first crystals with refined cells and fitted coordinates, the best first."""
+    refined = [
+        each._replace(crystal=refined_cell(each.crystal, observed))
+        for each in _first(likely, REFINED)
+    ]
+    judged = list(_once(_judged(refined, observed)))
+    return _with_coordinates(_first(judged, FITTED), seen, observed)
+
+
+def _once(matches: Iterable[IsostructuralMatch]) -> Iterator[IsostructuralMatch]:
+    """Yield the first of those that became the same crystal, beside the known ones.
+
+    In a cubic lattice, many tetragonal prototypes become one cubic crystal.
+    """
+    seen = set()
+    for each in matches:
+        with suppress(ValueError):  # atoms coincide in a cell that became too small
+            identity = each.is_known, crystal_identity(canonical_cell(each.crystal))
+            if identity not in seen:
+                seen.add(identity)
+                yield each
+
+
 def _with_coordinates(
-    matches: Sequence[IsostructuralMatch], lines: MeasuredLines, observed: Observed
+    matches: Sequence[IsostructuralMatch], seen: ObservedLines, observed: Observed
 ) -> list[IsostructuralMatch]:
     """Return crystals with coordinates fitted where that gains much, the best first."""
-    seen = ObservedLines.of_measured(lines)
     found = []
     for each in matches:
         with suppress(ValueError):  # no line is where the cell allows one

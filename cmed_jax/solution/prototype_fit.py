@@ -17,7 +17,7 @@ from jaxtyping import Float, Integer
 
 from cmed_jax.crystal.freedom import free_metrics
 from cmed_jax.crystal.material import Material
-from cmed_jax.crystal.symmetry import space_group
+from cmed_jax.crystal.symmetry import SpaceGroup, space_group
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.host_factors import squared_factors
 from cmed_jax.physics.patterns import lorentz_polarization, s_of_two_theta, two_theta
@@ -146,9 +146,20 @@ def refined_cell(crystal: Material, observed: Observed) -> Material:
         if rank < len(free) or np.linalg.eigvalsh(found).min() <= 0:
             break
         metric = found
+    return replace(crystal, lattice=standard_lattice(np.linalg.inv(metric), group))
+
+
+def standard_lattice(
+    metric: Float[np.ndarray, "3 3"], group: SpaceGroup
+) -> Float[np.ndarray, "3 3"]:
+    """Return the rows of a primitive cell, with the first axis of its conventional cell along x.
+
+    Args:
+        metric: the metric tensor of the primitive cell.
+        group: its space group.
+    """
     to_primitive = np.linalg.inv(group.cell)
-    edges = np.linalg.cholesky(to_primitive.T @ np.linalg.inv(metric) @ to_primitive)
-    return replace(crystal, lattice=group.cell.T @ edges)
+    return group.cell.T @ np.linalg.cholesky(to_primitive.T @ metric @ to_primitive)
 
 
 def _strong_reflections(
