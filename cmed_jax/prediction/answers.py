@@ -10,6 +10,7 @@ from jaxtyping import Float
 from cmed_jax.crystal.atomic_volumes import KnownVolumes, usual_relative_volume
 from cmed_jax.crystal.cell_contents import relative_cell_volume
 from cmed_jax.crystal.composition import anonymous_formula, format_composition
+from cmed_jax.prediction.alarms import alarms_of
 from cmed_jax.prediction.assessment import (
     Assessment,
     Explanation,
@@ -23,6 +24,7 @@ from cmed_jax.prediction.query import PredictionQuery
 from cmed_jax.prediction.result import Answer
 from cmed_jax.prediction.structures import (
     crystal_answer,
+    known_structures,
     ranked_structures,
     refined_structure,
     search_for_structures,
@@ -43,6 +45,7 @@ class Answered(NamedTuple):
     Attributes:
         answer: the density with its cell; None where nothing was predicted and no structure is
             accepted.
+        known: the known crystals that may explain the pattern, the best first.
         assessment: the assessment of the query; None without a crystal to compare it with.
         searched: the result of the search, where there was one.
         structures: the structures that explain the pattern, that of the answer first.
@@ -51,6 +54,7 @@ class Answered(NamedTuple):
     """
 
     answer: Answer | None
+    known: tuple[IsostructuralMatch, ...]
     assessment: Assessment | None
     searched: SearchResult | None
     structures: tuple[SolvedStructure, ...]
@@ -67,7 +71,9 @@ def answered(
     """Return the answer that explains a pattern best.
 
     A known crystal that is accepted takes the place of a predicted density, and a structure of the
-    search that of a known crystal that explains less.
+    search that of a known crystal that explains less. A known crystal with two elements exchanged
+    counts as a known one where it explains the lines better. Beside an alarm no structure is
+    likely.
 
     Args:
         query: the query.
@@ -77,6 +83,9 @@ def answered(
         predicted: the predicted density; None where no network was asked.
     """
     answer, assessment = predicted, _assessment(query, known, predicted)
+    crystals = known_structures(query, known, assessment)
+    if len(crystals.matches) > len(known):  # elements were exchanged
+        known, assessment = crystals.matches, _assessment(query, crystals.matches, predicted)
     accepted = None if assessment is None else assessment.known
     crystal = None if accepted is None else accepted.crystal
     if crystal is not None and query.admits(crystal.crystal):
@@ -87,13 +96,13 @@ def answered(
         answer, name = solved, f"{format_composition(query.composition)} from the search"
         verdict = None if searched is None else searched.verdict
         assessment = _assessment(query, known, answer, name, verdict)
-    structures = ranked_structures(query, known, searched, answer)
-    if assessment is not None and not assessment.consistent:
+    structures = ranked_structures(query, crystals, searched, answer)
+    if alarms_of(query, assessment):
         structures = tuple(
             replace(each, probability=min(each.probability, UNLIKELY)) for each in structures
         )
     refined = refined_structure(query, structures)
-    return Answered(answer, assessment, searched, structures, *refined)
+    return Answered(answer, tuple(known), assessment, searched, structures, *refined)
 
 
 def _cells(

@@ -24,7 +24,7 @@ from cmed_jax.physics.profiles import caglioti, microstrain, scherrer, thompson_
 from cmed_jax.powder.preparation import Prepared
 from cmed_jax.prediction.assessment import LARGEST_VOLUME, SMALLEST_VOLUME
 from cmed_jax.prediction.diagnostics import Diagnostic, Severity
-from cmed_jax.prediction.query import LEAST_LINES, SAME_CELL
+from cmed_jax.prediction.query import LEAST_LINES, SAME_CELL, ConventionalCell
 from cmed_jax.prediction.result import Answer
 from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.calculated import CalculatedPattern
@@ -138,24 +138,40 @@ def check_cell(
 
 
 def check_centring(
-    given: Float[np.ndarray, "3 3"], accepted: IsostructuralMatch
+    given: Float[np.ndarray, "3 3"], crystal: Material, name: str
 ) -> list[Diagnostic]:
-    """Return a finding where the cell given as primitive is a centred cell of the accepted crystal.
+    """Return a finding where the cell given as primitive is a centred cell of a crystal.
 
     Args:
         given: rows a, b, c of the given cell, angstrom.
-        accepted: the known crystal that explains the pattern.
+        crystal: the crystal that explains the pattern.
+        name: its name in the sentence.
     """
-    centring = centring_of(accepted.crystal.space_group)
+    centring = centring_of(crystal.space_group)
     held = lattice_points(centring)
-    times = cell_volume(given) / accepted.crystal.volume
+    times = cell_volume(given) / crystal.volume
     if held == 1 or abs(times / held - 1) > ALIKE:
         return []
     message = (
-        f"the cell that was given holds {held} primitive cells of {accepted.name}, whose "
+        f"the cell that was given holds {held} primitive cells of {name}, whose "
         f"lattice is centred: give centring {centring}, or the primitive cell"
     )
     return [Diagnostic("centring", "alarm", message)]
+
+
+def check_other_cell(cell: ConventionalCell, name: str) -> Diagnostic:
+    """Return the finding that a crystal explains the pattern in another cell than the given one.
+
+    Args:
+        cell: the conventional cell of the crystal.
+        name: its name in the sentence.
+    """
+    parameters = " ".join(f"{x:.5g}" for x in cell.parameters)
+    message = (
+        f"{name} explains the pattern in another cell than the given one, {parameters} with "
+        f"centring {cell.centring}: check the cell, or leave it out"
+    )
+    return Diagnostic("other_cell", "doubt", message)
 
 
 def check_refinement(
@@ -211,7 +227,7 @@ def check_agreement(
 
 
 def check_probability(answer: Answer, structures: Sequence[SolvedStructure]) -> list[Diagnostic]:
-    """Return a doubt where the structure that answers is unlikely.
+    """Return a doubt where the structure that answers is unlikely, or another is likelier.
 
     Args:
         answer: the density and the crystals that it is of.
@@ -220,7 +236,8 @@ def check_probability(answer: Answer, structures: Sequence[SolvedStructure]) -> 
     crystals = [each.refined.crystal for each in answer.mixture.experts if each.refined is not None]
     for first in structures[:1]:
         answers = any(first.material is each for each in crystals)
-        if answers and first.probability < UNLIKELY:
+        likelier = any(each.probability > first.probability for each in structures[1:])
+        if answers and (first.probability < UNLIKELY or likelier):
             message = (
                 f"the structure that answers, {first.formula} in "
                 f"{space_group_name(first.space_group)}, has a probability of "

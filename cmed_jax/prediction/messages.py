@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 from cmed_jax.crystal.symmetry import space_group_name
 from cmed_jax.prediction import checks
+from cmed_jax.prediction.alarms import alarms_of, explaining
 from cmed_jax.prediction.assessment import Assessment
 from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.known_crystals import known_crystals
-from cmed_jax.prediction.query import PredictionQuery
+from cmed_jax.prediction.query import ConventionalCell, PredictionQuery
 from cmed_jax.prediction.restore import Restored
 from cmed_jax.prediction.result import Answer
 from cmed_jax.search.search import SearchResult
 from cmed_jax.search.solved import SolvedStructure
 from cmed_jax.solution.isostructural import IsostructuralMatch
+from cmed_jax.solution.refinement import Refined
 
 
 def diagnostics_of(
@@ -23,6 +25,7 @@ def diagnostics_of(
     known: Sequence[IsostructuralMatch],
     searched: SearchResult | None = None,
     structures: Sequence[SolvedStructure] = (),
+    refined: Sequence[Refined] = (),
 ) -> tuple[Diagnostic, ...]:
     """Return all diagnostics of a prediction, the most severe first.
 
@@ -34,9 +37,12 @@ def diagnostics_of(
         known: the known crystals that explain the pattern, the best first.
         searched: the result of the search for a structure, where there is one.
         structures: the structures that explain the pattern; if one answers, it is the first.
+        refined: the refined crystals that explain a pattern on the network's grid, in any cells.
     """
+    alarms = alarms_of(query, assessment, refined)
     return (
-        *_alarms(query, assessment),
+        *alarms,
+        *([] if alarms else _other_cells(query, refined)),
         *_doubts(query, restored, answer, assessment, known),
         *checks.check_probability(answer, structures),
         *_notes(query, restored, answer, known),
@@ -97,17 +103,15 @@ def _no_structure(searched: SearchResult) -> Diagnostic:
     return Diagnostic("no_structure", "note", message)
 
 
-def _alarms(query: PredictionQuery, assessment: Assessment | None) -> list[Diagnostic]:
-    """Return the errors in the input."""
-    if assessment is not None and not assessment.consistent:
-        return [Diagnostic("inconsistent_question", "alarm", assessment.sentence)]
-    if query.lattice is None or query.formula is None:
-        return []
-    found = checks.check_cell(query.lattice, query.formula)
-    accepted = None if assessment is None else assessment.accepted
-    if accepted is not None and accepted.crystal is not None:
-        found += checks.check_centring(query.lattice, accepted.crystal)
-    return found
+def _other_cells(query: PredictionQuery, refined: Sequence[Refined]) -> list[Diagnostic]:
+    """Return a doubt where a refined crystal explains a pattern, but not in the given cell."""
+    crystals = [each.crystal for each in explaining(refined) if not query.admits(each.crystal)]
+    return [
+        checks.check_other_cell(
+            ConventionalCell.of_crystal(each), f"{each.formula} after {each.material_id}"
+        )
+        for each in crystals
+    ]
 
 
 def _doubts(

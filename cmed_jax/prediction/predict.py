@@ -1,15 +1,15 @@
 """Prediction: the density behind a pattern, from a network and from known crystals."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from cmed_jax.crystal import cell_contents
 from cmed_jax.crystal.composition import Composition, anonymous_formula
+from cmed_jax.crystal.lattice import cell_parameters
+from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import UNSHARED
 from cmed_jax.data.domain import TrainingDomain
 from cmed_jax.data.records import Recipe
@@ -18,11 +18,18 @@ from cmed_jax.mixture.gate import Gate
 from cmed_jax.model.generator import network_generator, query_seeds
 from cmed_jax.physics.density import GRID
 from cmed_jax.prediction.answers import answered
+from cmed_jax.prediction.arguments import check_pattern_type
 from cmed_jax.prediction.cells import ASKED, find_cells
+from cmed_jax.prediction.electrons import electrons_in_cell
 from cmed_jax.prediction.known_crystals import known_crystals, known_memory, known_prototypes
 from cmed_jax.prediction.messages import diagnostics_of
-from cmed_jax.prediction.options import DEFAULTS, PredictionOptions
-from cmed_jax.prediction.query import ConventionalCell, Pattern, PredictionQuery
+from cmed_jax.prediction.options import (
+    DEFAULTS,
+    PredictionOptions,
+    changed,
+    known_composition,
+)
+from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, Pattern, PredictionQuery
 from cmed_jax.prediction.restore import Restored, restore
 from cmed_jax.prediction.result import Answer, Prediction
 from cmed_jax.solution.calculated import calculate_pattern
@@ -57,7 +64,7 @@ def restore_and_predict(
         pattern: 1,024 bins on the network's grid, a pair (two_theta in degrees, intensity) of peaks
             or of a profile, or the path of a file that `cmed_jax.load_pattern` reads.
         composition: a formula, amounts by element, the elements alone (ratios unknown), or None,
-            which takes the composition from the options.
+            which takes the composition from the options. Not beside the elements of the options.
         options: the wavelength, the cell, the grid, and all else (`PredictionOptions`).
         progress: a function that is called with each of the `STEPS` at its beginning.
         **changes: the fields of `PredictionOptions` that differ from `options`.
@@ -75,13 +82,16 @@ def restore_and_predict(
         >>> found.density.shape
         (50, 50, 50)
     """
+    _check_call(model, options, progress)
+    check_pattern_type(pattern)
     options = changed(options, changes)
     options.check()
+    composition = known_composition(options, composition)
     progress(STEPS[0])
     restored = model if isinstance(model, Restored) else restore(model)
     query = PredictionQuery.of(
         pattern,
-        options.knowledge if composition is None else composition,
+        composition,
         options,
         as_measured=restored.config.step.augmentation.artefacts is not None,
     )
@@ -89,17 +99,18 @@ def restore_and_predict(
     known = _matches(query)
     mixing = _mixing_of(query, restored)
     refined = _refined_crystals(query, mixing)
+    mixed = _in_one_cell(query, refined)
     progress(STEPS[2])
     network = _AskedNetwork(restored, query)
     cells = find_cells(query, known, network.plain_densities)
     progress(STEPS[3])
-    own = network.densities(_lattice(query, cells, refined, known))
-    mixture = _mixture(query, mixing, own, refined)
-    predicted = _in_cell(query, restored.domain, mixture, cells)
+    own = network.densities(_lattice(query, cells, mixed, known))
+    mixture = _mixture(query, mixing, own, mixed)
+    predicted = _in_cell(query, restored.domain, mixture, cells, _with_other_axes(query, mixed))
     progress(STEPS[4])
     lattices = [each.lattice for each in cells]
     found = answered(query, known, lattices, predicted)
-    answer, assessment, searched, structures, refinement, notes = found
+    answer, known, assessment, searched, structures, refinement, notes = found
     assert answer is not None  # one was predicted
     return Prediction(
         density=answer.mixture.densities[0],
@@ -110,7 +121,9 @@ def restore_and_predict(
         composition=query.composition,
         config=restored.config,
         diagnostics=(
-            *diagnostics_of(query, restored, answer, assessment, known, searched, structures),
+            *diagnostics_of(
+                query, restored, answer, assessment, known, searched, structures, refined
+            ),
             *notes,
         ),
         prepared=query.prepared,
@@ -120,7 +133,7 @@ def restore_and_predict(
         calculated=answer.calculated,
         analogues=known,
         assessment=assessment,
-        electrons=_electrons(query, answer, known),
+        electrons=electrons_in_cell(query, answer, known),
         experts=answer.mixture.experts,
         searched=searched,
         structures=structures,
@@ -128,22 +141,16 @@ def restore_and_predict(
     )
 
 
-def changed(options: PredictionOptions, changes: dict[str, Any]) -> PredictionOptions:
-    """Return options with some fields changed.
-
-    Raises:
-        ValueError: if there is no such option.
-    """
-    names = [field.name for field in fields(PredictionOptions)]
-    for name in changes:
-        if name not in names:
-            raise ValueError(f"unknown option {name!r}: give some of {', '.join(names)}")
-    cell = changes.get("cell")
-    if isinstance(cell, str) and cell != "auto":
-        raise ValueError(f"cell is {cell!r}: give six numbers, or auto")
-    if cell is not None and not isinstance(cell, str):
-        changes = changes | {"cell": tuple(map(float, cell))}
-    return replace(options, **changes)
+def _check_call(model: object, options: object, progress: object) -> None:
+    """Check the types of the arguments that are neither the question nor its options."""
+    wanted = (
+        ("model", model, isinstance(model, str | Path | Restored), "a name, a path, or a Restored"),
+        ("options", options, isinstance(options, PredictionOptions), "PredictionOptions"),
+        ("progress", progress, callable(progress), "a function of a text"),
+    )
+    for name, value, fits, words in wanted:
+        if not fits:
+            raise ValueError(f"{name} is {str(value)[:40]!r}: give {words}")
 
 
 class _AskedNetwork:
@@ -197,8 +204,9 @@ def _lattice(
     known: Sequence[IsostructuralMatch],
 ) -> Float[np.ndarray, "3 3"] | None:
     """Return the primitive cell in which the network is asked; None where none is known."""
+    renamed = _with_other_axes(query, refined)
     if query.lattice is not None:
-        return query.lattice
+        return query.lattice if renamed is None else renamed.lattice
     found = [each.lattice for each in cells]
     found += [each.crystal.lattice for each in refined] + [each.crystal.lattice for each in known]
     return found[0] if found else None
@@ -235,6 +243,36 @@ def _refined_crystals(query: PredictionQuery, mixing: _Mixing | None) -> list[Re
     return [] if prototypes is None else solve(prototypes, *asked)
 
 
+def _in_one_cell(query: PredictionQuery, refined: Sequence[Refined]) -> list[Refined]:
+    """Return the refined crystals that are in the given cell; all where none is given.
+
+    Densities are mixed in fractional coordinates. Those of one cell mean the same place only with
+    the same names of the axes, and so the axes are those of the best crystal.
+    """
+    if query.lattice is None:
+        return list(refined)
+    admitted = [each for each in refined if query.admits(each.crystal)]
+    first = admitted[0].crystal.lattice if admitted else query.lattice
+    return [each for each in admitted if _has_same_axes(each.crystal.lattice, first)]
+
+
+def _with_other_axes(query: PredictionQuery, refined: Sequence[Refined]) -> Material | None:
+    """Return the crystal whose axes have other names than those of the given cell, if there is one.
+
+    Args:
+        query: the query, with or without a cell.
+        refined: the refined crystals that are mixed, all with the same axes where a cell is given.
+    """
+    if query.lattice is None or not refined:
+        return None
+    crystal = refined[0].crystal
+    return None if _has_same_axes(crystal.lattice, query.lattice) else crystal
+
+
+def _has_same_axes(one: Float[np.ndarray, "3 3"], other: Float[np.ndarray, "3 3"]) -> bool:
+    return np.allclose(cell_parameters(one), cell_parameters(other), rtol=SAME_CELL)
+
+
 def _mixture(
     query: PredictionQuery,
     mixing: _Mixing | None,
@@ -265,12 +303,27 @@ def _in_cell(
     domain: TrainingDomain | None,
     mixture: Mixture,
     cells: tuple[CellCandidate, ...],
+    renamed: Material | None,
 ) -> Answer:
-    """Return the mixture in the given or the found cell, with the pattern calculated there.
+    """Return the mixture in its cell, with the pattern calculated there.
 
-    No pattern is calculated from valence densities: X-rays are scattered by all electrons.
+    That cell is given or found, or else that of a crystal that outweighs the network. No pattern is
+    calculated from valence densities: X-rays are scattered by all electrons.
+
+    Args:
+        query: the query, with or without a cell.
+        domain: the domain of the training crystals, where it is known.
+        mixture: the densities and their experts.
+        cells: the cells that were found, the best first.
+        renamed: the crystal in whose axes the densities are, where those of the given cell have
+            other names.
     """
     lattice, conventional, shift = query.lattice, query.given, None
+    crystal = renamed
+    if lattice is None:
+        crystal = mixture.crystal
+    if crystal is not None:
+        lattice, conventional = crystal.lattice, ConventionalCell.of_crystal(crystal)
     if cells:
         lattice, shift = cells[0].lattice, cells[0].shift
         conventional = ConventionalCell(cells[0].parameters, cells[0].lattice_type[-1])
@@ -279,16 +332,3 @@ def _in_cell(
         return Answer(mixture, lattice, conventional, None)
     calculated = calculate_pattern(mixture.densities[0], lattice, query.prepared, shift)
     return Answer(mixture, lattice, conventional, calculated)
-
-
-def _electrons(
-    query: PredictionQuery, answer: Answer, known: Sequence[IsostructuralMatch]
-) -> float | None:
-    """Return the number of electrons of the whole formula units in the cell; None if unknown."""
-    if answer.lattice is None or query.formula is None:
-        return None
-    crystals = [each.crystal for each in known]
-    electrons = cell_contents.electrons(answer.lattice, query.formula, crystals)
-    if electrons is None or query.shared is None:
-        return electrons
-    return query.shared.electrons * electrons

@@ -10,9 +10,10 @@ from jaxtyping import Float, Real
 
 from cmed_jax.crystal.bravais import same_lattice
 from cmed_jax.crystal.composition import Composition, Knowledge, parse_composition
-from cmed_jax.crystal.lattice import primitive_lattice
+from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
 from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.solid_solutions import Shared, shared_sites
+from cmed_jax.crystal.symmetry import centring_of, space_group
 from cmed_jax.data.query import Query, no_lines
 from cmed_jax.io.pattern import load_pattern, pattern_of_columns
 from cmed_jax.physics.amplitudes import (
@@ -51,6 +52,14 @@ class ConventionalCell(NamedTuple):
     parameters: Float[np.ndarray, "6"]
     centring: str
     space_group: int | None = None
+
+    @classmethod
+    def of_crystal(cls, crystal: Material) -> "ConventionalCell":
+        """Return the conventional cell of a crystal in its canonical primitive cell."""
+        group = crystal.space_group
+        to_primitive = space_group(group).cell.T
+        parameters = cell_parameters(np.linalg.solve(to_primitive, crystal.lattice))
+        return cls(parameters, centring_of(group), group)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from cmed_jax.crystal.bravais import same_lattice
+from cmed_jax.crystal.material import Material
 from cmed_jax.crystal.symmetry import centring_of
 from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.physics.crystal import Crystal
@@ -16,21 +18,22 @@ from cmed_jax.physics.density import electron_density
 from cmed_jax.powder.cell_indexing import IndexedCell
 from cmed_jax.powder.lines import MeasuredLines
 from cmed_jax.powder.preparation import Prepared
-from cmed_jax.prediction.assessment import BESIDE, WELL, Assessment
+from cmed_jax.prediction.assessment import BESIDE, WELL, Assessment, Explanation
 from cmed_jax.prediction.cells import indexed_cells
 from cmed_jax.prediction.diagnostics import Diagnostic
 from cmed_jax.prediction.indexed import STAGES
 from cmed_jax.prediction.query import SAME_CELL, ConventionalCell, PredictionQuery
 from cmed_jax.prediction.result import Answer
-from cmed_jax.search.known import known_structure
+from cmed_jax.search.known import distance_misfit, known_structure
 from cmed_jax.search.observed import ObservedLines
 from cmed_jax.search.search import SearchResult
 from cmed_jax.search.several_cells import NOTHING, search_cells
 from cmed_jax.search.solved import APART, GIVEN, SEARCH, SolvedStructure, different
 from cmed_jax.search.superlattices import with_room
-from cmed_jax.search.variants import exchanges
+from cmed_jax.search.variants import GAIN, exchanges
 from cmed_jax.solution.calculated import calculate_crystal_pattern
-from cmed_jax.solution.isostructural import IsostructuralMatch
+from cmed_jax.solution.isostructural import FARTHEST, IsostructuralMatch
+from cmed_jax.solution.prototype_fit import Observed, merits
 from cmed_jax.solution.refinement import Refined
 from cmed_jax.solution.rietveld import RietveldFit, refine_profile
 
@@ -45,8 +48,20 @@ UNASKED = 20
 EXCHANGING = 2.0
 """The longest time in which elements of a known crystal are exchanged, seconds."""
 
-LEAST_SECONDS = 1.0
-"""The least time of the search in cells, however long the indexing took, seconds."""
+
+class KnownStructures(NamedTuple):
+    """The known crystals that may explain a pattern, and their structures.
+
+    Attributes:
+        matches: the crystals, the best first.
+        structures: the structure of each that has lines.
+        exchanged: other structures with two elements exchanged that explain the lines about as well
+            as the best of them.
+    """
+
+    matches: tuple[IsostructuralMatch, ...]
+    structures: tuple[SolvedStructure, ...]
+    exchanged: tuple[SolvedStructure, ...] = ()
 
 
 def search_for_structures(
@@ -56,7 +71,8 @@ def search_for_structures(
 ) -> SearchResult | None:
     """Return the best result of the search; None where no structure is sought.
 
-    Where no cell is given, the lines are indexed, and the indexed cells are searched as well.
+    Where no cell is given, the lines are indexed, and the indexed cells are searched as well. The
+    time of the indexing does not count.
 
     Args:
         query: a measured pattern with its full formula.
@@ -76,7 +92,6 @@ def search_for_structures(
         return None
     if query.lattice is None and not query.tells_cell:
         return replace(NOTHING, refused=("no cell is given, and one line tells none",))
-    end = time.monotonic() + seconds
     indexed: tuple[IndexedCell, ...] = ()
     if query.lattice is None:
         indexed = indexed_cells(query, STAGES)
@@ -88,7 +103,7 @@ def search_for_structures(
         _distinct(lattices)[:CELLS],
         formula,
         observed_lines(prepared),
-        seconds=max(end - time.monotonic(), LEAST_SECONDS),
+        seconds=seconds,
         seed=options.seed,
     )
     return replace(found, cells=indexed)
@@ -106,8 +121,8 @@ def crystal_answer(accepted: IsostructuralMatch, grid: tuple[int, int, int]) -> 
         accepted: the known crystal.
         grid: the numbers of points of the density along a, b, c.
     """
-    crystal, group = accepted.crystal, accepted.crystal.space_group
-    conventional = ConventionalCell(accepted.parameters, centring_of(group), group)
+    crystal = accepted.crystal
+    conventional = ConventionalCell.of_crystal(crystal)
     expert = Expert(1.0, Refined(crystal, accepted.rwp))
     mixture = Mixture(accepted.density(grid)[None], None, (expert,))
     return Answer(mixture, crystal.lattice, conventional, accepted.calculated)
@@ -119,7 +134,7 @@ def structure_answer(
     """Return the answer of the best structure; None where it is no better than what is known.
 
     An alarm about the question is overruled by a structure that is found, not by a likely one. A
-    known crystal that is accepted is overruled by a structure with a much smaller Rwp.
+    known crystal that is accepted is overruled by a structure with a much smaller misfit.
 
     Args:
         result: the result of the search, where there was one.
@@ -137,7 +152,8 @@ def structure_answer(
     density = electron_density(atoms, shape=query.options.grid)
     pattern = calculate_crystal_pattern(crystal, query.prepared)
     known = None if assessment is None else assessment.known
-    if known is not None and pattern.rwp > known.rwp - BESIDE:
+    of_search = Explanation(best.origin, pattern.rwp, best.relative_volume, noise=pattern.noise)
+    if known is not None and of_search.misfit > known.misfit - BESIDE:
         return None
     centring = centring_of(best.space_group)
     expert = Expert(1.0, Refined(crystal, pattern.rwp))
@@ -149,16 +165,69 @@ def structure_answer(
     )
 
 
+def known_structures(
+    query: PredictionQuery, known: Sequence[IsostructuralMatch], assessment: Assessment | None
+) -> KnownStructures:
+    """Return known crystals and their structures, with elements exchanged where that is better.
+
+    A powder pattern tells best where the heavy and the light elements are, once the arrangement is
+    right. In the best known crystal, two elements are therefore exchanged, as in the search. Where
+    that explains the lines better, the exchanged crystal is one of the matches, and the first.
+
+    Args:
+        query: the measured pattern.
+        known: the known crystals that may explain it, the best first.
+        assessment: their assessment; the crystal that it accepts is the best one.
+    """
+    if query.prepared is None:
+        return KnownStructures(tuple(known), ())
+    lines = observed_lines(query.prepared)
+    found = list[tuple[IsostructuralMatch, SolvedStructure]]()
+    for each in known:
+        origin = f"{each.prototype} ({each.crystal.material_id})"
+        with suppress(ValueError):  # no line is where the cell allows one
+            structure = known_structure(
+                each.crystal, lines, fitted=each.fitted, origin=origin, shares=each.shares
+            )
+            found.append((each, structure))
+    structures = tuple(structure for _, structure in found)
+    accepted = None if assessment is None or assessment.known is None else assessment.known.crystal
+    if not found:
+        return KnownStructures(tuple(known), structures)
+    match, best = min(found, key=lambda pair: (pair[0] is not accepted, pair[1].score))
+    exchanged = [] if best.shares else _exchanged(best, lines, query.options.seed)
+    if not exchanged or exchanged[0].score > GAIN * best.score:
+        return KnownStructures(tuple(known), structures, tuple(exchanged))
+    first, *others = exchanged
+    matches = (_with_crystal(match, first.material, query.prepared), *known)
+    return KnownStructures(matches, (first, *structures), tuple(others))
+
+
+def _with_crystal(
+    match: IsostructuralMatch, crystal: Material, prepared: Prepared
+) -> IsostructuralMatch:
+    """Return a match with another crystal, which is no known one of the compound itself."""
+    lines = MeasuredLines.of(prepared).up_to(FARTHEST)
+    return match._replace(
+        crystal=crystal,
+        merit=merits([crystal], Observed.of(lines))[0],
+        calculated=calculate_crystal_pattern(crystal, prepared),
+        volumes=match.volumes._replace(of_type=None),
+        misfit=distance_misfit(crystal),
+        fitted=True,
+    )
+
+
 def ranked_structures(
     query: PredictionQuery,
-    known: Sequence[IsostructuralMatch],
+    known: KnownStructures,
     searched: SearchResult | None,
     answer: Answer | None,
 ) -> tuple[SolvedStructure, ...]:
     """Return the structures that explain a measured pattern, whatever they come from.
 
-    That of the answer comes first, the others by their score. Probabilities count them all. Of a
-    known crystal that comes first, elements are exchanged, as in the search.
+    That of the answer comes first, the others by their score. Probabilities count them all, and
+    where a known crystal comes first, those with exchanged elements as well.
 
     Args:
         query: the measured pattern.
@@ -169,15 +238,7 @@ def ranked_structures(
     if query.prepared is None:
         return ()
     lines = observed_lines(query.prepared)
-    found = list(() if searched is None else searched.structures)
-    for each in known:
-        origin = f"{each.prototype} ({each.crystal.material_id})"
-        with suppress(ValueError):  # no line is where the cell allows one
-            found.append(
-                known_structure(
-                    each.crystal, lines, fitted=each.fitted, origin=origin, shares=each.shares
-                )
-            )
+    found = [*(() if searched is None else searched.structures), *known.structures]
     experts = () if answer is None else answer.mixture.experts
     answers = [each.refined.crystal for each in experts if each.refined is not None]
 
@@ -185,8 +246,8 @@ def ranked_structures(
         return all(each.material is not other for other in answers), each.score
 
     ranked = different(sorted(found, key=rank), lines, len(found))
-    if ranked and ranked[0].origin != SEARCH and not ranked[0].shares:
-        found += _exchanged(ranked[0], lines, query.options.seed)
+    if ranked and ranked[0].origin != SEARCH:
+        found += known.exchanged
         ranked = different(sorted(found, key=rank), lines, len(found))
     return tuple(
         replace(

@@ -153,14 +153,13 @@ def test_a_centred_cell_that_is_given_as_primitive_names_its_centring(group, edg
     centring = {225: "F", 229: "I", 166: "R"}[group]
     lattice = primitive_lattice(cell, centring)
     crystal = Material("x", lattice, np.array([11]), np.zeros((1, 3)), group)
-    accepted = IsostructuralMatch(crystal, "Na", 1.0)
-    ((*_, said),) = checks.check_centring(1.003 * primitive_lattice(cell), accepted)
+    ((*_, said),) = checks.check_centring(1.003 * primitive_lattice(cell), crystal, "Na like Na")
     assert f"holds {number} primitive cells of Na like Na" in said
     assert f"give centring {centring}" in said
     for other in (lattice, 1.1 * primitive_lattice(cell), 5 ** (1 / 3) * lattice):
-        assert checks.check_centring(other, accepted) == []
-    of_no_centred = accepted._replace(crystal=dataclasses.replace(crystal, space_group=221))
-    assert checks.check_centring(primitive_lattice(cell), of_no_centred) == []
+        assert checks.check_centring(other, crystal, "Na like Na") == []
+    of_no_centred = dataclasses.replace(crystal, space_group=221)
+    assert checks.check_centring(primitive_lattice(cell), of_no_centred, "Na like Na") == []
 
 
 def test_the_first_of_many_refused_structures_are_named():

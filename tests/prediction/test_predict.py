@@ -13,14 +13,18 @@ from pymatgen.io.common import VolumetricData
 import cmed_jax
 from cmed_jax.crystal.composition import SYMBOLS
 from cmed_jax.crystal.lattice import cell_parameters, primitive_lattice
+from cmed_jax.crystal.material import Material
 from cmed_jax.data.dataset import load_examples
 from cmed_jax.data.query import full_query, read_in_bins
+from cmed_jax.data.records import make_record
 from cmed_jax.evaluation.metrics import ssim
 from cmed_jax.io.pattern import load_pattern
+from cmed_jax.mixture.experts import Expert, Mixture
 from cmed_jax.model.network import predict
 from cmed_jax.physics.crystal import Crystal
 from cmed_jax.physics.density import density_at
 from cmed_jax.prediction.cells import ASKED
+from cmed_jax.prediction.checks import UNLIKELY
 from cmed_jax.prediction.predict import restore_and_predict
 from cmed_jax.prediction.restore import restore
 from cmed_jax.training.checkpoint import find_checkpoint
@@ -378,6 +382,52 @@ def test_with_a_gate_refined_crystals_answer_beside_the_network(of_grid, in_its_
     np.testing.assert_allclose(found.density, expected, atol=0.01 * expected.max())
 
 
+@pytest.mark.parametrize(
+    ("edge", "centring", "severity", "message"),
+    [
+        (5.64, "P", "alarm", "holds 4 primitive cells of NaCl after salt"),
+        (6.1, "F", "doubt", "NaCl after salt explains the pattern in another cell than the given"),
+    ],
+)
+def test_a_crystal_in_another_cell_than_the_given_one_takes_no_part(
+    ask, opened, known, edge, centring, severity, message
+):
+    coords = np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
+    salt = Material("salt", primitive_lattice(*SALT.values()), np.array([11, 17]), coords)
+    cell = (edge, edge, edge, 90, 90, 90)
+    found = ask(
+        make_record(salt)["pattern"][0],
+        checkpoint=opened,
+        structures=known,
+        analogues=3,
+        cell=cell,
+        centring=centring,
+    )
+    assert [each.refined for each in found.experts] == [None]
+    np.testing.assert_array_equal(found.lattice, primitive_lattice(cell, centring))
+    (said,) = (each for each in found.diagnostics if message in each.message)
+    assert said.severity == severity
+
+
+def test_without_a_cell_the_answer_has_that_of_the_crystal_that_outweighs_the_network(
+    of_grid, monkeypatch
+):
+    weights = [0.1, 0.9]
+
+    def weighed(gate, own, refined, *_):
+        experts = zip(weights, (None, refined[0]), strict=True)
+        return Mixture(own, None, tuple(Expert(*each) for each in experts))
+
+    monkeypatch.setattr("cmed_jax.prediction.predict.combine", weighed)
+    found = of_grid()
+    assert np.linalg.det(found.lattice) == pytest.approx(5.64**3 / 4, rel=0.01)
+    assert (found.conventional.centring, found.conventional.space_group) == ("F", 225)
+    np.testing.assert_allclose(found.conventional.parameters, SALT["cell"], rtol=0.01)
+    assert found.electrons == 28
+    weights.reverse()
+    assert of_grid().lattice is None
+
+
 def test_an_embedded_crystal_is_named_by_its_pattern(opened, dataset):
     examples = load_examples(dataset, "test")
     source = str(dataset.parents[2] / "materials.jsonl")
@@ -527,10 +577,14 @@ def test_a_known_crystal_answers_in_a_cell_with_other_names_of_the_axes(
 def test_a_centred_cell_that_is_given_as_primitive_is_an_alarm(ask, opened, known):
     cell = {"cell": (5.64, 5.64, 5.64, 90, 90, 90), "grid": (12, 12, 12)}
     options = {"checkpoint": opened, "analogues": 3, "structures": known} | cell
-    (alarm,) = ask(**options).alarms
+    found = ask(**options)
+    (alarm,) = found.alarms
+    assert max(each.probability for each in found.structures) <= UNLIKELY
     assert "holds 4 primitive cells of NaCl like MgO" in alarm
     assert "give centring F" in alarm
-    assert ask(**options, centring="F").alarms == ()
+    right = ask(**options, centring="F")
+    assert right.alarms == ()
+    assert right.structures[0].probability > UNLIKELY
 
 
 def test_the_conventional_cell_stands_beside_the_primitive_one(ask, opened, known, sought):

@@ -93,6 +93,10 @@ def test_an_unlikely_structure_that_answers_is_doubted(solved):
     (doubt,) = check_probability(answer, [replace(first, probability=0.07), *others])
     assert doubt.severity == "doubt"
     assert "has a probability of 7%" in doubt.message
+    pair = [replace(first, probability=each) for each in (0.3, 0.6)]
+    (doubt,) = check_probability(answer, pair)  # another one is likelier
+    assert "has a probability of 30%" in doubt.message
+    assert check_probability(answer, [replace(first, probability=0.6), pair[0]]) == []
     of_network = answer._replace(mixture=mixture._replace(experts=()))
     assert check_probability(of_network, [replace(first, probability=0.07)]) == []
 
