@@ -190,7 +190,13 @@ def solve(question: Question, known: Sequence[Material], withheld: Withheld) -> 
     query = PredictionQuery.of(columns, formula, options, as_measured=False)
     assert query.prepared is not None
     new = [each for each in known if not is_withheld(each, question.truth, withheld)]
-    matches = match_pattern(query.prepared, question.composition, new, options.analogues)
+    matches = match_pattern(
+        query.prepared,
+        question.composition,
+        new,
+        options.analogues,
+        lattices=query.likely_lattices,
+    )
     found = answered(query, matches, [each.crystal.lattice for each in matches[:1]])
     by, taken = _origin(found), time.monotonic() - began
     if not found.structures:

@@ -295,7 +295,10 @@ def _matches(query: PredictionQuery) -> tuple[IsostructuralMatch, ...]:
         return ()
     crystals = known_crystals(options.structures)
     shares = UNSHARED if query.shared is None else query.shared.shares
-    return match_pattern(query.prepared, query.formula, crystals, options.analogues, shares)
+    lattices = query.likely_lattices
+    return match_pattern(
+        query.prepared, query.formula, crystals, options.analogues, shares, lattices
+    )
 
 
 def _in_cell(

@@ -39,6 +39,9 @@ LEAST_LINES = 2
 SAME_CELL = 0.01
 """The relative difference of lengths below which two cells count as the same."""
 
+LIKELY = 5
+"""The largest number of indexed lattices in which known crystals are tried."""
+
 
 class ConventionalCell(NamedTuple):
     """A conventional cell.
@@ -185,6 +188,12 @@ class PredictionQuery:
     def lattice(self) -> Float[np.ndarray, "3 3"] | None:
         """The given cell, made primitive; None where none is given."""
         return None if self.given is None else primitive_lattice(*self.given[:2])
+
+    @property
+    def likely_lattices(self) -> list[Float[np.ndarray, "3 3"]]:
+        """The given primitive cell, or the best ones that the lines were indexed with."""
+        cells = [each.lattice for each in self.indexed[:LIKELY]]
+        return cells if self.lattice is None else [self.lattice]
 
     @property
     def cell_is_sought(self) -> bool:
