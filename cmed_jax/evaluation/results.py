@@ -145,9 +145,7 @@ def _uncertainty(model: Scores) -> dict[str, Any] | None:
     """Return the calibration of the samples, and how well two confidences rank the materials."""
     if model.calibration is None:
         return None
-    spread = model.calibration["spread"]
-    assert spread is not None  # it is always known
-    ssim, confidence = model.plain["ssim"], {"samples": -spread}
+    ssim, confidence = model.plain["ssim"], {"samples": -model.calibration["spread"]}
     if "cosine" in model.plain:
         confidence["pattern"] = model.plain["cosine"]
     trust = {name: uncertainty.trust(values, ssim) for name, values in confidence.items()}

@@ -83,7 +83,7 @@ class Scores:
     samples: int
     as_published: bool = False
     candidates: MetricsOfEach = field(default_factory=dict)
-    calibration: Mapping[str, Float[np.ndarray, "n ..."] | None] | None = None
+    calibration: Mapping[str, Float[np.ndarray, "n ..."]] | None = None
 
 
 class Batch(NamedTuple):
@@ -250,7 +250,7 @@ def _best_of_rotations(
     }
 
 
-def _calibration(truths: Truths, answers: Answers) -> dict[str, np.ndarray | None] | None:
+def _calibration(truths: Truths, answers: Answers) -> dict[str, np.ndarray] | None:
     candidates, deviations = np.asarray(answers.candidates), answers.deviation
     if deviations is not None:
         columns = zip(truths, candidates[:, 0], deviations, strict=True)

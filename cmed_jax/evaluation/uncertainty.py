@@ -26,8 +26,8 @@ PARTS = 10
 ENOUGH = 4
 """The number of samples from which two parts have a deviation each."""
 
-Calibration = dict[str, Float[np.ndarray, "..."] | None]
-"""The figures of one material by name; None for those that are not known."""
+Calibration = dict[str, Float[np.ndarray, "..."]]
+"""The figures of one material by name, without those that are not known."""
 
 
 def of_samples(
@@ -79,27 +79,28 @@ def _calibration(
         spread: mean deviation / mean |answer|.
         coverage: the share of voxels with the truth within the interval, for each of `LEVELS`.
         expected: the error to expect in each of `PARTS` equal parts of the voxels, in their order:
-            root mean square / mean |truth|.
+            root mean square / mean |truth|. It is missing where it is not known.
         error: the root mean square error of the answer in each part / mean |truth|.
     """
     error = np.abs(truth - answer)
     parts = np.array_split(np.argsort(order, axis=None), PARTS)
     magnitude = np.abs(truth).mean() or 1.0
-    return {
+    found = {
         "spread": np.array(deviation.mean() / (np.abs(answer).mean() or 1.0)),
         "coverage": np.array([(error <= r * deviation).mean() for r in reach]),
-        "expected": None if expected is None else _root_mean_square(expected, parts) / magnitude,
         "error": _root_mean_square(error, parts) / magnitude,
     }
+    if expected is not None:
+        found["expected"] = _root_mean_square(expected, parts) / magnitude
+    return found
 
 
-def summary(figures: Mapping[str, Float[np.ndarray, "n ..."] | None]) -> dict[str, Any]:
-    """Return the means of calibrations over materials, for JSON."""
+def summary(figures: Mapping[str, Float[np.ndarray, "n ..."]]) -> dict[str, Any]:
+    """Return the means of calibrations over materials, for JSON; null for what is not known."""
     means = {
-        name: None if values is None else np.mean(values, axis=0, dtype=float).tolist()
-        for name, values in figures.items()
+        name: np.mean(values, axis=0, dtype=float).tolist() for name, values in figures.items()
     }
-    return {"levels": list(LEVELS)} | means
+    return {"levels": list(LEVELS), "expected": None} | means
 
 
 def trust(
