@@ -66,6 +66,7 @@ def in_lattices(crystal: Material, lattices: Sequence[Bases]) -> Iterator[Strain
         crystal: the crystal in its canonical cell, with a usual volume for its atoms.
         lattices: the lattices.
     """
+    assert crystal.space_group is not None  # the cell is canonical
     group = space_group(crystal.space_group)
     from_reduced = np.rint(crystal.lattice @ np.linalg.inv(reduced_cell(crystal.lattice)))
     inverse = np.linalg.inv(crystal.lattice @ crystal.lattice.T)
