@@ -32,6 +32,8 @@ SAMPLED = 4000
 """The number of known crystals from which these axes are found."""
 POOL = 96
 """The number of crystals of the first choice that are compared exactly."""
+BLOCK = 64
+"""The number of known crystals of which the best one is found first."""
 ROWS = 256
 """The number of queries compared with all known crystals at once, which bounds the memory."""
 
@@ -186,8 +188,7 @@ class Memory:
             rough = np.array(_rough(asked, known))
             for score, out in zip(rough, () if without is None else without[part], strict=False):
                 score[out] = -np.inf
-            pool = min(max(POOL, few), len(self))
-            near = np.argpartition(-rough, pool - 1, axis=1)[:, :pool]
+            near = largest(rough, min(max(POOL, few), len(self)))
             those = Features(*(column[near] for column in known))
             exact = np.asarray(_exact(asked, those, np.asarray(query.observed[part])))
             exact = np.where(np.isfinite(np.take_along_axis(rough, near, axis=1)), exact, -np.inf)
@@ -227,6 +228,25 @@ class Features(NamedTuple):
     metric: Float[np.ndarray, "n 6"]
     ratios: Float[np.ndarray, "n 6"]
     in_full: Float[np.ndarray, "n 1"]
+
+
+def largest(scores: Float[np.ndarray, "b n"], number: int) -> Integer[np.ndarray, "b k"]:
+    """Return the columns of the `number` largest scores of each row, in no particular order.
+
+    The largest are in the blocks with the largest maxima, so that only these are partitioned.
+    """
+    rows, columns = scores.shape
+    blocks = -(-columns // BLOCK)
+    if blocks <= number:
+        return np.argpartition(-scores, number - 1, axis=1)[:, :number]
+    # NaN comes behind every score, those of crystals that are left out (-inf) included.
+    padded = np.pad(scores, ((0, 0), (0, blocks * BLOCK - columns)), constant_values=np.nan)
+    of_block = np.fmax.reduce(padded.reshape(rows, blocks, BLOCK), axis=2)
+    found = np.argpartition(-of_block, number - 1, axis=1)[:, :number]
+    those = (found[:, :, None] * BLOCK + np.arange(BLOCK)).reshape(rows, -1)
+    some = np.take_along_axis(padded, those, axis=1)
+    best = np.argpartition(-some, number - 1, axis=1)[:, :number]
+    return np.take_along_axis(those, best, axis=1)
 
 
 def _features(

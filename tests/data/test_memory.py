@@ -5,7 +5,7 @@ import pytest
 
 from cmed_jax.crystal.composition import Knowledge
 from cmed_jax.data import memory as module
-from cmed_jax.data.memory import Memory
+from cmed_jax.data.memory import POOL, Memory, largest
 from cmed_jax.data.query import full_query
 from tests.structures import CENTRE, ORIGIN, QUARTER, cubic, split
 
@@ -123,3 +123,14 @@ def test_crystals_of_one_type_are_recalled_whatever_their_size():
     without_ratios = full_query(asked)._replace(knowledge=np.int32([Knowledge.NO_RATIOS]))
     (rows,), _ = Memory.of(known).nearest(without_ratios, 2)
     assert rows[0] in (2, 4)
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(90, 0), (97, 96), (6145, 0), (6401, 6400)])
+def test_the_largest_scores_are_those_of_a_full_sort(columns, left_out):
+    scores = np.random.default_rng(columns).normal(size=(3, columns)).astype(np.float32)
+    scores[:, :left_out] = -np.inf
+    number = min(POOL, columns)
+    found = np.sort(largest(scores, number), axis=1)
+    assert all(len(set(row)) == number for row in found.tolist())
+    expected = np.sort(scores, axis=1)[:, -number:]
+    np.testing.assert_array_equal(np.sort(np.take_along_axis(scores, found, 1), axis=1), expected)
