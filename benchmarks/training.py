@@ -117,9 +117,8 @@ def parts(config: Config, inputs: Inputs, step_seconds: float, times: int) -> di
 
     def loss(network: Network, task: Task) -> Array:
         conditioning, divergence = encoded(network, task)
-        values = network.values(conditioning, task.coordinates)
         return divergence + jnp.mean(
-            network.reconstruction_loss(conditioning, values, task.density, task.maximum)
+            network.reconstruction_loss(conditioning, task.coordinates, task.density)
         )
 
     def of_weights(function: Callable[[Network, Task], Any]) -> Callable[[PyTree, Task], Any]:

@@ -95,7 +95,7 @@ def exported(model: str | Path) -> bytes:
 
         parts = jax.lax.map(values, points)
         every = jnp.moveaxis(parts, 0, 1).reshape(crystals, math.prod(GRID))
-        return built.to_density(conditioning, every).reshape(crystals, *GRID)
+        return built.to_density(every).reshape(crystals, *GRID)
 
     (b,) = export.symbolic_shape("b")
     read = len(harmonics())

@@ -14,7 +14,7 @@ TINY = BaseConfig(width=16, blocks=1, hidden=16, harmonics=3, recalled=2)
 
 FEATURES = 16
 TERMS = 27
-LATENT = FEATURES + TERMS
+LATENT = FEATURES + TERMS + 1
 
 
 def random_network(config=TINY):
@@ -44,13 +44,14 @@ class PatternReader(Network):
     def decode(self, conditioning, coordinate):
         return conditioning @ basis(coordinate, 1)
 
-    def reconstruction_loss(self, conditioning, values, density, maximum):
+    def reconstruction_loss(self, conditioning, coordinates, density):
+        values = self.values(conditioning, coordinates)
         return jnp.mean(jnp.square(values - jnp.log1p(density)), axis=1)
 
     def latent_loss(self, latent):
         return 1e-3 * jnp.mean(jnp.square(latent.mean), axis=1)
 
-    def to_density(self, conditioning, values):
+    def to_density(self, values):
         return nnx.relu(values)
 
 

@@ -92,7 +92,7 @@ ARMS = {
     OURS: Arm(),
     "no known crystals": Arm(BaseConfig(recalled=0)),
     "|h|^2 up to 30": Arm(BaseConfig(harmonics=30)),
-    "narrow": Arm(BaseConfig(width=512)),
+    "narrow": Arm(BaseConfig(width=384)),
     "one block": Arm(BaseConfig(blocks=1)),
     "ideal reflections": Arm(ideal=True),
     "plain coefficients": Arm(plain=True),

@@ -107,14 +107,15 @@ def augment(
         composition: full composition.
         config: configuration of the augmentation.
     """
-    shift, noise, kind, hiding, blur = jax.random.split(key, 5)
+    shift, noise, measurement, kind, hiding, blur = jax.random.split(key, 6)
     bins = jax.random.randint(shift, (), -config.shift, config.shift + 1)
     disturbed = shift_bins(pattern, bins)
     disturbed += config.noise * jax.random.normal(noise, pattern.shape)
     pattern, coverage = jax.nn.relu(disturbed), jnp.ones_like(pattern)
     if config.artefacts is not None and lines is not None:
-        fresh = measured(noise, lines, config.artefacts)
-        as_stored = jax.random.uniform(jax.random.fold_in(shift, 1)) < config.stored
+        chance, conditions = jax.random.split(measurement)
+        fresh = measured(conditions, lines, config.artefacts)
+        as_stored = jax.random.uniform(chance) < config.stored
         pattern, coverage = (
             jnp.where(as_stored, whole, part)
             for whole, part in zip((pattern, coverage), fresh, strict=True)

@@ -4,9 +4,10 @@ It differs from the published network in these points:
 
 * It reads amplitudes on integer h of a cell instead of bins of an angle. Crystals of one structure
   type then look alike, whatever their size.
-* It recalls known crystals whose reflections are similar (`cmed_jax.data.memory`), weighs their
-  series, and predicts the difference. In training some or all of them are withheld, so that it
-  also answers where nothing is known.
+* It has an answer of its own, and recalls known crystals whose reflections are similar
+  (`cmed_jax.data.memory`). It weighs their series against its own answer. Every step trains both:
+  beside known crystals alone, which are right most of the time, an answer of its own would hardly
+  be learned.
 * The coordinate enters as integer harmonics cos(2 pi h.x), sin(2 pi h.x) instead of random
   frequencies. The density is therefore periodic by construction. The decoder is the sum of these
   harmonics with the conditioning vector as coefficients, without layers or batch statistics. A
@@ -62,7 +63,7 @@ class BaseConfig:
     reads_reflections: ClassVar[Literal[True]] = True
     batch_statistics: ClassVar[Literal[False]] = False
 
-    width: int = 1024
+    width: int = 768
     blocks: int = 3
     hidden: int = 1024
     harmonics: int = LIMIT
@@ -107,20 +108,24 @@ class Base(Network):
         self.composition = nnx.Linear(
             119 + len(Knowledge), width, kernel_init=scaled(9.0, "fan_in", "normal"), rngs=rngs
         )
-        self.judge = nnx.Linear(6, 32, rngs=rngs)
-        self.verdict = nnx.Linear(32, 1, kernel_init=scaled(0.01, "fan_in", "normal"), rngs=rngs)
-        self.nobody = nnx.Param(jnp.full(1, -4.0, jnp.float32))
-        self.recalled = nnx.Linear(
-            terms, width, kernel_init=scaled(0.1, "fan_in", "normal"), rngs=rngs
-        )
         self.blocks = nnx.List([ResidualBlock(width, rngs) for _ in range(config.blocks)])
-        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        # Without a scale of its own, so that the means of the latent stay those of a normal one.
+        self.norm = nnx.LayerNorm(width, use_scale=False, use_bias=False, rngs=rngs)
         self.deviation = nnx.Linear(width, width, rngs=rngs)
         self.hidden = nnx.Linear(width, config.hidden, rngs=rngs)
         self.coefficients = nnx.Linear(config.hidden, terms, kernel_init=zeros, rngs=rngs)
+        self.judge = nnx.Linear(6, 32, rngs=rngs)
+        self.verdict = nnx.Linear(32, 1, kernel_init=scaled(0.01, "fan_in", "normal"), rngs=rngs)
+        self.nobody = nnx.Param(jnp.full(1, -4.0, jnp.float32))
+        self.apart = nnx.Linear(
+            terms, width, kernel_init=scaled(0.1, "fan_in", "normal"), rngs=rngs
+        )
+        self.weighing = ResidualBlock(width, rngs)
+        self.weighed = nnx.LayerNorm(width, rngs=rngs)
         self.trust = nnx.Linear(
             width, terms, kernel_init=zeros, bias_init=nnx.initializers.constant(2.0), rngs=rngs
         )
+        self.correction = nnx.Linear(width, terms, kernel_init=zeros, rngs=rngs)
         self.standards = nnx.data(
             jax.tree.map(lambda each: Standard(jnp.asarray(each)), Standards.neutral(read, terms))
         )
@@ -131,34 +136,33 @@ class Base(Network):
             mine[...] = jnp.asarray(given)
 
     def encode(self, query: Query, recalled: Recalled | None) -> Latent:
-        """Return the latent: the features of the trunk, then the series of the recalled crystals.
+        """Return the latent: features of the trunk, the recalled series, and the weight of none.
 
-        The recalled series has no deviation.
+        Only the features have a deviation.
         """
         standards = Standards(*(each[...] for each in self.standards))
         known = jax.nn.one_hot(query.knowledge, len(Knowledge))
         knowledge = jnp.concatenate([query.composition, known], axis=1)
-        base = self._recalled_series(query, recalled, standards)
-        mean, deviation = standards.series
         missing = jnp.concatenate([1 - query.observed, 1 - _has_cell(query)], axis=1)
         x = self.reflections(_features(query, standards)) + self.unobserved(missing)
-        x += self.composition(knowledge) + self.recalled((base - mean) / deviation)
+        x += self.composition(knowledge)
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
         spread = 0.1 * jax.nn.softplus(self.deviation(x) - 2.0)
+        recollection = jnp.concatenate(self._recollection(query, recalled), axis=1)
         return Latent(
-            jnp.concatenate([x, base], axis=1),
-            jnp.concatenate([spread, jnp.zeros_like(base)], axis=1),
+            jnp.concatenate([x, recollection], axis=1),
+            jnp.concatenate([spread, jnp.zeros_like(recollection)], axis=1),
         )
 
-    def _recalled_series(
-        self, query: Query, recalled: Recalled | None, standards: Standards
-    ) -> Float[Array, "b t"]:
-        """Return the weighted mean of the recalled series and the mean series of training."""
-        mean = standards.series[0]
+    def _recollection(
+        self, query: Query, recalled: Recalled | None
+    ) -> tuple[Float[Array, "b t"], Float[Array, "b 1"]]:
+        """Return the weighted sum of the recalled series, and the weight that is left."""
         if recalled is None or not self.config.recalled:
-            return jnp.broadcast_to(mean, (query.lattice.shape[0], len(mean)))
+            crystals, terms = query.lattice.shape[0], self.coefficients.out_features
+            return jnp.zeros((crystals, terms)), jnp.ones((crystals, 1))
         recalled = Recalled(*(each[:, : self.config.recalled] for each in recalled))
         alike = likeness(query, recalled.lattice, recalled.amplitude, recalled.composition)
         present = recalled.present > 0
@@ -166,7 +170,7 @@ class Base(Network):
         nobody = jnp.broadcast_to(self.nobody[...], (scores.shape[0], 1))
         weights = jax.nn.softmax(jnp.concatenate([nobody, scores], axis=1), axis=1)
         series = part_of(recalled.series, self.config.harmonics)
-        return weights[:, :1] * mean + jnp.einsum("bk,bkt->bt", weights[:, 1:], series)
+        return jnp.einsum("bk,bkt->bt", weights[:, 1:], series), weights[:, :1]
 
     def _scores(
         self, query: Query, alike: Likeness, present: Bool[Array | np.ndarray, "b k"]
@@ -193,26 +197,35 @@ class Base(Network):
         return learned + 20 * behind - 20 * alike.ratios
 
     def condition(self, latent: Float[Array, "b latent"]) -> Float[Array, "b c"]:
-        """Return the Fourier coefficients."""
-        x, base = jnp.split(latent, [self.config.width], axis=1)
+        """Return the Fourier coefficients of the answer, then those of the network's own answer.
+
+        They are the same where no known crystal is recalled.
+        """
+        x, series, nobody = jnp.split(latent, [self.config.width, latent.shape[1] - 1], axis=1)
         mean, deviation = self.standards.series[...]
-        change = self.coefficients(nnx.gelu(self.hidden(x)))
-        return mean + nnx.sigmoid(self.trust(x)) * (base - mean) + STEP * deviation * change
+        own = mean + STEP * deviation * self.coefficients(nnx.gelu(self.hidden(x)))
+        apart = series - (1 - nobody) * own
+        y = self.weighed(self.weighing(x + self.apart(apart / deviation)))
+        change = nnx.sigmoid(self.trust(y)) * apart
+        change += (1 - nobody) * STEP * deviation * self.correction(y)
+        return jnp.concatenate([own + change, own], axis=1)
 
     def decode(self, conditioning: Float[Array, " c"], coordinate: Float[Array, "3"]) -> Array:
         """Return log(1 + density / 10) at a coordinate; negative values stand for zero."""
-        return conditioning @ basis(coordinate, self.config.harmonics)
+        terms = basis(coordinate, self.config.harmonics)
+        return conditioning[: len(terms)] @ terms
 
     def reconstruction_loss(
         self,
         conditioning: Float[Array, "b c"],
-        values: Float[Array, "b p"],
+        coordinates: Float[Array, "*b p 3"],
         density: Float[Array, "b p"],
-        maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
-        """Return the mean Huber loss of the logarithm, scaled to |error| for large errors."""
-        loss = optax.losses.huber_loss(values, logarithm(density), delta=SMALL)
-        return jnp.mean(loss, axis=1) / SMALL
+        """Return the Huber losses of both answers, scaled to |error| for large errors."""
+        truth = logarithm(density)
+        values = (self.values(each, coordinates) for each in jnp.split(conditioning, 2, axis=1))
+        losses = sum(optax.losses.huber_loss(each, truth, delta=SMALL) for each in values)
+        return jnp.mean(losses, axis=1) / SMALL
 
     def latent_loss(self, latent: Latent) -> Float[Array, " b"]:
         """Return the divergence of the deviations per dimension times its weight.
@@ -223,9 +236,7 @@ class Base(Network):
         terms = 0.5 * (variance - 1 - jnp.log(variance + 1e-12))
         return self.config.kl_weight * jnp.mean(terms, axis=1)
 
-    def to_density(
-        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
-    ) -> Float[Array, "b p"]:
+    def to_density(self, values: Float[Array, "*p"]) -> Float[Array, "*p"]:
         """Return 10 (exp(value) - 1), e/angstrom^3."""
         return density_of_logarithm(values)
 

@@ -85,13 +85,12 @@ class Network(nnx.Module, abc.ABC):
     def reconstruction_loss(
         self,
         conditioning: Float[Array, "b c"],
-        values: Float[Array, "b p"],
+        coordinates: Float[Array, "*b p 3"],
         density: Float[Array, "b p"],
-        maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
-        """Return the loss of decoded values against densities, e/angstrom^3.
+        """Return the loss of each crystal against its densities at coordinates, e/angstrom^3.
 
-        `maximum` is the largest density of each cell.
+        Crystals share the coordinates (p 3), or each has its own (b p 3).
         """
 
     @abc.abstractmethod
@@ -99,9 +98,7 @@ class Network(nnx.Module, abc.ABC):
         """Return the weighted divergence of each latent from the standard normal."""
 
     @abc.abstractmethod
-    def to_density(
-        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
-    ) -> Float[Array, "b p"]:
+    def to_density(self, values: Float[Array, "*p"]) -> Float[Array, "*p"]:
         """Return densities, e/angstrom^3, from values in target space."""
 
     def values(
@@ -140,7 +137,7 @@ def density_on_grid(
         return nnx.merge(graph, state, copy=True).values(conditioning, coordinates)
 
     values = jnp.moveaxis(jax.lax.map(chunk, filled), 0, 1).reshape(len(latent), -1)
-    return network.to_density(conditioning, values[:, : len(points)]).reshape(-1, *shape)
+    return network.to_density(values[:, : len(points)]).reshape(-1, *shape)
 
 
 def grid_coordinates(shape: tuple[int, int, int]) -> Float[np.ndarray, "p 3"]:

@@ -100,12 +100,11 @@ class Published(Network):
     def reconstruction_loss(
         self,
         conditioning: Float[Array, "b c"],
-        values: Float[Array, "b p"],
+        coordinates: Float[Array, "*b p 3"],
         density: Float[Array, "b p"],
-        maximum: Float[Array, " b"],
     ) -> Float[Array, " b"]:
         """Return the mean absolute error, e/angstrom^3."""
-        return jnp.mean(jnp.abs(values - density), axis=1)
+        return jnp.mean(jnp.abs(self.values(conditioning, coordinates) - density), axis=1)
 
     def latent_loss(self, latent: Latent) -> Float[Array, " b"]:
         """Return the published divergence, summed over the two branches, times its weight.
@@ -116,9 +115,7 @@ class Published(Network):
         terms = -(1 + jnp.log(square + 1e-4) - mean - square)
         return self.kl_weight * jnp.sum(terms, axis=1) / HALF
 
-    def to_density(
-        self, conditioning: Float[Array, "b c"], values: Float[Array, "b p"]
-    ) -> Float[Array, "b p"]:
+    def to_density(self, values: Float[Array, "*p"]) -> Float[Array, "*p"]:
         """Return the values: the target is the density itself."""
         return values
 

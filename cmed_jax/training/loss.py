@@ -32,15 +32,12 @@ class Task(NamedTuple):
         coordinates: fractional coordinates of the voxel queries, shared by all crystals (p 3) or
             different for each (b p 3).
         density: the densities there, e/angstrom^3.
-        maximum: the largest density of each cell, e/angstrom^3; of the voxel queries alone where
-            the table holds no grids.
     """
 
     query: Query
     recalled: Recalled | None
     coordinates: Float[Array, "*b p 3"]
     density: Float[Array, "b p"]
-    maximum: Float[Array, " b"]
 
 
 def loss_terms(
@@ -57,8 +54,7 @@ def loss_terms(
     latent = network.encode(task.query, task.recalled)
     noise = jax.vmap(lambda k: jax.random.normal(k, latent.mean.shape[1:]))(keys[:, 2])
     conditioning = network.condition(latent.mean + noise * latent.deviation)
-    values = network.values(conditioning, task.coordinates)
-    reconstruction = network.reconstruction_loss(conditioning, values, task.density, task.maximum)
+    reconstruction = network.reconstruction_loss(conditioning, task.coordinates, task.density)
     return {
         "reconstruction": jnp.mean(reconstruction),
         "latent": jnp.mean(network.latent_loss(latent)),
@@ -96,14 +92,13 @@ def task_of(
     if stored.reflections is not None:
         query, recalled = _reflections(stored, stored.reflections, rows, keys, config)
         density = _of_series(stored.reflections.series[rows], coordinates)
-        scale = density.max(axis=1)
     else:
         query = _patterns(stored, rows, keys[:, 0], config)
         scale = jnp.asarray(stored.scale)[rows]
         density = (
             _look_up(cast(Array, stored.density), rows, voxels).astype(scale.dtype) * scale[:, None]
         )
-    return Task(query, recalled, coordinates, density, scale)
+    return Task(query, recalled, coordinates, density)
 
 
 def _patterns(stored: Table, rows: Rows, keys: Array, config: StepConfig) -> Query:
@@ -162,6 +157,7 @@ def _of_series(
         "bt,pt->bp" if coordinates.ndim == 2 else "bt,bpt->bp",
         jnp.asarray(series).astype(jnp.float32),
         terms(coordinates),
+        precision="highest",  # the truth is not rounded where the network is
     )
     return density_of_logarithm(values)
 

@@ -159,10 +159,12 @@ def test_the_latent_loss_is_the_published_formula(published):
 
 def test_the_target_is_the_density_itself(published):
     rng = np.random.default_rng(5)
-    density, error = jnp.float32(rng.gamma(1, 10, (2, 9))), jnp.float32(rng.normal(size=(2, 9)))
-    conditioning, maximum = jnp.zeros((2, 1024)), density.max(axis=1)
-    np.testing.assert_array_equal(published.to_density(conditioning, density), density)
-    loss = published.reconstruction_loss(conditioning, density + error, density, maximum)
+    points, error = jnp.float32(rng.random((9, 3))), jnp.float32(rng.normal(size=(2, 9)))
+    conditioning = jnp.float32(rng.normal(size=(2, 1024)))
+    published.eval()
+    values = published.values(conditioning, points)
+    np.testing.assert_array_equal(published.to_density(values), values)
+    loss = published.reconstruction_loss(conditioning, points, values - error)
     np.testing.assert_allclose(loss, np.abs(error).mean(axis=1), rtol=1e-4)
 
 

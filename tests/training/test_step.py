@@ -258,13 +258,13 @@ class Oracle(Network):
     def decode(self, conditioning, coordinate):
         return conditioning[0] + coordinate @ jnp.array([1.0, 2.0, 4.0])
 
-    def reconstruction_loss(self, conditioning, values, density, maximum):
-        return jnp.max(jnp.abs(values - density), axis=1) + jnp.abs(maximum - 2)
+    def reconstruction_loss(self, conditioning, coordinates, density):
+        return jnp.max(jnp.abs(self.values(conditioning, coordinates) - density), axis=1)
 
     def latent_loss(self, latent):
         return jnp.zeros(len(latent.mean))
 
-    def to_density(self, conditioning, values):
+    def to_density(self, values):
         return values
 
 
@@ -301,8 +301,8 @@ class Clairvoyant(Oracle):
     def decode(self, conditioning, coordinate):
         return 10 * jnp.expm1(conditioning[0] + jnp.cos(2 * jnp.pi * coordinate[2]) / 2)
 
-    def reconstruction_loss(self, conditioning, values, density, maximum):
-        return jnp.max(jnp.abs(values / density - 1), axis=1)
+    def reconstruction_loss(self, conditioning, coordinates, density):
+        return jnp.max(jnp.abs(self.values(conditioning, coordinates) / density - 1), axis=1)
 
 
 @pytest.mark.parametrize("shared", [True, False])
