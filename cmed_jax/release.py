@@ -99,7 +99,7 @@ def release(options: Options) -> dict[str, Any]:
                 raise ValueError(
                     f"{path} is not of {checkpoint}: run python -m cmed_jax.evaluate {run} again"
                 )
-        materials = materials_of(data) | ((initial and initial.materials) or set())
+        materials = materials_of(run, data) | ((initial and initial.materials) or set())
         _write_materials(folder / MATERIALS, materials)
         _write_json(folder / PREDICTIONS, record(after))
         about = {

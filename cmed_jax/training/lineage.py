@@ -12,6 +12,8 @@ from cmed_jax.data.dataset import fingerprint, read_records
 from cmed_jax.io import released
 from cmed_jax.io.run import CHECKPOINTS, CONFIG, run_folder
 from cmed_jax.training.integrity import warn
+from cmed_jax.training.neighbours import FILE as NEIGHBOURS
+from cmed_jax.training.neighbours import kept_materials
 
 MATERIALS = "materials.txt.gz"
 """The file of a released network that holds the ids of its training crystals, one on each line."""
@@ -62,8 +64,10 @@ def initial_of(run: Path, config: Config) -> Initial | None:
     return Initial(run_folder(Path(config.initial)).name, weights, materials)
 
 
-def materials_of(data: Path) -> set[str]:
-    """Return the ids of the training crystals of a dataset."""
+def materials_of(run: Path, data: Path) -> set[str]:
+    """Return the ids of the training crystals of a run: those that it keeps, or of its dataset."""
+    if (kept := kept_materials(run / NEIGHBOURS)) is not None:
+        return kept
     return {record["material_id"].decode() for record in read_records(data, "train")}
 
 
@@ -135,7 +139,7 @@ def _seen_by_run(run: Path, config: Config) -> Set[str] | None:
     before = set() if initial is None else initial.materials
     if before is None or fingerprint(config.data) != _dataset_at_start(run):
         return None
-    return materials_of(Path(config.data)) | before
+    return materials_of(run, Path(config.data)) | before
 
 
 def _dataset_at_start(run: Path) -> str:

@@ -45,6 +45,13 @@ def neighbours_of(examples: CompactExamples, recalled: int) -> Neighbours:
     return np.stack(found, axis=1)
 
 
+def kept_materials(kept: Path) -> set[str] | None:
+    """Return the ids of the training crystals in a file of neighbours; None where it has none."""
+    with suppress(*DAMAGES), kept.open("rb") as opened, np.load(opened) as file:
+        return set(file["material_id"].tolist())
+    return None
+
+
 def kept_neighbours(
     examples: CompactExamples, recalled: int, kept: Path | None = None
 ) -> Neighbours:
