@@ -213,7 +213,8 @@ class Config:
     def __post_init__(self):
         for place in (self.data, self.run):
             check_local(str(place))  # it may not be known yet (tyro.MISSING)
-        kind, augmentation = self._kind(), self.step.augmentation
+        kind, _, _ = self._kind().partition("-")  # the number of its design is of no interest
+        augmentation = self.step.augmentation
         read = self.network.reads_reflections
         if read and augmentation.artefacts is not None:
             raise ValueError(

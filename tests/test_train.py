@@ -169,7 +169,7 @@ def test_the_folder_says_what_it_was_begun_with(finished, dataset):
     content = json.loads((finished / "config.json").read_text())
     assert content["config"]["data"] == str(dataset)
     assert content["config"]["network"]["width"] == 16
-    assert content["config"]["kind"] == "base"
+    assert content["config"]["kind"] == "base-2"
     assert content["identity"]["batch"] == 8
     assert len(content["identity"]["dataset"]) == 64
     assert list((finished / "tensorboard").glob("events.*"))

@@ -180,7 +180,7 @@ def test_patterns_are_asked_about_without_noise(gate_dataset, crystals, records,
 
 def test_compositions_are_stated_as_in_training(gate_dataset, crystals, asked):
     partly = AugmentationConfig(full=0.25, no_ratios=0.25, missing_element=0.25, none=0.25)
-    gate_dataset().examples(crystals, partly, most=12, withhold=True)
+    gate_dataset(seed=1).examples(crystals, partly, most=12, withhold=True)
     for kind in Knowledge:
         compositions = [composition for _, composition, knowledge, *_ in asked if knowledge == kind]
         assert compositions
