@@ -130,6 +130,25 @@ ENVIRONMENT = {"processes": "JAX_NUM_PROCESSES", "process": "JAX_PROCESS_ID"}
 """The environment variables that stand for options of several processes."""
 
 
+def given_or_environment(name: str, option: int | None) -> int | None:
+    """Return an option of several processes, or the number in its environment variable.
+
+    Args:
+        name: the name of the option, one of `ENVIRONMENT`.
+        option: its value; None where it is not given.
+
+    Raises:
+        ValueError: the variable is no whole number.
+    """
+    text = os.environ.get(ENVIRONMENT[name])
+    if option is not None or text is None:
+        return option
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{ENVIRONMENT[name]} is {text!r}: give a whole number") from error
+
+
 @dataclass(frozen=True)
 class HostsConfig:
     """The addresses and time limits of the processes of a run with several processes.
@@ -157,10 +176,9 @@ class HostsConfig:
             if (seconds := getattr(self, name)) < 1:
                 raise ValueError(f"{name} is {seconds}: give at least 1 second")
         if self.coordinator:
-            for name, variable in ENVIRONMENT.items():
-                if getattr(self, name) is None and variable in os.environ:
-                    # As if it were given: the run's configuration is read elsewhere, too.
-                    object.__setattr__(self, name, int(os.environ[variable]))
+            for name in ENVIRONMENT:
+                # As if it were given: the run's configuration is read elsewhere, too.
+                object.__setattr__(self, name, given_or_environment(name, getattr(self, name)))
         given = (self.coordinator, self.processes, self.process)
         if self.coordinator and None in given:
             raise ValueError("a coordinator is given: give processes and process, too")

@@ -117,6 +117,12 @@ def test_what_a_coordinator_needs_may_come_from_the_environment(monkeypatch):
         HostsConfig("h:1")
 
 
+def test_a_number_of_processes_in_words_is_refused(monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    with pytest.raises(ValueError, match="JAX_NUM_PROCESSES is 'two': give a whole number"):
+        HostsConfig(coordinator="h:1", process=0)
+
+
 def test_a_bucket_is_no_folder_of_datasets(tmp_path, monkeypatch, capsys):
     """As a path it would be the folder gs: in the one where the command is run."""
     monkeypatch.chdir(tmp_path)

@@ -24,7 +24,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cmed_jax.config import ENVIRONMENT, HostsConfig
+from cmed_jax.config import HostsConfig, given_or_environment
 
 LINGER = 1.0
 """The seconds that process 0 waits before it ends, so that others can print their errors.
@@ -50,8 +50,8 @@ def joined(config: HostsConfig) -> Iterator[None]:
     with _sentence_at_a_sudden_end():
         jax.distributed.initialize(
             config.coordinator,
-            _given(config.processes, ENVIRONMENT["processes"]),
-            _given(config.process, ENVIRONMENT["process"]),
+            given_or_environment("processes", config.processes),
+            given_or_environment("process", config.process),
             initialization_timeout=config.patience,
             heartbeat_timeout_seconds=config.timeout,
             shutdown_timeout_seconds=config.timeout,
@@ -150,11 +150,6 @@ def _is_one_of_several(config: HostsConfig) -> bool:
     tasks = [os.environ.get(name, "1") for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")]
     tpu = "TPU_ML_PLATFORM" in os.environ  # set by JAX on all TPU machines, one or many
     return bool(explicit) or tasks != ["1", "1"] or tpu
-
-
-def _given(option: int | None, variable: str) -> int | None:
-    value = os.environ.get(variable)
-    return option if option is not None or value is None else int(value)
 
 
 def _gone(error: BaseException) -> ConnectionError:
