@@ -5,7 +5,6 @@ import struct
 import numpy as np
 import pytest
 
-from cmed_jax.io.pattern import load_pattern
 from tests.io.instrument_files import (
     ALPHA1,
     ALPHA2,
@@ -22,16 +21,6 @@ from tests.io.instrument_files import (
     uxd,
     xrdml,
 )
-
-
-@pytest.fixture
-def read(tmp_path):
-    def read(data, name):
-        path = tmp_path / name
-        path.write_bytes(data)
-        return load_pattern(path)
-
-    return read
 
 
 def both_brml():

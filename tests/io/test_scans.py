@@ -28,16 +28,6 @@ OTHERS = {
 }
 
 
-@pytest.fixture
-def read(tmp_path):
-    def read(data, name):
-        path = tmp_path / name
-        path.write_bytes(data)
-        return load_pattern(path)
-
-    return read
-
-
 def chamber(order, counter="ScanCounter", times=None, frame=0):
     """Return a .brml with further recorded values beside the counter, in any order."""
     times = np.ones(POINTS) if times is None else times
